@@ -1,0 +1,87 @@
+# Everything runs in .venv, which `make setup` fills from requirements.lock.
+# Another interpreter: make setup PYTHON=/path/to/python3.12
+
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.forebay-setup
+EXTRAS := bench,dev,example,local
+
+PYTHON ?=
+PYTEST_ARGS ?=
+BENCHMARKS ?= stream
+
+# The first of these that runs and is new enough; 3.11 is the version the lock file is tested on.
+define find_python
+for candidate in $(or $(PYTHON),python3.11 python3.12 python3.13 python3 python); do \
+    if "$$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+        python=$$candidate; break; \
+    fi; \
+done; \
+if [ -z "$${python:-}" ]; then \
+    echo "Forebay needs Python 3.11 or newer: none of '$(or $(PYTHON),python3.11 python3.12 python3.13 python3 python)' is." >&2; \
+    echo "Install one, or name it: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)" >&2; \
+    exit 1; \
+fi
+endef
+
+.PHONY: help
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+.PHONY: setup
+setup: $(STAMP) ## Make .venv with the locked dependencies and this project
+	@:
+
+$(STAMP): requirements.lock pyproject.toml
+	@$(find_python); \
+	$(BIN)/python -m pip --version >/dev/null 2>&1 || { \
+	    echo "Making $(VENV) with $$("$$python" --version) ..."; \
+	    "$$python" -m venv --clear $(VENV) || { \
+	        echo "Python could not make a virtual environment; on Debian and Ubuntu: apt-get install python3-venv" >&2; \
+	        exit 1; \
+	    }; \
+	}
+	@echo "Installing the locked dependencies, about a minute and a half the first time ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+.PHONY: demo
+demo: setup ## Replay a day of flights through the whole stack and check the predictions
+	$(BIN)/forebay demo
+
+.PHONY: test
+test: lint ## Lint, then run every test (those on real Kafka where Docker, or Java and Maven, are)
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+.PHONY: lint
+lint: setup ## Style, formatting, strict types, import rules
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy --strict pipelines serving forebay benchmarks examples
+	$(BIN)/lint-imports
+
+.PHONY: bench
+bench: setup ## Run the benchmarks (BENCHMARKS="stream ..." chooses); results in benchmarks/results
+	for name in $(BENCHMARKS); do $(BIN)/python -m "benchmarks.$$name"; done
+
+.PHONY: lock
+lock: ## Resolve the newest allowed versions and write requirements.lock
+	@$(find_python); "$$python" -m venv --clear build/lock
+	build/lock/bin/python -m pip install --quiet --disable-pip-version-check ".[$(EXTRAS)]"
+	{ \
+	    echo "# Exact versions of everything, for all extras. Made by: make lock"; \
+	    build/lock/bin/python -m pip freeze --all --exclude pip --exclude forebay | LC_ALL=C sort -f; \
+	} > build/requirements.lock
+	mv build/requirements.lock requirements.lock
+	rm -rf build/lock
+
+.PHONY: clean
+clean: ## Remove what the commands made, except .venv and trained models
+	rm -rf build dist *.egg-info .demo .forebay .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -not -path './$(VENV)/*' -prune -exec rm -rf {} +
