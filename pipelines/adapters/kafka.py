@@ -1,0 +1,94 @@
+"""Kafka through librdkafka: an idempotent producer, and what is asked about topics."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import Any
+
+from confluent_kafka import KafkaError, KafkaException, Producer, TopicCollection
+from confluent_kafka.admin import AdminClient
+
+from pipelines.contract.fence import Lineage
+from pipelines.errors import ForebayError, SettingsError
+
+
+class DeliveryFailed(ForebayError):
+    """A record was not acknowledged; what was built on it must not be committed."""
+
+
+class IdempotentProducer:
+    """Produces in order and without duplicates within its life; `flush` tells whether all arrived."""
+
+    def __init__(self, brokers: str) -> None:
+        self._producer = Producer(
+            {
+                "bootstrap.servers": brokers,
+                "enable.idempotence": True,
+                "linger.ms": 2,
+                "compression.type": "lz4",
+            }
+        )
+        self._failure: KafkaError | None = None
+
+    def produce(
+        self,
+        topic: str,
+        value: bytes | None,
+        key: bytes | None = None,
+        headers: Sequence[tuple[str, bytes]] = (),
+        partition: int = -1,
+    ) -> None:
+        """Queues a record, waiting while the local queue is full."""
+        while True:
+            try:
+                self._producer.produce(
+                    topic, value, key, partition=partition, headers=list(headers), on_delivery=self._delivered
+                )
+            except BufferError:
+                self._producer.poll(0.1)
+            else:
+                return
+
+    def flush(self) -> None:
+        """Waits for every queued record.
+
+        Raises:
+            DeliveryFailed: one of them was not acknowledged.
+        """
+        remaining = self._producer.flush(60.0)
+        if self._failure is not None or remaining:
+            failure, self._failure = self._failure, None
+            raise DeliveryFailed(f"{remaining or 'some'} records were not delivered: {failure or 'no answer in 60 s'}")
+
+    def _delivered(self, error: KafkaError | None, _message: Any) -> None:
+        if error is not None:
+            self._failure = error
+
+
+class Topics:
+    """Questions about topics, answered by the brokers."""
+
+    def __init__(self, brokers: str, timeout_s: float = 10.0) -> None:
+        self._admin = AdminClient({"bootstrap.servers": brokers})
+        self._timeout_s = timeout_s
+
+    def lineage(self, topic: str) -> Lineage:
+        """The present life of a topic: its id and number of partitions.
+
+        Raises:
+            SettingsError: the topic does not exist, or the brokers do not answer.
+        """
+        try:
+            described = self._admin.describe_topics(TopicCollection([topic]), request_timeout=self._timeout_s)[
+                topic
+            ].result()
+        except KafkaException as error:
+            raise SettingsError(f"topic {topic!r} can't be described: {error}; create it first") from error
+        return Lineage(topic, str(described.topic_id), len(described.partitions))
+
+
+def group_name(project: str, role: str, *parts: str) -> str:
+    """A consumer group's name: stable for the same project, role and parts."""
+    suffix = "." + hashlib.blake2b("\0".join(parts).encode(), digest_size=4).hexdigest() if parts else ""
+    return f"{project}.{role}{suffix}"

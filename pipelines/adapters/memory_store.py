@@ -1,0 +1,47 @@
+"""An online store in memory, keeping every promise of the real one (the same contract tests run on both)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pipelines.adapters.store import Outcome, RowWrite
+from pipelines.contract.fence import IDENTITY, Header
+
+
+class MemoryStore:
+    """Implements `pipelines.adapters.store.Store` in a dictionary."""
+
+    def __init__(self) -> None:
+        self.hashes: dict[bytes, dict[bytes, bytes]] = {}
+
+    def read(self, requests: Sequence[tuple[bytes, Sequence[bytes]]]) -> list[list[bytes | None]]:
+        """See `Store.read`."""
+        empty: dict[bytes, bytes] = {}
+        return [[self.hashes.get(key, empty).get(field) for field in fields] for key, fields in requests]
+
+    def write(self, writes: Sequence[RowWrite]) -> list[Outcome]:
+        """See `Store.write`."""
+        return [self._write(write) for write in writes]
+
+    def _write(self, write: RowWrite) -> Outcome:
+        head_field, head = write.fields[:2]
+        stored = self.hashes.get(write.key, {}).get(head_field)
+        offset = -1
+        if stored is not None and stored[IDENTITY] == head[IDENTITY]:
+            old, new = Header.unpack(stored), Header.unpack(head)
+            if (old.lineage, old.partition) != (new.lineage, new.partition):
+                return Outcome.FOREIGN
+            offset = old.offset
+        if offset != write.expected_offset:
+            return Outcome.BEHIND if offset > write.expected_offset else Outcome.ROLLED_BACK
+        pairs = dict(zip(write.fields[::2], write.fields[1::2], strict=True))
+        self.hashes.setdefault(write.key, {}).update(pairs)
+        return Outcome.WRITTEN
+
+    def read_hash(self, key: bytes) -> dict[bytes, bytes]:
+        """See `Store.read_hash`."""
+        return dict(self.hashes.get(key, {}))
+
+    def write_hash(self, key: bytes, fields: dict[bytes, bytes]) -> None:
+        """See `Store.write_hash`."""
+        self.hashes.setdefault(key, {}).update(fields)

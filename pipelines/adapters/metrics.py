@@ -1,0 +1,34 @@
+"""Prometheus metrics of the streaming side, and the page that shows them."""
+
+from __future__ import annotations
+
+from prometheus_client import Counter, Gauge, Histogram, start_http_server
+
+_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+RECORDS = Counter("forebay_records_total", "Records read.", ["topic"])
+BATCHES = Counter("forebay_batches_total", "Batches of records processed.", ["topic"])
+DEAD_LETTERS = Counter("forebay_dead_letters_total", "Records given up, by reason.", ["topic", "reason"])
+LATE_EVENTS = Counter("forebay_late_events_total", "Events too late for a view.", ["view"])
+DUPLICATES = Counter("forebay_routed_duplicates_total", "Routed records dropped as duplicates.", ["topic"])
+ROUTED = Counter("forebay_routed_records_total", "Records re-keyed for another entity.", ["topic"])
+NULL_ENTITIES = Counter("forebay_null_entity_events_total", "Events without this view's entity.", ["view"])
+ROWS_WRITTEN = Counter("forebay_rows_written_total", "Entity rows written.", ["view"])
+ROWS_REFUSED = Counter("forebay_rows_refused_total", "Row writes refused by the fence.", ["view"])
+STORE_RETRIES = Counter("forebay_store_retries_total", "Batches tried again after a store failure.", ["topic"])
+READ_SECONDS = Histogram("forebay_store_read_seconds", "Reading rows.", ["view"], buckets=_SECONDS)
+WRITE_SECONDS = Histogram("forebay_store_write_seconds", "Writing rows.", ["view"], buckets=_SECONDS)
+BATCH_SECONDS = Histogram("forebay_batch_seconds", "One batch, all steps.", ["topic"], buckets=_SECONDS)
+FRESHNESS_SECONDS = Histogram(
+    "forebay_freshness_seconds",
+    "From a record's Kafka timestamp to its row in the store.",
+    ["topic"],
+    buckets=_SECONDS,
+)
+WATERMARK_SECONDS = Gauge("forebay_watermark_seconds", "Highest event time processed.", ["topic", "partition"])
+LAG_RECORDS = Gauge("forebay_lag_records", "Records not read yet.", ["topic", "partition"])
+
+
+def serve_metrics(host: str, port: int) -> None:
+    """Serves `/metrics` from a daemon thread; raises `OSError` if the port is taken."""
+    start_http_server(port, addr=host)

@@ -1,0 +1,127 @@
+"""The online store on Redis or Valkey: pipelined reads, and compare-and-set writes by one script."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import hiredis
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from pipelines.adapters.store import Outcome, RowWrite
+from pipelines.errors import SettingsError, StoreUnavailable
+
+# KEYS[1] the row; ARGV: expected offset, head field, head, field, value ...
+# Header offsets are those of contract.fence: identity 1-9, lineage and partition 10-21, offset 22-29.
+_COMPARE_AND_SET = """
+local stored = redis.call('HGET', KEYS[1], ARGV[2])
+local offset = -1
+if stored and string.sub(stored, 1, 9) == string.sub(ARGV[3], 1, 9) then
+  if string.sub(stored, 10, 21) ~= string.sub(ARGV[3], 10, 21) then return -2 end
+  offset = struct.unpack('>I8', stored, 22)
+end
+local expected = tonumber(ARGV[1])
+if offset > expected then return 0 end
+if offset < expected then return -1 end
+redis.call('HSET', KEYS[1], unpack(ARGV, 2))
+return 1
+"""
+
+_UNREACHABLE = (redis.ConnectionError, redis.TimeoutError, redis.BusyLoadingError, redis.ReadOnlyError)
+
+
+def parse_connection_string(connection: str) -> dict[str, Any]:
+    """redis-py arguments of Feast's `host:port,db=0,password=...,ssl=true`.
+
+    Raises:
+        SettingsError: the string names no single host and port.
+    """
+    address, *options = connection.split(",")
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdigit() or any("=" not in option for option in options):
+        raise SettingsError(
+            "the online store's connection string must read host:port[,option=value...]; clusters are not supported"
+        )
+    arguments: dict[str, Any] = {"host": host, "port": int(port)}
+    for option in options:
+        name, _, value = option.partition("=")
+        arguments[name] = int(value) if name == "db" else value == "true" if name == "ssl" else value
+    return arguments
+
+
+class RedisStore:
+    """Implements `pipelines.adapters.store.Store` on one connection, re-made after every failure."""
+
+    def __init__(self, connection: str, timeout_s: float = 5.0) -> None:
+        self._client = redis.Redis(
+            **parse_connection_string(connection),
+            socket_timeout=timeout_s,
+            socket_connect_timeout=timeout_s,
+            # A reconnect must be seen: the server may have come back with older data.
+            retry=Retry(NoBackoff(), 0),
+        )
+        self._connection: Any = None
+        self._sha = b""
+
+    def read(self, requests: Sequence[tuple[bytes, Sequence[bytes]]]) -> list[list[bytes | None]]:
+        """See `Store.read`: one HMGET per request in one round trip."""
+        return self._pipeline(("HMGET", key, *fields) for key, fields in requests)
+
+    def write(self, writes: Sequence[RowWrite]) -> list[Outcome]:
+        """See `Store.write`: one script call per row in one round trip."""
+        self._connect()
+        replies = self._pipeline(
+            ("EVALSHA", self._sha, 1, write.key, write.expected_offset, *write.fields) for write in writes
+        )
+        return [Outcome(reply) for reply in replies]
+
+    def read_hash(self, key: bytes) -> dict[bytes, bytes]:
+        """See `Store.read_hash`."""
+        (flat,) = self._pipeline([("HGETALL", key)])
+        return dict(zip(flat[::2], flat[1::2], strict=True))
+
+    def write_hash(self, key: bytes, fields: dict[bytes, bytes]) -> None:
+        """See `Store.write_hash`."""
+        self._pipeline([("HSET", key, *(part for pair in fields.items() for part in pair))])
+
+    def ping(self) -> None:
+        """Raises `StoreUnavailable` if the store does not answer."""
+        self._pipeline([("PING",)])
+
+    def close(self) -> None:
+        """Closes the connection; the next call opens another."""
+        if self._connection is not None:
+            self._connection.disconnect()
+            self._client.connection_pool.release(self._connection)
+            self._connection = None
+        self._client.close()
+
+    def _connect(self) -> None:
+        if self._connection is not None:
+            return
+        try:
+            self._connection = self._client.connection_pool.get_connection()
+            self._sha = self._call("SCRIPT", "LOAD", _COMPARE_AND_SET)
+        except _UNREACHABLE as error:
+            raise self._unavailable(error) from error
+
+    def _call(self, *command: Any) -> Any:
+        self._connection.send_packed_command([hiredis.pack_command(command)])
+        return self._connection.read_response()
+
+    def _pipeline(self, commands: Iterable[tuple[Any, ...]]) -> list[Any]:
+        self._connect()
+        packed = [hiredis.pack_command(command) for command in commands]
+        try:
+            self._connection.send_packed_command([b"".join(packed)])
+            return [self._connection.read_response() for _ in packed]
+        except (*_UNREACHABLE, redis.ResponseError) as error:
+            # Replies may be left unread: this connection can't be used for anything else.
+            raise self._unavailable(error) from error
+
+    def _unavailable(self, error: Exception) -> StoreUnavailable:
+        where = self._client.connection_pool.connection_kwargs
+        self.close()
+        return StoreUnavailable(f"online store {where['host']}:{where['port']}: {error}")

@@ -1,0 +1,52 @@
+"""What the feature processor and the scorer ask of an online store."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+
+class Outcome(enum.IntEnum):
+    """The answer of a fenced write."""
+
+    WRITTEN = 1
+    BEHIND = 0
+    """The stored row already contains later records: another processor wrote it. Reload and fold again."""
+    ROLLED_BACK = -1
+    """The stored row is older than the one folded onto: the store lost writes. Start again from progress."""
+    FOREIGN = -2
+    """The stored row belongs to another partition, or another life of the topic."""
+
+
+class RowWrite(NamedTuple):
+    """One fenced write: all fields of one view of one entity, or none."""
+
+    key: bytes
+    expected_offset: int
+    """Fence of the row that was folded onto; -1 if there was none."""
+    fields: list[bytes]
+    """field, value, field, value ...; the first pair is the view's head."""
+
+
+class Store(Protocol):
+    """An online store. Not thread-safe: one instance per thread.
+
+    Every method raises `StoreUnavailable` when the store can't be reached.
+    """
+
+    def read(self, requests: Sequence[tuple[bytes, Sequence[bytes]]]) -> list[list[bytes | None]]:
+        """Per (key, fields), the fields' values; None where absent."""
+        ...
+
+    def write(self, writes: Sequence[RowWrite]) -> list[Outcome]:
+        """Compare-and-set of each row, atomically per row."""
+        ...
+
+    def read_hash(self, key: bytes) -> dict[bytes, bytes]:
+        """All fields of a hash."""
+        ...
+
+    def write_hash(self, key: bytes, fields: dict[bytes, bytes]) -> None:
+        """Sets fields of a hash."""
+        ...

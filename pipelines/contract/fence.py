@@ -1,0 +1,75 @@
+"""The header of a stored row: which records it contains, and under which definition.
+
+Layout of `_fb:<view>`: 37 bytes of header, then the newest tile of every group (see `steps.rows`).
+
+    0   u8      format version
+    1   8 bytes view fingerprint
+    9   8 bytes lineage: topic name, topic id and partition count, hashed
+    17  u32 BE  partition of the last record contained
+    21  u64 BE  its offset: the fence
+    29  i64 BE  event time of the newest event contained, ms
+
+The store's compare-and-set script reads the first 29 bytes; integers are big endian for it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+from typing import NamedTuple
+
+import msgspec
+
+ROW_FORMAT = 1
+HEADER = struct.Struct(">B8s8sIQq")
+HEADER_BYTES = HEADER.size
+
+IDENTITY = slice(0, 9)
+"""Format and view fingerprint: a row of another identity is as good as absent."""
+
+
+class Position(NamedTuple):
+    """A place in Kafka, printed as `topic[partition]@offset`."""
+
+    topic: str
+    partition: int
+    offset: int
+
+    def __str__(self) -> str:
+        return f"{self.topic}[{self.partition}]@{self.offset}"
+
+
+class Lineage(msgspec.Struct, frozen=True):
+    """One life of a topic: offsets compare only within it."""
+
+    topic: str
+    topic_id: str
+    partitions: int
+
+    @property
+    def digest(self) -> bytes:
+        """8 bytes that name this life."""
+        identity = f"{self.topic}\0{self.topic_id}\0{self.partitions}".encode()
+        return hashlib.blake2b(identity, digest_size=8).digest()
+
+
+class Header(NamedTuple):
+    """The decoded header of a stored row."""
+
+    format: int
+    fingerprint: bytes
+    lineage: bytes
+    partition: int
+    offset: int
+    last_event_ms: int
+
+    @classmethod
+    def unpack(cls, head: bytes) -> Header:
+        """The header of `_fb:<view>` bytes.
+
+        Raises:
+            ValueError: the bytes are too short to be a row.
+        """
+        if len(head) < HEADER_BYTES:
+            raise ValueError(f"a stored row has at least {HEADER_BYTES} bytes, this one {len(head)}")
+        return cls(*HEADER.unpack_from(head))

@@ -1,0 +1,258 @@
+"""The plan: everything the long-running processes need to know of a Feast registry.
+
+`pipelines.compiler` writes it (the only code that imports Feast); every other process reads it.
+All structs are frozen. Durations are integer milliseconds and say so in their names.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import Literal, TypeVar
+
+import msgspec
+
+Named = TypeVar("Named", "Source", "StreamView", "BatchView", "OnDemandView", "FeatureService")
+
+PLAN_FORMAT = 1
+"""Version of the plan file's layout; a file of another version is refused, never guessed at."""
+
+MAX_TILES_PER_WINDOW = 1_024
+
+
+class DataType(enum.StrEnum):
+    """Scalar types that events, join keys and features may have (Feast's names, lower case)."""
+
+    STRING = "string"
+    INT32 = "int32"
+    INT64 = "int64"
+    FLOAT32 = "float32"
+    FLOAT64 = "float64"
+    BOOL = "bool"
+    UNIX_TIMESTAMP = "unix_timestamp"
+
+    @property
+    def is_numeric(self) -> bool:
+        """Whether values of this type can be held in a float64 column."""
+        return self is not DataType.STRING
+
+
+class Function(enum.StrEnum):
+    """Windowed aggregation functions."""
+
+    COUNT = "count"
+    SUM = "sum"
+    MEAN = "mean"
+    MIN = "min"
+    MAX = "max"
+    STD = "std"
+    VAR = "var"
+    FIRST = "first"
+    LAST = "last"
+    TIME_SINCE_LAST = "time_since_last"
+
+
+class Column(msgspec.Struct, frozen=True):
+    """One column of an event's schema."""
+
+    name: str
+    dtype: DataType
+    required: bool = False
+    """A null or missing value makes the event invalid (the timestamp, and `not null` columns)."""
+
+
+class Source(msgspec.Struct, frozen=True):
+    """A Kafka topic as declared by a Feast `KafkaSource`."""
+
+    name: str
+    topic: str
+    brokers: str
+    """`kafka_bootstrap_servers` of the source; settings may override it."""
+    format: Literal["json"]
+    columns: tuple[Column, ...]
+    timestamp_field: str
+    """Column with the event time: integer epoch milliseconds, or an RFC 3339 string."""
+    key: tuple[str, ...] = ()
+    """Columns the topic is keyed by (tag `key`, comma separated); views of other entities are routed."""
+    allowed_lateness_ms: int | None = None
+    """Tag `allowed_lateness`, else the watermark delay; None: as long as the view's longest window."""
+
+
+class JoinKey(msgspec.Struct, frozen=True):
+    """One join key of an entity."""
+
+    name: str
+    dtype: DataType
+
+
+class Policy(msgspec.Struct, frozen=True):
+    """What the scoring path does where a value is missing, or older than the view's ttl."""
+
+    action: Literal["null", "default", "refuse"] = "null"
+    default: float | str | bool | None = None
+
+
+class Feature(msgspec.Struct, frozen=True):
+    """A named, typed feature of any kind of view."""
+
+    name: str
+    dtype: DataType
+    missing: Policy = Policy()
+    stale: Policy = Policy()
+
+
+class Aggregation(msgspec.Struct, frozen=True):
+    """A windowed aggregation; `name` is the feature it fills."""
+
+    name: str
+    column: str
+    """The aggregated column; empty for a count of rows."""
+    function: Function
+    window_ms: int
+    slide_ms: int
+
+    @property
+    def tiles(self) -> int:
+        """Number of tiles the window spans (the open one included)."""
+        return self.window_ms // self.slide_ms
+
+
+class Udf(msgspec.Struct, frozen=True):
+    """A user's function as Feast stored it (dill), with the text to show and hash."""
+
+    name: str
+    mode: Literal["pandas", "python"]
+    body: bytes
+    text: str
+    singleton: bool = False
+    """Python mode of on-demand views only: called once per row with scalars."""
+
+
+class StreamView(msgspec.Struct, frozen=True):
+    """A Feast `StreamFeatureView` with windowed aggregations."""
+
+    name: str
+    join_keys: tuple[JoinKey, ...]
+    source: str
+    """Name of the `Source`."""
+    timestamp_field: str
+    aggregations: tuple[Aggregation, ...]
+    features: tuple[Feature, ...]
+    """Same order as `aggregations`: feature i is filled by aggregation i."""
+    udf: Udf | None = None
+    ttl_ms: int = 0
+    """0: features of this view never go stale."""
+    online: bool = True
+    batch_path: str | None = None
+    """Absolute path of the view's batch source (Parquet), which `forebay backfill` writes."""
+    batch_timestamp_field: str = "event_timestamp"
+    fingerprint: str = ""
+    """16 hex digits over everything that changes the meaning of stored state."""
+
+    @property
+    def longest_window_ms(self) -> int:
+        """Length of the longest window."""
+        return max(aggregation.window_ms for aggregation in self.aggregations)
+
+
+class BatchView(msgspec.Struct, frozen=True):
+    """A Feast `FeatureView`, filled by `feast materialize` and only read here."""
+
+    name: str
+    join_keys: tuple[JoinKey, ...]
+    features: tuple[Feature, ...]
+    ttl_ms: int = 0
+    batch_path: str | None = None
+    """Absolute path of the batch source (Parquet), read for training rows."""
+    timestamp_field: str = "event_timestamp"
+
+
+class OnDemandInput(msgspec.Struct, frozen=True):
+    """A column handed to an on-demand transform."""
+
+    name: str
+    view: str
+    """Alias of the view it comes from; empty: a field of the request."""
+    dtype: DataType
+
+
+class OnDemandView(msgspec.Struct, frozen=True):
+    """A Feast `OnDemandFeatureView`, run on the scoring path over a whole micro-batch."""
+
+    name: str
+    inputs: tuple[OnDemandInput, ...]
+    features: tuple[Feature, ...]
+    udf: Udf
+
+
+class ServiceView(msgspec.Struct, frozen=True):
+    """A view as a feature service uses it."""
+
+    view: str
+    alias: str
+    """Feast's `name_to_use()`; prefix of full feature names `alias__feature`."""
+    features: tuple[str, ...]
+    """The projected features, in the service's order."""
+    join_key_map: dict[str, str] = {}
+    """Join key of the view -> field of the request that holds it."""
+
+
+class FeatureService(msgspec.Struct, frozen=True):
+    """The ordered input of a model: the features of its views, one after the other."""
+
+    name: str
+    views: tuple[ServiceView, ...]
+    """Stream, batch and on-demand views, in the order of the model's input columns."""
+    dependencies: tuple[ServiceView, ...] = ()
+    """What only on-demand views need; no column of the model's input. An alias of `views` may come again,
+    with further features of that view."""
+    request: tuple[Column, ...] = ()
+    """Fields the scored event (or the HTTP body) brings beside the join keys."""
+    join_keys: tuple[JoinKey, ...] = ()
+    """Request fields that name entities, after `join_key_map`."""
+
+    @property
+    def field_types(self) -> dict[str, DataType]:
+        """All fields of a request, join keys first."""
+        keys = {key.name: key.dtype for key in self.join_keys}
+        return keys | {column.name: column.dtype for column in self.request}
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """A whole project, checked."""
+
+    format: int
+    project: str
+    fingerprint: str
+    """16 hex digits over the whole plan."""
+    redis: str
+    """Feast connection string of the online store without its secrets; settings may override it."""
+    sources: tuple[Source, ...]
+    stream_views: tuple[StreamView, ...]
+    batch_views: tuple[BatchView, ...]
+    on_demand_views: tuple[OnDemandView, ...]
+    services: tuple[FeatureService, ...]
+
+    def source(self, name: str) -> Source:
+        """The source of that name (`KeyError` names the unknown one)."""
+        return next_named(self.sources, name, "source")
+
+    def stream_view(self, name: str) -> StreamView:
+        """The stream view of that name."""
+        return next_named(self.stream_views, name, "stream feature view")
+
+    def service(self, name: str) -> FeatureService:
+        """The feature service of that name."""
+        return next_named(self.services, name, "feature service")
+
+
+def next_named(items: tuple[Named, ...], name: str, kind: str) -> Named:
+    """The item of that name.
+
+    Raises:
+        KeyError: naming the kind, the unknown name and the known ones.
+    """
+    for item in items:
+        if item.name == name:
+            return item
+    known = ", ".join(sorted(item.name for item in items)) or "none"
+    raise KeyError(f"no {kind} named {name!r} in the plan; it has: {known}")

@@ -1,0 +1,54 @@
+"""The prediction record: what consumers of a prediction topic read."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import msgspec
+
+from pipelines.contract.fence import Position
+
+
+class Timings(msgspec.Struct, frozen=True):
+    """Where the time went, in milliseconds."""
+
+    waited: float
+    """For the feature processor to contain the event (the barrier)."""
+    read: float
+    on_demand: float
+    model: float
+
+
+class Prediction(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One scored event, as JSON on the prediction topic; the record's key is the event's key."""
+
+    id: str
+    """Derived from the event's position and the model: the same event always has the same id."""
+    source: str
+    """`topic[partition]@offset` of the scored event."""
+    model: str
+    version: str
+    model_hash: str
+    """First 16 hex digits of the model file's SHA-256."""
+    entities: dict[str, Any]
+    """Join keys of the feature service."""
+    event_ms: int
+    """Event time: features are as of this time."""
+    scores: dict[str, float]
+    fences: dict[str, str | None]
+    """Per stream view, the last record its row contained; null if the entity had no row."""
+    barrier_met: bool
+    """Whether views of the scored topic contained the event itself in time."""
+    timings_ms: Timings
+    request: dict[str, Any] = {}
+    """The request fields the features were computed with."""
+    features: dict[str, Any] | None = None
+    """The model's input by full feature name, where the worker is told to include it."""
+    ages_ms: dict[str, int | None] | None = None
+    """Per view, event time minus the row's event time."""
+
+
+def prediction_id(position: Position, model: str, version: str) -> str:
+    """32 hex digits, the same for the same event and model version."""
+    return hashlib.blake2b(f"{position}\0{model}\0{version}".encode(), digest_size=16).hexdigest()

@@ -1,0 +1,73 @@
+"""Kafka records as Forebay passes them around, and the headers it puts on its own."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from pipelines.contract.fence import Position
+from pipelines.errors import DecodeError, RecordError
+
+Headers = list[tuple[str, bytes]]
+
+SOURCE_HEADER = "forebay-source"
+"""On routed records: partition (u32) and offset (u64) in the source topic, big endian."""
+
+_SOURCE = struct.Struct(">IQ")
+
+
+class Record(NamedTuple):
+    """A record as read; its topic and partition are known from where it was read."""
+
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes]]
+    timestamp_ms: int
+    """Kafka's timestamp of the record."""
+
+
+def source_header(partition: int, offset: int) -> tuple[str, bytes]:
+    """The header that says where a routed record comes from."""
+    return SOURCE_HEADER, _SOURCE.pack(partition, offset)
+
+
+def source_position(record: Record) -> tuple[int, int]:
+    """Source partition and offset of a routed record.
+
+    Raises:
+        DecodeError: the record was not written by a router.
+    """
+    for name, value in record.headers:
+        if name == SOURCE_HEADER and len(value) == _SOURCE.size:
+            partition, offset = _SOURCE.unpack(value)
+            return partition, offset
+    raise DecodeError(f"no header {SOURCE_HEADER!r}: only Forebay's router may write to this topic")
+
+
+def dead_letter_headers(stage: str, error: RecordError, position: Position, now_ms: int) -> Headers:
+    """Headers of a dead letter; its key and value are the original bytes, untouched.
+
+    Args:
+        stage: the process that gave the record up.
+        now_ms: wall-clock time, ms since the epoch.
+    """
+    return [
+        ("forebay-stage", stage.encode()),
+        ("forebay-reason", error.reason.encode()),
+        ("forebay-error", str(error).encode()[:1_024]),
+        ("forebay-position", str(position).encode()),
+        ("forebay-time-ms", str(now_ms).encode()),
+    ]
+
+
+def late_headers(views: Sequence[str], event_ms: int, watermark_ms: int, position: Position) -> Headers:
+    """Headers of a late event; its key and value are the original bytes, untouched."""
+    return [
+        ("forebay-reason", b"late"),
+        ("forebay-views", ",".join(views).encode()),
+        ("forebay-event-ms", str(event_ms).encode()),
+        ("forebay-watermark-ms", str(watermark_ms).encode()),
+        ("forebay-position", str(position).encode()),
+    ]

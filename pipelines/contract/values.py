@@ -1,0 +1,131 @@
+"""Feast's `ValueProto` for scalars and its timestamp, without importing Feast or protobuf.
+
+Wire facts (feast/types/Value.proto): one `oneof` field, so a set value is a tag and a payload, and
+a null is the empty message. A test compares both directions with Feast's own classes.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+
+import numpy as np
+import numpy.typing as npt
+
+from pipelines.contract.plan import DataType
+
+_STRING, _INT32, _INT64, _DOUBLE, _FLOAT, _BOOL, _UNIX = 2, 3, 4, 5, 6, 7, 8
+_VARINT_KIND = {DataType.INT32: 3, DataType.INT64: 4, DataType.BOOL: 7, DataType.UNIX_TIMESTAMP: 8}
+
+
+def _varint(number: int) -> bytes:
+    number &= 0xFFFF_FFFF_FFFF_FFFF
+    out = bytearray()
+    while number > 0x7F:
+        out.append(number & 0x7F | 0x80)
+        number >>= 7
+    out.append(number)
+    return bytes(out)
+
+
+def _read_varint(data: bytes, at: int) -> tuple[int, int]:
+    shift = result = 0
+    while True:
+        byte = data[at]
+        at += 1
+        result |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return result, at
+        shift += 7
+        if shift > 63:
+            raise ValueError("varint longer than 64 bits")
+
+
+def encode_value(value: object, dtype: DataType) -> bytes:
+    """The serialized ValueProto of one scalar; None and NaN are the null value."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return b""
+    if dtype is DataType.FLOAT64:
+        return b"\x29" + struct.pack("<d", value)
+    if dtype is DataType.FLOAT32:
+        return b"\x35" + struct.pack("<f", value)
+    if dtype is DataType.STRING:
+        text = str(value).encode()
+        return b"\x12" + _varint(len(text)) + text
+    return bytes([_VARINT_KIND[dtype] << 3]) + _varint(int(value))  # type: ignore[call-overload]
+
+
+def encode_column(values: npt.NDArray[np.float64], dtype: DataType) -> list[bytes]:
+    """Serialized ValueProtos of a float64 column, shape (n,); NaN is null. One entry per row."""
+    if dtype is DataType.FLOAT64:
+        width, tag, packed = 9, 0x29, "<f8"
+    elif dtype is DataType.FLOAT32:
+        width, tag, packed = 5, 0x35, "<f4"
+    else:
+        known: dict[float, bytes] = {}
+        out = []
+        for value in values.tolist():
+            encoded = known.get(value)
+            if encoded is None:
+                encoded = known[value] = encode_value(value, dtype)
+            out.append(encoded)
+        return out
+    rows = np.empty(len(values), dtype=[("tag", "u1"), ("value", packed)])
+    rows["tag"] = tag
+    rows["value"] = values
+    data = rows.tobytes()
+    cells = [data[at : at + width] for at in range(0, len(data), width)]
+    for null in np.flatnonzero(np.isnan(values)).tolist():
+        cells[null] = b""
+    return cells
+
+
+def decode_value(data: bytes | None) -> float | int | bool | str | None:
+    """The scalar in a serialized ValueProto; None for null, absent, or a type that is no scalar.
+
+    Raises:
+        ValueError: the bytes are no ValueProto.
+    """
+    if not data:
+        return None
+    try:
+        return _decode_scalar(data)
+    except (IndexError, struct.error, UnicodeDecodeError) as error:
+        raise ValueError(f"not a Feast ValueProto: {data[:32]!r}") from error
+
+
+def _decode_scalar(data: bytes) -> float | int | bool | str | None:
+    kind = data[0] >> 3
+    if kind == _DOUBLE:
+        return float(struct.unpack_from("<d", data, 1)[0])
+    if kind == _FLOAT:
+        return float(struct.unpack_from("<f", data, 1)[0])
+    if kind == _STRING:
+        size, at = _read_varint(data, 1)
+        return data[at : at + size].decode()
+    if kind in (_INT32, _INT64, _UNIX):
+        number, _ = _read_varint(data, 1)
+        return number - (1 << 64) if number >> 63 else number
+    if kind == _BOOL:
+        return data[1] != 0
+    return None
+
+
+def encode_timestamp(event_ms: int) -> bytes:
+    """The serialized protobuf Timestamp of an event time in milliseconds."""
+    seconds, ms = divmod(event_ms, 1_000)
+    out = b"\x08" + _varint(seconds) if seconds else b""
+    return out + b"\x10" + _varint(ms * 1_000_000) if ms else out
+
+
+def decode_timestamp(data: bytes) -> int:
+    """The time in milliseconds of a serialized protobuf Timestamp (rounded down)."""
+    at = seconds = nanos = 0
+    while at < len(data):
+        field = data[at] >> 3
+        number, at = _read_varint(data, at + 1)
+        if field == 1:
+            seconds = number - (1 << 64) if number >> 63 else number
+        elif field == 2:
+            nanos = number
+    return seconds * 1_000 + nanos // 1_000_000

@@ -1,0 +1,64 @@
+"""Every error Forebay raises on purpose. Each message names the object, the place and the repair."""
+
+from __future__ import annotations
+
+
+class ForebayError(Exception):
+    """Root of all errors that are explained to the user without a traceback."""
+
+
+class PlanError(ForebayError):
+    """The registry, or the plan file made from it, can't be used."""
+
+
+class SettingsError(ForebayError):
+    """A setting or a command-line option can't be used."""
+
+
+class RecordError(ForebayError):
+    """One record can't be used; it becomes a dead letter and the partition goes on."""
+
+    reason = "record"
+
+
+class DecodeError(RecordError):
+    """The payload is not what the source's schema says: a bug of the producer."""
+
+    reason = "decode"
+
+
+class InvalidEvent(RecordError):
+    """The payload decodes, but its values can't be: a required value is null, a time is impossible."""
+
+    reason = "invalid"
+
+
+class TransformError(RecordError):
+    """The view's own function failed on the event."""
+
+    reason = "transform"
+
+
+class StoreUnavailable(ForebayError):
+    """Redis did not answer; nothing was acknowledged, the same batch is tried again."""
+
+
+class ProgressMismatch(ForebayError):
+    """The progress kept in Redis belongs to another life of the topic: refused, never skipped."""
+
+
+class ModelError(ForebayError):
+    """A model is missing, corrupt, or does not fit its feature service."""
+
+
+class RequestError(ForebayError):
+    """A scoring request can't be answered; `path` is where in the request (`$.field`)."""
+
+    def __init__(self, path: str, message: str) -> None:
+        super().__init__(f"{path}: {message}")
+        self.path = path
+        self.message = message
+
+
+class FeatureRefused(RequestError):
+    """A feature is missing or stale, and its policy is to refuse."""

@@ -1,0 +1,1 @@
+"""The steps of the walk. Pure: no I/O, no clock, no environment."""

@@ -1,0 +1,124 @@
+"""Stored rows to columns and back: the bytes of `_fb:<view>` and `_fc:<view>`.
+
+Words are 8 bytes, little endian. A tile is its number (int64) and its accumulators (float64).
+
+    _fb   header (contract.fence), then per group the newest tile
+    _fc   per group the number of older tiles (int64); then per group those tiles, ascending
+
+Rows of many entities are decoded with one `frombuffer` per group, and encoded from one buffer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from pipelines.contract.fence import HEADER, HEADER_BYTES, IDENTITY, ROW_FORMAT, Header
+from pipelines.steps.tiles import Floats, Ints, TileGroup, Tiles, no_tiles
+
+_WORD = 8
+
+
+class StoredRow(NamedTuple):
+    """The packed state of one entity in one view, as read from the store."""
+
+    head: bytes | None
+    closed: bytes | None
+
+
+ABSENT = StoredRow(None, None)
+
+
+class RowCodec:
+    """Packs and unpacks the rows of one view."""
+
+    def __init__(self, groups: Sequence[TileGroup], fingerprint: str) -> None:
+        self._groups = tuple(groups)
+        self._fingerprint = bytes.fromhex(fingerprint)
+        self._identity = bytes([ROW_FORMAT]) + self._fingerprint
+        self._widths = [_WORD * (1 + len(group.accumulators)) for group in groups]
+        self._counts_bytes = _WORD * len(self._groups)
+        self.head_bytes = HEADER_BYTES + sum(self._widths)
+
+    def header(self, row: StoredRow) -> Header | None:
+        """The row's header; None if the row is absent or belongs to another definition of the view."""
+        if row.head is None or row.head[IDENTITY] != self._identity or len(row.head) != self.head_bytes:
+            return None
+        return Header.unpack(row.head)
+
+    def unpack(self, rows: Sequence[StoredRow]) -> list[Tiles]:
+        """Per group, the tiles of all rows; the entity of a tile is the index of its row.
+
+        Absent rows, and rows of another definition, have no tiles.
+
+        Raises:
+            ValueError: a row's bytes are inconsistent.
+        """
+        chunks: list[list[bytes]] = [[] for _ in self._groups]
+        sizes: list[list[int]] = [[] for _ in self._groups]
+        entities: list[int] = []
+        for entity, row in enumerate(rows):
+            if self.header(row) is not None:
+                entities.append(entity)
+                self._slice(row, chunks, sizes)
+        who = np.array(entities, dtype=np.int64)
+        return [
+            _join(group, chunks[at], np.repeat(who, sizes[at])) if entities else no_tiles(group)
+            for at, group in enumerate(self._groups)
+        ]
+
+    def _slice(self, row: StoredRow, chunks: list[list[bytes]], sizes: list[list[int]]) -> None:
+        head, closed = row.head or b"", row.closed or b""
+        counts = np.frombuffer(closed, dtype="<i8", count=len(self._groups)).tolist() if closed else None
+        head_at, closed_at = HEADER_BYTES, self._counts_bytes
+        for at, width in enumerate(self._widths):
+            count = counts[at] if counts else 0
+            if count:
+                chunks[at].append(closed[closed_at : closed_at + count * width])
+                closed_at += count * width
+            chunks[at].append(head[head_at : head_at + width])
+            head_at += width
+            sizes[at].append(count + 1)
+
+    def pack(self, tiles: Sequence[Tiles], headers: Sequence[Header]) -> list[StoredRow]:
+        """The rows of entities 0 ... n-1; every entity has at least one tile in every group."""
+        buffers, starts, ends = [], [], []
+        entities = np.arange(len(headers))
+        for each in tiles:
+            words = np.empty((len(each.tile), 1 + each.values.shape[1]), dtype="<f8")
+            words[:, 0] = each.tile.astype("<i8").view("<f8")
+            words[:, 1:] = each.values
+            buffers.append(words.tobytes())
+            starts.append(np.searchsorted(each.entity, entities, "left").tolist())
+            ends.append(np.searchsorted(each.entity, entities, "right").tolist())
+        closed_counts = np.array(ends, dtype="<i8").T - np.array(starts, dtype="<i8").T - 1
+        counts = np.ascontiguousarray(closed_counts, dtype="<i8").tobytes()
+        rows = []
+        for entity, header in enumerate(headers):
+            head = [HEADER.pack(*header)]
+            closed = [counts[entity * self._counts_bytes : (entity + 1) * self._counts_bytes]]
+            for at, width in enumerate(self._widths):
+                start, newest, end = starts[at][entity], ends[at][entity] - 1, ends[at][entity]
+                head.append(buffers[at][newest * width : end * width])
+                closed.append(buffers[at][start * width : newest * width])
+            rows.append(StoredRow(b"".join(head), b"".join(closed)))
+        return rows
+
+    def new_header(self, lineage: bytes, partition: int, offset: int, last_event_ms: int) -> Header:
+        """A header of this view's definition."""
+        return Header(ROW_FORMAT, self._fingerprint, lineage, partition, offset, last_event_ms)
+
+
+def _join(group: TileGroup, chunks: Sequence[bytes], entity: Ints) -> Tiles:
+    width = 1 + len(group.accumulators)
+    data = b"".join(chunks)
+    if len(data) != len(entity) * width * _WORD:
+        raise ValueError(
+            f"stored tiles of slide {group.slide_ms} ms take {len(data)} bytes, "
+            f"their counts say {len(entity) * width * _WORD}"
+        )
+    words: Floats = np.frombuffer(data, dtype="<f8").reshape(-1, width)
+    tile: Ints = np.frombuffer(data, dtype="<i8").reshape(-1, width)[:, 0]
+    return Tiles(entity, tile, words[:, 1:])

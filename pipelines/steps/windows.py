@@ -1,0 +1,142 @@
+"""Windows: feature values from tiles, as of a time that is passed in.
+
+As of t, a window of length W and slide S holds tiles floor(t/S) - W/S + 1 ... floor(t/S). Merging
+goes tile by tile in ascending order, so an entity's values do not depend on its neighbours in a batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from pipelines.contract.plan import Aggregation, Function, StreamView
+from pipelines.steps.tiles import (
+    INITIAL,
+    NEEDS,
+    Accumulator,
+    Floats,
+    Ints,
+    Kind,
+    TileGroup,
+    Tiles,
+    tile_groups,
+)
+
+
+class WindowEvaluator:
+    """Evaluates all aggregations of a view for many entities at once."""
+
+    def __init__(self, view: StreamView) -> None:
+        self.groups = tile_groups(view)
+        self._aggregations = view.aggregations
+        self._group_of = {group.slide_ms: at for at, group in enumerate(self.groups)}
+
+    def __call__(self, tiles: Sequence[Tiles], as_of_ms: Ints) -> Floats:
+        """Feature values, shape (n, aggregations), float64, NaN for null.
+
+        Args:
+            tiles: per group, the tiles of n entities, sorted by (entity, tile).
+            as_of_ms: shape (n,), the time to evaluate each entity at.
+        """
+        out = np.empty((len(as_of_ms), len(self._aggregations)))
+        merged: dict[tuple[int, int], _Merge] = {}
+        for at, aggregation in enumerate(self._aggregations):
+            which = self._group_of[aggregation.slide_ms]
+            merge = merged.get((which, aggregation.tiles))
+            if merge is None:
+                merge = _Merge(self.groups[which], tiles[which], as_of_ms, aggregation.tiles)
+                merged[which, aggregation.tiles] = merge
+            out[:, at] = RESULTS[aggregation.function](*_inputs(merge, aggregation), as_of_ms)
+        return out
+
+
+def _inputs(merge: _Merge, aggregation: Aggregation) -> list[Floats]:
+    return [merge.accumulator(Accumulator(aggregation.column, kind)) for kind in NEEDS[aggregation.function]]
+
+
+class _Merge:
+    """The tiles of one group inside one window length, merged per entity on demand."""
+
+    def __init__(self, group: TileGroup, tiles: Tiles, as_of_ms: Ints, window_tiles: int) -> None:
+        newest = as_of_ms[tiles.entity] // group.slide_ms
+        inside = (tiles.tile <= newest) & (tiles.tile > newest - window_tiles)
+        self._group = group
+        self._entities = len(as_of_ms)
+        self._entity = tiles.entity[inside]
+        self._values = tiles.values[inside]
+        self._known: dict[Accumulator, Floats] = {}
+
+    def accumulator(self, accumulator: Accumulator) -> Floats:
+        """One merged accumulator, shape (n,)."""
+        if accumulator not in self._known:
+            self._known[accumulator] = self._merge(accumulator)
+        return self._known[accumulator]
+
+    def _merge(self, accumulator: Accumulator) -> Floats:
+        column = self._values[:, self._group.column(accumulator)]
+        kind = accumulator.kind
+        if kind in (Kind.COUNT, Kind.SUM, Kind.SUM_OF_SQUARES):
+            total: Floats = np.bincount(self._entity, weights=column, minlength=self._entities).astype(np.float64)
+            return total
+        out = np.full(self._entities, INITIAL[kind])
+        if kind in (Kind.MIN, Kind.FIRST_MS):
+            np.minimum.at(out, self._entity, column)
+        elif kind in (Kind.MAX, Kind.LAST_MS):
+            np.maximum.at(out, self._entity, column)
+        else:
+            # Tiles ascend in time, and assignment keeps the last write: backwards for the first value.
+            step = 1 if kind is Kind.LAST else -1
+            has_value = ~np.isnan(column)
+            out[self._entity[has_value][::step]] = column[has_value][::step]
+        return out
+
+
+def _as_is(count: Floats, _as_of_ms: Ints) -> Floats:
+    return count
+
+
+def _mean(total: Floats, count: Floats, _as_of_ms: Ints) -> Floats:
+    mean: Floats = np.divide(total, count, out=np.full(len(count), np.nan), where=count > 0)
+    return mean
+
+
+def _variance(total: Floats, squares: Floats, count: Floats, _as_of_ms: Ints) -> Floats:
+    """Sample variance, as in Feast, pandas and SQL; null for fewer than two values."""
+    many = count > 1
+    mean = np.divide(total, count, out=np.zeros(len(count)), where=many)
+    spread = np.maximum(squares - total * mean, 0.0)
+    variance: Floats = np.divide(spread, count - 1, out=np.full(len(count), np.nan), where=many)
+    return variance
+
+
+def _std(total: Floats, squares: Floats, count: Floats, as_of_ms: Ints) -> Floats:
+    return np.sqrt(_variance(total, squares, count, as_of_ms))
+
+
+def _finite(extreme: Floats, _as_of_ms: Ints) -> Floats:
+    return np.where(np.isinf(extreme), np.nan, extreme)
+
+
+def _value_at(_time_ms: Floats, value: Floats, _as_of_ms: Ints) -> Floats:
+    return value
+
+
+def _seconds_since(last_ms: Floats, as_of_ms: Ints) -> Floats:
+    """Seconds; 0 when the row is already ahead of the as-of time."""
+    return np.where(np.isinf(last_ms), np.nan, np.maximum(as_of_ms - last_ms, 0.0) / 1_000.0)
+
+
+RESULTS: dict[Function, Callable[..., Floats]] = {
+    Function.COUNT: _as_is,
+    Function.SUM: _as_is,
+    Function.MEAN: _mean,
+    Function.MIN: _finite,
+    Function.MAX: _finite,
+    Function.VAR: _variance,
+    Function.STD: _std,
+    Function.FIRST: _value_at,
+    Function.LAST: _value_at,
+    Function.TIME_SINCE_LAST: _seconds_since,
+}
+"""Function -> result of its merged accumulators (in the order of `NEEDS`) and the as-of times."""
