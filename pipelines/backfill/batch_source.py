@@ -1,0 +1,76 @@
+"""Writes a view's features as of each of its events, where Feast's historical retrieval reads them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipelines.backfill.load import load_view_events
+from pipelines.backfill.view_history import ViewHistory
+from pipelines.contract.plan import DataType, Plan, StreamView
+from pipelines.errors import PlanError
+
+ROWS_PER_GROUP = 50_000
+
+_ARROW: dict[DataType, Any] = {
+    DataType.STRING: pa.string(),
+    DataType.INT32: pa.int32(),
+    DataType.INT64: pa.int64(),
+    DataType.FLOAT32: pa.float32(),
+    DataType.FLOAT64: pa.float64(),
+    DataType.BOOL: pa.bool_(),
+    DataType.UNIX_TIMESTAMP: pa.int64(),
+}
+
+
+def write_batch_source(plan: Plan, view: StreamView, history: Path, on_rows: Callable[[int], None]) -> int:
+    """Writes the view's batch source; returns the number of rows.
+
+    Args:
+        on_rows: told the number of rows after each group, for a progress bar.
+
+    Raises:
+        PlanError: the view has no file as batch source.
+        HistoryError: the history can't be read.
+    """
+    if view.batch_path is None:
+        raise PlanError(f"stream feature view {view.name!r} has no batch source: give its source a FileSource")
+    folded = ViewHistory(view, load_view_events(history, plan, view))
+    path = Path(view.batch_path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_suffix(".part")
+    with pq.ParquetWriter(unfinished, _schema(view)) as writer:
+        for table in _tables(view, folded):
+            writer.write_table(table)
+            on_rows(table.num_rows)
+    unfinished.replace(path)
+    return len(folded.events.entity)
+
+
+def _schema(view: StreamView) -> pa.Schema:
+    fields = [pa.field(key.name, _ARROW[key.dtype]) for key in view.join_keys]
+    fields.append(pa.field(view.batch_timestamp_field, pa.timestamp("ms", tz="UTC")))
+    fields += [pa.field(feature.name, _ARROW[feature.dtype]) for feature in view.features]
+    return pa.schema(fields)
+
+
+def _tables(view: StreamView, folded: ViewHistory) -> Iterator[pa.Table]:
+    schema = _schema(view)
+    by_time = np.argsort(folded.events.event_ms, kind="stable")
+    for start in range(0, len(by_time), ROWS_PER_GROUP):
+        rows = by_time[start : start + ROWS_PER_GROUP]
+        codes, times = folded.events.entity[rows], folded.events.event_ms[rows]
+        values = folded.as_of(codes, times).values
+        entities = [folded.entities[code] for code in codes.tolist()]
+        columns: list[Any] = [list(column) for column in zip(*entities, strict=True)]
+        columns.append(pd.to_datetime(times, unit="ms", utc=True))
+        arrays = [pa.array(column, schema.field(at).type) for at, column in enumerate(columns)]
+        for at, feature in enumerate(view.features):
+            arrays.append(pa.array(values[:, at], from_pandas=True).cast(_ARROW[feature.dtype]))
+        yield pa.Table.from_arrays(arrays, schema=schema)

@@ -1,0 +1,1 @@
+"""The feature processor: Kafka records in, entity rows in Redis out, by a Faust app."""

@@ -1,0 +1,152 @@
+"""The Faust app: one agent per topic, each batch processed completely before its offset is committed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+import faust
+import structlog
+from faust.types import TP
+
+from pipelines.adapters import metrics
+from pipelines.adapters.kafka import DeliveryFailed
+from pipelines.errors import ForebayError, ProgressMismatch, StoreUnavailable
+from pipelines.feature_processor.partition_pipeline import FeedPipeline
+from pipelines.feature_processor.settings import ProcessorSettings
+from pipelines.feature_processor.transport import Consumer, RecordBatch
+from pipelines.feature_processor.view_writer import StoreRolledBack
+
+log = structlog.get_logger("forebay.process")
+
+RETRY_SECONDS = (0.05, 0.1, 0.2, 0.5, 1.0)
+
+
+class ProcessorApp(faust.App):
+    """A Faust app whose partitions start where the store's progress says."""
+
+    def __init__(self, pipelines: Sequence[FeedPipeline], group: str, settings: ProcessorSettings) -> None:
+        super().__init__(
+            group,
+            broker=";".join(f"microbatch://{address}" for address in settings.brokers.split(",")),
+            web_enabled=False,
+            store="memory://",
+            topic_allow_declare=False,
+            topic_disable_leader=True,
+            consumer_auto_offset_reset="earliest",
+            broker_max_poll_records=settings.max_batch_records,
+            broker_max_poll_interval=86_400.0,
+            broker_session_timeout=settings.session_timeout_s,
+            broker_heartbeat_interval=settings.session_timeout_s / 3,
+            broker_commit_interval=1.0,
+            stream_buffer_maxsize=16,
+            stream_wait_empty=False,
+        )
+        self._pipelines = {pipeline.feed.topic: pipeline for pipeline in pipelines}
+        self._busy = {topic: asyncio.Lock() for topic in self._pipelines}
+        self.failure: ForebayError | None = None
+        """Why the app gave up; it is not for a restart to repair."""
+        for topic in self._pipelines:
+            self.agent(self.topic(topic, value_serializer="raw", key_serializer="raw"), name=topic)(self._consume)
+
+    async def _consume(self, stream: Any) -> None:
+        async for event in stream.events():
+            message = event.message
+            await self._process_until_done(message.topic, message.partition, message.value)
+
+    async def _process_until_done(self, topic: str, partition: int, batch: RecordBatch) -> None:
+        """Tries a batch until it is done; an unreachable store or broker delays it, nothing skips it."""
+        for attempt in range(1_000_000_000):
+            try:
+                await self._process(topic, partition, batch)
+            except (StoreUnavailable, DeliveryFailed) as error:
+                metrics.STORE_RETRIES.labels(topic).inc()
+                log.warning("batch delayed", topic=topic, partition=partition, error=str(error), attempt=attempt)
+                await self.sleep(RETRY_SECONDS[min(attempt, len(RETRY_SECONDS) - 1)])
+                if await self._lost_writes(topic, partition):
+                    await self.consumer.perform_seek()
+                    return
+            except StoreRolledBack as error:
+                log.warning("starting again from the store's progress", topic=topic, error=str(error))
+                await self.consumer.perform_seek()
+                return
+            except ForebayError as error:
+                await self._give_up(error)
+                return
+            else:
+                return
+            if self.should_stop:
+                return
+
+    async def _process(self, topic: str, partition: int, batch: RecordBatch) -> None:
+        pipeline = self._pipelines[topic]
+        async with self._busy[topic]:
+            if batch.epoch != cast(Consumer, self.consumer).epoch or partition not in pipeline.partitions:
+                return
+            await asyncio.to_thread(pipeline.partitions[partition].process, batch.records)
+
+    async def _lost_writes(self, topic: str, partition: int) -> bool:
+        """After a store failure nothing cached is trusted: rows are read again, and so is progress."""
+        pipeline = self._pipelines[topic]
+        async with self._busy[topic]:
+            for writer in pipeline.writers:
+                writer.forget()
+            ledger = pipeline.partitions[partition].ledger if partition in pipeline.partitions else None
+            if ledger is None:
+                return False
+            try:
+                return await asyncio.to_thread(ledger.has_fallen_back)
+            except StoreUnavailable:
+                return False
+
+    async def start_offsets(self, committed: Mapping[TP, int | None], earliest: Mapping[TP, int]) -> Mapping[TP, int]:
+        """Where every assigned partition starts; waits as long as the store can't be reached."""
+        starts: dict[TP, int] = {}
+        for topic, pipeline in self._pipelines.items():
+            assigned = [tp for tp in committed if tp.topic == topic]
+            async with self._busy[topic]:
+                try:
+                    await self._assign(pipeline, [tp.partition for tp in assigned])
+                    for tp in assigned:
+                        starts[tp] = self._start(pipeline, tp, committed[tp], earliest[tp])
+                except ProgressMismatch as error:
+                    await self._give_up(error)
+                    raise
+        return starts
+
+    async def _assign(self, pipeline: FeedPipeline, partitions: Sequence[int]) -> None:
+        attempt = 0
+        while True:
+            try:
+                await asyncio.to_thread(pipeline.assign, partitions)
+            except StoreUnavailable as error:
+                log.warning("waiting for the store", topic=pipeline.feed.topic, error=str(error))
+                await self.sleep(RETRY_SECONDS[min(attempt, len(RETRY_SECONDS) - 1)])
+                attempt += 1
+                if self.should_stop:
+                    raise
+            else:
+                return
+
+    def _start(self, pipeline: FeedPipeline, tp: TP, committed: int | None, earliest: int) -> int:
+        """The first offset some part of the pipeline has not seen."""
+        starts = []
+        ledger = pipeline.partitions[tp.partition].ledger
+        if ledger is not None:
+            start = ledger.offset + 1
+            if 0 < start < earliest:
+                raise ProgressMismatch(
+                    f"progress on {tp.topic}[{tp.partition}] ends at offset {ledger.offset}, but Kafka retains records "
+                    f"only from {earliest}: those between are lost; rebuild the topic's views (delete their rows and "
+                    f"progress, then start again)"
+                )
+            starts.append(max(start, earliest))
+        if pipeline.router is not None:
+            starts.append(earliest if committed is None else max(committed, earliest))
+        return min(starts)
+
+    async def _give_up(self, error: ForebayError) -> None:
+        log.error("stopping", error=str(error))
+        self.failure = error
+        await self.crash(error)

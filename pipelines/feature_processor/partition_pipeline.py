@@ -1,0 +1,203 @@
+"""The walk of one batch of one partition: decode, validate, route, aggregate, write, progress."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from pipelines.adapters import metrics
+from pipelines.adapters.store import Store
+from pipelines.contract.fence import Lineage, Position
+from pipelines.contract.progress import SourceProgress
+from pipelines.contract.records import (
+    Record,
+    dead_letter_headers,
+    late_headers,
+    source_position,
+)
+from pipelines.contract.topology import Feed, dead_letter_topic, late_topic
+from pipelines.errors import DecodeError, RecordError
+from pipelines.feature_processor.progress_ledger import ProgressLedger
+from pipelines.feature_processor.router import Producer, Router
+from pipelines.feature_processor.view_writer import ReadFrom, ViewWriter
+from pipelines.steps.decode import JsonDecoder
+from pipelines.steps.events import EventBatch
+from pipelines.steps.late import too_late, watermarks
+from pipelines.steps.tiles import Ints
+from pipelines.steps.transform import Transform, transform_each, view_transform
+from pipelines.steps.validate import Validator
+
+
+class Origins(NamedTuple):
+    """Where the records of a batch were first produced."""
+
+    partitions: Ints
+    """Shape (n,): source partition per record; -1 where the record does not say."""
+    offsets: Ints
+    """Shape (n,): source offset per record."""
+
+
+class FeedPipeline:
+    """Everything that is shared by the partitions of one topic. Not thread-safe."""
+
+    def __init__(
+        self,
+        feed: Feed,
+        project: str,
+        store: Store,
+        producer: Producer,
+        lineage: Lineage,
+        router: Router | None,
+    ) -> None:
+        self.feed = feed
+        self.project = project
+        self.store = store
+        self.producer = producer
+        self.lineage = lineage
+        self.router = router
+        self.decode = JsonDecoder(feed.source)
+        self.validate = Validator(feed.source)
+        self.writers = [ViewWriter(view, project, store) for view in feed.views]
+        self.transforms: list[Transform] = [view_transform(view) for view in feed.views]
+        self.partitions: dict[int, PartitionPipeline] = {}
+
+    def assign(self, partitions: Sequence[int]) -> None:
+        """Starts afresh on these partitions: nothing of a former assignment is kept."""
+        for writer in self.writers:
+            writer.forget()
+        self.partitions = {partition: PartitionPipeline(self, partition) for partition in partitions}
+
+
+class PartitionPipeline:
+    """Processes the batches of one partition."""
+
+    def __init__(self, shared: FeedPipeline, partition: int) -> None:
+        self._shared = shared
+        self._feed = shared.feed
+        self._read_from = ReadFrom(shared.lineage, partition)
+        self.ledger: ProgressLedger | None = None
+        if shared.feed.views:
+            self.ledger = ProgressLedger(shared.project, shared.feed.views, shared.store, shared.lineage, partition)
+            self.ledger.load()
+
+    def process(self, records: Sequence[Record]) -> None:
+        """One batch, completely: when this returns, its last offset may be committed.
+
+        Raises:
+            StoreUnavailable, DeliveryFailed: nothing was acknowledged; the same batch can be tried again.
+            StoreRolledBack: read again from the store's progress.
+            ProgressMismatch: the topic is not the one that progress was made on.
+        """
+        batch, origins = self._decode(records)
+        if self._shared.router:
+            self._shared.router.route(batch, records, self._read_from.partition)
+        sources = dict(self.ledger.sources) if self.ledger else {}
+        batch, watermark = self._drop_duplicates(batch, origins, sources)
+        offsets = np.array([record.offset for record in records], dtype=np.int64)
+        for writer, transform in zip(self._shared.writers, self._shared.transforms, strict=True):
+            kept = self._transform(transform, batch, records)
+            kept = self._drop_late(writer, kept, records, origins, watermark)
+            if len(kept):
+                writer.write(kept, offsets[kept.index], self._read_from)
+        self._shared.producer.flush()
+        if self.ledger:
+            self.ledger.advance(records[-1].offset, sources)
+        self._count(records)
+
+    def _decode(self, records: Sequence[Record]) -> tuple[EventBatch, Origins]:
+        decoded = self._shared.decode([record.value for record in records])
+        batch, invalid = self._shared.validate(decoded.events)
+        errors: dict[int, RecordError] = {**decoded.errors, **invalid}
+        origins = self._origins(records, errors)
+        if errors:
+            batch = batch.select(~np.isin(batch.index, list(errors)))
+        for index, error in sorted(errors.items()):
+            self._dead_letter(records[index], error)
+        return batch, origins
+
+    def _origins(self, records: Sequence[Record], errors: dict[int, RecordError]) -> Origins:
+        if not self._feed.routed:
+            partitions = np.full(len(records), self._read_from.partition, dtype=np.int64)
+            return Origins(partitions, np.array([record.offset for record in records], dtype=np.int64))
+        positions = []
+        for index, record in enumerate(records):
+            try:
+                positions.append(source_position(record))
+            except DecodeError as error:
+                errors[index] = error
+                positions.append((-1, -1))
+        both = np.array(positions, dtype=np.int64).reshape(-1, 2)
+        return Origins(both[:, 0], both[:, 1])
+
+    def _drop_duplicates(
+        self, batch: EventBatch, origins: Origins, sources: dict[int, SourceProgress]
+    ) -> tuple[EventBatch, Ints]:
+        """Drops routed duplicates, and brings `sources` forward.
+
+        Returns:
+            The batch, and per record of the batch read (not per event) the watermark it is judged by.
+        """
+        partitions, offsets = origins.partitions[batch.index], origins.offsets[batch.index]
+        fresh = np.ones(len(batch), dtype=bool)
+        watermark = np.zeros(len(origins.partitions), dtype=np.int64)
+        for source in np.unique(partitions).tolist():
+            here = np.flatnonzero(partitions == source)
+            before = sources.get(source, SourceProgress())
+            highest = watermarks(offsets[here], before.offset)
+            fresh[here] = offsets[here] > highest[:-1]
+            here = here[fresh[here]]
+            marks = watermarks(batch.event_ms[here], before.watermark_ms)
+            watermark[batch.index[here]] = marks[:-1]
+            sources[source] = SourceProgress(int(highest[-1]), int(marks[-1]))
+        if not fresh.all():
+            metrics.DUPLICATES.labels(self._feed.topic).inc(int(len(fresh) - fresh.sum()))
+        return batch.select(fresh), watermark
+
+    def _transform(self, transform: Transform, batch: EventBatch, records: Sequence[Record]) -> EventBatch:
+        if not len(batch):
+            return batch
+        kept, errors = transform_each(transform, batch)
+        for index, error in sorted(errors.items()):
+            self._dead_letter(records[index], error)
+        return kept
+
+    def _drop_late(
+        self,
+        writer: ViewWriter,
+        batch: EventBatch,
+        records: Sequence[Record],
+        origins: Origins,
+        watermark: Ints,
+    ) -> EventBatch:
+        view = writer.view
+        allowed_ms = view.longest_window_ms
+        if self._feed.source.allowed_lateness_ms is not None:
+            allowed_ms = min(allowed_ms, self._feed.source.allowed_lateness_ms)
+        late = too_late(batch.event_ms, watermark[batch.index], allowed_ms)
+        if not late.any():
+            return batch
+        topic = self._feed.source.topic
+        for index, event_ms in zip(batch.index[late].tolist(), batch.event_ms[late].tolist(), strict=True):
+            position = Position(topic, int(origins.partitions[index]), int(origins.offsets[index]))
+            headers = late_headers([view.name], event_ms, int(watermark[index]), position)
+            self._shared.producer.produce(late_topic(topic), records[index].value, records[index].key, headers)
+        metrics.LATE_EVENTS.labels(view.name).inc(int(late.sum()))
+        return batch.select(~late)
+
+    def _dead_letter(self, record: Record, error: RecordError) -> None:
+        position = Position(self._feed.topic, self._read_from.partition, record.offset)
+        headers = dead_letter_headers("process", error, position, time.time_ns() // 1_000_000)
+        self._shared.producer.produce(dead_letter_topic(self._feed.source.topic), record.value, record.key, headers)
+        metrics.DEAD_LETTERS.labels(self._feed.topic, error.reason).inc()
+
+    def _count(self, records: Sequence[Record]) -> None:
+        topic = self._feed.topic
+        metrics.RECORDS.labels(topic).inc(len(records))
+        metrics.BATCHES.labels(topic).inc()
+        metrics.FRESHNESS_SECONDS.labels(topic).observe(max(0.0, time.time() - records[-1].timestamp_ms / 1_000))
+        if self.ledger:
+            newest = max((source.watermark_ms for source in self.ledger.sources.values()), default=0)
+            metrics.WATERMARK_SECONDS.labels(topic, self._read_from.partition).set(newest / 1_000)

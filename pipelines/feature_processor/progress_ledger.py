@@ -1,0 +1,80 @@
+"""Progress of all views on one partition: read at assignment, written after every batch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from pipelines.adapters.store import Store
+from pipelines.contract.fence import Lineage
+from pipelines.contract.plan import StreamView
+from pipelines.contract.progress import (
+    NOTHING_YET,
+    Progress,
+    SourceProgress,
+    decode_progress,
+    encode_progress,
+)
+from pipelines.contract.topology import progress_field, progress_key
+from pipelines.errors import ProgressMismatch
+
+
+class ProgressLedger:
+    """The views' progress on one partition, in the process and in the store."""
+
+    def __init__(
+        self, project: str, views: tuple[StreamView, ...], store: Store, lineage: Lineage, partition: int
+    ) -> None:
+        self._key = progress_key(project, lineage.topic, partition)
+        self._views = views
+        self._store = store
+        self._lineage = lineage
+        self._partition = partition
+        self._progress: dict[str, Progress] = {}
+        self.offset = NOTHING_YET
+        """Every view contains all records up to here."""
+        self.sources: Mapping[int, SourceProgress] = {}
+        """Per source partition, as of `offset`."""
+
+    def load(self) -> None:
+        """Reads the progress of every view; the slowest view says where to start.
+
+        Raises:
+            ProgressMismatch: progress was made on another life of the topic.
+        """
+        stored = self._store.read_hash(self._key)
+        self._progress = {}
+        for view in self._views:
+            data = stored.get(progress_field(view))
+            progress = decode_progress(data) if data else Progress(self._lineage)
+            self._check(view, progress.lineage)
+            self._progress[view.name] = progress
+        slowest = min(self._progress.values(), key=lambda progress: progress.offset)
+        self.offset, self.sources = slowest.offset, slowest.sources
+
+    def has_fallen_back(self) -> bool:
+        """Whether the store's progress is now behind this process: it lost acknowledged writes."""
+        before = self.offset
+        self.load()
+        return self.offset < before
+
+    def advance(self, offset: int, sources: Mapping[int, SourceProgress]) -> None:
+        """Writes that all records up to `offset` are contained; views already further are left alone."""
+        fields: dict[bytes, bytes] = {}
+        for view in self._views:
+            if offset > self._progress[view.name].offset:
+                progress = Progress(self._lineage, offset, dict(sources))
+                self._progress[view.name] = progress
+                fields[progress_field(view)] = encode_progress(progress)
+        if fields:
+            self._store.write_hash(self._key, fields)
+        if offset > self.offset:
+            self.offset, self.sources = offset, sources
+
+    def _check(self, view: StreamView, stored: Lineage) -> None:
+        if stored != self._lineage:
+            raise ProgressMismatch(
+                f"view {view.name!r}: progress on partition {self._partition} of topic {stored.topic!r} was made with "
+                f"topic id {stored.topic_id} and {stored.partitions} partitions; the topic now has id "
+                f"{self._lineage.topic_id} and {self._lineage.partitions} partitions, so its offsets do not compare: "
+                f"rebuild the view (delete its rows and progress, then start again)"
+            )

@@ -1,0 +1,66 @@
+"""Route: a source topic's records, re-keyed for entities that its own key scatters over partitions.
+
+Idempotent without transactions: every routed record carries its source position, records of one
+source partition are produced in order, and the reader drops positions it has already seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from pipelines.adapters import metrics
+from pipelines.contract.records import Record, source_header
+from pipelines.contract.topology import Route, routed_partition, routing_key
+from pipelines.steps.events import EventBatch
+
+
+class Producer(Protocol):
+    """What routing, late events and dead letters need of a producer."""
+
+    def produce(
+        self,
+        topic: str,
+        value: bytes | None,
+        key: bytes | None = None,
+        headers: Sequence[tuple[str, bytes]] = (),
+        partition: int = -1,
+    ) -> None:
+        """Queues a record."""
+        ...
+
+    def flush(self) -> None:
+        """Returns when every queued record was acknowledged; raises if one was not."""
+        ...
+
+
+class Router:
+    """Re-keys the records of one source topic."""
+
+    def __init__(self, routes: Sequence[Route], partitions: Mapping[str, int], producer: Producer) -> None:
+        """Args:
+        partitions: number of partitions per routed topic.
+        """
+        self._routes = routes
+        self._partitions = partitions
+        self._producer = producer
+
+    def route(self, batch: EventBatch, records: Sequence[Record], partition: int) -> None:
+        """Queues every event of the batch once per route; events without the entity are not routed."""
+        for route in self._routes:
+            columns = [batch.values(key.name) for key in route.join_keys]
+            count = 0
+            for at, values in zip(batch.index.tolist(), zip(*columns, strict=True), strict=True):
+                if None in values:
+                    continue
+                record = records[at]
+                key = routing_key(values)
+                self._producer.produce(
+                    route.topic,
+                    record.value,
+                    key,
+                    [source_header(partition, record.offset)],
+                    routed_partition(key, self._partitions[route.topic]),
+                )
+                count += 1
+            metrics.ROUTED.labels(route.topic).inc(count)

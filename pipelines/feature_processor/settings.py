@@ -1,0 +1,21 @@
+"""Settings of the feature processor."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class ProcessorSettings(msgspec.Struct, frozen=True):
+    """Read once, by the entry point."""
+
+    brokers: str
+    """Comma-separated host:port."""
+    redis: str
+    """Feast connection string: host:port[,option=value...]."""
+    metrics_host: str = "127.0.0.1"
+    metrics_port: int = 0
+    """0: no metrics page."""
+    max_batch_records: int = 5_000
+    """Records fetched at once, over all partitions."""
+    session_timeout_s: float = 10.0
+    """How long a silent processor keeps its partitions."""

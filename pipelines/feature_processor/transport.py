@@ -1,0 +1,111 @@
+"""The micro-batch transport: Faust's aiokafka driver, handing over whole batches of records.
+
+Faust moves one Python object per record through its streams, which bounds it to some thousand
+records a second. Here one Faust message is everything that was fetched of one partition; its offset
+is the last record's. Registered as `microbatch://` under the entry point group `faust.transports`.
+
+Where a partition starts is not for Kafka's committed offsets to say but for the store's progress:
+`seek_to_committed` asks `start_offsets`, set by the app.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, NamedTuple
+
+from aiokafka import TopicPartition
+from faust.transport.drivers import aiokafka as driver
+from faust.types import TP, ConsumerMessage
+
+from pipelines.contract.records import Record
+
+StartOffsets = Callable[[Mapping[TP, int | None], Mapping[TP, int]], Awaitable[Mapping[TP, int]]]
+"""(committed offsets, earliest offsets) -> where each assigned partition starts."""
+
+
+class RecordBatch(NamedTuple):
+    """All records fetched of one partition at once."""
+
+    epoch: int
+    """Counts the seeks: a batch of an earlier epoch was read from a position since given up."""
+    records: list[Record]
+
+
+class ConsumerThread(driver.AIOKafkaConsumerThread):
+    """Fetches batches and seeks on one event loop, so that every batch knows its epoch exactly."""
+
+    epoch = 0
+
+    async def _fetch_records(self, *args: Any, **kwargs: Any) -> Mapping[TP, list[Any]]:
+        fetched = await super()._fetch_records(*args, **kwargs)
+        # No await between the fetch and here: no seek can come between a batch and its epoch.
+        return {tp: [RecordBatch(self.epoch, [_record(each) for each in raw])] for tp, raw in fetched.items()}
+
+    async def seek_all(self, offsets: Mapping[TP, int]) -> None:
+        """Moves all partitions at once and opens a new epoch."""
+        consumer = self._ensure_consumer()
+        for tp, offset in offsets.items():
+            consumer.seek(TopicPartition(tp.topic, tp.partition), offset)
+        self.epoch += 1
+
+
+class Consumer(driver.Consumer):
+    """One Faust message per fetched batch, and offsets counted by batch."""
+
+    app: Any
+    """The app, which has `start_offsets`."""
+    _thread: ConsumerThread
+
+    def _new_consumer_thread(self) -> ConsumerThread:
+        return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
+
+    @property
+    def epoch(self) -> int:
+        """The present epoch: batches of another one must be dropped."""
+        return self._thread.epoch
+
+    def _to_message(self, tp: TP, record: RecordBatch) -> ConsumerMessage:
+        last = record.records[-1]
+        value: Any = record
+        return ConsumerMessage(
+            tp.topic, tp.partition, last.offset, last.timestamp_ms / 1_000, 0, [], None, value, None, 0, 0, tp,
+            generation_id=self.app.consumer_generation_id,
+        )  # fmt: skip
+
+    def _new_offset(self, tp: TP) -> int | None:
+        """The next offset to commit. Batches of a partition are acknowledged in order, with gaps between them."""
+        acked = self._acked[tp]
+        if not acked:
+            return None
+        offset = max(acked) + 1
+        acked.clear()
+        self._acked_index[tp].clear()
+        return offset
+
+    async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
+        """Nothing to remember: a batch's offset is its last record's, so gaps are the rule."""
+
+    async def seek_to_committed(self) -> Mapping[TP, int]:
+        """Seeks every assigned partition to where the app says it starts."""
+        assigned = self.assignment()
+        if not assigned:
+            return {}
+        committed = {tp: await self._thread.call_thread(self._committed, tp) for tp in assigned}
+        earliest = await self.earliest_offsets(*assigned)
+        starts: Mapping[TP, int] = await self.app.start_offsets(committed, {tp: earliest[tp] for tp in assigned})
+        await self._thread.call_thread(self._thread.seek_all, starts)
+        return starts
+
+    async def _committed(self, tp: TP) -> int | None:
+        return await self._thread._ensure_consumer().committed(tp)  # type: ignore[no-any-return]
+
+
+class Transport(driver.Transport):
+    """`microbatch://host:port`."""
+
+    Consumer = Consumer
+    driver_version = f"microbatch+{driver.Transport.driver_version}"
+
+
+def _record(raw: Any) -> Record:
+    return Record(raw.offset, raw.key, raw.value, raw.headers, raw.timestamp)

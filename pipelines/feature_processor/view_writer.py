@@ -1,0 +1,160 @@
+"""Write: the rows of one view, folded onto what the store holds, fenced against every other writer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from pipelines.adapters import metrics
+from pipelines.adapters.store import Outcome, RowWrite, Store
+from pipelines.contract.entity_key import (
+    EntityKeyEncoder,
+    closed_field,
+    feature_field,
+    head_field,
+    timestamp_field,
+)
+from pipelines.contract.fence import Lineage
+from pipelines.contract.plan import StreamView
+from pipelines.contract.values import encode_column, encode_timestamp
+from pipelines.errors import ForebayError, ProgressMismatch
+from pipelines.steps.aggregate import Aggregated, ViewAggregator
+from pipelines.steps.events import EventBatch, distinct_entities
+from pipelines.steps.rows import StoredRow
+from pipelines.steps.tiles import Events, Ints
+
+CACHED_ROWS = 200_000
+"""Rows of one view kept in the process; beyond it the oldest are dropped and read again when needed."""
+
+
+class StoreRolledBack(ForebayError):
+    """The store lost writes it had acknowledged: go back to the progress it still has."""
+
+
+class ReadFrom(NamedTuple):
+    """Where a batch was read: one partition of one life of a topic."""
+
+    lineage: Lineage
+    partition: int
+
+
+class ViewWriter:
+    """Keeps the rows of one stream view up to date. Not thread-safe."""
+
+    def __init__(self, view: StreamView, project: str, store: Store) -> None:
+        self.view = view
+        self._store = store
+        self._aggregate = ViewAggregator(view)
+        self._key = EntityKeyEncoder(view.join_keys, project)
+        self._row_fields = (head_field(view.name), closed_field(view.name))
+        self._ts_field = timestamp_field(view.name)
+        self._feature_fields = [feature_field(view.name, feature.name) for feature in view.features]
+        self._columns = sorted({each.column for each in view.aggregations} - {""})
+        self._cache: dict[bytes, StoredRow] = {}
+
+    def forget(self) -> None:
+        """Drops every cached row: the store, or the assignment, may have changed under them."""
+        self._cache.clear()
+
+    def write(self, batch: EventBatch, offsets: Ints, read_from: ReadFrom) -> None:
+        """Folds the batch into the rows of its entities and writes them.
+
+        Args:
+            offsets: shape (n,), the offsets of the batch's events in the partition they were read from.
+
+        Raises:
+            StoreUnavailable: nothing can be said about which rows were written; the same batch can be tried again.
+            StoreRolledBack: the store holds an older row than it had acknowledged.
+            ProgressMismatch: a row belongs to another partition or another life of the topic.
+        """
+        entities = distinct_entities([batch.values(key.name) for key in self.view.join_keys])
+        known = entities.codes >= 0
+        if not known.all():
+            metrics.NULL_ENTITIES.labels(self.view.name).inc(int(len(known) - known.sum()))
+        if not known.any():
+            return
+        keys = [self._key(values) for values in entities.values]
+        events = Events(
+            entities.codes[known],
+            batch.event_ms[known],
+            {name: batch.floats(name)[known] for name in self._columns},
+        )
+        self._write_until_contained(keys, events, offsets[known], read_from)
+
+    def _write_until_contained(self, keys: list[bytes], events: Events, offsets: Ints, read_from: ReadFrom) -> None:
+        while len(offsets):
+            stored = self._load(keys)
+            result = self._aggregate(stored, events, offsets, read_from.lineage.digest, read_from.partition)
+            behind = self._send(keys, stored, result, read_from)
+            if not behind:
+                return
+            # Another processor is ahead on these entities: fold what its rows do not contain yet.
+            again = np.isin(events.entity, behind)
+            offsets = offsets[again]
+            events = Events(
+                events.entity[again],
+                events.event_ms[again],
+                {name: column[again] for name, column in events.columns.items()},
+            )
+
+    def _load(self, keys: Sequence[bytes]) -> list[StoredRow]:
+        missing = [key for key in keys if key not in self._cache]
+        if missing:
+            with metrics.READ_SECONDS.labels(self.view.name).time():
+                found = self._store.read([(key, self._row_fields) for key in missing])
+            for key, (head, closed) in zip(missing, found, strict=True):
+                self._cache[key] = StoredRow(head, closed)
+        return [self._cache[key] for key in keys]
+
+    def _send(
+        self, keys: Sequence[bytes], stored: Sequence[StoredRow], result: Aggregated, read_from: ReadFrom
+    ) -> list[int]:
+        """Writes the changed rows; returns the entities whose stored row was ahead."""
+        changed = result.entities.tolist()
+        writes = self._encode(keys, stored, result)
+        with metrics.WRITE_SECONDS.labels(self.view.name).time():
+            outcomes = self._store.write(writes)
+        behind = []
+        for entity, row, outcome in zip(changed, result.rows, outcomes, strict=True):
+            if outcome is Outcome.WRITTEN:
+                self._cache[keys[entity]] = row
+            elif outcome is Outcome.BEHIND:
+                del self._cache[keys[entity]]
+                behind.append(entity)
+            elif outcome is Outcome.ROLLED_BACK:
+                raise StoreRolledBack(f"view {self.view.name!r}: a stored row is older than acknowledged")
+            else:
+                raise self._foreign(read_from)
+        metrics.ROWS_WRITTEN.labels(self.view.name).inc(len(changed) - len(behind))
+        metrics.ROWS_REFUSED.labels(self.view.name).inc(len(behind))
+        while len(self._cache) > CACHED_ROWS:
+            del self._cache[next(iter(self._cache))]
+        return behind
+
+    def _encode(self, keys: Sequence[bytes], stored: Sequence[StoredRow], result: Aggregated) -> list[RowWrite]:
+        cells: list[list[bytes]] = []
+        for at, feature in enumerate(self.view.features):
+            column = np.ascontiguousarray(result.values[:, at])
+            cells.append(encode_column(column, feature.dtype))
+        head_field_, closed_field_ = self._row_fields
+        writes = []
+        for at, (entity, row) in enumerate(zip(result.entities.tolist(), result.rows, strict=True)):
+            old = stored[entity]
+            header = self._aggregate.codec.header(old)
+            last_ms = int(result.last_event_ms[at])
+            fields: list[Any] = [head_field_, row.head, self._ts_field, encode_timestamp(last_ms)]
+            for name, column_cells in zip(self._feature_fields, cells, strict=True):
+                fields += (name, column_cells[at])
+            if header is None or row.closed != old.closed:
+                fields += (closed_field_, row.closed)
+            writes.append(RowWrite(keys[entity], header.offset if header else -1, fields))
+        return writes
+
+    def _foreign(self, read_from: ReadFrom) -> ProgressMismatch:
+        return ProgressMismatch(
+            f"view {self.view.name!r}: a stored row was computed from another partition, or another life, of "
+            f"{read_from.lineage.topic}[{read_from.partition}]; the topic was re-created or given more partitions: "
+            f"rebuild the view (delete its rows and progress, then start again)"
+        )

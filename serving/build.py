@@ -1,0 +1,75 @@
+"""Puts a scorer and a worker together from a plan, a model folder and settings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pipelines.adapters.kafka import Topics
+from pipelines.adapters.progress_reader import ProgressReader, ViewTopic
+from pipelines.adapters.redis_store import RedisStore
+from pipelines.contract.plan import Plan, Source
+from pipelines.contract.topology import view_topic
+from pipelines.errors import PlanError
+from serving.barrier import Barrier
+from serving.event_scorer import EventScorer
+from serving.model import load_model
+from serving.scorer import Scorer
+
+
+def build_scorer(plan: Plan, model: Path, redis: str) -> Scorer:
+    """A warm scorer with its own connection.
+
+    Raises:
+        ModelError, PlanError: the model can't be used with this plan.
+        StoreUnavailable: the store can't be reached.
+    """
+    scorer = Scorer(plan, load_model(model), RedisStore(redis))
+    scorer.warm_up()
+    return scorer
+
+
+def scored_source(plan: Plan, topic: str) -> Source:
+    """The source of the topic to score.
+
+    Raises:
+        PlanError: no source has this topic.
+    """
+    for source in plan.sources:
+        if source.topic == topic:
+            return source
+    known = ", ".join(source.topic for source in plan.sources)
+    raise PlanError(f"no Kafka source has topic {topic!r}; the registry knows {known}")
+
+
+def online_views(plan: Plan, topics: Topics) -> list[ViewTopic]:
+    """Every online stream view with its topic."""
+    found = [(view, view_topic(plan, view)) for view in plan.stream_views if view.online]
+    partitions = {topic: topics.lineage(topic).partitions for _, topic in found}
+    return [ViewTopic(view, topic, partitions[topic]) for view, topic in found]
+
+
+def build_event_scorer(
+    plan: Plan,
+    scorer: Scorer,
+    topic: str,
+    output: str,
+    brokers: str,
+    redis: str,
+    wait_ms: int,
+    include_features: bool,
+) -> EventScorer:
+    """An event scorer whose barrier watches the views that the model's service reads from the scored topic.
+
+    Raises:
+        PlanError: the topic can't be scored with this service.
+        SettingsError: a topic does not exist.
+    """
+    source = scored_source(plan, topic)
+    read = {view.view for view in (*scorer.service.views, *scorer.service.dependencies)}
+    views = [
+        each
+        for each in online_views(plan, Topics(brokers))
+        if each.view.source == source.name and each.view.name in read
+    ]
+    reader = ProgressReader(plan.project, views, RedisStore(redis))
+    return EventScorer(scorer, source, Barrier(source, views, reader, wait_ms), output, include_features)

@@ -1,0 +1,187 @@
+"""The Kafka door, without the Kafka: every event of the scored topic becomes one prediction, or a dead letter."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+import structlog
+from confluent_kafka import Message
+
+from pipelines.adapters import metrics
+from pipelines.contract.fence import Position
+from pipelines.contract.plan import Source
+from pipelines.contract.prediction import Prediction, Timings, prediction_id
+from pipelines.contract.records import dead_letter_headers
+from pipelines.contract.topology import dead_letter_topic
+from pipelines.errors import FeatureRefused, ModelError, PlanError, RecordError, RequestError
+from pipelines.steps.decode import JsonDecoder
+from pipelines.steps.validate import Validator
+from serving.barrier import Barrier
+from serving.request import ScoringRequest
+from serving.scorer import Scored, Scorer
+
+log = structlog.get_logger("forebay.score")
+
+
+class Refused(RecordError):
+    """A policy refuses to score the event, or the model or an on-demand function fails on it."""
+
+    reason = "refused"
+
+
+class OutgoingRecord(NamedTuple):
+    """A record to be produced in the same transaction as the offsets."""
+
+    topic: str
+    key: bytes | None
+    value: bytes | None
+    headers: list[tuple[str, bytes]]
+
+
+class Incoming(NamedTuple):
+    """A valid event of the scored topic."""
+
+    message: Message
+    position: Position
+    request: ScoringRequest
+
+
+class EventScorer:
+    """Turns a batch of records of the scored topic into predictions and dead letters. Does no Kafka I/O."""
+
+    def __init__(
+        self,
+        scorer: Scorer,
+        source: Source,
+        barrier: Barrier,
+        output: str,
+        include_features: bool,
+    ) -> None:
+        """Args:
+            output: the prediction topic.
+            include_features: whether predictions carry the model's input.
+
+        Raises:
+            PlanError: events of the source lack a field the feature service needs.
+        """
+        self._scorer = scorer
+        self._source = source
+        self._barrier = barrier
+        self._output = output
+        self._include_features = include_features
+        self._decode = JsonDecoder(source)
+        self._validate = Validator(source)
+        service = scorer.service
+        self._keys = [key.name for key in service.join_keys]
+        self._request = [column.name for column in service.request]
+        columns = {column.name for column in source.columns}
+        lacking = [name for name in (*self._keys, *self._request) if name not in columns]
+        if lacking:
+            raise PlanError(
+                f"events of {source.topic!r} lack fields of feature service {service.name!r}: {', '.join(lacking)}; "
+                f"score another topic, or add them to the schema of source {source.name!r}"
+            )
+        self._fields = list(dict.fromkeys([*self._keys, *self._request, *columns]))
+
+    def __call__(self, messages: Sequence[Message]) -> list[OutgoingRecord]:
+        """The records to produce for these, in order per partition.
+
+        Raises:
+            StoreUnavailable: the same batch can be tried again.
+        """
+        out: list[OutgoingRecord] = []
+        incoming = self._requests(messages, out)
+        waited, met = self._wait(incoming)
+        out += self._score(incoming, met, waited)
+        return out
+
+    def _requests(self, messages: Sequence[Message], out: list[OutgoingRecord]) -> list[Incoming]:
+        decoded = self._decode([message.value() for message in messages])
+        batch, invalid = self._validate(decoded.events)
+        errors: dict[int, RecordError] = {**decoded.errors, **invalid}
+        out += [self._dead_letter(messages[index], error) for index, error in sorted(errors.items())]
+        incoming = []
+        for index, event_ms in zip(batch.index.tolist(), batch.event_ms.tolist(), strict=True):
+            event = decoded.events[index]
+            fields = {name: getattr(event, name) for name in self._fields}
+            incoming.append(Incoming(messages[index], _position(messages[index]), ScoringRequest(fields, event_ms)))
+        return incoming
+
+    def _wait(self, incoming: Sequence[Incoming]) -> tuple[float, list[bool]]:
+        started = time.perf_counter()
+        by_partition: dict[int, list[int]] = {}
+        for at, each in enumerate(incoming):
+            by_partition.setdefault(each.position.partition, []).append(at)
+        met = [True] * len(incoming)
+        for partition, members in by_partition.items():
+            offsets = [incoming[at].position.offset for at in members]
+            fields = [incoming[at].request.fields for at in members]
+            for at, ok in zip(members, self._barrier.wait(partition, offsets, fields), strict=True):
+                met[at] = ok
+        return (time.perf_counter() - started) * 1e3, met
+
+    def _score(self, incoming: Sequence[Incoming], met: Sequence[bool], waited_ms: float) -> list[OutgoingRecord]:
+        if not incoming:
+            return []
+        try:
+            scored = self._scorer.score([each.request for each in incoming])
+        except (ModelError, RequestError) as error:
+            if len(incoming) == 1:
+                return [self._dead_letter(incoming[0].message, Refused(str(error)))]
+            # The model, or an on-demand function, fails on some event: find it, and score the others.
+            halves = (slice(None, len(incoming) // 2), slice(len(incoming) // 2, None))
+            return [record for half in halves for record in self._score(incoming[half], met[half], waited_ms)]
+        return self._encode(incoming, met, waited_ms, scored)
+
+    def _encode(
+        self, incoming: Sequence[Incoming], met: Sequence[bool], waited_ms: float, scored: Scored
+    ) -> list[OutgoingRecord]:
+        vectors = scored.vectors
+        timings = Timings(waited_ms, vectors.read_ms, vectors.on_demand_ms, scored.model_ms)
+        features = self._scorer.assembler.values(vectors) if self._include_features else None
+        out = []
+        for at, each in enumerate(incoming):
+            refusal: FeatureRefused | None = vectors.refusals.get(at)
+            if refusal is not None:
+                out.append(self._dead_letter(each.message, Refused(str(refusal))))
+                continue
+            prediction = Prediction(
+                id=prediction_id(each.position, self._scorer.model.name, self._scorer.model.version),
+                source=str(each.position),
+                model=self._scorer.model.name,
+                version=self._scorer.model.version,
+                model_hash=self._scorer.model.hash,
+                entities=self._pick(self._keys, each.request.fields),
+                event_ms=each.request.as_of_ms,
+                scores={name: values[at] for name, values in scored.scores.items()},
+                fences={alias: view.fences[at] for alias, view in vectors.views.items() if view.streamed},
+                barrier_met=met[at],
+                timings_ms=timings,
+                request=self._pick(self._request, each.request.fields),
+                features={name: values[at] for name, values in features.items()} if features else None,
+                ages_ms={
+                    alias: _age(each.request.as_of_ms, view.event_ms[at]) for alias, view in vectors.views.items()
+                },
+            )
+            out.append(OutgoingRecord(self._output, each.message.key(), msgspec.json.encode(prediction), []))
+        return out
+
+    @staticmethod
+    def _pick(names: Sequence[str], fields: Mapping[str, Any]) -> dict[str, Any]:
+        return {name: fields[name] for name in names}
+
+    def _dead_letter(self, message: Message, error: RecordError) -> OutgoingRecord:
+        metrics.DEAD_LETTERS.labels(self._source.topic, error.reason).inc()
+        headers = dead_letter_headers("score", error, _position(message), time.time_ns() // 1_000_000)
+        return OutgoingRecord(dead_letter_topic(self._source.topic), message.key(), message.value(), headers)
+
+
+def _position(message: Message) -> Position:
+    return Position(str(message.topic()), int(message.partition() or 0), int(message.offset() or 0))
+
+
+def _age(as_of_ms: int, event_ms: float) -> int | None:
+    return None if event_ms != event_ms else as_of_ms - int(event_ms)

@@ -1,0 +1,109 @@
+"""Reads views from history instead of the online store: training rows through the scoring path itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from pipelines.backfill.load import HistoryError, load_view_events
+from pipelines.backfill.view_history import ViewHistory
+from pipelines.contract.plan import BatchView, Plan, ServiceView
+from pipelines.steps.tiles import Ints
+from serving.columns import to_column
+from serving.feature_reader import join_fields, view_definition
+from serving.request import ScoringRequest
+from serving.view_rows import ViewColumns
+
+
+class BatchHistory:
+    """A batch view's source: the values as of any time."""
+
+    def __init__(self, view: BatchView) -> None:
+        """Raises:
+        HistoryError: the batch source can't be read.
+        """
+        self.view = view
+        if view.batch_path is None:
+            raise HistoryError(f"feature view {view.name!r} has no file as batch source")
+        try:
+            frame = pd.read_parquet(view.batch_path)
+        except FileNotFoundError as error:
+            raise HistoryError(f"{view.batch_path}, batch source of {view.name!r}, does not exist") from error
+        frame = frame.sort_values(view.timestamp_field, kind="stable")
+        times = pd.to_datetime(frame[view.timestamp_field], utc=True).dt.as_unit("ms").astype("int64")
+        names = [key.name for key in view.join_keys]
+        rows = frame[[feature.name for feature in view.features]].astype(object)
+        values = rows.where(rows.notna(), None).to_numpy().tolist()
+        self._rows: dict[tuple[Any, ...], list[tuple[int, list[Any]]]] = {}
+        for key, time_ms, row in zip(frame[names].itertuples(index=False, name=None), times, values, strict=True):
+            self._rows.setdefault(key, []).append((time_ms, row))
+
+    def read(self, entities: Sequence[tuple[Any, ...]], as_of_ms: Ints) -> ViewColumns:
+        """The newest row at or before each time; older than the ttl is read as null."""
+        found = [self._newest(key, at) for key, at in zip(entities, as_of_ms.tolist(), strict=True)]
+        event_ms = np.array([row[0] if row else np.nan for row in found])
+        stale = as_of_ms - event_ms > self.view.ttl_ms if self.view.ttl_ms else np.zeros(len(found), dtype=bool)
+        columns = [
+            to_column(
+                [None if row is None or old else row[1][at] for row, old in zip(found, stale.tolist(), strict=True)],
+                feature.dtype,
+            )
+            for at, feature in enumerate(self.view.features)
+        ]
+        return ViewColumns(self.view.features, columns, stale, [None] * len(found), event_ms, False)
+
+    def _newest(self, key: tuple[Any, ...], at_ms: int) -> tuple[int, list[Any]] | None:
+        newest = None
+        for row in self._rows.get(key, ()):
+            if row[0] > at_ms:
+                break
+            newest = row
+        return newest
+
+
+class StreamHistory:
+    """A stream view's events: windows as of any time."""
+
+    def __init__(self, history: ViewHistory) -> None:
+        self._history = history
+
+    def read(self, entities: Sequence[tuple[Any, ...]], as_of_ms: Ints) -> ViewColumns:
+        """The view's columns; an entity silent for longer than the ttl is read as if it had no events."""
+        view = self._history.view
+        found = self._history.as_of(self._history.codes(entities), as_of_ms, view.ttl_ms)
+        columns = [found.values[:, at] for at in range(found.values.shape[1])]
+        stale = np.zeros(len(entities), dtype=bool)
+        if view.ttl_ms:
+            stale = as_of_ms - found.event_ms > view.ttl_ms
+        return ViewColumns(view.features, columns, stale, [None] * len(entities), found.event_ms, True)
+
+
+class HistoryReader:
+    """Implements `serving.scorer.ViewReader` on history."""
+
+    def __init__(self, plan: Plan, views: Sequence[ServiceView], folder: Path) -> None:
+        """Raises:
+        HistoryError: a file of history is missing or does not fit.
+        """
+        known: dict[str, StreamHistory | BatchHistory] = {}
+        for view in views:
+            if view.view not in known:
+                definition = view_definition(plan, view)
+                if isinstance(definition, BatchView):
+                    known[view.view] = BatchHistory(definition)
+                else:
+                    known[view.view] = StreamHistory(
+                        ViewHistory(definition, load_view_events(folder, plan, definition))
+                    )
+        self._views = [(view.alias, join_fields(plan, view), known[view.view]) for view in views]
+
+    def read(self, requests: Sequence[ScoringRequest], as_of_ms: Ints) -> dict[str, ViewColumns]:
+        """See `serving.scorer.ViewReader.read`."""
+        return {
+            alias: history.read([tuple(map(request.fields.get, fields)) for request in requests], as_of_ms)
+            for alias, fields, history in self._views
+        }

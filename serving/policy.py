@@ -1,0 +1,41 @@
+"""Policies: what happens to a missing or stale feature before the model sees it."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from pipelines.contract.plan import Feature, Policy
+from pipelines.errors import FeatureRefused
+from serving.columns import Column, is_null
+
+Bools = npt.NDArray[np.bool_]
+
+
+def apply_policies(
+    feature: Feature, name: str, column: Column, stale: Bools, refusals: dict[int, FeatureRefused]
+) -> Column:
+    """The column with defaults filled in; refused requests are noted by index in `refusals`.
+
+    Args:
+        name: full name of the feature, for the message.
+        stale: shape (n,), requests whose row is older than the view's ttl. Their values were read as null,
+            or, for windows, as empty.
+    """
+    column = _apply(feature.stale, "stale", name, column, stale, refusals)
+    missing = is_null(column) & ~stale
+    return _apply(feature.missing, "missing", name, column, missing, refusals)
+
+
+def _apply(
+    policy: Policy, what: str, name: str, column: Column, where: Bools, refusals: dict[int, FeatureRefused]
+) -> Column:
+    if policy.action == "null" or not where.any():
+        return column
+    if policy.action == "refuse":
+        for index in np.flatnonzero(where).tolist():
+            refusals.setdefault(index, FeatureRefused(f"$.{name}", f"{what}, and its policy is to refuse"))
+        return column
+    filled = column.copy()
+    filled[where] = policy.default
+    return filled

@@ -1,0 +1,68 @@
+"""A scoring request: what both doors translate into."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from pipelines.contract.plan import DataType, FeatureService
+from pipelines.errors import RequestError
+
+_PYTHON_TYPES: dict[DataType, tuple[type, ...]] = {
+    DataType.STRING: (str,),
+    DataType.INT32: (int,),
+    DataType.INT64: (int,),
+    DataType.FLOAT32: (int, float),
+    DataType.FLOAT64: (int, float),
+    DataType.BOOL: (bool,),
+    DataType.UNIX_TIMESTAMP: (int,),
+}
+_INT_BITS = {DataType.INT32: 31, DataType.INT64: 63, DataType.UNIX_TIMESTAMP: 63}
+
+
+class ScoringRequest(NamedTuple):
+    """One question: these fields, as of this time."""
+
+    fields: Mapping[str, Any]
+    """Join keys and request fields by name; None or absent is null."""
+    as_of_ms: int
+    """ms since the epoch."""
+
+
+class RequestChecker:
+    """Checks the fields of requests to one feature service."""
+
+    def __init__(self, service: FeatureService) -> None:
+        self._fields: dict[str, tuple[DataType, bool]] = {}
+        for key in service.join_keys:
+            self._fields[key.name] = (key.dtype, False)
+        for column in service.request:
+            self._fields[column.name] = (column.dtype, column.required)
+
+    def __call__(self, fields: Mapping[str, Any], path: str) -> None:
+        """Checks one request.
+
+        Args:
+            path: where it stands in the caller's message, e.g. `$.entities[3]`.
+
+        Raises:
+            RequestError: a field is unknown, of the wrong type, or required and null.
+        """
+        for name in fields:
+            if name not in self._fields:
+                raise RequestError(f"{path}.{name}", f"unknown field; known are {', '.join(sorted(self._fields))}")
+        for name, (dtype, required) in self._fields.items():
+            value = fields.get(name)
+            if value is None:
+                if required or name not in fields:
+                    raise RequestError(f"{path}.{name}", f"required, a {dtype}; send null if it is not known")
+            else:
+                self._check_value(value, dtype, f"{path}.{name}")
+
+    def _check_value(self, value: Any, dtype: DataType, path: str) -> None:
+        is_bool = isinstance(value, bool)
+        if not isinstance(value, _PYTHON_TYPES[dtype]) or is_bool is not (dtype is DataType.BOOL):
+            raise RequestError(path, f"expected {dtype}, got {type(value).__name__}")
+        bits = _INT_BITS.get(dtype)
+        if bits is not None and not -(2**bits) <= value < 2**bits:
+            raise RequestError(path, f"{value} is out of the range of {dtype}")

@@ -1,0 +1,91 @@
+"""Rows of one view, as stored, to columns of feature values."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from pipelines.contract.entity_key import closed_field, feature_field, head_field, timestamp_field
+from pipelines.contract.fence import Header, Position
+from pipelines.contract.plan import BatchView, Feature, Plan, StreamView
+from pipelines.contract.topology import view_topic
+from pipelines.contract.values import decode_timestamp, decode_value
+from pipelines.steps.rows import ABSENT, RowCodec, StoredRow
+from pipelines.steps.tiles import Floats, Ints
+from pipelines.steps.windows import WindowEvaluator
+from serving.columns import Column, to_column
+from serving.policy import Bools
+
+Cells = Sequence[bytes | None]
+"""The stored fields of one row, in the order of `fields`."""
+
+
+class ViewColumns(NamedTuple):
+    """The values of one view for n requests."""
+
+    features: Sequence[Feature]
+    columns: Sequence[Column]
+    """One per feature."""
+    stale: Bools
+    """Shape (n,): the row is older than the view's ttl."""
+    fences: Sequence[str | None]
+    """Per request, the position of the last record in the row; None for no row or a batch view."""
+    event_ms: Floats
+    """Shape (n,): event time of the row, ms; NaN for no row."""
+    streamed: bool
+    """Whether the feature processor writes this view; only then are there fences."""
+
+
+class StreamRows:
+    """Rows that the feature processor writes: windows are evaluated as of the request's time."""
+
+    def __init__(self, plan: Plan, view: StreamView) -> None:
+        self.fields = [head_field(view.name), closed_field(view.name)]
+        self._view = view
+        self._topic = view_topic(plan, view)
+        self._evaluate = WindowEvaluator(view)
+        self._codec = RowCodec(self._evaluate.groups, view.fingerprint)
+
+    def evaluate(self, rows: Sequence[Cells], as_of_ms: Ints) -> ViewColumns:
+        """The view's columns. A row older than the ttl is read as no row: its windows are empty."""
+        stored = [StoredRow(head, closed) for head, closed in rows]
+        headers = [self._codec.header(row) for row in stored]
+        event_ms = np.array([header.last_event_ms if header else np.nan for header in headers])
+        stale = _stale(event_ms, as_of_ms, self._view.ttl_ms)
+        fresh = [ABSENT if old else row for row, old in zip(stored, stale.tolist(), strict=True)]
+        values = self._evaluate(self._codec.unpack(fresh), as_of_ms)
+        columns = [values[:, at] for at in range(values.shape[1])]
+        return ViewColumns(self._view.features, columns, stale, [self._fence(each) for each in headers], event_ms, True)
+
+    def _fence(self, header: Header | None) -> str | None:
+        return str(Position(self._topic, header.partition, header.offset)) if header else None
+
+
+class BatchRows:
+    """Rows that `feast materialize` writes: one value per feature."""
+
+    def __init__(self, view: BatchView) -> None:
+        self._view = view
+        self.fields = [timestamp_field(view.name)]
+        self.fields += [feature_field(view.name, feature.name) for feature in view.features]
+
+    def evaluate(self, rows: Sequence[Cells], as_of_ms: Ints) -> ViewColumns:
+        """The view's columns. A row older than the ttl is read as null."""
+        event_ms = np.array([decode_timestamp(row[0]) if row[0] else np.nan for row in rows])
+        stale = _stale(event_ms, as_of_ms, self._view.ttl_ms)
+        columns = [
+            to_column(
+                [None if old else decode_value(row[at]) for row, old in zip(rows, stale.tolist(), strict=True)],
+                feature.dtype,
+            )
+            for at, feature in enumerate(self._view.features, 1)
+        ]
+        return ViewColumns(self._view.features, columns, stale, [None] * len(rows), event_ms, False)
+
+
+def _stale(event_ms: Floats, as_of_ms: Ints, ttl_ms: int) -> Bools:
+    if not ttl_ms:
+        return np.zeros(len(event_ms), dtype=bool)
+    return as_of_ms - event_ms > ttl_ms
