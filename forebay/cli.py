@@ -1,0 +1,240 @@
+"""The command line. Every command is thin: it reads settings, calls one function, and explains errors."""
+
+from __future__ import annotations
+
+import enum
+import json
+import signal
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import structlog
+import typer
+from rich.console import Console
+
+from pipelines.errors import ForebayError, SettingsError
+
+app = typer.Typer(
+    name="forebay",
+    help="Streaming features and predictions from a Feast registry.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+console = Console()
+errors = Console(stderr=True)
+
+DEFAULT_PLAN = Path(".forebay/plan.msgpack")
+
+PlanOption = Annotated[Path, typer.Option("--plan", help="Plan file made by `forebay plan`.")]
+RepoOption = Annotated[Path, typer.Option("--repo", help="Feast feature repository, applied with `feast apply`.")]
+BrokersOption = Annotated[
+    str | None,
+    typer.Option(envvar="FOREBAY_BROKERS", help="host:port[,host:port]; default: the sources' own."),
+]
+RedisOption = Annotated[
+    str | None,
+    typer.Option(envvar="FOREBAY_REDIS", help="host:port[,option=value...]; default: the online store's own."),
+]
+ModelOption = Annotated[Path, typer.Option("--model", help="models/<name>, or models/<name>/<version>.")]
+MetricsHost = Annotated[str, typer.Option(help="Address of the metrics page.")]
+MetricsPort = Annotated[int, typer.Option(help="Port of the metrics page; 0: none.")]
+
+
+class Delivery(enum.StrEnum):
+    """Delivery guarantee of predictions."""
+
+    EXACTLY_ONCE = "exactly_once"
+    AT_LEAST_ONCE = "at_least_once"
+
+
+class ClockName(enum.StrEnum):
+    """What "now" means for requests without a time."""
+
+    WALL = "wall"
+    WATERMARK = "watermark"
+
+
+@app.command()
+def plan(
+    repo: RepoOption = Path("feature_repo"),
+    out: Annotated[Path, typer.Option(help="Where to write the plan file.")] = DEFAULT_PLAN,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the plan as JSON.")] = False,
+) -> None:
+    """Compile the registry into the plan file, check it completely, and print it."""
+    from forebay.compile import compile_plan
+    from forebay.plan_view import plan_as_json, print_plan
+
+    compiled = compile_plan(repo, out)
+    if as_json:
+        console.print_json(json.dumps(plan_as_json(compiled)))
+    else:
+        print_plan(compiled, console)
+        console.print(f"written to {out}")
+
+
+@app.command()
+def topics(
+    plan_file: PlanOption = DEFAULT_PLAN,
+    brokers: BrokersOption = None,
+    partitions: Annotated[int, typer.Option(min=1, help="Partitions of each new topic.")] = 4,
+    replication: Annotated[int, typer.Option(min=1, help="Copies of each new topic.")] = 1,
+    predictions: Annotated[str | None, typer.Option(help="Prediction topic to create too.")] = None,
+) -> None:
+    """Create the topics the plan needs that do not exist yet."""
+    from forebay.stack.topics import create_topics
+    from forebay.topics import needed_topics
+
+    compiled = _read_plan(plan_file)
+    wanted = needed_topics(compiled, partitions)
+    if predictions:
+        wanted[predictions] = partitions
+    create_topics(_brokers(compiled, brokers), wanted, replication)
+    for topic, count in wanted.items():
+        console.print(f"{topic}  {count} partitions")
+
+
+@app.command()
+def process(
+    plan_file: PlanOption = DEFAULT_PLAN,
+    brokers: BrokersOption = None,
+    redis: RedisOption = None,
+    metrics_host: MetricsHost = "127.0.0.1",
+    metrics_port: MetricsPort = 0,
+    session_timeout_s: Annotated[float, typer.Option(help="A silent processor loses its partitions after this.")] = 10.0,
+    max_batch_records: Annotated[int, typer.Option(min=1, help="Records fetched at once.")] = 5_000,
+) -> None:
+    """Compute the stream views' windows from Kafka into Redis, until told to stop."""
+    from pipelines.feature_processor.run import run
+    from pipelines.feature_processor.settings import ProcessorSettings
+
+    compiled = _read_plan(plan_file)
+    run(
+        compiled,
+        ProcessorSettings(
+            brokers=_brokers(compiled, brokers),
+            redis=redis or compiled.redis,
+            metrics_host=metrics_host,
+            metrics_port=metrics_port,
+            max_batch_records=max_batch_records,
+            session_timeout_s=session_timeout_s,
+        ),
+    )
+
+
+@app.command()
+def score(
+    model: ModelOption,
+    topic: Annotated[str, typer.Option(help="Topic to score.")],
+    output: Annotated[str, typer.Option(help="Prediction topic.")],
+    plan_file: PlanOption = DEFAULT_PLAN,
+    brokers: BrokersOption = None,
+    redis: RedisOption = None,
+    delivery: Annotated[Delivery, typer.Option(help="Delivery guarantee of predictions.")] = Delivery.EXACTLY_ONCE,
+    feature_wait_ms: Annotated[int, typer.Option(min=0, help="Longest wait for the event's own features.")] = 1_000,
+    include_features: Annotated[bool, typer.Option(help="Put the model's input into predictions.")] = False,
+    instance: Annotated[str, typer.Option(help="This worker's name in its group; default: random.")] = "",
+    session_timeout_ms: Annotated[int, typer.Option(help="A silent worker loses its partitions.")] = 10_000,
+    metrics_host: MetricsHost = "127.0.0.1",
+    metrics_port: MetricsPort = 0,
+) -> None:
+    """Score every event of a topic onto a prediction topic, until told to stop."""
+    from pipelines.adapters.kafka import group_name
+    from pipelines.adapters.metrics import serve_metrics
+    from serving.build import build_event_scorer, build_scorer
+    from serving.worker import Worker, WorkerSettings
+
+    compiled = _read_plan(plan_file)
+    addresses, store = _brokers(compiled, brokers), redis or compiled.redis
+    scorer = build_scorer(compiled, model, store)
+    event_scorer = build_event_scorer(
+        compiled, scorer, topic, output, addresses, store, feature_wait_ms, include_features
+    )
+    if metrics_port:
+        serve_metrics(metrics_host, metrics_port)
+    worker = Worker(
+        WorkerSettings(
+            brokers=addresses,
+            topic=topic,
+            group=group_name(compiled.project, "score", topic, scorer.model.name),
+            delivery=delivery.value,
+            instance=instance,
+            session_timeout_ms=session_timeout_ms,
+        ),
+        event_scorer,
+    )
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: worker.stop())
+    worker.run()
+
+
+@app.command()
+def serve(
+    model: ModelOption,
+    plan_file: PlanOption = DEFAULT_PLAN,
+    redis: RedisOption = None,
+    brokers: BrokersOption = None,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on.")] = 8000,
+    clock: Annotated[
+        ClockName, typer.Option(envvar="FOREBAY_CLOCK", help="What now means.")
+    ] = ClockName.WALL,
+    insecure: Annotated[bool, typer.Option(help="Allow another address than loopback without a token.")] = False,
+) -> None:
+    """Answer the same question over HTTP."""
+    from pipelines.adapters.clock import Clock, WallClock, WatermarkClock
+    from pipelines.adapters.kafka import Topics
+    from pipelines.adapters.progress_reader import ProgressReader
+    from pipelines.adapters.redis_store import RedisStore
+    from serving.build import build_scorer, online_views
+    from serving.http.server import run_server
+    from serving.http.settings import http_settings
+
+    compiled = _read_plan(plan_file)
+    store = redis or compiled.redis
+    now: Clock = WallClock()
+    if clock is ClockName.WATERMARK:
+        views = online_views(compiled, Topics(_brokers(compiled, brokers)))
+        now = WatermarkClock(ProgressReader(compiled.project, views, RedisStore(store)))
+    run_server(build_scorer(compiled, model, store), now, http_settings(host, port, insecure))
+
+
+def _read_plan(path: Path) -> Any:
+    from pipelines.contract.plan_file import read_plan
+
+    return read_plan(path)
+
+
+def _brokers(compiled: Any, given: str | None) -> str:
+    if given:
+        return given
+    declared = {source.brokers for source in compiled.sources}
+    if len(declared) == 1:
+        return str(declared.pop())
+    raise SettingsError(
+        f"the sources name {len(declared)} different brokers: give one address with --brokers or FOREBAY_BROKERS"
+    )
+
+
+def main() -> None:
+    """Entry point of the console script: errors made on purpose are one line, without a traceback."""
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso"),
+            structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty()),
+        ],
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+    try:
+        app()
+    except ForebayError as error:
+        errors.print(f"[bold red]error:[/] {error}", markup=True, highlight=False)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

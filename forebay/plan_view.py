@@ -1,0 +1,145 @@
+"""A plan for people (tables) and for programs (JSON)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from pipelines.contract.plan import (
+    Aggregation,
+    BatchView,
+    FeatureService,
+    OnDemandView,
+    Plan,
+    Policy,
+    StreamView,
+)
+from pipelines.contract.topology import is_direct, view_topic
+
+_UNITS = (("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1))
+
+
+def plan_as_json(plan: Plan) -> dict[str, Any]:
+    """The plan as plain values, without the stored functions; stream views also name their topic."""
+    plain: dict[str, Any] = msgspec.to_builtins(plan)
+    for view in (*plain["stream_views"], *plain["on_demand_views"]):
+        if view["udf"] is not None:
+            del view["udf"]["body"]
+    for view, compiled in zip(plain["stream_views"], plan.stream_views, strict=True):
+        view["topic"] = view_topic(plan, compiled)
+    return plain
+
+
+def print_plan(plan: Plan, console: Console) -> None:
+    """Prints sources, views with their windows, and services with their ordered columns."""
+    console.print(
+        f"project [bold]{escape(plan.project)}[/]  plan {plan.fingerprint}  store {escape(plan.redis)}"
+    )
+    console.print(_sources(plan))
+    for view in plan.stream_views:
+        console.print(_stream_view(plan, view))
+    if plan.batch_views or plan.on_demand_views:
+        console.print(_other_views(plan))
+    for service in plan.services:
+        console.print(_service(plan, service))
+
+
+def duration_text(milliseconds: int) -> str:
+    """A duration in the largest unit that divides it: `90m`, `1d`."""
+    unit, size = next((unit, size) for unit, size in _UNITS if milliseconds % size == 0)
+    return f"{milliseconds // size}{unit}"
+
+
+def _table(title: str, *columns: str) -> Table:
+    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table
+
+
+def _row(table: Table, *cells: object) -> None:
+    table.add_row(*(escape(str(cell)) for cell in cells))
+
+
+def _sources(plan: Plan) -> Table:
+    table = _table("Sources", "topic", "keyed by", "event time", "lateness", "columns")
+    for source in plan.sources:
+        lateness = source.allowed_lateness_ms
+        columns = ", ".join(
+            f"{column.name} {column.dtype}{'!' if column.required else ''}" for column in source.columns
+        )
+        _row(
+            table,
+            source.topic,
+            ", ".join(source.key) or "-",
+            source.timestamp_field,
+            "longest window" if lateness is None else duration_text(lateness),
+            columns,
+        )
+    return table
+
+
+def _stream_view(plan: Plan, view: StreamView) -> Table:
+    route = "direct" if is_direct(plan.source(view.source), view) else "routed"
+    keys = ", ".join(key.name for key in view.join_keys)
+    ttl = duration_text(view.ttl_ms) if view.ttl_ms else "none"
+    title = f"Stream view {view.name}: by {keys}, {route} from {view_topic(plan, view)}, ttl {ttl}"
+    if view.udf is not None:
+        title += f", through {view.udf.name}() [{view.udf.mode}]"
+    table = _table(escape(title), "feature", "type", "value", "window", "slide", "missing", "stale")
+    for aggregation, feature in zip(view.aggregations, view.features, strict=True):
+        _row(
+            table,
+            feature.name,
+            feature.dtype,
+            _value(aggregation),
+            duration_text(aggregation.window_ms),
+            duration_text(aggregation.slide_ms),
+            _policy(feature.missing),
+            _policy(feature.stale),
+        )
+    return table
+
+
+def _value(aggregation: Aggregation) -> str:
+    return f"{aggregation.function}({aggregation.column or '*'})"
+
+
+def _policy(policy: Policy) -> str:
+    return f"default {policy.default}" if policy.action == "default" else policy.action
+
+
+def _other_views(plan: Plan) -> Table:
+    table = _table("Other views", "view", "kind", "reads", "features")
+    for view in plan.batch_views:
+        reads = ", ".join(key.name for key in view.join_keys)
+        _row(table, view.name, "batch", reads, ", ".join(feature.name for feature in view.features))
+    for on_demand in plan.on_demand_views:
+        features = ", ".join(feature.name for feature in on_demand.features)
+        _row(table, on_demand.name, f"on demand [{on_demand.udf.mode}]", _inputs(on_demand), features)
+    return table
+
+
+def _inputs(view: OnDemandView) -> str:
+    return ", ".join(f"{each.view or 'request'}.{each.name}" for each in view.inputs)
+
+
+def _service(plan: Plan, service: FeatureService) -> Table:
+    keys = ", ".join(f"{key.name} {key.dtype}" for key in service.join_keys)
+    request = ", ".join(f"{column.name} {column.dtype}" for column in service.request)
+    title = f"Service {service.name}: join keys {keys}" + (f"; request {request}" if request else "")
+    views: list[StreamView | BatchView | OnDemandView]
+    views = [*plan.stream_views, *plan.batch_views, *plan.on_demand_views]
+    dtypes = {(view.name, feature.name): feature.dtype for view in views for feature in view.features}
+    table = _table(escape(title), "#", "column", "type", "view")
+    number = 0
+    for used in service.views:
+        for feature in used.features:
+            _row(table, number, f"{used.alias}__{feature}", dtypes[used.view, feature], used.view)
+            number += 1
+    return table

@@ -1,0 +1,55 @@
+"""TCP ports of this machine's loopback interface."""
+
+from __future__ import annotations
+
+import random
+import socket
+
+from pipelines.errors import SettingsError
+
+# Below every system's range for outgoing connections. A port from that range can be taken by a client that
+# knocks on it while its server restarts: the connection then reaches itself, and the server can't come back.
+_FIRST, _LAST = 20_000, 32_000
+
+_handed_out: set[int] = set()
+
+
+def is_free(port: int) -> bool:
+    """Whether a server could listen on 127.0.0.1:`port` now."""
+    with socket.socket() as probe:
+        # Servers set this too: connections that are still closing do not block the port.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+def free_port() -> int:
+    """A port on which nobody listens, never the same one twice in this process.
+
+    Raises:
+        SettingsError: every port that was tried is taken.
+    """
+    for _ in range(1000):
+        port = random.randrange(_FIRST, _LAST)
+        if port not in _handed_out and is_free(port):
+            _handed_out.add(port)
+            return port
+    raise SettingsError(f"no free port between {_FIRST} and {_LAST} on 127.0.0.1: stop some servers")
+
+
+def claim_port(port: int, server: str) -> int:
+    """`port` if `server` can listen on it; a free one for 0.
+
+    Raises:
+        SettingsError: another process listens on the port.
+    """
+    if port == 0:
+        return free_port()
+    if not is_free(port):
+        raise SettingsError(
+            f"{server}: port {port} on 127.0.0.1 is in use: stop the process that listens on it, or choose another port"
+        )
+    return port

@@ -1,0 +1,74 @@
+"""Creating topics."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from forebay.stack.process import StackError
+from pipelines.errors import SettingsError
+
+
+def brokers_missing(brokers: str) -> str | None:
+    """None when the brokers answer, else why not: a check for `ChildProcess`, of at most a second."""
+    try:
+        AdminClient({"bootstrap.servers": brokers, "log_level": 0}).list_topics(timeout=1.0)
+    except KafkaException as error:
+        return f"no answer from {brokers} ({error.args[0].str()})"
+    return None
+
+
+def create_topics(brokers: str, partitions: Mapping[str, int], replication: int = 1, timeout_s: float = 15.0) -> None:
+    """Creates the topics that do not exist yet, and returns when every one can be written to.
+
+    Args:
+        brokers: host:port, more than one separated by commas.
+        partitions: number of partitions by topic.
+        replication: copies of each new topic.
+        timeout_s: for every single answer of the brokers.
+
+    Raises:
+        SettingsError: a topic exists with another number of partitions.
+        StackError: the brokers refuse a topic, or do not answer.
+    """
+    if not partitions:
+        return
+    admin = AdminClient({"bootstrap.servers": brokers, "log_level": 0})
+    new = [NewTopic(topic, count, replication) for topic, count in partitions.items()]
+    for topic, future in admin.create_topics(new, request_timeout=timeout_s).items():
+        try:
+            future.result()
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                raise StackError(f"topic {topic!r} can't be created on {brokers}: {error.args[0].str()}") from error
+    found = _wait_for_leaders(admin, brokers, set(partitions), timeout_s)
+    for topic, count in partitions.items():
+        if found[topic] != count:
+            raise SettingsError(
+                f"topic {topic!r} exists with {found[topic]} partitions, but {count} are asked for: "
+                f"ask for {found[topic]}, or delete the topic"
+            )
+
+
+def _wait_for_leaders(admin: AdminClient, brokers: str, topics: set[str], timeout_s: float) -> dict[str, int]:
+    """The number of partitions by topic, once each partition has a leader."""
+    deadline = time.monotonic() + timeout_s
+    while True:
+        try:
+            metadata = admin.list_topics(timeout=timeout_s).topics
+        except KafkaException as error:
+            raise StackError(f"no answer from {brokers}: {error.args[0].str()}; are the brokers up?") from error
+        found = {
+            topic: len(metadata[topic].partitions)
+            for topic in topics & metadata.keys()
+            if metadata[topic].partitions and all(p.leader >= 0 for p in metadata[topic].partitions.values())
+        }
+        waiting = topics - found.keys()
+        if not waiting:
+            return found
+        if time.monotonic() > deadline:
+            raise StackError(f"topics {sorted(waiting)} have no leader on {brokers} after {timeout_s:g} s")
+        time.sleep(0.05)

@@ -1,0 +1,19 @@
+"""Which topics a plan needs."""
+
+from __future__ import annotations
+
+from pipelines.contract.plan import Plan
+from pipelines.contract.topology import dead_letter_topic, feeds, late_topic
+
+
+def needed_topics(plan: Plan, partitions: int) -> dict[str, int]:
+    """Sources, routed topics, dead letters and late events: topic -> number of partitions.
+
+    Dead letters and late events keep the order of nothing, so one partition each is enough.
+    """
+    topics = {source.topic: partitions for source in plan.sources}
+    topics |= {feed.topic: partitions for feed in feeds(plan)}
+    for source in plan.sources:
+        topics[dead_letter_topic(source.topic)] = 1
+        topics[late_topic(source.topic)] = 1
+    return topics

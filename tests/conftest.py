@@ -1,0 +1,47 @@
+"""Servers for tests. Each starts when the first test asks for it and lives until the last one is done."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+import redis
+
+from forebay.stack.tansu import Tansu
+from forebay.stack.valkey import Valkey
+from tests.kafka.apache_kafka import ApacheKafka, apache_kafka, unavailable
+
+
+@pytest.fixture(scope="session")
+def kafka() -> Iterator[ApacheKafka]:
+    """The real Apache Kafka, running. Topics live as long as the session: give them names of your own."""
+    if reason := unavailable():
+        if os.environ.get("FOREBAY_REQUIRE_KAFKA") == "1":
+            pytest.fail(f"{reason}, and FOREBAY_REQUIRE_KAFKA=1 makes these tests compulsory", pytrace=False)
+        pytest.skip(reason)
+    with apache_kafka() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def tansu() -> Iterator[Tansu]:
+    """The embedded broker, for tests of function only: never of delivery or latency."""
+    with Tansu() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def valkey_server() -> Iterator[Valkey]:
+    """The store that all tests share; most want `valkey`."""
+    with Valkey() as server:
+        yield server
+
+
+@pytest.fixture
+def valkey(valkey_server: Valkey) -> str:
+    """host:port of a store that is empty when the test begins."""
+    client = redis.Redis("127.0.0.1", valkey_server.port)
+    client.flushall()
+    client.close()
+    return valkey_server.address
