@@ -7,12 +7,13 @@ import json
 import signal
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import structlog
 import typer
 from rich.console import Console
 
+from pipelines.contract.plan import Plan
 from pipelines.errors import ForebayError, SettingsError
 
 app = typer.Typer(
@@ -96,13 +97,34 @@ def topics(
 
 
 @app.command()
+def backfill(
+    history: Annotated[Path, typer.Option(help="Folder with one Parquet file of events per topic.")],
+    plan_file: PlanOption = DEFAULT_PLAN,
+    service: Annotated[str | None, typer.Option(help="Also write training rows of this feature service.")] = None,
+    topic: Annotated[str | None, typer.Option(help="The scored topic, whose events ask for training rows.")] = None,
+    out: Annotated[Path, typer.Option(help="Where training rows go (Parquet).")] = Path("training.parquet"),
+) -> None:
+    """Compute features as of every event of history into the views' batch sources."""
+    from forebay.backfill import backfill_service, backfill_views
+
+    compiled = _read_plan(plan_file)
+    backfill_views(compiled, history, console)
+    if service:
+        if not topic:
+            raise SettingsError("--service needs --topic: the topic whose events are scored")
+        backfill_service(compiled, service, topic, history, out, console)
+
+
+@app.command()
 def process(
     plan_file: PlanOption = DEFAULT_PLAN,
     brokers: BrokersOption = None,
     redis: RedisOption = None,
     metrics_host: MetricsHost = "127.0.0.1",
     metrics_port: MetricsPort = 0,
-    session_timeout_s: Annotated[float, typer.Option(help="A silent processor loses its partitions after this.")] = 10.0,
+    session_timeout_s: Annotated[
+        float, typer.Option(help="A silent processor loses its partitions after this.")
+    ] = 10.0,
     max_batch_records: Annotated[int, typer.Option(min=1, help="Records fetched at once.")] = 5_000,
 ) -> None:
     """Compute the stream views' windows from Kafka into Redis, until told to stop."""
@@ -114,7 +136,7 @@ def process(
         compiled,
         ProcessorSettings(
             brokers=_brokers(compiled, brokers),
-            redis=redis or compiled.redis,
+            redis=_redis(compiled, redis),
             metrics_host=metrics_host,
             metrics_port=metrics_port,
             max_batch_records=max_batch_records,
@@ -146,7 +168,7 @@ def score(
     from serving.worker import Worker, WorkerSettings
 
     compiled = _read_plan(plan_file)
-    addresses, store = _brokers(compiled, brokers), redis or compiled.redis
+    addresses, store = _brokers(compiled, brokers), _redis(compiled, redis)
     scorer = build_scorer(compiled, model, store)
     event_scorer = build_event_scorer(
         compiled, scorer, topic, output, addresses, store, feature_wait_ms, include_features
@@ -177,22 +199,21 @@ def serve(
     brokers: BrokersOption = None,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on.")] = 8000,
-    clock: Annotated[
-        ClockName, typer.Option(envvar="FOREBAY_CLOCK", help="What now means.")
-    ] = ClockName.WALL,
+    clock: Annotated[ClockName, typer.Option(envvar="FOREBAY_CLOCK", help="What now means.")] = ClockName.WALL,
     insecure: Annotated[bool, typer.Option(help="Allow another address than loopback without a token.")] = False,
 ) -> None:
     """Answer the same question over HTTP."""
+    from serving.http.server import run_server
+    from serving.http.settings import http_settings
+
     from pipelines.adapters.clock import Clock, WallClock, WatermarkClock
     from pipelines.adapters.kafka import Topics
     from pipelines.adapters.progress_reader import ProgressReader
     from pipelines.adapters.redis_store import RedisStore
     from serving.build import build_scorer, online_views
-    from serving.http.server import run_server
-    from serving.http.settings import http_settings
 
     compiled = _read_plan(plan_file)
-    store = redis or compiled.redis
+    store = _redis(compiled, redis)
     now: Clock = WallClock()
     if clock is ClockName.WATERMARK:
         views = online_views(compiled, Topics(_brokers(compiled, brokers)))
@@ -200,21 +221,27 @@ def serve(
     run_server(build_scorer(compiled, model, store), now, http_settings(host, port, insecure))
 
 
-def _read_plan(path: Path) -> Any:
+def _read_plan(path: Path) -> Plan:
     from pipelines.contract.plan_file import read_plan
 
     return read_plan(path)
 
 
-def _brokers(compiled: Any, given: str | None) -> str:
+def _brokers(compiled: Plan, given: str | None) -> str:
     if given:
         return given
     declared = {source.brokers for source in compiled.sources}
     if len(declared) == 1:
-        return str(declared.pop())
+        return declared.pop()
     raise SettingsError(
         f"the sources name {len(declared)} different brokers: give one address with --brokers or FOREBAY_BROKERS"
     )
+
+
+def _redis(compiled: Plan, given: str | None) -> str:
+    if given or compiled.redis:
+        return given or compiled.redis
+    raise SettingsError("the plan names no online store: give its address with --redis or FOREBAY_REDIS")
 
 
 def main() -> None:

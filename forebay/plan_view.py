@@ -38,7 +38,7 @@ def plan_as_json(plan: Plan) -> dict[str, Any]:
 def print_plan(plan: Plan, console: Console) -> None:
     """Prints sources, views with their windows, and services with their ordered columns."""
     console.print(
-        f"project [bold]{escape(plan.project)}[/]  plan {plan.fingerprint}  store {escape(plan.redis)}"
+        f"project [bold]{escape(plan.project)}[/]  plan {plan.fingerprint}  store {escape(plan.redis) or '(a setting)'}"
     )
     console.print(_sources(plan))
     for view in plan.stream_views:

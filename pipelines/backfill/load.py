@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 
 from pipelines.contract.plan import DataType, Plan, Source, StreamView
 from pipelines.errors import ForebayError
@@ -23,6 +24,19 @@ class HistoryError(ForebayError):
 def history_path(folder: Path, source: Source) -> Path:
     """Where the history of a topic is expected."""
     return folder / f"{source.topic}.parquet"
+
+
+def count_events(folder: Path, source: Source) -> int:
+    """How many events the history of a topic holds, valid or not.
+
+    Raises:
+        HistoryError: the file is missing.
+    """
+    path = history_path(folder, source)
+    try:
+        return int(pq.read_metadata(path).num_rows)
+    except FileNotFoundError as error:
+        raise HistoryError(f"{path} does not exist: history is one Parquet file per topic") from error
 
 
 def load_events(folder: Path, source: Source) -> EventBatch:

@@ -203,8 +203,7 @@ class FeatureService(msgspec.Struct, frozen=True):
     views: tuple[ServiceView, ...]
     """Stream, batch and on-demand views, in the order of the model's input columns."""
     dependencies: tuple[ServiceView, ...] = ()
-    """What only on-demand views need; no column of the model's input. An alias of `views` may come again,
-    with further features of that view."""
+    """Views read only because an on-demand view needs them; no column of the model's input."""
     request: tuple[Column, ...] = ()
     """Fields the scored event (or the HTTP body) brings beside the join keys."""
     join_keys: tuple[JoinKey, ...] = ()
@@ -225,7 +224,8 @@ class Plan(msgspec.Struct, frozen=True):
     fingerprint: str
     """16 hex digits over the whole plan."""
     redis: str
-    """Feast connection string of the online store without its secrets; settings may override it."""
+    """Feast connection string of the online store without its secrets; settings may override it. Empty
+    where it names an environment variable that was not set."""
     sources: tuple[Source, ...]
     stream_views: tuple[StreamView, ...]
     batch_views: tuple[BatchView, ...]

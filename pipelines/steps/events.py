@@ -69,8 +69,12 @@ class EventBatch:
         return next(column.dtype for column in self._source.columns if column.name == name)
 
     def frame(self) -> pd.DataFrame:
-        """All columns of the source; the row labels are 0 ... n-1."""
-        return pd.DataFrame({column.name: self.values(column.name) for column in self._source.columns})
+        """All columns of the source, times in ms since the epoch; the row labels are 0 ... n-1."""
+        columns = {column.name: self.values(column.name) for column in self._source.columns}
+        for column in self._source.columns:
+            if column.dtype is DataType.UNIX_TIMESTAMP:
+                columns[column.name] = [to_event_ms(value) for value in columns[column.name]]
+        return pd.DataFrame(columns)
 
     def select(self, chosen: npt.NDArray[np.bool_]) -> EventBatch:
         """The events where `chosen` (shape (n,)) holds."""

@@ -1,0 +1,1 @@
+"""Worked examples; `flights` is the one the demo runs."""

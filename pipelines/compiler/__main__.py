@@ -1,0 +1,32 @@
+"""`python -m pipelines.compiler --repo DIR --out FILE`: writes the plan file of a feature repo.
+
+Silent on success; else one line on stderr and exit status 2.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from pipelines.compiler import compile_repo
+from pipelines.contract.plan_file import write_plan
+from pipelines.errors import ForebayError
+
+
+def main() -> int:
+    """Compiles as the command line says; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m pipelines.compiler", description=__doc__)
+    parser.add_argument("--repo", type=Path, required=True, help="folder with feature_store.yaml")
+    parser.add_argument("--out", type=Path, required=True, help="plan file to write")
+    options = parser.parse_args()
+    try:
+        write_plan(compile_repo(options.repo), options.out)
+    except ForebayError as error:
+        print("error:", " ".join(str(error).split()), file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

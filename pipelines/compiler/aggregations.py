@@ -1,0 +1,94 @@
+"""Aggregations of a stream view, each with the feature it fills."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+
+from feast.aggregation import Aggregation as Declared
+from feast.stream_feature_view import StreamFeatureView
+
+from pipelines.compiler.schema import timedelta_ms
+from pipelines.contract.plan import MAX_TILES_PER_WINDOW, Aggregation, DataType, Feature, Function
+from pipelines.errors import PlanError
+
+_DEFAULT_HOP = timedelta(minutes=5)
+"""Feast's hop of a tiled view that does not say."""
+
+_WHOLE_TYPES = (DataType.INT32, DataType.INT64, DataType.BOOL, DataType.UNIX_TIMESTAMP)
+_FRACTIONAL = (Function.MEAN, Function.STD, Function.VAR, Function.TIME_SINCE_LAST)
+
+
+def compile_aggregation(declared: Declared, view: StreamFeatureView, where: str) -> Aggregation:
+    """One aggregation.
+
+    Raises:
+        PlanError: naming the view, the aggregation and what to change.
+    """
+    name = declared.resolved_name(declared.time_window)
+    at = f"{where}: aggregation {name!r}"
+    function = _function(declared.function, at)
+    column = "" if declared.column == "*" else declared.column
+    if not column and function is not Function.COUNT:
+        raise PlanError(f"{at} has no column; {function} needs one, set column=")
+    if not declared.time_window:
+        raise PlanError(f"{at} has no time_window; set one")
+    window_ms = timedelta_ms(declared.time_window, f"{at}: time_window")
+    slide_ms = timedelta_ms(_slide(declared, view), f"{at}: slide_interval")
+    _check_tiles(window_ms, slide_ms, at)
+    return Aggregation(name, column, function, window_ms, slide_ms)
+
+
+def _function(name: str, where: str) -> Function:
+    try:
+        return Function(name)
+    except ValueError:
+        supported = ", ".join(Function)
+        raise PlanError(f"{where} has unknown function {name!r}; use one of {supported}") from None
+
+
+def _slide(declared: Declared, view: StreamFeatureView) -> timedelta:
+    """Feast stores the window as the slide where none was given: then the view's tiling says."""
+    slide = declared.slide_interval or declared.time_window or timedelta(0)
+    if slide == declared.time_window and view.enable_tiling:
+        return view.tiling_hop_size or _DEFAULT_HOP
+    return slide
+
+
+def _check_tiles(window_ms: int, slide_ms: int, where: str) -> None:
+    if slide_ms < 1 or window_ms < slide_ms or window_ms % slide_ms:
+        raise PlanError(
+            f"{where}: its window of {window_ms} ms is no multiple of its slide of {slide_ms} ms; "
+            f"choose a slide that divides the window"
+        )
+    tiles = window_ms // slide_ms
+    if tiles > MAX_TILES_PER_WINDOW:
+        raise PlanError(
+            f"{where} needs {tiles} tiles, at most {MAX_TILES_PER_WINDOW} are allowed; "
+            f"set slide_interval to {-(-window_ms // MAX_TILES_PER_WINDOW)} ms or more"
+        )
+
+
+def check_column(
+    aggregation: Aggregation, feature: Feature, columns: Mapping[str, DataType] | None, where: str
+) -> None:
+    """Checks that the aggregated column is there and numeric, and that the feature can hold the result.
+
+    `columns` are the types of the columns after the view's function; None if they can't be known.
+
+    Raises:
+        PlanError: naming the view, the aggregation and what to change.
+    """
+    at = f"{where}: aggregation {aggregation.name!r}"
+    whole = aggregation.function is Function.COUNT
+    if aggregation.column and columns is not None:
+        dtype = columns.get(aggregation.column)
+        if dtype is None:
+            raise PlanError(f"{at}: unknown column {aggregation.column!r}; its events have {', '.join(columns)}")
+        if not dtype.is_numeric:
+            raise PlanError(f"{at}: column {aggregation.column!r} is {dtype}; only numbers and booleans do")
+        whole = whole or (aggregation.function not in _FRACTIONAL and dtype in _WHOLE_TYPES)
+    if not feature.dtype.is_numeric:
+        raise PlanError(f"{at}: feature of type {feature.dtype} can't hold a number; declare Float64")
+    if feature.dtype in _WHOLE_TYPES and not whole and columns is not None:
+        raise PlanError(f"{at}: feature of type {feature.dtype} loses the fraction; declare Float64")

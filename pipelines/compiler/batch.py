@@ -1,0 +1,56 @@
+"""Batch feature views, filled by `feast materialize`, and what all views share with them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from feast import Entity, FeatureView, FileSource
+
+from pipelines.compiler.checks import unique
+from pipelines.compiler.features import compile_feature
+from pipelines.compiler.join_keys import compile_join_keys
+from pipelines.compiler.schema import timedelta_ms
+from pipelines.contract.plan import BatchView
+
+
+def compile_batch_view(view: FeatureView, entities: Mapping[str, Entity], repo: Path) -> BatchView:
+    """A batch view.
+
+    Raises:
+        PlanError: naming the view and what to change.
+    """
+    where = f"feature view {view.name!r}"
+    join_keys = compile_join_keys(view, entities, None, where)
+    keys = {key.name for key in join_keys}
+    fields = [field for field in view.features if field.name not in keys]
+    unique((field.name for field in fields), f"{where}: feature")
+    return BatchView(
+        name=view.name,
+        join_keys=join_keys,
+        features=tuple(compile_feature(field, where) for field in fields),
+        ttl_ms=ttl_ms(view, where),
+        batch_path=batch_path(view, repo),
+        timestamp_field=view.batch_source.timestamp_field if view.batch_source else "event_timestamp",
+    )
+
+
+def ttl_ms(view: FeatureView, where: str) -> int:
+    """The view's ttl; 0: for ever.
+
+    Raises:
+        PlanError: it is negative.
+    """
+    return timedelta_ms(view.ttl, f"{where}: ttl") if view.ttl else 0
+
+
+def batch_path(view: FeatureView, repo: Path) -> str | None:
+    """Absolute path (or remote address) of the view's batch file; None if it is kept in no file."""
+    source = view.batch_source
+    if not isinstance(source, FileSource):
+        return None
+    address = urlsplit(source.path)
+    if address.scheme and address.scheme != "file":
+        return source.path
+    return str((repo / address.path).resolve())

@@ -1,0 +1,54 @@
+"""Feast's fields to features: type, and what to do where a value is missing or stale (tags)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+from feast import Field
+
+from pipelines.compiler.schema import dtype_of
+from pipelines.contract.plan import DataType, Feature, Policy
+from pipelines.errors import PlanError
+
+_TRUTH = {"true": True, "1": True, "false": False, "0": False}
+
+
+def compile_feature(field: Field, view: str, tags: Mapping[str, str] | None = None) -> Feature:
+    """The feature a field declares.
+
+    `view` is kind and name of the view, for errors; `tags` are the field's, where it lost its own.
+
+    Raises:
+        PlanError: unsupported type, or a tag that is no policy.
+    """
+    where = f"{view}: feature {field.name!r}"
+    dtype = dtype_of(field.dtype, where)
+    declared = field.tags if tags is None else tags
+    missing, stale = (
+        _policy(declared.get(tag, "null"), dtype, f"{where}: tag {tag!r}") for tag in ("missing", "stale")
+    )
+    return Feature(field.name, dtype, missing, stale)
+
+
+def _policy(text: str, dtype: DataType, where: str) -> Policy:
+    action, _, default = text.strip().partition(":")
+    if action == "null" and not default:
+        return Policy()
+    if action == "refuse" and not default:
+        return Policy("refuse")
+    if action == "default" and default:
+        return Policy("default", _default(default.strip(), dtype, where))
+    raise PlanError(f"{where} is {text!r}; use 'null', 'refuse' or 'default:<value>'")
+
+
+def _default(text: str, dtype: DataType, where: str) -> float | str | bool:
+    if dtype is DataType.STRING:
+        return text
+    try:
+        value = _TRUTH[text.lower()] if dtype is DataType.BOOL else float(text)
+    except (KeyError, ValueError):
+        value = math.nan
+    if not math.isfinite(value):
+        raise PlanError(f"{where}: default {text!r} is no {dtype} value")
+    return value

@@ -1,0 +1,117 @@
+"""Types: Spark DDL of a `JsonFormat`, Feast types and durations, as the plan knows them."""
+
+from __future__ import annotations
+
+import keyword
+import re
+from datetime import timedelta
+from typing import Any
+
+from feast import types as feast_types
+from feast.types import from_value_type
+from feast.value_type import ValueType
+
+from pipelines.contract.plan import Column, DataType
+from pipelines.errors import PlanError
+
+_DDL_TYPES = {
+    "string": DataType.STRING,
+    "int": DataType.INT32,
+    "integer": DataType.INT32,
+    "bigint": DataType.INT64,
+    "long": DataType.INT64,
+    "float": DataType.FLOAT32,
+    "double": DataType.FLOAT64,
+    "boolean": DataType.BOOL,
+    "timestamp": DataType.UNIX_TIMESTAMP,
+}
+
+_FEAST_TYPES = {
+    feast_types.String: DataType.STRING,
+    feast_types.Int32: DataType.INT32,
+    feast_types.Int64: DataType.INT64,
+    feast_types.Float32: DataType.FLOAT32,
+    feast_types.Float64: DataType.FLOAT64,
+    feast_types.Bool: DataType.BOOL,
+    feast_types.UnixTimestamp: DataType.UNIX_TIMESTAMP,
+}
+
+_COLUMN = re.compile(r"`?(?P<name>\w+)`?(?:\s*:\s*|\s+)(?P<type>.+?)(?P<required>\s+not\s+null)?", re.IGNORECASE)
+_TOP_LEVEL_COMMA = re.compile(r",(?![^<(]*[>)])")
+_DURATION = re.compile(r"\s*(\d+)\s*(ms|s|m|h|d)\s*")
+_UNIT_MS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
+
+
+def columns_of(ddl: str, where: str) -> tuple[Column, ...]:
+    """The columns of a Spark DDL string, `name type [not null], ...`, in its order.
+
+    `where` is the object the schema belongs to, for errors.
+
+    Raises:
+        PlanError: the string is no such list, or a type is not supported.
+    """
+    if not ddl.strip():
+        raise PlanError(f"{where}: its schema is empty; list the event's columns as `name type, ...`")
+    columns = [_column(text.strip(), where) for text in _TOP_LEVEL_COMMA.split(ddl)]
+    names = [column.name for column in columns]
+    for name in names:
+        if names.count(name) > 1:
+            raise PlanError(f"{where}: its schema has column {name!r} twice; keep one")
+    return tuple(columns)
+
+
+def _column(text: str, where: str) -> Column:
+    match = _COLUMN.fullmatch(text)
+    if match is None:
+        raise PlanError(f"{where}: {text!r} in its schema is no column; write `name type [not null]`")
+    name, declared = match["name"], match["type"].lower()
+    if not name.isidentifier() or keyword.iskeyword(name):
+        raise PlanError(f"{where}: column {name!r} can't be a field's name; letters, digits and _ can")
+    if declared not in _DDL_TYPES:
+        raise PlanError(
+            f"{where}: column {name!r} has type {match['type']!r}, which is not supported; "
+            f"use one of {', '.join(_DDL_TYPES)}"
+        )
+    return Column(name, _DDL_TYPES[declared], match["required"] is not None)
+
+
+def dtype_of(feast_type: Any, where: str) -> DataType:
+    """The plan's type for a Feast type.
+
+    Raises:
+        PlanError: it is not one of the scalar types.
+    """
+    dtype = _FEAST_TYPES.get(feast_type)
+    if dtype is None:
+        names = ", ".join(str(supported) for supported in _FEAST_TYPES)
+        raise PlanError(f"{where} has type {feast_type}, which is not supported; use one of {names}")
+    return dtype
+
+
+def dtype_of_value_type(value_type: ValueType, where: str) -> DataType | None:
+    """The plan's type for an entity's value type; None where the entity does not say (UNKNOWN)."""
+    return None if value_type is ValueType.UNKNOWN else dtype_of(from_value_type(value_type), where)
+
+
+def duration_ms(text: str, where: str) -> int:
+    """Milliseconds of a duration such as `500ms`, `90s`, `30m`, `2h` or `1d`.
+
+    Raises:
+        PlanError: the text is no such duration.
+    """
+    match = _DURATION.fullmatch(text)
+    if match is None:
+        raise PlanError(f"{where}: {text!r} is no duration; write a whole number and one of ms, s, m, h, d")
+    return int(match[1]) * _UNIT_MS[match[2]]
+
+
+def timedelta_ms(duration: timedelta, where: str) -> int:
+    """Milliseconds of a duration.
+
+    Raises:
+        PlanError: it is negative, or finer than a millisecond.
+    """
+    whole, rest = divmod(duration, timedelta(milliseconds=1))
+    if rest or whole < 0:
+        raise PlanError(f"{where} is {duration}; use a duration of whole milliseconds that is not negative")
+    return whole
