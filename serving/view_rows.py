@@ -12,7 +12,7 @@ from pipelines.contract.fence import Header, Position
 from pipelines.contract.plan import BatchView, Feature, Plan, StreamView
 from pipelines.contract.topology import view_topic
 from pipelines.contract.values import decode_timestamp, decode_value
-from pipelines.steps.rows import ABSENT, RowCodec, StoredRow
+from pipelines.steps.rows import RowCodec, StoredRow
 from pipelines.steps.tiles import Floats, Ints
 from pipelines.steps.windows import WindowEvaluator
 from serving.columns import Column, to_column
@@ -54,8 +54,8 @@ class StreamRows:
         headers = [self._codec.header(row) for row in stored]
         event_ms = np.array([header.last_event_ms if header else np.nan for header in headers])
         stale = _stale(event_ms, as_of_ms, self._view.ttl_ms)
-        fresh = [ABSENT if old else row for row, old in zip(stored, stale.tolist(), strict=True)]
-        values = self._evaluate(self._codec.unpack(fresh), as_of_ms)
+        fresh = [None if old else header for header, old in zip(headers, stale.tolist(), strict=True)]
+        values = self._evaluate(self._codec.unpack(stored, fresh), as_of_ms)
         columns = [values[:, at] for at in range(values.shape[1])]
         return ViewColumns(self._view.features, columns, stale, [self._fence(each) for each in headers], event_ms, True)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from pipelines.adapters.store import Outcome, RowWrite
 from pipelines.contract.fence import IDENTITY, Header
@@ -19,7 +19,7 @@ class MemoryStore:
         empty: dict[bytes, bytes] = {}
         return [[self.hashes.get(key, empty).get(field) for field in fields] for key, fields in requests]
 
-    def write(self, writes: Sequence[RowWrite]) -> list[Outcome]:
+    def write(self, writes: Iterable[RowWrite]) -> list[Outcome]:
         """See `Store.write`."""
         return [self._write(write) for write in writes]
 

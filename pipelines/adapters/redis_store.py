@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -28,6 +29,8 @@ if offset < expected then return -1 end
 redis.call('HSET', KEYS[1], unpack(ARGV, 2))
 return 1
 """
+
+_SENT_AT_ONCE = 200
 
 _UNREACHABLE = (redis.ConnectionError, redis.TimeoutError, redis.BusyLoadingError, redis.ReadOnlyError)
 
@@ -69,7 +72,7 @@ class RedisStore:
         """See `Store.read`: one HMGET per request in one round trip."""
         return self._pipeline(("HMGET", key, *fields) for key, fields in requests)
 
-    def write(self, writes: Sequence[RowWrite]) -> list[Outcome]:
+    def write(self, writes: Iterable[RowWrite]) -> list[Outcome]:
         """See `Store.write`: one script call per row in one round trip."""
         self._connect()
         replies = self._pipeline(
@@ -113,10 +116,14 @@ class RedisStore:
 
     def _pipeline(self, commands: Iterable[tuple[Any, ...]]) -> list[Any]:
         self._connect()
-        packed = [hiredis.pack_command(command) for command in commands]
+        waiting = iter(commands)
+        sent = 0
         try:
-            self._connection.send_packed_command([b"".join(packed)])
-            return [self._connection.read_response() for _ in packed]
+            # Sent bit by bit, so that the server works while the rest is still being encoded.
+            while packed := [hiredis.pack_command(command) for command in itertools.islice(waiting, _SENT_AT_ONCE)]:
+                self._connection.send_packed_command([b"".join(packed)])
+                sent += len(packed)
+            return [self._connection.read_response() for _ in range(sent)]
         except (*_UNREACHABLE, redis.ResponseError) as error:
             # Replies may be left unread: this connection can't be used for anything else.
             raise self._unavailable(error) from error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple, Protocol
 
 
@@ -39,7 +39,7 @@ class Store(Protocol):
         """Per (key, fields), the fields' values; None where absent."""
         ...
 
-    def write(self, writes: Sequence[RowWrite]) -> list[Outcome]:
+    def write(self, writes: Iterable[RowWrite]) -> list[Outcome]:
         """Compare-and-set of each row, atomically per row."""
         ...
 

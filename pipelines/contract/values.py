@@ -6,6 +6,7 @@ a null is the empty message. A test compares both directions with Feast's own cl
 
 from __future__ import annotations
 
+import functools
 import math
 import struct
 
@@ -18,6 +19,7 @@ _STRING, _INT32, _INT64, _DOUBLE, _FLOAT, _BOOL, _UNIX = 2, 3, 4, 5, 6, 7, 8
 _VARINT_KIND = {DataType.INT32: 3, DataType.INT64: 4, DataType.BOOL: 7, DataType.UNIX_TIMESTAMP: 8}
 
 
+@functools.lru_cache(maxsize=65_536)
 def _varint(number: int) -> bytes:
     number &= 0xFFFF_FFFF_FFFF_FFFF
     out = bytearray()

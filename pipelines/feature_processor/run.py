@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-import faust
+import asyncio
+import os
+import signal
+
 import structlog
 
 from pipelines.adapters.kafka import IdempotentProducer, Topics, group_name
@@ -10,13 +13,15 @@ from pipelines.adapters.metrics import serve_metrics
 from pipelines.adapters.redis_store import RedisStore
 from pipelines.contract.plan import Plan
 from pipelines.contract.topology import Feed, feeds
-from pipelines.errors import SettingsError
+from pipelines.errors import ForebayError, SettingsError
 from pipelines.feature_processor.app import ProcessorApp
 from pipelines.feature_processor.partition_pipeline import FeedPipeline
 from pipelines.feature_processor.router import Router
 from pipelines.feature_processor.settings import ProcessorSettings
 
 log = structlog.get_logger("forebay.process")
+
+STOP_TIMEOUT_S = 10.0
 
 
 def build_pipelines(plan: Plan, settings: ProcessorSettings) -> list[FeedPipeline]:
@@ -51,12 +56,37 @@ def run(plan: Plan, settings: ProcessorSettings) -> None:
         raise SettingsError(f"project {plan.project!r} has no online stream feature view: nothing to process")
     if settings.metrics_port:
         serve_metrics(settings.metrics_host, settings.metrics_port)
-    app = ProcessorApp(pipelines, group_name(plan.project, "process"), settings)
     log.info("processing", topics=[pipeline.feed.topic for pipeline in pipelines])
-    worker = faust.Worker(app, loglevel="WARNING", redirect_stdouts=False, override_logging=False, quiet=True)
+    # Faust decides that a service belongs to the loop it is made in.
+    asyncio.run(_run_until_stopped(plan, pipelines, settings))
+
+
+async def _run_until_stopped(plan: Plan, pipelines: list[FeedPipeline], settings: ProcessorSettings) -> None:
+    app = ProcessorApp(pipelines, group_name(plan.project, "process"), settings)
+    app.finalize()
+    told_to_stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, told_to_stop.set)
+    running = asyncio.ensure_future(_start_and_wait(app))
+    asked = asyncio.ensure_future(told_to_stop.wait())
+    await asyncio.wait((running, asked), return_when=asyncio.FIRST_COMPLETED)
+    crash = app.failure or app.crash_reason
+    if crash is None and running.done():
+        crash = running.exception()
     try:
-        worker.execute_from_commandline()
-    except SystemExit:
-        if app.failure is not None:
-            raise app.failure from None
-        raise
+        await asyncio.wait_for(app.stop(), STOP_TIMEOUT_S)
+    except TimeoutError:
+        # Every batch is written before its offset is committed, so there is nothing left to lose.
+        log.warning("not stopped in time, leaving", seconds=STOP_TIMEOUT_S)
+        os._exit(3 if crash else 0)
+    if isinstance(crash, ForebayError):
+        raise crash
+    if crash is not None:
+        raise ForebayError(
+            f"the feature processor crashed: {crash!r}; started again it goes on from its progress"
+        ) from crash
+
+
+async def _start_and_wait(app: ProcessorApp) -> None:
+    await app.start()
+    await app.wait_until_stopped()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -133,24 +133,20 @@ class ViewWriter:
             del self._cache[next(iter(self._cache))]
         return behind
 
-    def _encode(self, keys: Sequence[bytes], stored: Sequence[StoredRow], result: Aggregated) -> list[RowWrite]:
-        cells: list[list[bytes]] = []
-        for at, feature in enumerate(self.view.features):
-            column = np.ascontiguousarray(result.values[:, at])
-            cells.append(encode_column(column, feature.dtype))
-        head_field_, closed_field_ = self._row_fields
-        writes = []
-        for at, (entity, row) in enumerate(zip(result.entities.tolist(), result.rows, strict=True)):
-            old = stored[entity]
-            header = self._aggregate.codec.header(old)
-            last_ms = int(result.last_event_ms[at])
-            fields: list[Any] = [head_field_, row.head, self._ts_field, encode_timestamp(last_ms)]
-            for name, column_cells in zip(self._feature_fields, cells, strict=True):
-                fields += (name, column_cells[at])
-            if header is None or row.closed != old.closed:
-                fields += (closed_field_, row.closed)
-            writes.append(RowWrite(keys[entity], header.offset if header else -1, fields))
-        return writes
+    def _encode(self, keys: Sequence[bytes], stored: Sequence[StoredRow], result: Aggregated) -> Iterator[RowWrite]:
+        """The writes, one by one: the store may send the first while the last is not made yet."""
+        cells = [
+            encode_column(np.ascontiguousarray(result.values[:, at]), feature.dtype)
+            for at, feature in enumerate(self.view.features)
+        ]
+        entities, times = result.entities.tolist(), result.last_event_ms.tolist()
+        for at, (entity, row, offset) in enumerate(zip(entities, result.rows, result.stored_offsets, strict=True)):
+            fields: list[Any] = [self._row_fields[0], row.head, self._ts_field, encode_timestamp(times[at])]
+            for name, column in zip(self._feature_fields, cells, strict=True):
+                fields += (name, column[at])
+            if offset < 0 or row.closed != stored[entity].closed:
+                fields += (self._row_fields[1], row.closed)
+            yield RowWrite(keys[entity], offset, fields)
 
     def _foreign(self, read_from: ReadFrom) -> ProgressMismatch:
         return ProgressMismatch(

@@ -24,6 +24,8 @@ class Aggregated(NamedTuple):
     """Shape (m,): event time of each entity's newest event."""
     values: Floats
     """Shape (m, features): values as of `last_event_ms`."""
+    stored_offsets: list[int]
+    """The fence of the row each was folded onto; -1 where there was none."""
 
 
 class ViewAggregator:
@@ -73,21 +75,24 @@ class ViewAggregator:
     ) -> Aggregated:
         changed, local = np.unique(events.entity, return_inverse=True)
         never = np.iinfo(np.int64).min
-        last_ms = np.array(
-            [header.last_event_ms if header else never for header in (headers[e] for e in changed)],
-            dtype=np.int64,
-        )
+        present = [headers[entity] for entity in changed.tolist()]
+        last_ms = np.array([header.last_event_ms if header else never for header in present], dtype=np.int64)
         np.maximum.at(last_ms, local, events.event_ms)
         fence = np.zeros(len(changed), dtype=np.int64)
         np.maximum.at(fence, local, offsets)
         events = Events(local, events.event_ms, events.columns)
         tiles: list[Tiles] = [
             retain(group, fold(group, old, events), last_ms)
-            for group, old in zip(self.evaluate.groups, self.codec.unpack([stored[e] for e in changed]), strict=True)
+            for group, old in zip(
+                self.evaluate.groups,
+                self.codec.unpack([stored[entity] for entity in changed.tolist()], present),
+                strict=True,
+            )
         ]
         new_headers = [
             self.codec.new_header(lineage, partition, offset, last)
             for offset, last in zip(fence.tolist(), last_ms.tolist(), strict=True)
         ]
         rows = self.codec.pack(tiles, new_headers)
-        return Aggregated(changed, rows, last_ms, self.evaluate(tiles, last_ms))
+        stored_offsets = [header.offset if header else -1 for header in present]
+        return Aggregated(changed, rows, last_ms, self.evaluate(tiles, last_ms), stored_offsets)

@@ -48,10 +48,11 @@ class RowCodec:
             return None
         return Header.unpack(row.head)
 
-    def unpack(self, rows: Sequence[StoredRow]) -> list[Tiles]:
+    def unpack(self, rows: Sequence[StoredRow], headers: Sequence[Header | None]) -> list[Tiles]:
         """Per group, the tiles of all rows; the entity of a tile is the index of its row.
 
-        Absent rows, and rows of another definition, have no tiles.
+        Args:
+            headers: what `header` says of each row; a row without one has no tiles.
 
         Raises:
             ValueError: a row's bytes are inconsistent.
@@ -59,8 +60,8 @@ class RowCodec:
         chunks: list[list[bytes]] = [[] for _ in self._groups]
         sizes: list[list[int]] = [[] for _ in self._groups]
         entities: list[int] = []
-        for entity, row in enumerate(rows):
-            if self.header(row) is not None:
+        for entity, (row, header) in enumerate(zip(rows, headers, strict=True)):
+            if header is not None:
                 entities.append(entity)
                 self._slice(row, chunks, sizes)
         who = np.array(entities, dtype=np.int64)

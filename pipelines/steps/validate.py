@@ -12,6 +12,7 @@ from pipelines.contract.plan import DataType, Source
 from pipelines.errors import InvalidEvent
 from pipelines.steps.decode import to_event_ms
 from pipelines.steps.events import EventBatch
+from pipelines.steps.tiles import Ints
 
 EARLIEST_MS = 0
 LATEST_MS = 4_102_444_800_000
@@ -31,14 +32,24 @@ class Validator:
             for column in source.columns
             if column.required or column.name == source.timestamp_field
         ]
+        self._parses_times = any(
+            column.name == source.timestamp_field and column.dtype is DataType.UNIX_TIMESTAMP
+            for column in source.columns
+        )
         self._texts = [
             (column.name, attrgetter(column.name)) for column in source.columns if column.dtype is DataType.STRING
         ]
 
-    def __call__(self, events: Sequence[Any], first: int = 0) -> tuple[EventBatch, dict[int, InvalidEvent]]:
+    def __call__(self, events: Sequence[Any]) -> tuple[EventBatch, dict[int, InvalidEvent]]:
         """The usable events, and by index the errors of the others; None events are passed over."""
-        kept, times, errors = [], [], {}
-        for index, event in enumerate(events, first):
+        if None not in events:
+            event_ms = self._check_together(events)
+            if event_ms is not None:
+                return EventBatch(self._source, events, np.arange(len(events)), event_ms), {}
+        kept: list[int] = []
+        times: list[int] = []
+        errors: dict[int, InvalidEvent] = {}
+        for index, event in enumerate(events):
             if event is None:
                 continue
             try:
@@ -47,9 +58,27 @@ class Validator:
                 errors[index] = error
             else:
                 kept.append(index)
-        usable = [events[index - first] for index in kept] if len(kept) < len(events) else events
-        batch = EventBatch(self._source, usable, np.array(kept, dtype=np.int64), np.array(times, dtype=np.int64))
+        batch = EventBatch(
+            self._source,
+            [events[index] for index in kept],
+            np.array(kept, dtype=np.int64),
+            np.array(times, dtype=np.int64),
+        )
         return batch, errors
+
+    def _check_together(self, events: Sequence[Any]) -> Ints | None:
+        """The event times if every event passes every rule, else None: the rules of `check`, by column."""
+        if any(None in map(get, events) for _, get in self._required):
+            return None
+        for _, get in self._texts:
+            if max((len(text) for text in map(get, events) if text), default=0) > MAX_KEY_CHARACTERS:
+                return None
+        times = list(map(self._time, events))
+        if self._parses_times:
+            times = [to_event_ms(time) for time in times]
+        if times and not (min(times) >= EARLIEST_MS and max(times) <= LATEST_MS):
+            return None
+        return np.array(times, dtype=np.int64)
 
     def check(self, event: Any) -> int:
         """The event time in ms of a valid event.
