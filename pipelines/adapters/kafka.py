@@ -27,6 +27,8 @@ class IdempotentProducer:
                 "enable.idempotence": True,
                 "linger.ms": 2,
                 "compression.type": "lz4",
+                # What a broker lets in may be as large as its topic says; it must be able to leave again.
+                "message.max.bytes": 100_000_000,
             }
         )
         self._failure: KafkaError | None = None

@@ -107,7 +107,7 @@ class RedisStore:
         try:
             self._connection = self._client.connection_pool.get_connection()
             self._sha = self._call("SCRIPT", "LOAD", _COMPARE_AND_SET)
-        except _UNREACHABLE as error:
+        except (*_UNREACHABLE, redis.ResponseError) as error:
             raise self._unavailable(error) from error
 
     def _call(self, *command: Any) -> Any:
@@ -127,6 +127,9 @@ class RedisStore:
         except (*_UNREACHABLE, redis.ResponseError) as error:
             # Replies may be left unread: this connection can't be used for anything else.
             raise self._unavailable(error) from error
+        except BaseException:
+            self.close()
+            raise
 
     def _unavailable(self, error: Exception) -> StoreUnavailable:
         where = self._client.connection_pool.connection_kwargs

@@ -13,7 +13,7 @@ from pipelines.contract.plan import DataType, Plan, Source, StreamView
 from pipelines.errors import ForebayError
 from pipelines.steps.decode import event_type, to_event_ms
 from pipelines.steps.events import EventBatch
-from pipelines.steps.transform import view_transform
+from pipelines.steps.transform import transform_each, view_transform
 from pipelines.steps.validate import Validator
 
 
@@ -63,9 +63,15 @@ def load_events(folder: Path, source: Source) -> EventBatch:
 
 
 def load_view_events(folder: Path, plan: Plan, view: StreamView) -> EventBatch:
-    """The events of a view, after its transform. Raises as `load_events`."""
+    """The events of a view, after its transform; those it fails on are left out, as on the stream.
+
+    Raises as `load_events`.
+    """
     batch = load_events(folder, plan.source(view.source))
-    return view_transform(view)(batch) if len(batch) else batch
+    if not len(batch):
+        return batch
+    kept, _failed = transform_each(view_transform(view), batch)
+    return kept
 
 
 def _python_values(column: pd.Series[Any], dtype: DataType) -> list[Any]:

@@ -100,10 +100,10 @@ class ViewHistory:
         events = self.events
         if not len(events.entity):
             return np.full(len(codes), -1, dtype=np.int64)
-        lowest = min(events.event_ms.min(), as_of_ms.min(initial=np.iinfo(np.int64).max))
-        span = max(events.event_ms.max(), as_of_ms.max(initial=0)) - lowest + 1
-        keys = events.entity * span + events.event_ms - lowest
-        at = np.searchsorted(keys, codes * span + as_of_ms - lowest, "right") - 1
+        before, newest = events.event_ms.min() - 1, events.event_ms.max()
+        span = newest - before + 1
+        keys = events.entity * span + events.event_ms - before
+        at = np.searchsorted(keys, codes * span + np.clip(as_of_ms, before, newest) - before, "right") - 1
         return np.where((at >= 0) & (codes >= 0) & (events.entity[at] == codes), at, -1)
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import tempfile
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, cast
 
 import faust
@@ -32,11 +34,14 @@ class ProcessorApp(faust.App):
             broker=";".join(f"microbatch://{address}" for address in settings.brokers.split(",")),
             web_enabled=False,
             store="memory://",
+            # Faust makes this folder even for an app without tables.
+            datadir=str(Path(tempfile.gettempdir()) / "forebay-faust"),
             topic_allow_declare=False,
             topic_disable_leader=True,
             consumer_auto_offset_reset="earliest",
             broker_max_poll_records=settings.max_batch_records,
             broker_max_poll_interval=86_400.0,
+            consumer_max_fetch_size=8 * 1024 * 1024,
             broker_session_timeout=settings.session_timeout_s,
             broker_heartbeat_interval=settings.session_timeout_s / 3,
             broker_commit_interval=1.0,

@@ -52,10 +52,15 @@ class ViewAggregator:
             lineage: digest of the topic's life.
             partition: the partition all events were read from.
 
-        A record at or below its entity's fence is already in the state and is skipped.
+        A record at or below its entity's fence is already in the state and is skipped. Fences of another
+        partition, or another life of the topic, do not compare: nothing is skipped, and the store refuses
+        the write as foreign.
         """
         headers = [self.codec.header(row) for row in stored]
-        fences = np.array([header.offset if header else -1 for header in headers], dtype=np.int64)
+        fences = np.array(
+            [header.offset if header and header[2:4] == (lineage, partition) else -1 for header in headers],
+            dtype=np.int64,
+        )
         fresh = offsets > fences[events.entity]
         events = Events(
             events.entity[fresh],

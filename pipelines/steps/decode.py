@@ -20,7 +20,7 @@ _TYPES: dict[DataType, Any] = {
     DataType.FLOAT32: float,
     DataType.FLOAT64: float,
     DataType.BOOL: bool,
-    DataType.UNIX_TIMESTAMP: int | datetime,
+    DataType.UNIX_TIMESTAMP: Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)] | datetime,
 }
 
 
@@ -55,12 +55,13 @@ class JsonDecoder:
     def _decode_joined(self, payloads: Sequence[Payload]) -> list[Any] | None:
         """All events through one call of the decoder; None if that can't be trusted.
 
-        Every payload must be one line that starts as an object: then no payload can complete its
-        neighbour, and an equal count means each line held exactly one event.
+        Every payload must be one line that starts and ends as an object does. Then no payload can
+        complete its neighbour (inside a value, nothing may follow `}` and a line break with `{`), and an
+        equal count means each line held exactly one event.
         """
         lines = []
         for payload in payloads:
-            if payload is None or payload[:1] != b"{":
+            if payload is None or payload[:1] != b"{" or payload[-1:] != b"}":
                 return None
             lines.append(payload)
         joined = b"\n".join(lines)
@@ -68,7 +69,7 @@ class JsonDecoder:
             return None
         try:
             events = self._decoder.decode_lines(joined)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return None
         return events if len(events) == len(lines) else None
 
@@ -97,6 +98,8 @@ class JsonDecoder:
             raise DecodeError(f"{self._topic}: {error}") from error
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise DecodeError(f"{self._topic}: not JSON: {error}") from error
+        except RecursionError as error:
+            raise DecodeError(f"{self._topic}: nested too deeply") from error
 
 
 def to_event_ms(value: int | datetime | None) -> int | None:

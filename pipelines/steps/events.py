@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from pipelines.contract.plan import DataType, Source
+from pipelines.contract.plan import Column, DataType, Source
 from pipelines.steps.decode import to_event_ms
 from pipelines.steps.tiles import Floats, Ints
 
@@ -32,7 +32,7 @@ class EventBatch:
         events: n decoded events.
         index: shape (n,), the place of each event among the records read.
         event_ms: shape (n,).
-        frame: the columns, where a view's transform made them; else they come from the events.
+        frame: the columns to aggregate, where a view's transform made them; else they come from the events.
         """
         self._source = source
         self._events = events
@@ -45,9 +45,7 @@ class EventBatch:
         return len(self.index)
 
     def values(self, name: str) -> list[Any]:
-        """A column as Python objects, None for null."""
-        if self._frame is not None:
-            return [None if value is pd.NA or value != value else value for value in self._frame[name]]
+        """A column of the source as Python objects, None for null; a transform can't change it."""
         return list(map(attrgetter(name), self._events))
 
     def floats(self, name: str) -> Floats:
@@ -60,21 +58,32 @@ class EventBatch:
         if self._frame is not None:
             column: Floats = pd.to_numeric(self._frame[name]).to_numpy(np.float64, na_value=np.nan)
             return column
-        values = self.values(name)
-        if self._dtype(name) is DataType.UNIX_TIMESTAMP:
-            values = [to_event_ms(value) for value in values]
-        return np.array(values, dtype=np.float64)
+        declared = next(each for each in self._source.columns if each.name == name)
+        return np.array(self._plain(declared), dtype=np.float64)
 
-    def _dtype(self, name: str) -> DataType:
-        return next(column.dtype for column in self._source.columns if column.name == name)
+    def _plain(self, column: Column) -> list[Any]:
+        values = self.values(column.name)
+        return [to_event_ms(value) for value in values] if column.dtype is DataType.UNIX_TIMESTAMP else values
+
+    def columns(self) -> dict[str, list[Any]]:
+        """All columns of the source as Python objects, None for null; times in ms since the epoch."""
+        return {column.name: self._plain(column) for column in self._source.columns}
 
     def frame(self) -> pd.DataFrame:
-        """All columns of the source, times in ms since the epoch; the row labels are 0 ... n-1."""
-        columns = {column.name: self.values(column.name) for column in self._source.columns}
-        for column in self._source.columns:
-            if column.dtype is DataType.UNIX_TIMESTAMP:
-                columns[column.name] = [to_event_ms(value) for value in columns[column.name]]
-        return pd.DataFrame(columns)
+        """All columns of the source; the row labels are 0 ... n-1.
+
+        Types come from the schema alone, so a function sees the same however records were cut into
+        batches: nullable whole numbers and booleans are pandas' `Int64` and `boolean`.
+        """
+        required = self._source.timestamp_field
+        return pd.DataFrame(
+            {
+                column.name: pd.Series(
+                    self._plain(column), dtype=_frame_type(column.dtype, column.required or column.name == required)
+                )
+                for column in self._source.columns
+            }
+        )
 
     def select(self, chosen: npt.NDArray[np.bool_]) -> EventBatch:
         """The events where `chosen` (shape (n,)) holds."""
@@ -91,8 +100,17 @@ class EventBatch:
         )
 
     def transformed(self, frame: pd.DataFrame) -> EventBatch:
-        """The events that a transform kept (its row labels), with the columns it returned."""
+        """The events that a transform kept, with the columns it returned.
+
+        Args:
+            frame: its row labels, ascending, are places in this batch.
+
+        Raises:
+            ValueError: they are not.
+        """
         kept = frame.index.to_numpy(np.int64)
+        if len(kept) and not 0 <= kept[0] <= kept[-1] < len(self):
+            raise ValueError("the row labels are not those of the events; keep the index")
         return EventBatch(
             self._source,
             [self._events[i] for i in kept.tolist()],
@@ -100,6 +118,16 @@ class EventBatch:
             self.event_ms[kept],
             frame,
         )
+
+
+def _frame_type(dtype: DataType, required: bool) -> str:
+    if dtype is DataType.STRING:
+        return "object"
+    if dtype is DataType.BOOL:
+        return "bool" if required else "boolean"
+    if dtype in (DataType.FLOAT32, DataType.FLOAT64):
+        return "float64"
+    return "int64" if required else "Int64"
 
 
 class Entities(NamedTuple):

@@ -43,9 +43,15 @@ class RowCodec:
         self.head_bytes = HEADER_BYTES + sum(self._widths)
 
     def header(self, row: StoredRow) -> Header | None:
-        """The row's header; None if the row is absent or belongs to another definition of the view."""
-        if row.head is None or row.head[IDENTITY] != self._identity or len(row.head) != self.head_bytes:
+        """The row's header; None if the row is absent or belongs to another definition of the view.
+
+        Raises:
+            ValueError: a row of this definition is cut short.
+        """
+        if row.head is None or row.head[IDENTITY] != self._identity:
             return None
+        if len(row.head) != self.head_bytes:
+            raise ValueError(f"a stored row of this view has {self.head_bytes} bytes, this one {len(row.head)}")
         return Header.unpack(row.head)
 
     def unpack(self, rows: Sequence[StoredRow], headers: Sequence[Header | None]) -> list[Tiles]:
@@ -73,6 +79,8 @@ class RowCodec:
     def _slice(self, row: StoredRow, chunks: list[list[bytes]], sizes: list[list[int]]) -> None:
         head, closed = row.head or b"", row.closed or b""
         counts = np.frombuffer(closed, dtype="<i8", count=len(self._groups)).tolist() if closed else None
+        if counts:
+            self._check_counts(counts, closed)
         head_at, closed_at = HEADER_BYTES, self._counts_bytes
         for at, width in enumerate(self._widths):
             count = counts[at] if counts else 0
@@ -82,6 +90,11 @@ class RowCodec:
             chunks[at].append(head[head_at : head_at + width])
             head_at += width
             sizes[at].append(count + 1)
+
+    def _check_counts(self, counts: Sequence[int], closed: bytes) -> None:
+        said = self._counts_bytes + sum(count * width for count, width in zip(counts, self._widths, strict=True))
+        if said != len(closed) or min(counts) < 0:
+            raise ValueError(f"stored closed tiles take {len(closed)} bytes, their counts {counts} say {said}")
 
     def pack(self, tiles: Sequence[Tiles], headers: Sequence[Header]) -> list[StoredRow]:
         """The rows of entities 0 ... n-1; every entity has at least one tile in every group."""

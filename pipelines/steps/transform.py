@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import dill
@@ -12,6 +12,7 @@ import pandas as pd
 from pipelines.contract.plan import StreamView, Udf
 from pipelines.errors import PlanError, TransformError
 from pipelines.steps.events import EventBatch
+from pipelines.steps.tiles import Ints
 
 Transform = Callable[[EventBatch], EventBatch]
 
@@ -32,31 +33,72 @@ def load_udf(udf: Udf) -> Callable[..., Any]:
 
 
 def view_transform(view: StreamView) -> Transform:
-    """The view's transform; a view without a udf keeps every event as it is."""
+    """The view's transform; a view without a udf keeps every event as it is.
+
+    What would stop the partition later is refused here, where it can be blamed on one event: a missing
+    or unusable aggregated column, row labels that were lost, a changed join key.
+    """
     if view.udf is None:
         return _keep
     function = load_udf(view.udf)
-    return _pandas(function) if view.udf.mode == "pandas" else _python(function)
+    run = _pandas(function) if view.udf.mode == "pandas" else _python(function)
+    aggregated = sorted({each.column for each in view.aggregations} - {""})
+    kept_as_they_are = [key.name for key in view.join_keys] + [view.timestamp_field]
+
+    def transform(batch: EventBatch) -> EventBatch:
+        frame = run(batch).sort_index(kind="stable")
+        after = batch.transformed(frame)
+        if len(after):
+            _check_unchanged(after, frame, kept_as_they_are)
+            for name in aggregated:
+                after.floats(name)
+        return after
+
+    return transform
 
 
 def _keep(batch: EventBatch) -> EventBatch:
     return batch
 
 
-def _pandas(function: Callable[..., Any]) -> Transform:
-    def transform(batch: EventBatch) -> EventBatch:
-        return batch.transformed(function(batch.frame()))
+def _pandas(function: Callable[..., Any]) -> Callable[[EventBatch], pd.DataFrame]:
+    def run(batch: EventBatch) -> pd.DataFrame:
+        frame = function(batch.frame())
+        if not isinstance(frame, pd.DataFrame):
+            raise TypeError(f"it returned {type(frame).__name__}, not a DataFrame")
+        return frame
 
-    return transform
+    return run
 
 
-def _python(function: Callable[..., Any]) -> Transform:
-    def transform(batch: EventBatch) -> EventBatch:
-        results = {at: function(row) for at, row in enumerate(batch.frame().to_dict("records"))}
+def _python(function: Callable[..., Any]) -> Callable[[EventBatch], pd.DataFrame]:
+    def run(batch: EventBatch) -> pd.DataFrame:
+        columns = batch.columns()
+        rows = (dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True))
+        results = {at: function(row) for at, row in enumerate(rows)}
         kept = {at: row for at, row in results.items() if row is not None}
-        return batch.transformed(pd.DataFrame(list(kept.values()), index=list(kept)))
+        return pd.DataFrame(list(kept.values()), index=list(kept), dtype=object)
 
-    return transform
+    return run
+
+
+def _check_unchanged(batch: EventBatch, frame: pd.DataFrame, names: Sequence[str]) -> None:
+    """Events are routed and placed in time by these columns before the function sees them."""
+    columns = batch.columns()
+    for name in names:
+        if name not in frame or pd.api.types.is_datetime64_any_dtype(frame[name]):
+            continue
+        if not _equal(frame[name], columns[name]):
+            raise ValueError(
+                f"it changed column {name!r}, or moved rows to other row labels; keep the index and that column"
+            )
+
+
+def _equal(column: pd.Series[Any], values: Sequence[Any]) -> bool:
+    return all(
+        value is None if other is pd.NA or other != other else other == value
+        for other, value in zip(column, values, strict=True)
+    )
 
 
 def transform_each(transform: Transform, batch: EventBatch) -> tuple[EventBatch, dict[int, TransformError]]:
@@ -64,21 +106,33 @@ def transform_each(transform: Transform, batch: EventBatch) -> tuple[EventBatch,
     try:
         return transform(batch), {}
     except Exception:
-        errors = {at: error for at in range(len(batch)) if (error := _failure(transform, batch, at))}
+        errors = _failures(transform, batch, np.arange(len(batch)))
     sound = np.ones(len(batch), dtype=bool)
     sound[list(errors)] = False
-    by_record = {int(batch.index[at]): error for at, error in errors.items()}
     rest = batch.select(sound)
     if len(rest):
-        rest = transform(rest)
-    return rest, by_record
+        try:
+            rest = transform(rest)
+        except Exception as error:
+            # It fails on no event alone, but on these together: none of them can be trusted.
+            errors |= {int(at): _failed(error) for at in np.flatnonzero(sound)}
+            rest = batch.select(np.zeros(len(batch), dtype=bool))
+    return rest, {int(batch.index[at]): error for at, error in errors.items()}
 
 
-def _failure(transform: Transform, batch: EventBatch, at: int) -> TransformError | None:
-    only = np.zeros(len(batch), dtype=bool)
-    only[at] = True
+def _failures(transform: Transform, batch: EventBatch, members: Ints) -> dict[int, TransformError]:
+    """By place in the batch, the events the function fails on, found by halving."""
+    chosen = np.zeros(len(batch), dtype=bool)
+    chosen[members] = True
     try:
-        transform(batch.select(only))
+        transform(batch.select(chosen))
     except Exception as error:
-        return TransformError(f"the view's function failed: {error!r}")
-    return None
+        if len(members) == 1:
+            return {int(members[0]): _failed(error)}
+        middle = len(members) // 2
+        return _failures(transform, batch, members[:middle]) | _failures(transform, batch, members[middle:])
+    return {}
+
+
+def _failed(error: Exception) -> TransformError:
+    return TransformError(f"the view's function failed: {error!r}")

@@ -1,0 +1,140 @@
+"""Plans, events and records for tests of the engine: small, and made by hand."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import dill
+import numpy as np
+
+from pipelines.contract.plan import (
+    Aggregation,
+    Column,
+    DataType,
+    Feature,
+    Function,
+    JoinKey,
+    Source,
+    StreamView,
+    Udf,
+)
+from pipelines.contract.records import Record
+from pipelines.steps.aggregate import ViewAggregator
+from pipelines.steps.rows import ABSENT, StoredRow
+from pipelines.steps.tiles import Events, Floats
+from tests.oracle import Event, Window, value_as_of
+
+SECOND, MINUTE, HOUR = 1_000, 60_000, 3_600_000
+START_MS = 1_356_998_400_000
+"""2013-01-01, the start of an hour and of every tile used here."""
+
+LINEAGE = b"lineage!"
+
+SOURCE = Source(
+    "payments",
+    "payments",
+    "127.0.0.1:1",
+    "json",
+    (
+        Column("event_ms", DataType.INT64, required=True),
+        Column("card", DataType.STRING),
+        Column("merchant", DataType.STRING),
+        Column("amount", DataType.FLOAT64),
+        Column("items", DataType.INT64),
+        Column("declined", DataType.BOOL),
+    ),
+    "event_ms",
+    ("card",),
+)
+
+WINDOWS = ((3 * SECOND, SECOND), (5 * MINUTE, MINUTE), (HOUR, 5 * MINUTE), (HOUR, HOUR))
+"""(window, slide): seconds, minutes, a slide shared by no other, and a tumbling one."""
+
+
+def make_view(
+    windows: Sequence[Window],
+    *,
+    name: str = "card_activity",
+    keys: Sequence[str] = ("card",),
+    udf: Any = None,
+    mode: str = "pandas",
+    fingerprint: str = "11" * 8,
+    ttl_ms: int = 0,
+) -> StreamView:
+    """A view on `SOURCE` with these aggregations, all features Float64."""
+    aggregations = tuple(
+        Aggregation(f"f{at}", each.column, Function(each.function), each.window_ms, each.slide_ms)
+        for at, each in enumerate(windows)
+    )
+    return StreamView(
+        name,
+        tuple(JoinKey(key, DataType.STRING) for key in keys),
+        SOURCE.name,
+        "event_ms",
+        aggregations,
+        tuple(Feature(each.name, DataType.FLOAT64) for each in aggregations),
+        udf=None if udf is None else Udf("udf", mode, dill.dumps(udf, recurse=True), "udf"),
+        fingerprint=fingerprint,
+        ttl_ms=ttl_ms,
+    )
+
+
+EVERY_FUNCTION = tuple(
+    Window(function, column, *sizes)
+    for sizes in WINDOWS
+    for function, column in [("count", ""), *((str(function), "amount") for function in Function), ("sum", "items")]
+)
+
+
+def record(offset: int, event: Event | dict[str, Any] | bytes | None, headers: Sequence[Any] = ()) -> Record:
+    """A Kafka record of an event (its entity is the card), of fields, or of a payload."""
+    if isinstance(event, Event):
+        event = {"event_ms": event.event_ms, "card": event.entity, **event.values}
+    payload = json.dumps(event).encode() if isinstance(event, dict) else event
+    return Record(offset, b"key", payload, headers, START_MS)
+
+
+def columns_of(events: Sequence[Event], names: Sequence[str]) -> dict[str, Floats]:
+    """The events' values as float columns, NaN for null."""
+    return {name: np.array([event.values[name] for event in events], dtype=np.float64) for name in names}
+
+
+class Folded:
+    """Rows of some entities, as the engine's own fold makes them, in a dictionary."""
+
+    def __init__(self, view: StreamView) -> None:
+        self.view = view
+        self.aggregate = ViewAggregator(view)
+        self.columns = sorted({each.column for each in view.aggregations} - {""})
+        self.rows: dict[str, StoredRow] = {}
+
+    def add(self, events: Sequence[Event], first_offset: int) -> Folded:
+        """Folds one batch of consecutive records."""
+        entities = sorted({event.entity for event in events})
+        batch = Events(
+            np.array([entities.index(event.entity) for event in events], dtype=np.int64),
+            np.array([event.event_ms for event in events], dtype=np.int64),
+            columns_of(events, self.columns),
+        )
+        offsets = np.arange(first_offset, first_offset + len(events))
+        stored = [self.rows.get(entity, ABSENT) for entity in entities]
+        result = self.aggregate(stored, batch, offsets, LINEAGE, 0)
+        for entity, row in zip(result.entities.tolist(), result.rows, strict=True):
+            self.rows[entities[entity]] = row
+        return self
+
+    def values(self, entities: Sequence[str], as_of_ms: Sequence[int]) -> Floats:
+        """Feature values, shape (n, features)."""
+        rows = [self.rows.get(entity, ABSENT) for entity in entities]
+        headers = [self.aggregate.codec.header(row) for row in rows]
+        return self.aggregate.evaluate(self.aggregate.codec.unpack(rows, headers), np.array(as_of_ms, dtype=np.int64))
+
+
+def expected(view: StreamView, events: Sequence[Event], as_of_ms: int) -> list[float]:
+    """The oracle's values of one entity's events, in the order of the view's features."""
+    return [
+        value_as_of(Window(str(each.function), each.column, each.window_ms, each.slide_ms), events, as_of_ms)
+        for each in view.aggregations
+    ]
