@@ -80,7 +80,8 @@ FLIGHT = (
 SCHEDULED = Topic(
     "flights.scheduled",
     "tailnum",
-    f"{FLIGHT}, distance double, scheduled_minutes double, departure_hour double, weekday bigint, month bigint",
+    f"{FLIGHT}, distance double, scheduled_minutes double, departure_hour double, weekday bigint, "
+    "carrier_code bigint, origin_code bigint",
 )
 DEPARTURES = Topic("flights.departures", "tailnum", f"{FLIGHT}, dep_delay double not null")
 ARRIVALS = Topic("flights.arrivals", "tailnum", f"{FLIGHT}, arr_delay double not null")
@@ -223,7 +224,8 @@ flight = RequestSource(
         Field(name="scheduled_minutes", dtype=Float64),
         Field(name="departure_hour", dtype=Float64),
         Field(name="weekday", dtype=Int64),
-        Field(name="month", dtype=Int64),
+        Field(name="carrier_code", dtype=Int64),
+        Field(name="origin_code", dtype=Int64),
     ],
 )
 
@@ -236,6 +238,8 @@ flight = RequestSource(
         Field(name="miles", dtype=Float64),
         Field(name="minutes", dtype=Float64),
         Field(name="speed", dtype=Float64),
+        Field(name="airline", dtype=Int64),
+        Field(name="airport", dtype=Int64),
     ],
     mode="python",
 )
@@ -250,6 +254,8 @@ def flight_plan(inputs: dict[str, Any]) -> dict[str, Any]:
         "speed": [
             miles / each if miles and each else None for miles, each in zip(inputs["distance"], hours, strict=True)
         ],
+        "airline": inputs["carrier_code"],
+        "airport": inputs["origin_code"],
     }
 
 

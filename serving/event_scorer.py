@@ -20,6 +20,7 @@ from pipelines.errors import FeatureRefused, ModelError, PlanError, RecordError,
 from pipelines.steps.decode import JsonDecoder
 from pipelines.steps.validate import Validator
 from serving.barrier import Barrier
+from serving.metrics import observe_stages
 from serving.request import ScoringRequest
 from serving.scorer import Scored, Scorer
 
@@ -140,6 +141,7 @@ class EventScorer:
         self, incoming: Sequence[Incoming], met: Sequence[bool], waited_ms: float, scored: Scored
     ) -> list[OutgoingRecord]:
         vectors = scored.vectors
+        observe_stages(vectors, scored.model_ms, waited_ms)
         timings = Timings(waited_ms, vectors.read_ms, vectors.on_demand_ms, scored.model_ms)
         features = self._scorer.assembler.values(vectors) if self._include_features else None
         out = []

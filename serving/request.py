@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from pipelines.contract.plan import DataType, FeatureService
 from pipelines.errors import RequestError
 
@@ -17,7 +19,16 @@ _PYTHON_TYPES: dict[DataType, tuple[type, ...]] = {
     DataType.BOOL: (bool,),
     DataType.UNIX_TIMESTAMP: (int,),
 }
-_INT_BITS = {DataType.INT32: 31, DataType.INT64: 63, DataType.UNIX_TIMESTAMP: 63}
+_FLOAT32, _FLOAT64 = float(np.finfo(np.float32).max), float(np.finfo(np.float64).max)
+_RANGES: dict[DataType, tuple[Any, Any]] = {
+    DataType.INT32: (-(2**31), 2**31 - 1),
+    DataType.INT64: (-(2**63), 2**63 - 1),
+    DataType.UNIX_TIMESTAMP: (-(2**63), 2**63 - 1),
+    # JSON's integers have no bounds; numpy's floats do.
+    DataType.FLOAT32: (-_FLOAT32, _FLOAT32),
+    DataType.FLOAT64: (-_FLOAT64, _FLOAT64),
+}
+"""Smallest and largest value."""
 
 
 class ScoringRequest(NamedTuple):
@@ -63,6 +74,6 @@ class RequestChecker:
         is_bool = isinstance(value, bool)
         if not isinstance(value, _PYTHON_TYPES[dtype]) or is_bool is not (dtype is DataType.BOOL):
             raise RequestError(path, f"expected {dtype}, got {type(value).__name__}")
-        bits = _INT_BITS.get(dtype)
-        if bits is not None and not -(2**bits) <= value < 2**bits:
-            raise RequestError(path, f"{value} is out of the range of {dtype}")
+        low, high = _RANGES.get(dtype, (value, value))
+        if not low <= value <= high:
+            raise RequestError(path, f"out of the range of {dtype}")

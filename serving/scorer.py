@@ -18,7 +18,7 @@ from pipelines.contract.plan import (
     ServiceView,
     StreamView,
 )
-from pipelines.errors import FeatureRefused, PlanError
+from pipelines.errors import FeatureRefused, PlanError, RequestError
 from pipelines.steps.tiles import Ints
 from serving.columns import Column, to_column, to_values
 from serving.feature_reader import FeatureReader, RowReader, stored_views
@@ -190,7 +190,13 @@ class Scorer:
         """Runs the whole path once, so that the first real request pays for nothing.
 
         Raises:
+            StoreUnavailable: the store can't be reached.
             ModelError: the model fails on empty features.
         """
         fields = {name: _PLACEHOLDERS[dtype] for name, dtype in self.service.field_types.items()}
-        self.score([ScoringRequest(fields, 0)])
+        try:
+            self.score([ScoringRequest(fields, 0)])
+        except RequestError:
+            # An on-demand function need not take placeholders (it may divide by a field): only the model is warmed.
+            features = self.assembler.features.items()
+            self.model.run({name: to_column([_PLACEHOLDERS[dtype]], dtype) for name, dtype in features})

@@ -181,6 +181,10 @@ class Worker:
             return
         metrics.RECORDS.labels(self._settings.topic).inc(len(messages))
         metrics.BATCHES.labels(self._settings.topic).inc()
+        for next_offset in _next_offsets(messages):
+            _low, end = self._consumer.get_watermark_offsets(next_offset, cached=True)
+            lag = max(0, end - next_offset.offset)
+            metrics.LAG_RECORDS.labels(self._settings.topic, next_offset.partition).set(lag)
 
     def _score_until_done(self, messages: Sequence[Message]) -> list[OutgoingRecord] | None:
         """None if told to stop while the store can't be reached."""

@@ -104,9 +104,15 @@ def _scheduled(flights: pd.DataFrame) -> pd.DataFrame:
             "scheduled_minutes": (flights["arrival"] - flights["departure"]).dt.total_seconds() / 60,
             "departure_hour": local.dt.hour + local.dt.minute / 60,
             "weekday": local.dt.weekday.astype("int64"),
-            "month": local.dt.month.astype("int64"),
+            "carrier_code": _code(flights["carrier"]),
+            "origin_code": _code(flights["origin"]),
         }
     )
+
+
+def _code(names: pd.Series) -> pd.Series:
+    """A name's place in the alphabet of all of them: models take numbers."""
+    return names.astype("category").cat.codes.astype("int64")
 
 
 def _departures(flights: pd.DataFrame) -> pd.DataFrame:

@@ -53,15 +53,19 @@ class IdempotentProducer:
                 return
 
     def flush(self) -> None:
-        """Waits for every queued record.
+        """Waits for every queued record, as long as the brokers may still come back.
 
         Raises:
-            DeliveryFailed: one of them was not acknowledged.
+            DeliveryFailed: one of them was not acknowledged; this producer must not be used again.
         """
-        remaining = self._producer.flush(60.0)
-        if self._failure is not None or remaining:
-            failure, self._failure = self._failure, None
-            raise DeliveryFailed(f"{remaining or 'some'} records were not delivered: {failure or 'no answer in 60 s'}")
+        while self._producer.flush(1.0):
+            if self._failure is not None:
+                break
+        if self._failure is not None:
+            raise DeliveryFailed(
+                f"a record was not delivered: {self._failure}; what it belongs to is not committed, and is sent again "
+                f"after a restart"
+            )
 
     def _delivered(self, error: KafkaError | None, _message: Any) -> None:
         if error is not None:

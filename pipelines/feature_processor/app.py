@@ -13,7 +13,6 @@ import structlog
 from faust.types import TP
 
 from pipelines.adapters import metrics
-from pipelines.adapters.kafka import DeliveryFailed
 from pipelines.errors import ForebayError, ProgressMismatch, StoreUnavailable
 from pipelines.feature_processor.partition_pipeline import FeedPipeline
 from pipelines.feature_processor.settings import ProcessorSettings
@@ -51,7 +50,9 @@ class ProcessorApp(faust.App):
         self._pipelines = {pipeline.feed.topic: pipeline for pipeline in pipelines}
         self._busy = {topic: asyncio.Lock() for topic in self._pipelines}
         self.failure: ForebayError | None = None
-        """Why the app gave up; it is not for a restart to repair."""
+        """Why the app gave up."""
+        self.done: dict[TP, int] = {}
+        """Per partition, the offset after the last batch that was processed completely: what may be committed."""
         for topic in self._pipelines:
             self.agent(self.topic(topic, value_serializer="raw", key_serializer="raw"), name=topic)(self._consume)
 
@@ -62,16 +63,18 @@ class ProcessorApp(faust.App):
 
     async def _process_until_done(self, topic: str, partition: int, batch: RecordBatch) -> None:
         """Tries a batch until it is done; an unreachable store or broker delays it, nothing skips it."""
-        for attempt in range(1_000_000_000):
+        attempt = 0
+        while not self.should_stop:
             try:
+                if attempt:
+                    await self._check_store(topic)
                 await self._process(topic, partition, batch)
-            except (StoreUnavailable, DeliveryFailed) as error:
+                return
+            except StoreUnavailable as error:
                 metrics.STORE_RETRIES.labels(topic).inc()
                 log.warning("batch delayed", topic=topic, partition=partition, error=str(error), attempt=attempt)
                 await self.sleep(RETRY_SECONDS[min(attempt, len(RETRY_SECONDS) - 1)])
-                if await self._lost_writes(topic, partition):
-                    await self.consumer.perform_seek()
-                    return
+                attempt += 1
             except StoreRolledBack as error:
                 log.warning("starting again from the store's progress", topic=topic, error=str(error))
                 await self.consumer.perform_seek()
@@ -79,31 +82,34 @@ class ProcessorApp(faust.App):
             except ForebayError as error:
                 await self._give_up(error)
                 return
-            else:
-                return
-            if self.should_stop:
-                return
 
     async def _process(self, topic: str, partition: int, batch: RecordBatch) -> None:
         pipeline = self._pipelines[topic]
         async with self._busy[topic]:
             if batch.epoch != cast(Consumer, self.consumer).epoch or partition not in pipeline.partitions:
                 return
-            await asyncio.to_thread(pipeline.partitions[partition].process, batch.records)
+            with metrics.BATCH_SECONDS.labels(topic).time():
+                await asyncio.to_thread(pipeline.partitions[partition].process, batch.records)
+            self.done[TP(topic, partition)] = batch.records[-1].offset + 1
+        end = self.consumer.highwater(TP(topic, partition))
+        metrics.LAG_RECORDS.labels(topic, partition).set(max(0, (end or 0) - batch.records[-1].offset - 1))
 
-    async def _lost_writes(self, topic: str, partition: int) -> bool:
-        """After a store failure nothing cached is trusted: rows are read again, and so is progress."""
+    async def _check_store(self, topic: str) -> None:
+        """After a store failure, before anything else is written: did the store come back with older data?
+
+        Cached rows are dropped, and the progress of every partition is compared: rows that fell back must
+        not be folded onto from where the next batch begins.
+
+        Raises:
+            StoreRolledBack: it did.
+        """
         pipeline = self._pipelines[topic]
         async with self._busy[topic]:
             for writer in pipeline.writers:
                 writer.forget()
-            ledger = pipeline.partitions[partition].ledger if partition in pipeline.partitions else None
-            if ledger is None:
-                return False
-            try:
-                return await asyncio.to_thread(ledger.has_fallen_back)
-            except StoreUnavailable:
-                return False
+            for each in pipeline.partitions.values():
+                if each.ledger is not None and await asyncio.to_thread(each.ledger.has_fallen_back):
+                    raise StoreRolledBack(f"{topic}: the store's progress is behind what it had acknowledged")
 
     async def start_offsets(self, committed: Mapping[TP, int | None], earliest: Mapping[TP, int]) -> Mapping[TP, int]:
         """Where every assigned partition starts; waits as long as the store can't be reached."""
@@ -114,6 +120,7 @@ class ProcessorApp(faust.App):
                 try:
                     await self._assign(pipeline, [tp.partition for tp in assigned])
                     for tp in assigned:
+                        self.done.pop(tp, None)
                         starts[tp] = self._start(pipeline, tp, committed[tp], earliest[tp])
                 except ProgressMismatch as error:
                     await self._give_up(error)

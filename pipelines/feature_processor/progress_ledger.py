@@ -41,21 +41,27 @@ class ProgressLedger:
         Raises:
             ProgressMismatch: progress was made on another life of the topic.
         """
+        self._progress = self._read()
+        slowest = self._slowest(self._progress)
+        self.offset, self.sources = slowest.offset, slowest.sources
+
+    def has_fallen_back(self) -> bool:
+        """Whether the store's progress is behind this process: it lost acknowledged writes. Raises as `load`."""
+        return self._slowest(self._read()).offset < self.offset
+
+    def _read(self) -> dict[str, Progress]:
         stored = self._store.read_hash(self._key)
-        self._progress = {}
+        found = {}
         for view in self._views:
             data = stored.get(progress_field(view))
             progress = decode_progress(data) if data else Progress(self._lineage)
             self._check(view, progress.lineage)
-            self._progress[view.name] = progress
-        slowest = min(self._progress.values(), key=lambda progress: progress.offset)
-        self.offset, self.sources = slowest.offset, slowest.sources
+            found[view.name] = progress
+        return found
 
-    def has_fallen_back(self) -> bool:
-        """Whether the store's progress is now behind this process: it lost acknowledged writes."""
-        before = self.offset
-        self.load()
-        return self.offset < before
+    @staticmethod
+    def _slowest(progress: Mapping[str, Progress]) -> Progress:
+        return min(progress.values(), key=lambda each: each.offset)
 
     def advance(self, offset: int, sources: Mapping[int, SourceProgress]) -> None:
         """Writes that all records up to `offset` are contained; views already further are left alone."""

@@ -53,7 +53,7 @@ class Consumer(driver.Consumer):
     """One Faust message per fetched batch, and offsets counted by batch."""
 
     app: Any
-    """The app, which has `start_offsets`."""
+    """The app, which has `start_offsets` and `done`."""
     _thread: ConsumerThread
 
     def _new_consumer_thread(self) -> ConsumerThread:
@@ -73,13 +73,10 @@ class Consumer(driver.Consumer):
         )  # fmt: skip
 
     def _new_offset(self, tp: TP) -> int | None:
-        """The next offset to commit. Batches of a partition are acknowledged in order, with gaps between them."""
-        acked = self._acked[tp]
-        if not acked:
-            return None
-        offset = max(acked) + 1
-        acked.clear()
+        """The next offset to commit: what was processed. Faust's acks also count batches that were dropped."""
+        self._acked[tp].clear()
         self._acked_index[tp].clear()
+        offset: int | None = self.app.done.get(tp)
         return offset
 
     async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:

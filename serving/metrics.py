@@ -1,0 +1,24 @@
+"""Prometheus metrics of scoring, shared by both doors."""
+
+from __future__ import annotations
+
+from prometheus_client import Histogram
+
+from serving.scorer import FeatureVectors
+
+_SECONDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+
+STAGE_SECONDS = Histogram(
+    "forebay_scoring_stage_seconds",
+    "One batch in one stage of scoring: wait, read, on_demand, model.",
+    ["stage"],
+    buckets=_SECONDS,
+)
+
+
+def observe_stages(vectors: FeatureVectors, model_ms: float | None = None, waited_ms: float | None = None) -> None:
+    """Records where the time of one batch went; None: the batch had no such stage."""
+    stages = {"wait": waited_ms, "read": vectors.read_ms, "on_demand": vectors.on_demand_ms, "model": model_ms}
+    for stage, spent_ms in stages.items():
+        if spent_ms is not None:
+            STAGE_SECONDS.labels(stage).observe(spent_ms / 1e3)
