@@ -203,14 +203,13 @@ def serve(
     insecure: Annotated[bool, typer.Option(help="Allow another address than loopback without a token.")] = False,
 ) -> None:
     """Answer the same question over HTTP."""
-    from serving.http.server import run_server
-    from serving.http.settings import http_settings
-
     from pipelines.adapters.clock import Clock, WallClock, WatermarkClock
     from pipelines.adapters.kafka import Topics
     from pipelines.adapters.progress_reader import ProgressReader
     from pipelines.adapters.redis_store import RedisStore
     from serving.build import build_scorer, online_views
+    from serving.http.server import run_server
+    from serving.http.settings import http_settings
 
     compiled = _read_plan(plan_file)
     store = _redis(compiled, redis)

@@ -1,10 +1,14 @@
 """Tiles and windows against the oracle: whatever the events, their order and their cut into batches."""
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipelines.steps.rows import ABSENT
+from pipelines.steps.tiles import Events
 from tests.build import (
     EVERY_FUNCTION,
     HOUR,
@@ -47,7 +51,7 @@ some_windows = st.lists(st.sampled_from(EVERY_FUNCTION), min_size=1, max_size=12
 def cut(events, cuts):
     """The events in batches, with the offset of each batch's first record."""
     bounds = [0, *sorted({at % (len(events) + 1) for at in cuts}), len(events)]
-    return [(start, events[start:end]) for start, end in zip(bounds, bounds[1:], strict=False) if end > start]
+    return [(start, events[start:end]) for start, end in itertools.pairwise(bounds) if end > start]
 
 
 def of(events, entity):
@@ -113,28 +117,16 @@ def test_the_fold_writes_the_values_as_of_the_last_event(events):
     view = make_view(EVERY_FUNCTION)
     folded = Folded(view)
     entities = sorted({event.entity for event in events})
-    batch = _events(folded, events, entities)
-    result = folded.aggregate([_absent()] * len(entities), batch, np.arange(len(events)), LINEAGE, 0)
-    newest = [last_ms(events, each) for each in entities]
-    assert result.last_event_ms.tolist() == newest
-    oracle = [expected(view, of(events, each), at) for each, at in zip(entities, newest, strict=True)]
-    np.testing.assert_array_equal(result.values, np.array(oracle))
-
-
-def _events(folded, events, entities):
-    from pipelines.steps.tiles import Events
-
-    return Events(
+    batch = Events(
         np.array([entities.index(event.entity) for event in events]),
         np.array([event.event_ms for event in events]),
         columns_of(events, folded.columns),
     )
-
-
-def _absent():
-    from pipelines.steps.rows import ABSENT
-
-    return ABSENT
+    result = folded.aggregate([ABSENT] * len(entities), batch, np.arange(len(events)), LINEAGE, 0)
+    newest = [last_ms(events, each) for each in entities]
+    assert result.last_event_ms.tolist() == newest
+    oracle = [expected(view, of(events, each), at) for each, at in zip(entities, newest, strict=True)]
+    np.testing.assert_array_equal(result.values, np.array(oracle))
 
 
 @moderately

@@ -1,0 +1,141 @@
+"""Score: a batch of questions to encoded answers. Runs on the scoring thread."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import msgspec
+import structlog
+
+from pipelines.adapters.clock import Clock
+from pipelines.errors import ModelError, RequestError, StoreUnavailable
+from serving.http.codec import (
+    EntityAnswer,
+    EntityError,
+    FeaturesResponse,
+    ModelReference,
+    PredictResponse,
+    Question,
+)
+from serving.metrics import observe_stages
+from serving.request import ScoringRequest
+from serving.scorer import FeatureVectors, Scorer
+
+log = structlog.get_logger("forebay.serve")
+
+Outcome = EntityAnswer | Exception
+
+
+class _Asked(NamedTuple):
+    """One entity of one question."""
+
+    request: ScoringRequest
+    include_features: bool
+
+
+class BatchAnswerer:
+    """Answers questions; an entity that can't be answered fails alone. One thread at a time."""
+
+    def __init__(self, scorer: Scorer, clock: Clock) -> None:
+        self._scorer = scorer
+        self._clock = clock
+        self._model = ModelReference(scorer.model.name, scorer.model.version, scorer.model.hash)
+        self._encode = msgspec.json.Encoder().encode
+
+    def __call__(self, questions: Sequence[Question]) -> list[bytes | Exception]:
+        """Per question the body of its response, or why it has none.
+
+        Raises:
+            StoreUnavailable: nobody can be answered now.
+        """
+        try:
+            timed = self._with_times(questions)
+            scored = [at for at, question in enumerate(timed) if question.scored]
+            looked_up = [at for at, question in enumerate(timed) if not question.scored]
+            answers: dict[int, bytes | Exception] = {}
+            for members in (scored, looked_up):
+                answers.update(zip(members, self._answer([timed[at] for at in members]), strict=True))
+        except StoreUnavailable as error:
+            log.warning("batch not answered", questions=len(questions), error=str(error))
+            raise
+        return [answers[at] for at in range(len(questions))]
+
+    def _with_times(self, questions: Sequence[Question]) -> list[Question]:
+        if all(question.as_of_ms is not None for question in questions):
+            return list(questions)
+        now_ms = self._clock.now_ms()
+        return [each if each.as_of_ms is not None else each._replace(as_of_ms=now_ms) for each in questions]
+
+    def _answer(self, questions: Sequence[Question]) -> list[bytes | Exception]:
+        """Answers questions that are either all scored or all looked up."""
+        asked = [
+            _Asked(ScoringRequest(fields, question.as_of_ms or 0), question.include_features)
+            for question in questions
+            for fields in question.entities
+        ]
+        outcomes = self._isolate(asked, questions[0].scored) if asked else []
+        answers: list[bytes | Exception] = []
+        start = 0
+        for question in questions:
+            answers.append(self._respond(question, outcomes[start : start + len(question.entities)]))
+            start += len(question.entities)
+        return answers
+
+    def _isolate(self, asked: Sequence[_Asked], scored: bool) -> list[Outcome]:
+        """One outcome per entity: where the batch fails, its halves are tried, down to the guilty entity."""
+        try:
+            return self._evaluate(asked, scored)
+        except StoreUnavailable:
+            raise
+        except Exception as error:
+            if len(asked) == 1:
+                return [error]
+        half = len(asked) // 2
+        return self._isolate(asked[:half], scored) + self._isolate(asked[half:], scored)
+
+    def _evaluate(self, asked: Sequence[_Asked], scored: bool) -> list[Outcome]:
+        requests = [each.request for each in asked]
+        scores = None
+        if scored:
+            result = self._scorer.score(requests)
+            vectors, scores = result.vectors, result.scores
+            observe_stages(vectors, result.model_ms)
+        else:
+            vectors = self._scorer.features(requests)
+            observe_stages(vectors)
+        included = any(each.include_features for each in asked)
+        features = self._scorer.assembler.values(vectors) if included else {}
+        return [
+            vectors.refusals.get(at)
+            or EntityAnswer(
+                fences={alias: view.fences[at] for alias, view in vectors.views.items() if view.streamed},
+                ages_ms=_ages_ms(vectors, at, each.request.as_of_ms),
+                scores={name: values[at] for name, values in scores.items()} if scores is not None else None,
+                features={name: values[at] for name, values in features.items()} if each.include_features else None,
+            )
+            for at, each in enumerate(asked)
+        ]
+
+    def _respond(self, question: Question, outcomes: Sequence[Outcome]) -> bytes | Exception:
+        entries: list[EntityAnswer] = []
+        for at, outcome in enumerate(outcomes):
+            if isinstance(outcome, RequestError):
+                message = f"{outcome.path.removeprefix('$.')}: {outcome.message}"
+                entries.append(EntityAnswer(error=EntityError(f"$.entities[{at}]", message)))
+            elif isinstance(outcome, Exception):
+                if isinstance(outcome, ModelError):
+                    log.error("model failed", error=str(outcome))
+                return outcome
+            else:
+                entries.append(outcome)
+        as_of_ms = question.as_of_ms or 0
+        if question.scored:
+            return self._encode(PredictResponse(self._model, as_of_ms, entries))
+        return self._encode(FeaturesResponse(self._scorer.service.name, as_of_ms, entries))
+
+
+def _ages_ms(vectors: FeatureVectors, at: int, as_of_ms: int) -> dict[str, int | None]:
+    """Per view, the age of the row; None for no row (its time is NaN)."""
+    times = {alias: float(view.event_ms[at]) for alias, view in vectors.views.items()}
+    return {alias: as_of_ms - int(time) if time == time else None for alias, time in times.items()}

@@ -1,0 +1,152 @@
+"""The FastAPI surface, and the wiring of the endpoint."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from typing import Any
+
+import structlog
+from fastapi import FastAPI, Request, Response
+from fastapi.openapi.utils import get_openapi
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from pydantic import BaseModel
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp
+
+from pipelines.adapters.clock import Clock
+from pipelines.contract.plan import DataType
+from pipelines.errors import ForebayError, StoreUnavailable
+from serving.http.answers import BatchAnswerer
+from serving.http.batching import Batcher
+from serving.http.codec import Question, QuestionDecoder
+from serving.http.error_table import NotReady, render
+from serving.http.front import Front
+from serving.http.hot_routes import HotRoute
+from serving.http.openapi import add_hot_routes
+from serving.http.settings import HttpSettings
+from serving.scorer import Scorer
+
+log = structlog.get_logger("forebay.serve")
+
+
+class ModelDescription(BaseModel):
+    """A served model."""
+
+    name: str
+    version: str
+    hash: str
+    description: str
+    service: str
+    fields: dict[str, DataType]
+    """What a request brings."""
+    inputs: dict[str, DataType]
+    """What the model takes: features by full name, in order."""
+    scores: list[str]
+
+
+def build_app(scorer: Scorer, clock: Clock, settings: HttpSettings) -> ASGIApp:
+    """The endpoint as an ASGI application.
+
+    Args:
+        scorer: warm; from now on used by the application's own thread only.
+        clock: what "now" means; called on the same thread.
+    """
+    thread = ThreadPoolExecutor(1, "forebay-score")
+    batcher: Batcher[Question, bytes] = Batcher(
+        BatchAnswerer(scorer, clock), thread, settings.max_batch_entities, settings.max_queued_entities
+    )
+    hot = {
+        path: HotRoute(QuestionDecoder(scorer.service, settings.max_entities, scored), batcher, settings.max_body_bytes)
+        for path, scored in (("/v1/predict", True), ("/v1/features", False))
+    }
+    surface = _surface(scorer, thread)
+    paths = frozenset(getattr(route, "path", "other") for route in surface.routes)
+    return Front(hot, surface, paths, settings.token)
+
+
+def _surface(scorer: Scorer, thread: ThreadPoolExecutor) -> FastAPI:
+    """Everything but the hot routes, which it documents too."""
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        yield
+        thread.shutdown(wait=False)
+
+    app = FastAPI(title="Forebay", redoc_url=None, redirect_slashes=False, lifespan=lifespan)
+    readiness = Readiness(scorer, thread)
+
+    @app.get("/healthz", summary="The process is alive")
+    async def healthz() -> dict[str, str]:
+        return {"status": "alive"}
+
+    @app.get("/readyz", summary="The model is loaded and the store answers")
+    async def readyz() -> dict[str, str]:
+        await readiness.check()
+        return {"status": "ready"}
+
+    @app.get("/metrics", summary="Prometheus metrics", response_class=Response)
+    async def metrics() -> Response:
+        return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+
+    @app.get("/v1/models", summary="What is served")
+    async def models() -> dict[str, list[ModelDescription]]:
+        return {"models": [_describe(scorer)]}
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            app.openapi_schema = get_openapi(title=app.title, version="v1", routes=app.routes)
+            add_hot_routes(app.openapi_schema, scorer.service)
+        return app.openapi_schema
+
+    app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way to extend the document
+    for kind in (HTTPException, ForebayError, Exception):
+        app.add_exception_handler(kind, _on_error)
+    return app
+
+
+class Readiness:
+    """Runs the whole scoring path on an entity that nobody has. Callers at the same time share one run."""
+
+    def __init__(self, scorer: Scorer, thread: Executor) -> None:
+        self._scorer = scorer
+        self._thread = thread
+        self._running: asyncio.Future[None] | None = None
+
+    async def check(self) -> None:
+        """Raises `NotReady` if a question could not be answered now."""
+        if self._running is None or self._running.done():
+            self._running = asyncio.get_running_loop().run_in_executor(self._thread, self._try)
+        await asyncio.shield(self._running)
+
+    def _try(self) -> None:
+        try:
+            self._scorer.warm_up()
+        except StoreUnavailable as error:
+            log.warning("not ready", error=str(error))
+            raise NotReady("the online store does not answer") from error
+        except ForebayError as error:
+            log.warning("not ready", error=str(error))
+            raise NotReady("the model fails") from error
+
+
+def _describe(scorer: Scorer) -> ModelDescription:
+    model = scorer.model
+    return ModelDescription(
+        name=model.name,
+        version=model.version,
+        hash=model.hash,
+        description=model.card.description,
+        service=scorer.service.name,
+        fields=scorer.service.field_types,
+        inputs=scorer.assembler.features,
+        scores=list(model.card.scores),
+    )
+
+
+async def _on_error(_request: Request, error: Exception) -> Response:
+    answer = render(error)
+    headers = {name.decode(): value.decode() for name, value in answer.headers}
+    return Response(answer.body, answer.status, headers, "application/json")

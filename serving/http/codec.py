@@ -1,0 +1,121 @@
+"""Decode and encode: bodies of the hot routes, and what they mean to the scorer."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, NamedTuple
+
+import msgspec
+
+from pipelines.contract.plan import FeatureService
+from pipelines.errors import ForebayError, RequestError
+from serving.request import RequestChecker
+
+LAST_MS = 253_402_300_799_999
+"""The end of the year 9999."""
+
+
+class MalformedBody(ForebayError):
+    """The body is not JSON."""
+
+
+class Body(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Entities to answer for."""
+
+    entities: list[dict[str, Any]]
+    """Each with all join keys and request fields of the feature service; null is not known."""
+    as_of_ms: Annotated[int, msgspec.Meta(ge=0, le=LAST_MS)] | None = None
+    """Features are as of this time, ms since the epoch; default: now."""
+    include_features: bool = False
+    """Answer with the model's input too (`/v1/features` always does)."""
+
+
+class ModelReference(msgspec.Struct, frozen=True):
+    """The model that scored."""
+
+    name: str
+    version: str
+    hash: str
+    """First 16 hex digits of the model file's SHA-256."""
+
+
+class EntityError(msgspec.Struct, frozen=True):
+    """Why one entity has no answer; the others of the request have theirs."""
+
+    path: str
+    message: str
+
+
+class EntityAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The answer for one entity: an error alone, or everything else."""
+
+    scores: dict[str, float | None] | None = None
+    """Not in answers of `/v1/features`."""
+    features: dict[str, Any] | None = None
+    """By full name `view__feature`; null is missing."""
+    fences: dict[str, str | None] | None = None
+    """Per stream view, the last record (`topic[partition]@offset`) its row contained; null for no row."""
+    ages_ms: dict[str, int | None] | None = None
+    """Per view, as-of time minus the row's event time; null for no row."""
+    error: EntityError | None = None
+
+
+class PredictResponse(msgspec.Struct, frozen=True):
+    """Predictions, in the order of the request's entities."""
+
+    model: ModelReference
+    as_of_ms: int
+    predictions: list[EntityAnswer]
+
+
+class FeaturesResponse(msgspec.Struct, frozen=True):
+    """Features, in the order of the request's entities."""
+
+    service: str
+    as_of_ms: int
+    results: list[EntityAnswer]
+
+
+class Question(NamedTuple):
+    """One checked HTTP request."""
+
+    entities: list[dict[str, Any]]
+    as_of_ms: int | None
+    """None: now."""
+    scored: bool
+    include_features: bool
+
+
+class QuestionDecoder:
+    """Bodies to questions for one feature service."""
+
+    def __init__(self, service: FeatureService, max_entities: int, scored: bool) -> None:
+        """Args:
+        scored: whether the model runs; if not, features are always included.
+        """
+        self._decode = msgspec.json.Decoder(Body).decode
+        self._check = RequestChecker(service)
+        self._max_entities = max_entities
+        self._scored = scored
+
+    def __call__(self, data: bytes) -> Question:
+        """The question in a body.
+
+        Raises:
+            MalformedBody: not JSON.
+            RequestError: JSON, but not a question; with the path of what is wrong.
+        """
+        body = self._body(data)
+        if not 0 < len(body.entities) <= self._max_entities:
+            raise RequestError("$.entities", f"1 to {self._max_entities} entities expected, got {len(body.entities)}")
+        for at, fields in enumerate(body.entities):
+            self._check(fields, f"$.entities[{at}]")
+        return Question(body.entities, body.as_of_ms, self._scored, body.include_features or not self._scored)
+
+    def _body(self, data: bytes) -> Body:
+        try:
+            return self._decode(data)
+        except msgspec.ValidationError as error:
+            message, _, path = str(error).partition(" - at `")
+            raise RequestError(path.rstrip("`") or "$", message) from error
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise MalformedBody(f"the body is not JSON: {error}") from error

@@ -1,0 +1,74 @@
+"""Run the endpoint until told to stop."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import socket
+from collections.abc import Iterator
+
+import structlog
+import uvicorn
+
+from pipelines.adapters.clock import Clock
+from pipelines.errors import SettingsError
+from serving.http.app import build_app
+from serving.http.settings import HttpSettings
+from serving.scorer import Scorer
+
+log = structlog.get_logger("forebay.serve")
+
+
+class _Server(uvicorn.Server):
+    """Ends like the other processes: a signal drains and returns, and is not raised again afterwards."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        numbers = (signal.SIGINT, signal.SIGTERM)
+        before = {number: signal.signal(number, self.handle_exit) for number in numbers}
+        try:
+            yield
+        finally:
+            for number, previous in before.items():
+                signal.signal(number, previous)
+
+
+def run_server(scorer: Scorer, clock: Clock, settings: HttpSettings) -> None:
+    """Serves until SIGTERM or SIGINT, then answers what is in flight and returns. Main thread only.
+
+    Args:
+        scorer: warm.
+
+    Raises:
+        SettingsError: the address can't be listened on.
+    """
+    config = uvicorn.Config(
+        build_app(scorer, clock, settings),
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=settings.drain_s,
+    )
+    with listen(settings.host, settings.port) as listener:
+        host, port = listener.getsockname()[:2]
+        log.info("serving", model=str(scorer.model), address=f"http://{host}:{port}", docs="/docs")
+        _Server(config).run([listener])
+    log.info("stopped")
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening TCP socket.
+
+    Raises:
+        SettingsError: the port is taken, or the address is not this machine's.
+    """
+    try:
+        family = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0][0]
+        return socket.create_server((host, port), family=family, backlog=2048)
+    except (OSError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise SettingsError(f"can't listen on {host}:{port}: {reason}; choose another with --host, --port") from error

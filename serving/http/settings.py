@@ -1,0 +1,68 @@
+"""Settings of the endpoint."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+
+import msgspec
+
+from pipelines.errors import SettingsError
+
+TOKEN_VARIABLE = "FOREBAY_API_TOKEN"
+
+
+class HttpSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """Read once, by the entry point.
+
+    Raises:
+        SettingsError: strangers could ask without a token, or the limits contradict each other.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 8000
+    """0: any free one; the log says which."""
+    token: str | None = None
+    """What clients send as `Authorization: Bearer <token>`; None: no authentication."""
+    allow_unauthenticated: bool = False
+    """Another address than loopback without a token."""
+    max_body_bytes: int = 1 << 20
+    max_entities: int = 1_000
+    """Per request."""
+    max_batch_entities: int = 256
+    """Gathered into one batch; a larger request is a batch of its own."""
+    max_queued_entities: int = 4_096
+    """Waiting for the batch in flight; beyond it, requests are refused as overload."""
+    drain_s: int = 10
+    """How long requests in flight may take when the server is told to stop."""
+
+    def __post_init__(self) -> None:
+        """Refuses what can't be meant."""
+        if not (self.token or self.allow_unauthenticated or is_loopback(self.host)):
+            raise SettingsError(
+                f"anyone who reaches {self.host or 'any address'}:{self.port} could read features: set "
+                f"{TOKEN_VARIABLE}, or listen on 127.0.0.1, or say --insecure"
+            )
+        if self.max_entities > self.max_queued_entities:
+            raise SettingsError(
+                f"a request of {self.max_entities} entities would never fit a queue of {self.max_queued_entities}: "
+                "raise max_queued_entities"
+            )
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach a server on this address; a name other than localhost is not trusted."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def http_settings(host: str, port: int, insecure: bool) -> HttpSettings:
+    """Settings from command-line options and the environment (`FOREBAY_API_TOKEN`).
+
+    Raises:
+        SettingsError: see `HttpSettings`.
+    """
+    token = os.environ.get(TOKEN_VARIABLE, "").strip() or None
+    return HttpSettings(host=host, port=port, token=token, allow_unauthenticated=insecure)

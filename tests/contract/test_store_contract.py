@@ -1,0 +1,226 @@
+"""What every online store promises, asked of the one in memory and of the real one."""
+
+import socket
+
+import pytest
+import redis
+
+from pipelines.adapters.memory_store import MemoryStore
+from pipelines.adapters.redis_store import RedisStore
+from pipelines.adapters.store import Outcome, RowWrite
+from pipelines.contract.fence import HEADER, ROW_FORMAT
+from pipelines.errors import SettingsError, StoreUnavailable
+
+KEY, HEAD = b"\x02\x00\x00\x00\x00key\xff", b"_fb:view"
+
+
+@pytest.fixture(params=["memory", "redis"])
+def store(request):
+    """A store that is empty."""
+    if request.param == "memory":
+        return MemoryStore()
+    return request.getfixturevalue("redis_store")
+
+
+@pytest.fixture
+def redis_store(valkey):
+    made = RedisStore(valkey)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def admin(valkey):
+    """A client beside the store's own."""
+    host, port = valkey.split(":")
+    client = redis.Redis(host, int(port))
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def unused_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def head(offset, view=b"11111111", lineage=b"lineage!", partition=0, version=ROW_FORMAT):
+    return HEADER.pack(version, view, lineage, partition, offset, 1) + b"tiles"
+
+
+def write(expected, offset, key=KEY, fields=(), **header):
+    return RowWrite(key, expected, [HEAD, head(offset, **header), *fields])
+
+
+def stored_head(store, key=KEY):
+    return store.read([(key, [HEAD])])[0][0]
+
+
+class TestRead:
+    def test_absent_rows_and_fields_are_none_in_the_order_asked(self, store):
+        store.write_hash(b"k", {b"a": b"1", b"b": b""})
+        assert store.read([(b"none", [b"a", b"b"]), (b"k", [b"b", b"c", b"a", b"a"])]) == [
+            [None, None],
+            [b"", None, b"1", b"1"],
+        ]
+
+    def test_nothing_asked_is_nothing_answered(self, store):
+        assert store.read([]) == []
+        assert store.write([]) == []
+
+    def test_an_absent_hash_is_empty(self, store):
+        assert store.read_hash(b"none") == {}
+
+    def test_a_hash_comes_back_as_it_was_set(self, store):
+        """Any bytes, in keys, fields and values."""
+        everything = bytes(range(256))
+        store.write_hash(everything, {everything: everything, b"x": b"1"})
+        store.write_hash(everything, {b"x": b"2"})
+        assert store.read_hash(everything) == {everything: everything, b"x": b"2"}
+
+    def test_thousands_of_rows_come_back_in_order(self, store):
+        store.write([write(-1, at, key=b"k%d" % at) for at in range(3_000)])
+        rows = store.read([(b"k%d" % at, [HEAD]) for at in range(3_000)])
+        assert rows == [[head(at)] for at in range(3_000)]
+
+
+class TestOutcomes:
+    def test_the_first_write_expects_no_row(self, store):
+        assert store.write([write(-1, 5)]) == [Outcome.WRITTEN]
+        assert stored_head(store) == head(5)
+
+    def test_a_row_is_replaced_where_its_fence_is_the_expected_one(self, store):
+        store.write([write(-1, 5)])
+        assert store.write([write(5, 9)]) == [Outcome.WRITTEN]
+        assert stored_head(store) == head(9)
+
+    @pytest.mark.parametrize("expected", [-1, 4])
+    def test_a_stale_writer_is_behind(self, store, expected):
+        store.write([write(-1, 5)])
+        assert store.write([write(expected, 9)]) == [Outcome.BEHIND]
+        assert stored_head(store) == head(5)
+
+    @pytest.mark.parametrize("before", [None, 4])
+    def test_a_store_that_lost_writes_is_rolled_back(self, store, before):
+        """The row folded onto had offset 5; the store holds an older one, or none."""
+        if before is not None:
+            store.write([write(-1, before)])
+        assert store.write([write(5, 9)]) == [Outcome.ROLLED_BACK]
+        assert stored_head(store) == (None if before is None else head(before))
+
+    @pytest.mark.parametrize("other", [{"partition": 1}, {"lineage": b"another!"}])
+    @pytest.mark.parametrize("expected", [-1, 5, 9])
+    def test_a_row_of_another_partition_or_life_is_foreign(self, store, other, expected):
+        store.write([write(-1, 5, **other)])
+        assert store.write([write(expected, 9)]) == [Outcome.FOREIGN]
+        assert stored_head(store) == head(5, **other)
+
+    @pytest.mark.parametrize("other", [{"view": b"22222222"}, {"version": ROW_FORMAT + 1}])
+    def test_a_row_of_another_definition_counts_as_none(self, store, other):
+        """The view was changed: its state is rebuilt over the old one."""
+        store.write([write(-1, 5, **other, partition=7)])
+        assert store.write([write(5, 6)]) == [Outcome.ROLLED_BACK]
+        assert store.write([write(-1, 0)]) == [Outcome.WRITTEN]
+        assert stored_head(store) == head(0)
+
+    def test_fences_compare_exactly_up_to_2_to_the_53(self, store):
+        top = 2**53
+        assert store.write([write(-1, top - 1), write(top - 2, top), write(top - 1, top)]) == [
+            Outcome.WRITTEN,
+            Outcome.BEHIND,
+            Outcome.WRITTEN,
+        ]
+
+    def test_a_refused_write_touches_no_field(self, store):
+        store.write([write(-1, 5, fields=[b"f", b"old"])])
+        assert store.write([write(4, 9, fields=[b"f", b"new", b"g", b"new"])]) == [Outcome.BEHIND]
+        assert store.read_hash(KEY) == {HEAD: head(5), b"f": b"old"}
+
+    def test_an_accepted_write_keeps_the_fields_it_does_not_name(self, store):
+        """Closed tiles stay where they are; so do the views of other definitions of the entity."""
+        store.write([write(-1, 5, fields=[b"f", b"old", b"g", b"kept"])])
+        store.write([write(5, 6, fields=[b"f", b""])])
+        assert store.read_hash(KEY) == {HEAD: head(6), b"f": b"", b"g": b"kept"}
+
+    def test_writes_of_one_call_are_judged_one_after_another(self, store):
+        assert store.write([write(-1, 1), write(1, 2), write(1, 3), write(2, 3)]) == [
+            Outcome.WRITTEN,
+            Outcome.WRITTEN,
+            Outcome.BEHIND,
+            Outcome.WRITTEN,
+        ]
+
+    def test_views_of_one_entity_have_fences_of_their_own(self, store):
+        store.write([write(-1, 5)])
+        other = RowWrite(KEY, -1, [b"_fb:other", head(3)])
+        assert store.write([other]) == [Outcome.WRITTEN]
+        assert store.read([(KEY, [HEAD, b"_fb:other"])]) == [[head(5), head(3)]]
+
+    def test_a_row_with_many_features_is_written_whole(self, store):
+        fields = [part for at in range(500) for part in (b"f%d" % at, b"%d" % at)]
+        store.write([write(-1, 1, fields=fields)])
+        assert len(store.read_hash(KEY)) == 501
+
+
+class TestConnection:
+    """Of the real store: a failure is always seen, once, and the next call works."""
+
+    def test_a_lost_connection_raises_once(self, redis_store, admin):
+        redis_store.write([write(-1, 5)])
+        admin.client_kill_filter(_type="normal", skipme=True)
+        with pytest.raises(StoreUnavailable, match=r"127\.0\.0\.1"):
+            redis_store.write([write(5, 6)])
+        assert stored_head(redis_store) == head(5)
+        assert redis_store.write([write(5, 6)]) == [Outcome.WRITTEN]
+
+    @pytest.mark.parametrize(
+        "call", [lambda store: store.read([(KEY, [HEAD])]), lambda store: store.read_hash(KEY), RedisStore.ping]
+    )
+    def test_a_reconnect_is_never_silent(self, redis_store, admin, call):
+        """The server may have come back with older data."""
+        call(redis_store)
+        admin.client_kill_filter(_type="normal", skipme=True)
+        with pytest.raises(StoreUnavailable):
+            call(redis_store)
+        call(redis_store)
+
+    def test_a_script_that_was_flushed_is_loaded_again(self, redis_store, admin):
+        redis_store.write([write(-1, 5)])
+        admin.script_flush()
+        with pytest.raises(StoreUnavailable):
+            redis_store.write([write(5, 6)])
+        assert redis_store.write([write(5, 6)]) == [Outcome.WRITTEN]
+
+    def test_an_error_amid_replies_leaves_none_behind(self, redis_store, admin):
+        """The next answer belongs to the next question."""
+        admin.set(b"text", b"no hash")
+        redis_store.write_hash(b"k", {b"a": b"1"})
+        with pytest.raises(StoreUnavailable, match="WRONGTYPE"):
+            redis_store.read([(b"k", [b"a"]), (b"text", [b"a"]), (b"k", [b"a"])])
+        assert redis_store.read([(b"k", [b"b"])]) == [[None]]
+
+    def test_writes_that_fail_while_they_are_made_leave_no_reply_behind(self, redis_store):
+        def writes():
+            for at in range(500):
+                yield write(-1, at, key=b"k%d" % at)
+            raise ValueError("no more")
+
+        with pytest.raises(ValueError, match="no more"):
+            redis_store.write(writes())
+        assert redis_store.read_hash(b"none") == {}
+
+    def test_a_server_that_is_not_there_is_unavailable_every_time(self, unused_port):
+        store = RedisStore(f"127.0.0.1:{unused_port}", timeout_s=1.0)
+        for _ in range(2):
+            with pytest.raises(StoreUnavailable, match=str(unused_port)):
+                store.ping()
+
+    def test_a_wrong_password_is_unavailable_with_the_servers_words(self, valkey):
+        with pytest.raises(StoreUnavailable, match=r"(?i)auth|password"):
+            RedisStore(f"{valkey},password=wrong").ping()
+
+    @pytest.mark.parametrize("connection", ["", "localhost", "host:port", "a:1,b:2", ":6379"])
+    def test_a_connection_string_that_names_no_server_is_refused(self, connection):
+        with pytest.raises(SettingsError, match="host:port"):
+            RedisStore(connection)

@@ -1,0 +1,93 @@
+"""The endpoint as a process: concurrent clients, a signal while it works, addresses it refuses."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from forebay.stack.ports import free_port
+from pipelines.errors import SettingsError
+from serving.http.server import listen
+from serving.http.settings import HttpSettings, http_settings
+
+BODY = {"entities": [{"card": "a", "limit": 120}]}
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """Address and process of an endpoint whose store takes 0.2 s to answer."""
+    port = free_port()
+    process = subprocess.Popen([sys.executable, "-m", "tests.serving.endpoint", str(tmp_path), str(port)])
+    address = f"http://127.0.0.1:{port}"
+    try:
+        deadline = time.monotonic() + 30
+        while not _is_up(address):
+            assert process.poll() is None, "the server ended"
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        yield address, process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _is_up(address: str) -> bool:
+    try:
+        return httpx.get(f"{address}/readyz").status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+def test_concurrent_clients_share_batches_and_a_signal_lets_them_finish(
+    server: tuple[str, subprocess.Popen[bytes]],
+) -> None:
+    address, process = server
+
+    async def ask(times: int) -> list[httpx.Response]:
+        async with httpx.AsyncClient(base_url=address) as http:
+            return [await http.post("/v1/predict", json=BODY) for _ in range(times)]
+
+    async def run() -> list[list[httpx.Response]]:
+        answered = await asyncio.gather(ask(3), ask(3))
+        last = asyncio.create_task(ask(1))
+        await asyncio.sleep(0.1)
+        process.send_signal(signal.SIGTERM)
+        return [*answered, await last]
+
+    started = time.monotonic()
+    for responses in asyncio.run(run()):
+        for response in responses:
+            assert response.json()["predictions"][0]["scores"] == {"risk": 83.5}
+    assert process.wait(10) == 0
+    assert time.monotonic() - started < 6
+
+
+def test_a_port_in_use_is_said_clearly() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(SettingsError, match=f"can't listen on 127.0.0.1:{port}: .*in use"):
+            listen("127.0.0.1", port)
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "", "10.1.2.3", "example.org"])
+def test_strangers_need_a_token_or_an_explicit_yes(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("FOREBAY_API_TOKEN", raising=False)
+    with pytest.raises(SettingsError, match="FOREBAY_API_TOKEN"):
+        http_settings(host, 8000, insecure=False)
+    assert http_settings(host, 8000, insecure=True).token is None
+    monkeypatch.setenv("FOREBAY_API_TOKEN", "secret")
+    assert http_settings(host, 8000, insecure=False).token == "secret"
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost", "127.8.8.8"])
+def test_loopback_needs_nothing(host: str) -> None:
+    assert HttpSettings(host=host).token is None
