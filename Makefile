@@ -53,7 +53,7 @@ $(STAMP): requirements.lock pyproject.toml
 
 .PHONY: demo
 demo: setup ## Replay a day of flights through the whole stack and check the predictions
-	$(BIN)/forebay demo
+	$(BIN)/python -m examples.flights.demo
 
 .PHONY: test
 test: lint ## Lint, then run every test (those on real Kafka where Docker, or Java and Maven, are)

@@ -153,6 +153,7 @@ class EventScorer:
             prediction = Prediction(
                 id=prediction_id(each.position, self._scorer.model.name, self._scorer.model.version),
                 source=str(each.position),
+                source_timestamp_ms=each.message.timestamp()[1],
                 model=self._scorer.model.name,
                 version=self._scorer.model.version,
                 model_hash=self._scorer.model.hash,

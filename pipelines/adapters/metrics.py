@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from prometheus_client import Counter, Gauge, Histogram, start_http_server
 
+from pipelines.errors import SettingsError
+
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+_FRESHNESS_SECONDS = tuple(
+    base * 10**power for power in range(-3, 2) for base in (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0)
+)
+"""Fine enough to read percentiles from: it is the number that users ask for."""
 
 RECORDS = Counter("forebay_records_total", "Records read.", ["topic"])
 BATCHES = Counter("forebay_batches_total", "Batches of records processed.", ["topic"])
@@ -21,14 +27,25 @@ WRITE_SECONDS = Histogram("forebay_store_write_seconds", "Writing rows.", ["view
 BATCH_SECONDS = Histogram("forebay_batch_seconds", "One batch, all steps.", ["topic"], buckets=_SECONDS)
 FRESHNESS_SECONDS = Histogram(
     "forebay_freshness_seconds",
-    "From a record's Kafka timestamp to its row in the store.",
+    "From a record's Kafka timestamp to its row in the store, for the oldest record of a batch.",
     ["topic"],
-    buckets=_SECONDS,
+    buckets=_FRESHNESS_SECONDS,
 )
 WATERMARK_SECONDS = Gauge("forebay_watermark_seconds", "Highest event time processed.", ["topic", "partition"])
+ASSIGNED_PARTITIONS = Gauge("forebay_assigned_partitions", "Partitions this process reads.", ["topic"])
 LAG_RECORDS = Gauge("forebay_lag_records", "Records not read yet.", ["topic", "partition"])
 
 
 def serve_metrics(host: str, port: int) -> None:
-    """Serves `/metrics` from a daemon thread; raises `OSError` if the port is taken."""
-    start_http_server(port, addr=host)
+    """Serves `/metrics` from a daemon thread.
+
+    Raises:
+        SettingsError: the port is taken.
+    """
+    try:
+        start_http_server(port, addr=host)
+    except OSError as error:
+        raise SettingsError(
+            f"can't serve metrics on {host}:{port}: {error.strerror}; "
+            f"choose another address with --metrics-host, --metrics-port"
+        ) from error

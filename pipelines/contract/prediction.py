@@ -27,6 +27,8 @@ class Prediction(msgspec.Struct, frozen=True, omit_defaults=True):
     """Derived from the event's position and the model: the same event always has the same id."""
     source: str
     """`topic[partition]@offset` of the scored event."""
+    source_timestamp_ms: int
+    """Kafka's timestamp of the scored event's record, ms since the epoch; -1: it has none."""
     model: str
     version: str
     model_hash: str

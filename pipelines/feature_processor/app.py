@@ -125,6 +125,7 @@ class ProcessorApp(faust.App):
                 except ProgressMismatch as error:
                     await self._give_up(error)
                     raise
+            metrics.ASSIGNED_PARTITIONS.labels(topic).set(len(assigned))
         return starts
 
     async def _assign(self, pipeline: FeedPipeline, partitions: Sequence[int]) -> None:

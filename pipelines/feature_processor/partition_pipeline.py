@@ -197,7 +197,7 @@ class PartitionPipeline:
         topic = self._feed.topic
         metrics.RECORDS.labels(topic).inc(len(records))
         metrics.BATCHES.labels(topic).inc()
-        metrics.FRESHNESS_SECONDS.labels(topic).observe(max(0.0, time.time() - records[-1].timestamp_ms / 1_000))
+        metrics.FRESHNESS_SECONDS.labels(topic).observe(max(0.0, time.time() - records[0].timestamp_ms / 1_000))
         if self.ledger:
             newest = max((source.watermark_ms for source in self.ledger.sources.values()), default=0)
             metrics.WATERMARK_SECONDS.labels(topic, self._read_from.partition).set(newest / 1_000)

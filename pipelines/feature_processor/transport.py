@@ -19,6 +19,9 @@ from faust.types import TP, ConsumerMessage
 
 from pipelines.contract.records import Record
 
+FETCH_WAIT_MS = 50
+"""How long a broker may hold the answer to a fetch while it has nothing new."""
+
 StartOffsets = Callable[[Mapping[TP, int | None], Mapping[TP, int]], Awaitable[Mapping[TP, int]]]
 """(committed offsets, earliest offsets) -> where each assigned partition starts."""
 
@@ -35,6 +38,12 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
     """Fetches batches and seeks on one event loop, so that every batch knows its epoch exactly."""
 
     epoch = 0
+
+    def _create_worker_consumer(self, *args: Any, **kwargs: Any) -> Any:
+        consumer = super()._create_worker_consumer(*args, **kwargs)
+        # The driver's 1.5 s is fixed. Apache Kafka answers as soon as there is data; Tansu may wait it out.
+        consumer._fetch_max_wait_ms = FETCH_WAIT_MS
+        return consumer
 
     async def _fetch_records(self, *args: Any, **kwargs: Any) -> Mapping[TP, list[Any]]:
         fetched = await super()._fetch_records(*args, **kwargs)
@@ -86,7 +95,7 @@ class Consumer(driver.Consumer):
         """Seeks every assigned partition to where the app says it starts."""
         assigned = self.assignment()
         if not assigned:
-            return {}
+            return await self.app.start_offsets({}, {})  # type: ignore[no-any-return]
         committed = {tp: await self._thread.call_thread(self._committed, tp) for tp in assigned}
         earliest = await self.earliest_offsets(*assigned)
         starts: Mapping[TP, int] = await self.app.start_offsets(committed, {tp: earliest[tp] for tp in assigned})

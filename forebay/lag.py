@@ -1,0 +1,57 @@
+"""How far the feature processor is behind the topics: what is published against what the store contains."""
+
+from __future__ import annotations
+
+from confluent_kafka import Consumer, KafkaException, TopicPartition
+
+from pipelines.adapters.kafka import Topics
+from pipelines.adapters.progress_reader import ProgressReader
+from pipelines.adapters.redis_store import RedisStore
+from pipelines.contract.plan import Plan
+from pipelines.errors import SettingsError
+from serving.build import online_views
+
+
+class ProcessorLag:
+    """Asks broker and store. Not thread-safe.
+
+    Raises:
+        SettingsError: a topic does not exist, or the brokers do not answer.
+    """
+
+    def __init__(self, plan: Plan, brokers: str, redis: str) -> None:
+        self._brokers = brokers
+        self._views = online_views(plan, Topics(brokers))
+        self._progress = ProgressReader(plan.project, self._views, RedisStore(redis))
+        self._consumer = Consumer({"bootstrap.servers": brokers, "group.id": f"{plan.project}.lag", "log_level": 0})
+
+    def records(self) -> dict[str, int]:
+        """Per topic that views are computed from, the records that some view does not contain yet.
+
+        Raises:
+            SettingsError: the brokers do not answer.
+            StoreUnavailable: progress can't be read.
+        """
+        ends: dict[tuple[str, int], int] = {}
+        behind: dict[str, int] = {}
+        for each in self._views:
+            missing = 0
+            for partition in range(each.partitions):
+                where = (each.topic, partition)
+                if where not in ends:
+                    ends[where] = self._end(*where)
+                progress = self._progress.progress(each, partition)
+                missing += ends[where] - (progress.offset + 1 if progress else 0)
+            behind[each.topic] = max(behind.get(each.topic, 0), missing)
+        return behind
+
+    def close(self) -> None:
+        """Leaves the brokers."""
+        self._consumer.close()
+
+    def _end(self, topic: str, partition: int) -> int:
+        try:
+            _, end = self._consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=10.0)
+        except KafkaException as error:
+            raise SettingsError(f"{self._brokers} does not say where {topic}[{partition}] ends: {error}") from error
+        return int(end)

@@ -1,0 +1,170 @@
+"""Publishes history again, all topics in event-time order, at a chosen multiple of real time."""
+
+from __future__ import annotations
+
+import heapq
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+from confluent_kafka import KafkaError, Producer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from forebay.pace import Pace
+from forebay.stack.process import StackError
+from pipelines.backfill.load import load_events
+from pipelines.contract.plan import Plan, Source
+from pipelines.contract.topology import routing_key
+from pipelines.errors import SettingsError
+
+_LOOK_S = 0.1
+"""How often the progress is shown while nothing is due."""
+
+
+class Published(NamedTuple):
+    """An event to be published."""
+
+    event_ms: int
+    topic: str
+    key: bytes | None
+    value: bytes
+
+
+class Replayed(msgspec.Struct, frozen=True):
+    """What a replay did."""
+
+    events: int
+    first_ms: int
+    last_ms: int
+    wall_s: float
+    behind_ms: float
+    """Largest delay of the replay itself, ms of real time: more than a few say that the speed is too high."""
+
+
+class Span(msgspec.Struct, frozen=True):
+    """A part of history."""
+
+    start_ms: int | None = None
+    """Included; None: from the beginning."""
+    end_ms: int | None = None
+    """Excluded; None: to the end."""
+
+    def __contains__(self, event_ms: int) -> bool:
+        """Whether a time is in it."""
+        return (self.start_ms is None or event_ms >= self.start_ms) and (self.end_ms is None or event_ms < self.end_ms)
+
+
+def replayed_events(plan: Plan, history: Path, span: Span) -> list[Published]:
+    """The events of every topic of the plan that has a history, in event-time order; per topic as they arrived.
+
+    Raises:
+        HistoryError: a file does not fit its topic's schema.
+        SettingsError: nothing to replay.
+    """
+    topics = {source.topic: source for source in plan.sources if (history / f"{source.topic}.parquet").exists()}
+    if not topics:
+        raise SettingsError(f"{history} has no history of any topic: one file <topic>.parquet each")
+    streams = [_events(source, history, span) for source in topics.values()]
+    events = list(heapq.merge(*streams, key=lambda event: event.event_ms))
+    if not events:
+        raise SettingsError(f"the history in {history} has no event in that time: choose another start or end")
+    return events
+
+
+def _events(source: Source, history: Path, span: Span) -> Iterator[Published]:
+    batch = load_events(history, source)
+    columns = batch.columns()
+    keys = [columns[name] for name in source.key]
+    for at, event_ms in enumerate(batch.event_ms.tolist()):
+        if event_ms in span:
+            event = {name: values[at] for name, values in columns.items()}
+            yield Published(event_ms, source.topic, _key([values[at] for values in keys]), msgspec.json.encode(event))
+
+
+def _key(values: Sequence[Any]) -> bytes | None:
+    """The record's key: a single text as it is, else a JSON list; none where a part is null."""
+    if not values or None in values:
+        return None
+    return values[0].encode() if len(values) == 1 and isinstance(values[0], str) else routing_key(values)
+
+
+def publish(
+    events: Sequence[Published], brokers: str, speed: float, on_progress: Callable[[int, int, float], None]
+) -> Replayed:
+    """Publishes the events when they are due, and returns when the brokers have them all.
+
+    Args:
+        events: at least one, ordered by event time.
+        speed: event seconds per second; 0: as fast as the brokers take them.
+        on_progress: told (events published, event time in ms, ms behind schedule) now and then.
+
+    Raises:
+        StackError: the brokers did not take an event.
+    """
+    failures: list[KafkaError] = []
+    producer = Producer(
+        {
+            "bootstrap.servers": brokers,
+            "enable.idempotence": True,
+            "linger.ms": 1 if speed else 20,
+            # The same partition as Java clients choose.
+            "partitioner": "murmur2_random",
+        }
+    )
+    pace = Pace(events[0].event_ms, time.monotonic(), speed)
+    behind_ms, shown_s = 0.0, 0.0
+    for sent, event in enumerate(events):
+        while (now_s := time.monotonic()) < pace.due_s(event.event_ms):
+            producer.poll(min(_LOOK_S, pace.due_s(event.event_ms) - now_s))
+            shown_s = time.monotonic()
+            on_progress(sent, event.event_ms, behind_ms)
+        behind_ms = max(behind_ms, pace.behind_ms(event.event_ms, now_s))
+        _produce(producer, event, failures)
+        if now_s - shown_s >= _LOOK_S:
+            shown_s = now_s
+            on_progress(sent + 1, event.event_ms, behind_ms)
+    if producer.flush(30.0) or failures:
+        reason = failures[0].str() if failures else "no answer for 30 s"
+        raise StackError(f"the brokers {brokers} did not take every event: {reason}")
+    on_progress(len(events), events[-1].event_ms, behind_ms)
+    return Replayed(len(events), events[0].event_ms, events[-1].event_ms, time.monotonic() - pace.started_s, behind_ms)
+
+
+def _produce(producer: Producer, event: Published, failures: list[KafkaError]) -> None:
+    def delivered(error: KafkaError | None, _message: Any) -> None:
+        if error is not None:
+            failures.append(error)
+
+    while True:
+        try:
+            producer.produce(event.topic, event.value, event.key, on_delivery=delivered)
+        except BufferError:
+            producer.poll(0.1)
+        else:
+            producer.poll(0)
+            return
+
+
+def replay_with_progress(
+    events: Sequence[Published], brokers: str, speed: float, console: Console, title: str
+) -> Replayed:
+    """`publish` with a progress bar that also shows the event time reached."""
+    columns = (
+        TextColumn("{task.description:<28}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[reached]}"),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=console) as progress:
+        task = progress.add_task(title, total=len(events), reached="")
+
+        def show(sent: int, event_ms: int, behind_ms: float) -> None:
+            reached = time.strftime("%Y-%m-%d %H:%M", time.gmtime(event_ms / 1_000)) + " UTC"
+            late = f", {behind_ms / 1e3:.1f} s behind" if behind_ms > 1_000 else ""
+            progress.update(task, completed=sent, reached=reached + late)
+
+        return publish(events, brokers, speed, show)

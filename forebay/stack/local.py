@@ -1,0 +1,237 @@
+"""The whole of Forebay on one machine: broker, store, registry, and the three processes."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+from forebay.compile import compile_plan
+from forebay.metrics_page import scrape, total
+from forebay.stack.ports import claim_port, free_port
+from forebay.stack.process import ChildProcess, Command, StackError
+from forebay.stack.tansu import Tansu, TansuSettings
+from forebay.stack.topics import create_topics
+from forebay.stack.valkey import Valkey, ValkeySettings
+from forebay.topics import needed_topics
+from pipelines.contract.plan import Plan
+from pipelines.errors import SettingsError
+
+_SESSION_TIMEOUT_S = 6
+"""Tansu lets a member join after half of it."""
+
+_SHOWN_CHARS = 2_000
+
+
+@dataclass(frozen=True)
+class StackSettings:
+    """What to run."""
+
+    repo: Path
+    """The Feast feature repository."""
+    model: Path
+    topic: str
+    """The topic to score."""
+    output: str
+    """The prediction topic."""
+    folder: Path = Path(".forebay")
+    """Takes the plan file and the logs."""
+    partitions: int = 4
+    """Of every topic."""
+    clock: Literal["wall", "watermark"] = "wall"
+    http_port: int = 0
+    """Of the endpoint; 0: a free one."""
+    env: Mapping[str, str] | None = None
+    """Variables that the definitions read, beside those of this process."""
+
+
+class LocalStack:
+    """Broker and store from their wheels, and the processes on top; `stop` ends all of it.
+
+    `start`, `feast_apply`, `compile`, `materialize`, `run`, in this order. Everything is a child of this
+    process, and dies with it.
+
+    Raises:
+        SettingsError: a wheel is missing, or a port is in use.
+    """
+
+    def __init__(self, settings: StackSettings) -> None:
+        self.settings = settings
+        self.logs = settings.folder / "logs"
+        self.plan_file = settings.folder / "plan.msgpack"
+        self.http_port = claim_port(settings.http_port, "the endpoint")
+        self._valkey = Valkey(ValkeySettings(log_path=self.logs / "valkey.log"))
+        self._tansu = Tansu(TansuSettings(log_path=self.logs / "tansu.log"))
+        self._children: list[ChildProcess] = []
+        self._stopping = contextlib.ExitStack()
+        self.metrics_urls: dict[str, str] = {}
+        """Process -> its metrics page, once it runs."""
+
+    @property
+    def brokers(self) -> str:
+        """Address of the broker."""
+        return self._tansu.bootstrap
+
+    @property
+    def redis(self) -> str:
+        """Address of the store."""
+        return self._valkey.address
+
+    @property
+    def url(self) -> str:
+        """The endpoint, once it runs."""
+        return f"http://127.0.0.1:{self.http_port}"
+
+    @property
+    def env(self) -> dict[str, str]:
+        """The environment of everything that is run: definitions find broker and store in it."""
+        return {
+            **os.environ,
+            **(self.settings.env or {}),
+            "FOREBAY_BROKERS": self.brokers,
+            "FOREBAY_REDIS": self.redis,
+            "FEAST_USAGE": "False",
+        }
+
+    def start(self) -> None:
+        """Starts broker and store.
+
+        Raises:
+            StackError: one of them does not answer.
+        """
+        for log in self.logs.glob("*.log"):
+            log.unlink()
+        self._stopping.enter_context(self._valkey)
+        self._stopping.enter_context(self._tansu)
+
+    def stop(self) -> None:
+        """Ends everything, what was started last first."""
+        self._stopping.close()
+
+    def feast_apply(self) -> None:
+        """Registers the definitions.
+
+        Raises:
+            StackError: Feast refuses them; with what it said.
+        """
+        self._feast("apply")
+
+    def compile(self) -> Plan:
+        """Compiles the registry, and creates the topics that the plan needs.
+
+        Raises:
+            PlanError: the registry can't be run.
+            SettingsError: Feast's own commands would use another store than this one.
+        """
+        plan = compile_plan(self.settings.repo, self.plan_file, self.env)
+        if plan.batch_views and plan.redis.split(",")[0] != self.redis:
+            raise SettingsError(
+                f"{self.settings.repo / 'feature_store.yaml'}: `feast materialize` would write to "
+                f"{plan.redis or 'no store'}, not to the local one: write `connection_string: ${{FOREBAY_REDIS}}`"
+            )
+        create_topics(
+            self.brokers,
+            needed_topics(plan, self.settings.partitions) | {self.settings.output: self.settings.partitions},
+        )
+        return plan
+
+    def materialize(self, plan: Plan) -> None:
+        """Copies the newest rows of every batch view to the store.
+
+        Raises:
+            StackError: Feast could not; with what it said.
+        """
+        if plan.batch_views:
+            views = [option for view in plan.batch_views for option in ("-v", view.name)]
+            now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S")
+            self._feast("materialize", "1970-01-01T00:00:00", now, *views)
+
+    def run(self) -> None:
+        """Starts the processor, the worker and the endpoint, and returns when all of them are ready.
+
+        Raises:
+            StackError: one of them ended, or does not get ready; with the end of its log.
+        """
+        scored = (f"--model={self.settings.model}", f"--plan={self.plan_file}")
+        children = [
+            self._metered("process", f"--plan={self.plan_file}", f"--session-timeout-s={_SESSION_TIMEOUT_S}"),
+            self._metered(
+                "score",
+                *scored,
+                f"--topic={self.settings.topic}",
+                f"--output={self.settings.output}",
+                f"--session-timeout-ms={_SESSION_TIMEOUT_S * 1000}",
+            ),
+            self._child(
+                "serve",
+                [*scored, f"--port={self.http_port}", f"--clock={self.settings.clock}"],
+                lambda: _url_missing(f"{self.url}/readyz"),
+            ),
+        ]
+        self.metrics_urls["serve"] = f"{self.url}/metrics"
+        # Side by side: each takes seconds to import what it needs.
+        for child in children:
+            child.spawn()
+            self._stopping.callback(child.stop)
+            self._children.append(child)
+        for child in children:
+            child.wait_ready()
+
+    def check_running(self) -> None:
+        """Does nothing while broker, store and processes run.
+
+        Raises:
+            StackError: one of them ended; with the end of its log.
+        """
+        for child in (self._valkey.process, self._tansu.process, *self._children):
+            child.check_running()
+
+    def _metered(self, name: str, *args: str) -> ChildProcess:
+        port = free_port()
+        url = f"http://127.0.0.1:{port}/metrics"
+        self.metrics_urls[name] = url
+        return self._child(name, [*args, f"--metrics-port={port}"], lambda: _assignment_missing(url))
+
+    def _child(self, name: str, args: Sequence[str], missing: Callable[[], str | None]) -> ChildProcess:
+        command = Command(
+            name=f"forebay {name}",
+            args=(sys.executable, "-m", "forebay.cli", name, *args),
+            log_path=self.logs / f"{name}.log",
+            env=self.env,
+            ready_timeout_s=60.0,
+        )
+        return ChildProcess(command, missing)
+
+    def _feast(self, *args: str) -> None:
+        feast = Path(sys.executable).parent / "feast"
+        command = [str(feast), "-c", str(self.settings.repo), *args]
+        result = subprocess.run(command, env=self.env, capture_output=True, text=True, check=False)
+        if result.returncode:
+            said = (result.stderr.strip() or result.stdout.strip())[-_SHOWN_CHARS:]
+            raise StackError(f"`feast {args[0]}` on {self.settings.repo} failed:\n{said}")
+
+
+def _url_missing(url: str) -> str | None:
+    """None when the address answers with success, else why not."""
+    try:
+        with urllib.request.urlopen(url, timeout=1.0):
+            return None
+    except (urllib.error.URLError, OSError) as error:
+        return f"no good answer from {url} ({error})"
+
+
+def _assignment_missing(metrics_url: str) -> str | None:
+    """None when the process behind this metrics page reads its partitions, else why not."""
+    try:
+        page = scrape(metrics_url)
+    except OSError as error:
+        return f"no good answer from {metrics_url} ({error})"
+    return None if total(page, "forebay_assigned_partitions") else "it has joined no consumer group yet"

@@ -1,0 +1,70 @@
+"""`forebay up`: the local stack, watched until Ctrl-C."""
+
+from __future__ import annotations
+
+import signal
+import time
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from forebay.stack.local import LocalStack, StackSettings
+from forebay.steps_view import step
+from pipelines.contract.plan import Plan
+
+_WATCH_S = 0.5
+
+
+def up(settings: StackSettings, console: Console) -> None:
+    """Runs the stack until SIGINT or SIGTERM; a process that ends takes the others with it.
+
+    Raises:
+        StackError: a process did not start, or ended; with the end of its log.
+        PlanError, SettingsError: the registry, or a setting, can't be used.
+    """
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    stack = LocalStack(settings)
+    try:
+        start(stack, console)
+        console.print(addresses(stack))
+        console.print("Ctrl-C stops all of it.", style="dim")
+        while True:
+            stack.check_running()
+            time.sleep(_WATCH_S)
+    except KeyboardInterrupt:
+        console.print("stopping ...")
+    finally:
+        stack.stop()
+
+
+def start(stack: LocalStack, console: Console) -> None:
+    """Everything from the servers to the three processes. Raises as `up`."""
+    plan = register(stack, console)
+    with step(console, "feast materialize: batch views into the store"):
+        stack.materialize(plan)
+    with step(console, "processor, worker and endpoint"):
+        stack.run()
+
+
+def register(stack: LocalStack, console: Console) -> Plan:
+    """Servers, registry, plan and topics. Raises as `up`."""
+    with step(console, "broker (Tansu) and store (Valkey)"):
+        stack.start()
+    with step(console, f"feast apply: {stack.settings.repo}"):
+        stack.feast_apply()
+    with step(console, "plan and topics"):
+        return stack.compile()
+
+
+def addresses(stack: LocalStack) -> Table:
+    """Where to reach what, and where the logs are."""
+    table = Table(box=box.SIMPLE_HEAD)
+    for column in ("", "address", "log"):
+        table.add_column(column, overflow="fold")
+    table.add_row("broker", stack.brokers, str(stack.logs / "tansu.log"))
+    table.add_row("store", stack.redis, str(stack.logs / "valkey.log"))
+    table.add_row("endpoint", f"{stack.url}/docs", str(stack.logs / "serve.log"))
+    for name, url in stack.metrics_urls.items():
+        table.add_row(f"metrics of {name}", url, str(stack.logs / f"{name}.log"))
+    return table
