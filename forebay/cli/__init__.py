@@ -1,0 +1,51 @@
+"""The command line. Every command is thin: it reads settings, calls one function, and explains errors."""
+
+from __future__ import annotations
+
+import sys
+
+import structlog
+import typer
+from rich.markup import escape
+
+from forebay.cli import definitions, local, processes
+from forebay.cli.options import errors
+from pipelines.errors import ForebayError
+
+app = typer.Typer(
+    name="forebay",
+    help="Streaming features and predictions from a Feast registry.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+for command in (
+    definitions.plan,
+    definitions.topics,
+    definitions.backfill,
+    processes.process,
+    processes.score,
+    processes.serve,
+    local.up,
+    local.replay,
+):
+    app.command()(command)
+
+
+def main() -> None:
+    """Entry point of the console script: errors made on purpose are one line, without a traceback."""
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso"),
+            structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty()),
+        ],
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+    try:
+        app()
+    except ForebayError as error:
+        errors.print(f"[bold red]error:[/] {escape(str(error))}", markup=True, highlight=False)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)

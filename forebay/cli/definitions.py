@@ -1,0 +1,67 @@
+"""Commands on definitions and history: they run once and end."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from forebay.cli.options import DEFAULT_PLAN, BrokersOption, PlanOption, RepoOption, brokers_of, console, read
+from pipelines.errors import SettingsError
+
+
+def plan(
+    repo: RepoOption = Path("feature_repo"),
+    out: Annotated[Path, typer.Option(help="Where to write the plan file.")] = DEFAULT_PLAN,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the plan as JSON.")] = False,
+) -> None:
+    """Compile the registry into the plan file, check it completely, and print it."""
+    from forebay.compile import compile_plan
+    from forebay.plan_view import plan_as_json, print_plan
+
+    compiled = compile_plan(repo, out)
+    if as_json:
+        console.print_json(json.dumps(plan_as_json(compiled)))
+    else:
+        print_plan(compiled, console)
+        console.print(f"written to {out}")
+
+
+def topics(
+    plan_file: PlanOption = DEFAULT_PLAN,
+    brokers: BrokersOption = None,
+    partitions: Annotated[int, typer.Option(min=1, help="Partitions of each new topic.")] = 4,
+    replication: Annotated[int, typer.Option(min=1, help="Copies of each new topic.")] = 1,
+    predictions: Annotated[str | None, typer.Option(help="Prediction topic to create too.")] = None,
+) -> None:
+    """Create the topics the plan needs that do not exist yet."""
+    from forebay.stack.topics import create_topics
+    from forebay.topics import needed_topics
+
+    compiled = read(plan_file)
+    wanted = needed_topics(compiled, partitions)
+    if predictions:
+        wanted[predictions] = partitions
+    create_topics(brokers_of(compiled, brokers), wanted, replication)
+    for topic, count in wanted.items():
+        console.print(f"{topic}  {count} partitions")
+
+
+def backfill(
+    history: Annotated[Path, typer.Option(help="Folder with one Parquet file of events per topic.")],
+    plan_file: PlanOption = DEFAULT_PLAN,
+    service: Annotated[str | None, typer.Option(help="Also write training rows of this feature service.")] = None,
+    topic: Annotated[str | None, typer.Option(help="The scored topic, whose events ask for training rows.")] = None,
+    out: Annotated[Path, typer.Option(help="Where training rows go (Parquet).")] = Path("training.parquet"),
+) -> None:
+    """Compute features as of every event of history into the views' batch sources."""
+    from forebay.backfill import backfill_service, backfill_views
+
+    compiled = read(plan_file)
+    backfill_views(compiled, history, console)
+    if service:
+        if not topic:
+            raise SettingsError("--service needs --topic: the topic whose events are scored")
+        backfill_service(compiled, service, topic, history, out, console)

@@ -1,0 +1,77 @@
+"""Commands for one machine: the whole stack, and history published again."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+
+from forebay.cli.options import (
+    DEFAULT_PLAN,
+    BrokersOption,
+    ClockName,
+    ModelOption,
+    PlanOption,
+    RepoOption,
+    brokers_of,
+    console,
+    errors,
+    read,
+)
+
+
+def replay(
+    history: Annotated[Path, typer.Option(help="Folder with one Parquet file of events per topic.")],
+    plan_file: PlanOption = DEFAULT_PLAN,
+    brokers: BrokersOption = None,
+    speed: Annotated[float, typer.Option(min=0, help="Multiple of real time; 0: as fast as possible.")] = 1.0,
+    start: Annotated[datetime | None, typer.Option(help="First event time (UTC).")] = None,
+    end: Annotated[datetime | None, typer.Option(help="Event time (UTC) to stop before.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print what was done as JSON.")] = False,
+) -> None:
+    """Publish history again, all topics in event-time order, at a multiple of real time."""
+    from forebay.replay import Span, replay_with_progress, replayed_events
+
+    compiled = read(plan_file)
+    events = replayed_events(compiled, history, Span(_utc_ms(start), _utc_ms(end)))
+    done = replay_with_progress(events, brokers_of(compiled, brokers), speed, errors, "replay")
+    if as_json:
+        console.print_json(msgspec.json.encode(done).decode())
+    else:
+        console.print(f"{done.events:,} events in {done.wall_s:.1f} s")
+
+
+def up(
+    model: ModelOption,
+    topic: Annotated[str, typer.Option(help="Topic to score.")],
+    output: Annotated[str, typer.Option(help="Prediction topic.")],
+    repo: RepoOption = Path("feature_repo"),
+    folder: Annotated[Path, typer.Option(help="Takes the plan file and the logs.")] = DEFAULT_PLAN.parent,
+    port: Annotated[int, typer.Option(help="Port of the endpoint; 0: a free one.")] = 8000,
+    partitions: Annotated[int, typer.Option(min=1, help="Partitions of each topic.")] = 4,
+    clock: Annotated[ClockName, typer.Option(envvar="FOREBAY_CLOCK", help="What now means.")] = ClockName.WALL,
+) -> None:
+    """Run all of it on this machine, embedded broker and store included, until Ctrl-C."""
+    from forebay.stack.local import StackSettings
+    from forebay.up import up as run_stack
+
+    run_stack(
+        StackSettings(
+            repo=repo,
+            model=model,
+            topic=topic,
+            output=output,
+            folder=folder,
+            http_port=port,
+            partitions=partitions,
+            clock=clock.value,
+        ),
+        console,
+    )
+
+
+def _utc_ms(given: datetime | None) -> int | None:
+    return None if given is None else int(given.replace(tzinfo=UTC).timestamp() * 1_000)

@@ -1,0 +1,73 @@
+"""Options that several commands share, and what they mean where they are not given."""
+
+from __future__ import annotations
+
+import enum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from pipelines.contract.plan import Plan
+from pipelines.errors import SettingsError
+
+console = Console()
+errors = Console(stderr=True)
+
+DEFAULT_PLAN = Path(".forebay/plan.msgpack")
+
+PlanOption = Annotated[Path, typer.Option("--plan", help="Plan file made by `forebay plan`.")]
+RepoOption = Annotated[Path, typer.Option("--repo", help="Feast feature repository, applied with `feast apply`.")]
+BrokersOption = Annotated[
+    str | None,
+    typer.Option(envvar="FOREBAY_BROKERS", help="host:port[,host:port]; default: the sources' own."),
+]
+RedisOption = Annotated[
+    str | None,
+    typer.Option(envvar="FOREBAY_REDIS", help="host:port[,option=value...]; default: the online store's own."),
+]
+ModelOption = Annotated[Path, typer.Option("--model", help="models/<name>, or models/<name>/<version>.")]
+MetricsHost = Annotated[str, typer.Option(help="Address of the metrics page.")]
+MetricsPort = Annotated[int, typer.Option(help="Port of the metrics page; 0: none.")]
+
+
+class ClockName(enum.StrEnum):
+    """What "now" means for requests without a time."""
+
+    WALL = "wall"
+    WATERMARK = "watermark"
+
+
+def read(path: Path) -> Plan:
+    """The plan in a file."""
+    from pipelines.contract.plan_file import read_plan
+
+    return read_plan(path)
+
+
+def brokers_of(compiled: Plan, given: str | None) -> str:
+    """The given address, else the one that all sources name.
+
+    Raises:
+        SettingsError: they name several.
+    """
+    if given:
+        return given
+    declared = {source.brokers for source in compiled.sources}
+    if len(declared) == 1:
+        return declared.pop()
+    raise SettingsError(
+        f"the sources name {len(declared)} different brokers: give one address with --brokers or FOREBAY_BROKERS"
+    )
+
+
+def redis_of(compiled: Plan, given: str | None) -> str:
+    """The given address, else the online store's.
+
+    Raises:
+        SettingsError: there is none.
+    """
+    if given or compiled.redis:
+        return given or compiled.redis
+    raise SettingsError("the plan names no online store: give its address with --redis or FOREBAY_REDIS")

@@ -1,0 +1,132 @@
+"""The long-running processes: they work until they are told to stop."""
+
+from __future__ import annotations
+
+import enum
+import signal
+from typing import Annotated
+
+import typer
+
+from forebay.cli.options import (
+    DEFAULT_PLAN,
+    BrokersOption,
+    ClockName,
+    MetricsHost,
+    MetricsPort,
+    ModelOption,
+    PlanOption,
+    RedisOption,
+    brokers_of,
+    read,
+    redis_of,
+)
+
+
+class Delivery(enum.StrEnum):
+    """Delivery guarantee of predictions."""
+
+    EXACTLY_ONCE = "exactly_once"
+    AT_LEAST_ONCE = "at_least_once"
+
+
+def process(
+    plan_file: PlanOption = DEFAULT_PLAN,
+    brokers: BrokersOption = None,
+    redis: RedisOption = None,
+    metrics_host: MetricsHost = "127.0.0.1",
+    metrics_port: MetricsPort = 0,
+    session_timeout_s: Annotated[
+        float, typer.Option(help="A silent processor loses its partitions after this.")
+    ] = 10.0,
+    max_batch_records: Annotated[int, typer.Option(min=1, help="Records fetched at once.")] = 5_000,
+) -> None:
+    """Compute the stream views' windows from Kafka into Redis, until told to stop."""
+    from pipelines.feature_processor.run import run
+    from pipelines.feature_processor.settings import ProcessorSettings
+
+    compiled = read(plan_file)
+    run(
+        compiled,
+        ProcessorSettings(
+            brokers=brokers_of(compiled, brokers),
+            redis=redis_of(compiled, redis),
+            metrics_host=metrics_host,
+            metrics_port=metrics_port,
+            max_batch_records=max_batch_records,
+            session_timeout_s=session_timeout_s,
+        ),
+    )
+
+
+def score(
+    model: ModelOption,
+    topic: Annotated[str, typer.Option(help="Topic to score.")],
+    output: Annotated[str, typer.Option(help="Prediction topic.")],
+    plan_file: PlanOption = DEFAULT_PLAN,
+    brokers: BrokersOption = None,
+    redis: RedisOption = None,
+    delivery: Annotated[Delivery, typer.Option(help="Delivery guarantee of predictions.")] = Delivery.EXACTLY_ONCE,
+    feature_wait_ms: Annotated[int, typer.Option(min=0, help="Longest wait for the event's own features.")] = 1_000,
+    include_features: Annotated[bool, typer.Option(help="Put the model's input into predictions.")] = False,
+    instance: Annotated[str, typer.Option(help="This worker's name in its group; default: random.")] = "",
+    session_timeout_ms: Annotated[int, typer.Option(help="A silent worker loses its partitions.")] = 10_000,
+    metrics_host: MetricsHost = "127.0.0.1",
+    metrics_port: MetricsPort = 0,
+) -> None:
+    """Score every event of a topic onto a prediction topic, until told to stop."""
+    from pipelines.adapters.kafka import group_name
+    from pipelines.adapters.metrics import serve_metrics
+    from serving.build import build_event_scorer, build_scorer
+    from serving.worker import Worker, WorkerSettings
+
+    compiled = read(plan_file)
+    addresses, store = brokers_of(compiled, brokers), redis_of(compiled, redis)
+    scorer = build_scorer(compiled, model, store)
+    event_scorer = build_event_scorer(
+        compiled, scorer, topic, output, addresses, store, feature_wait_ms, include_features
+    )
+    if metrics_port:
+        serve_metrics(metrics_host, metrics_port)
+    worker = Worker(
+        WorkerSettings(
+            brokers=addresses,
+            topic=topic,
+            group=group_name(compiled.project, "score", topic, scorer.model.name),
+            delivery=delivery.value,
+            instance=instance,
+            session_timeout_ms=session_timeout_ms,
+        ),
+        event_scorer,
+    )
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: worker.stop())
+    worker.run()
+
+
+def serve(
+    model: ModelOption,
+    plan_file: PlanOption = DEFAULT_PLAN,
+    redis: RedisOption = None,
+    brokers: BrokersOption = None,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on.")] = 8000,
+    clock: Annotated[ClockName, typer.Option(envvar="FOREBAY_CLOCK", help="What now means.")] = ClockName.WALL,
+    insecure: Annotated[bool, typer.Option(help="Allow another address than loopback without a token.")] = False,
+) -> None:
+    """Answer the same question over HTTP."""
+    from pipelines.adapters.clock import Clock, WallClock, WatermarkClock
+    from pipelines.adapters.kafka import Topics
+    from pipelines.adapters.progress_reader import ProgressReader
+    from pipelines.adapters.redis_store import RedisStore
+    from serving.build import build_scorer, online_views
+    from serving.http.server import run_server
+    from serving.http.settings import http_settings
+
+    compiled = read(plan_file)
+    store = redis_of(compiled, redis)
+    now: Clock = WallClock()
+    if clock is ClockName.WATERMARK:
+        views = online_views(compiled, Topics(brokers_of(compiled, brokers)))
+        now = WatermarkClock(ProgressReader(compiled.project, views, RedisStore(store)))
+    run_server(build_scorer(compiled, model, store), now, http_settings(host, port, insecure))
