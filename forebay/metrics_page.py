@@ -37,9 +37,14 @@ def bucket_counts(page: Page, name: str) -> dict[float, float]:
 
 
 def quantile(before: dict[float, float], after: dict[float, float], share: float) -> float:
-    """A quantile of what was observed between two readings, interpolated inside its bucket as Prometheus does."""
+    """A quantile of what was observed between two readings, interpolated inside its bucket as Prometheus does.
+
+    NaN if nothing was observed; the last finite bound if it lies beyond.
+    """
     bounds = sorted(after)
     counts = [after[bound] - before.get(bound, 0.0) for bound in bounds]
+    if not counts or not counts[-1]:
+        return float("nan")
     wanted = share * counts[-1]
     low, below = 0.0, 0.0
     for bound, count in zip(bounds, counts, strict=True):

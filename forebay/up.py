@@ -28,6 +28,7 @@ def up(settings: StackSettings, console: Console) -> None:
     try:
         start(stack, console)
         console.print(addresses(stack))
+        console.print(f"In another terminal: source {stack.write_env()}", highlight=False)
         console.print("Ctrl-C stops all of it.", style="dim")
         while True:
             stack.check_running()
@@ -35,6 +36,8 @@ def up(settings: StackSettings, console: Console) -> None:
     except KeyboardInterrupt:
         console.print("stopping ...")
     finally:
+        # A second Ctrl-C, out of impatience, must not leave half of it running.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
         stack.stop()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 import subprocess
 import sys
 import urllib.error
@@ -111,6 +112,13 @@ class LocalStack:
             log.unlink()
         self._stopping.enter_context(self._valkey)
         self._stopping.enter_context(self._tansu)
+
+    def write_env(self) -> Path:
+        """Writes the addresses as a shell file, for producers, `forebay replay` and the Feast CLI beside the stack."""
+        path = self.settings.folder / "env"
+        names = {"FOREBAY_BROKERS", "FOREBAY_REDIS", *(self.settings.env or {})}
+        path.write_text("".join(f"export {name}={shlex.quote(self.env[name])}\n" for name in sorted(names)))
+        return path
 
     def stop(self) -> None:
         """Ends everything, what was started last first."""

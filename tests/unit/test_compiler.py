@@ -109,13 +109,13 @@ class TestPayments:
             ("amount_ratio", ("amount_to_mean",)),
         ]
         assert service.dependencies == ()
-        assert service.request == (Column("amount", DataType.FLOAT64),)
+        assert service.request == (Column("amount_cents", DataType.INT64),)
         assert [key.name for key in service.join_keys] == ["card_id", "merchant_id"]
 
     def test_on_demand_inputs_come_from_views_and_the_request(self, plan):
         inputs = plan.on_demand_views[0].inputs
         assert inputs[1] == OnDemandInput("amount_mean_1h", "card_activity", DataType.FLOAT64)
-        assert inputs[-1] == OnDemandInput("amount", "", DataType.FLOAT64)
+        assert inputs[-1] == OnDemandInput("amount_cents", "", DataType.INT64)
 
     def test_the_functions_run_where_neither_feast_nor_the_repo_is(self, payments):
         script = """
@@ -127,7 +127,7 @@ plan = read_plan(Path(sys.argv[1]))
 view = dill.loads(plan.stream_view("card_activity").udf.body)
 ratio = dill.loads(plan.on_demand_views[0].udf.body)
 amounts = view(pd.DataFrame({"amount_cents": [250]}))["amount"].tolist()
-ratios = ratio(pd.DataFrame({"amount": [30.0], "amount_mean_1h": [20.0]}))["amount_to_mean"].tolist()
+ratios = ratio(pd.DataFrame({"amount_cents": [3_000], "amount_mean_1h": [20.0]}))["amount_to_mean"].tolist()
 loaded = {name.split(".")[0] for name in sys.modules} & {"feast", "payments"}
 print(json.dumps([amounts, ratios, sorted(loaded)]))
 """

@@ -110,7 +110,7 @@ merchant_activity = StreamFeatureView(
     schema=[Field(name="declined_mean_1h", dtype=Float64)],
 )
 
-payment = RequestSource(name="payment", schema=[Field(name="amount", dtype=Float64)])
+payment = RequestSource(name="payment", schema=[Field(name="amount_cents", dtype=Int64)])
 
 
 @on_demand_feature_view(
@@ -121,7 +121,9 @@ payment = RequestSource(name="payment", schema=[Field(name="amount", dtype=Float
 def amount_ratio(inputs: pd.DataFrame) -> pd.DataFrame:
     """The payment's amount against the card's last hour."""
     mean = inputs["amount_mean_1h"]
-    return pd.DataFrame({"amount_to_mean": (inputs["amount"] / mean.where(mean > 0)).astype("float64")})
+    return pd.DataFrame(
+        {"amount_to_mean": (inputs["amount_cents"] / CENTS_PER_EURO / mean.where(mean > 0)).astype("float64")}
+    )
 
 
 fraud = FeatureService(
