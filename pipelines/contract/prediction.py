@@ -37,7 +37,8 @@ class Prediction(msgspec.Struct, frozen=True, omit_defaults=True):
     """Join keys of the feature service."""
     event_ms: int
     """Event time: features are as of this time."""
-    scores: dict[str, float]
+    scores: dict[str, float | None]
+    """By name; null where the model's output is not a number."""
     fences: dict[str, str | None]
     """Per stream view, the last record its row contained; null if the entity had no row."""
     barrier_met: bool

@@ -60,6 +60,7 @@ class ProcessorApp(faust.App):
         async for event in stream.events():
             message = event.message
             await self._process_until_done(message.topic, message.partition, message.value)
+            cast(Consumer, self.consumer).finished(message.value)
 
     async def _process_until_done(self, topic: str, partition: int, batch: RecordBatch) -> None:
         """Tries a batch until it is done; an unreachable store or broker delays it, nothing skips it."""

@@ -18,6 +18,10 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
 
 from pipelines.contract.records import Record
+from pipelines.feature_processor.in_flight import InFlight
+
+FETCH_TIMEOUT_S = 1.0
+"""How long a fetch may take before Faust looks whether it should stop."""
 
 FETCH_WAIT_MS = 50
 """How long a broker may hold the answer to a fetch while it has nothing new."""
@@ -37,7 +41,9 @@ class RecordBatch(NamedTuple):
 class ConsumerThread(driver.AIOKafkaConsumerThread):
     """Fetches batches and seeks on one event loop, so that every batch knows its epoch exactly."""
 
-    epoch = 0
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.in_flight = InFlight()
 
     def _create_worker_consumer(self, *args: Any, **kwargs: Any) -> Any:
         consumer = super()._create_worker_consumer(*args, **kwargs)
@@ -46,16 +52,20 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         return consumer
 
     async def _fetch_records(self, *args: Any, **kwargs: Any) -> Mapping[TP, list[Any]]:
+        if not await self.in_flight.none_left(FETCH_TIMEOUT_S):
+            return {}
         fetched = await super()._fetch_records(*args, **kwargs)
         # No await between the fetch and here: no seek can come between a batch and its epoch.
-        return {tp: [RecordBatch(self.epoch, [_record(each) for each in raw])] for tp, raw in fetched.items()}
+        self.in_flight.handed_out(len(fetched))
+        epoch = self.in_flight.epoch
+        return {tp: [RecordBatch(epoch, [_record(each) for each in raw])] for tp, raw in fetched.items()}
 
     async def seek_all(self, offsets: Mapping[TP, int]) -> None:
         """Moves all partitions at once and opens a new epoch."""
         consumer = self._ensure_consumer()
         for tp, offset in offsets.items():
             consumer.seek(TopicPartition(tp.topic, tp.partition), offset)
-        self.epoch += 1
+        self.in_flight.next_epoch()
 
 
 class Consumer(driver.Consumer):
@@ -71,7 +81,11 @@ class Consumer(driver.Consumer):
     @property
     def epoch(self) -> int:
         """The present epoch: batches of another one must be dropped."""
-        return self._thread.epoch
+        return self._thread.in_flight.epoch
+
+    def finished(self, batch: RecordBatch) -> None:
+        """Says that a batch was processed, or dropped: when all of a fetch are, the next one begins."""
+        self._thread.thread_loop.call_soon_threadsafe(self._thread.in_flight.finished, batch.epoch)
 
     def _to_message(self, tp: TP, record: RecordBatch) -> ConsumerMessage:
         last = record.records[-1]

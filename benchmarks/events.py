@@ -1,0 +1,79 @@
+"""The events every system reads: small JSON card payments, keyed by their card."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Literal
+
+import numpy as np
+from confluent_kafka import Producer
+from numpy.typing import NDArray
+
+from pipelines.errors import ForebayError
+
+PARTITIONS = 4
+CARDS = 50_000
+SPAN_MS = 2 * 3_600_000
+"""Event time from the first event to the last: every card's window closes once."""
+_SEED = 7
+_REPORTED_EVENTS = 10_000
+_DELIVERY_TIMEOUT_S = 60.0
+
+Distribution = Literal["zipf", "uniform"]
+
+
+def card_ids(distribution: Distribution, count: int) -> NDArray[np.int64]:
+    """Cards of the events in order, shape (n,); the same ones every time.
+
+    Zipf: card k pays in proportion to 1/(k+1), so that the busiest makes 9 % of all payments.
+    """
+    random = np.random.default_rng(_SEED)
+    if distribution == "uniform":
+        return random.integers(0, CARDS, count)
+    weights = 1.0 / np.arange(1, CARDS + 1)
+    return np.searchsorted(np.cumsum(weights) / weights.sum(), random.random(count)).clip(max=CARDS - 1)
+
+
+def produce_all(
+    brokers: str, topic: str, distribution: Distribution, count: int, produced: Callable[[int], None]
+) -> None:
+    """Writes all events of a workload, in the order of their time; returns when the broker has them.
+
+    The record's time is the event's time, for systems that go by it. It ends with the last full hour: the
+    broker's retention counts from it.
+
+    Args:
+        produced: told the number of events so far, now and then.
+
+    Raises:
+        ForebayError: the broker did not take all of them in time.
+    """
+    cards = card_ids(distribution, count).tolist()
+    cents = np.random.default_rng(_SEED + 1).integers(100, 100_000, count).tolist()
+    end_ms = int(time.time() * 1_000) // 3_600_000 * 3_600_000
+    times = np.linspace(end_ms - SPAN_MS, end_ms - 1, count).astype(np.int64).tolist()
+    # Without warnings: a broker that has just been started first makes the topic of producers' states.
+    producer = Producer({"bootstrap.servers": brokers, "enable.idempotence": True, "linger.ms": 20, "log_level": 3})
+    for at, (card, event_ms, amount) in enumerate(zip(cards, times, cents, strict=True)):
+        value = b'{"card_id":%d,"event_ms":%d,"amount":%d.%02d}' % (card, event_ms, amount // 100, amount % 100)
+        _send(producer, topic, b"%d" % card, value, event_ms)
+        if at % _REPORTED_EVENTS == 0:
+            producer.poll(0)
+            produced(at)
+    if left := producer.flush(_DELIVERY_TIMEOUT_S):
+        raise ForebayError(f"{left} events were not taken by the broker at {brokers} in {_DELIVERY_TIMEOUT_S:g} s")
+    produced(count)
+
+
+def _send(producer: Producer, topic: str, key: bytes, value: bytes, event_ms: int) -> None:
+    deadline = time.monotonic() + _DELIVERY_TIMEOUT_S
+    while True:
+        try:
+            producer.produce(topic, value, key, timestamp=event_ms)
+        except BufferError:
+            if time.monotonic() > deadline:
+                raise ForebayError(f"the broker takes no events of topic {topic!r}") from None
+            producer.poll(0.05)
+        else:
+            return

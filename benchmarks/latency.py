@@ -1,0 +1,168 @@
+"""From event to prediction: `python -m benchmarks.latency`.
+
+Events arrive at a steady rate; the feature processor folds each into its row, the worker waits for that (the
+barrier), scores it, and commits; a read_committed consumer takes the time when the prediction arrives.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Annotated, NamedTuple
+
+import msgspec
+import numpy as np
+import typer
+from rich.progress import Progress
+
+from benchmarks.display import errors, progress_display, show
+from benchmarks.events import PARTITIONS
+from benchmarks.machine import this_machine
+from benchmarks.paced_producer import PacedProducer
+from benchmarks.plans import DUE_FIELD, scored_plan
+from benchmarks.prediction_reader import Arrival, PredictionReader
+from benchmarks.rate import MeasurementError
+from benchmarks.report import DOCUMENT, RESULTS, LatencyReport, LatencyRow, write_report
+from benchmarks.scored_model import write_model
+from benchmarks.systems import forebay_process
+from forebay.stack.process import ChildProcess
+from forebay.stack.topics import create_topics
+from forebay.stack.valkey import Valkey
+from forebay.topics import needed_topics
+from pipelines.contract.plan_file import write_plan
+from pipelines.errors import ForebayError
+from tests.kafka.apache_kafka import apache_kafka
+
+DELIVERIES = ("exactly_once", "at_least_once")
+WARM_UP_S = 10
+START_TIMEOUT_S = 90.0
+START_EVENTS = 60
+DRAIN_TIMEOUT_S = 30.0
+
+
+class Load(NamedTuple):
+    """How much is produced."""
+
+    rate: int
+    """Events per second."""
+    seconds: int
+    """The warm-up included."""
+
+
+class Received(msgspec.Struct):
+    """What is needed of a prediction."""
+
+    request: dict[str, int]
+    barrier_met: bool
+
+
+_decoder = msgspec.json.Decoder(Received)
+
+
+class Servers(NamedTuple):
+    """Addresses."""
+
+    brokers: str
+    store: str
+
+
+def run_deliveries(load: Load, display: Progress) -> list[LatencyRow]:
+    """Starts the servers, measures each delivery guarantee, and stops what it started."""
+    rows = []
+    with apache_kafka() as kafka, Valkey() as store:
+        task = display.add_task("measuring", total=len(DELIVERIES))
+        for delivery in DELIVERIES:
+            display.update(task, description=f"{delivery}: {load.rate:,} events/s for {load.seconds} s")
+            with TemporaryDirectory(prefix="forebay-bench-", ignore_cleanup_errors=True) as folder:
+                arrivals, start_us = _run(delivery, Servers(kafka.bootstrap, store.address), load, Path(folder))
+            rows.append(_row(delivery, load, arrivals, start_us + WARM_UP_S * 1_000_000))
+            display.advance(task)
+    return rows
+
+
+def _run(delivery: str, servers: Servers, load: Load, folder: Path) -> tuple[list[Arrival], int]:
+    """All arrivals, and when the schedule began."""
+    topic, output = f"payments.{delivery}", f"predictions.{delivery}"
+    plan = scored_plan(f"bench_{delivery}", topic)
+    write_plan(plan, folder / "plan.msgpack")
+    create_topics(servers.brokers, {**needed_topics(plan, PARTITIONS), output: PARTITIONS})
+    processes = _processes(folder, servers, delivery, topic, output)
+
+    def check_running() -> None:
+        for process in processes:
+            process.check_running()
+
+    producer = PacedProducer(servers.brokers, topic)
+    with PredictionReader(servers.brokers, output) as reader:
+        try:
+            for process in processes:
+                process.start()
+            before = _wait_until_warm(producer, reader, check_running)
+            count = load.rate * load.seconds
+            start_us = producer.produce(load.rate, count)
+            reader.wait_for(before + count, DRAIN_TIMEOUT_S, check_running)
+        finally:
+            for process in processes:
+                process.kill()  # measured: nothing needs an orderly end
+    return reader.arrivals, start_us
+
+
+def _wait_until_warm(producer: PacedProducer, reader: PredictionReader, check_running: Callable[[], None]) -> int:
+    """Sends single events until one was scored with its own features: starting up is not measured.
+
+    Returns:
+        How many events it took; the worker waits a second for the features of each.
+    """
+    for sent in range(1, START_EVENTS + 1):
+        producer.produce_one()
+        reader.wait_for(sent, START_TIMEOUT_S, check_running)
+        if _decoder.decode(reader.arrivals[-1].value).barrier_met:
+            return sent
+    raise MeasurementError(f"after {START_EVENTS} events the feature processor has still not begun")
+
+
+def _processes(folder: Path, servers: Servers, delivery: str, topic: str, output: str) -> list[ChildProcess]:
+    plan_file, model = folder / "plan.msgpack", write_model(folder / "models")
+    scoring = ("--model", str(model), "--topic", topic, "--output", output, "--delivery", delivery)
+    return [
+        forebay_process("process", folder, plan_file, *servers),
+        forebay_process("score", folder, plan_file, *servers, *scoring),
+    ]
+
+
+def _row(delivery: str, load: Load, arrivals: Iterable[Arrival], from_us: int) -> LatencyRow:
+    """Percentiles over the events that were due after the warm-up."""
+    latencies_us, met = [], 0
+    for arrival in arrivals:
+        prediction = _decoder.decode(arrival.value)
+        due_us = prediction.request[DUE_FIELD]
+        if due_us >= from_us:
+            latencies_us.append(arrival.received_us - due_us)
+            met += prediction.barrier_met
+    times_ms = np.array(latencies_us) / 1e3
+    p50, p90, p99 = np.percentile(times_ms, (50, 90, 99)).tolist()
+    share = met / len(times_ms)
+    return LatencyRow(delivery, load.rate, len(times_ms), p50, p90, p99, float(times_ms.max()), share)
+
+
+def main(
+    rate: Annotated[int, typer.Option(min=1, help="Events per second.")] = 1_000,
+    seconds: Annotated[int, typer.Option(min=WARM_UP_S + 1, help="How long; the first 10 s are warm-up.")] = 60,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+) -> None:
+    """Measure the time from event to prediction, and write the results."""
+    try:
+        with progress_display() as display:
+            rows = run_deliveries(Load(rate, seconds), display)
+        report = LatencyReport(this_machine(), rows)
+        write_report("latency", report, RESULTS, DOCUMENT)
+        show(report, as_json)
+    except ForebayError as error:
+        errors.print(f"[bold red]error:[/] {error}", highlight=False)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,51 @@
+"""Stock Faust: its own aiokafka transport, and a table of sums over a tumbling window, in memory."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import faust
+from faust.types import StreamT
+
+from benchmarks.peers.settings import peer_settings
+from benchmarks.shared_count import SharedCount
+
+WINDOW_S = 3_600.0
+
+
+class Payment(faust.Record, serializer="json"):
+    """The event."""
+
+    card_id: int
+    event_ms: int
+    amount: float
+
+
+def main() -> None:
+    """Processes until it is killed."""
+    settings = peer_settings()
+    count = SharedCount(Path(settings.count_file))
+    app = faust.App(
+        settings.group,
+        broker=f"kafka://{settings.brokers}",
+        store="memory://",
+        datadir=settings.folder,
+        topic_partitions=settings.partitions,
+        web_enabled=False,  # it would listen on every address
+    )
+    table: Any = app.Table("sums", default=float, partitions=settings.partitions)
+    # The producer gave every record its event's time.
+    sums = table.tumbling(WINDOW_S).relative_to_stream()
+
+    async def add(payments: StreamT[Payment]) -> None:
+        async for payment in payments:
+            sums[payment.card_id] += payment.amount
+            count.add(1)
+
+    app.agent(app.topic(settings.topic, value_type=Payment))(add)
+    faust.Worker(app, loglevel="WARNING").execute_from_commandline()
+
+
+if __name__ == "__main__":
+    main()

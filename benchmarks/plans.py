@@ -1,0 +1,86 @@
+"""Plans of the measured pipelines, written by hand: the registry is not what is measured."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pipelines.contract.plan import (
+    PLAN_FORMAT,
+    Aggregation,
+    Column,
+    DataType,
+    Feature,
+    FeatureService,
+    Function,
+    JoinKey,
+    Plan,
+    ServiceView,
+    Source,
+    StreamView,
+)
+
+MINUTE_MS, HOUR_MS = 60_000, 3_600_000
+VIEW = "card_activity"
+SERVICE = "card_risk"
+DUE_FIELD = "due_us"
+"""When the event was due, in microseconds of the benchmark's monotonic clock; predictions carry it back."""
+
+_CARD = (JoinKey("card_id", DataType.INT64),)
+_COLUMNS = (
+    Column("card_id", DataType.INT64, required=True),
+    Column("event_ms", DataType.INT64, required=True),
+    Column("amount", DataType.FLOAT64),
+)
+
+ONE_SUM = (Aggregation("amount_sum_1h", "amount", Function.SUM, HOUR_MS, HOUR_MS),)
+"""What the other systems compute too."""
+
+EIGHT_BY_THREE = tuple(
+    Aggregation(f"amount_{function}_{name}", "amount", function, window_ms, slide_ms)
+    for name, window_ms, slide_ms in (
+        ("5m", 5 * MINUTE_MS, MINUTE_MS),
+        ("1h", HOUR_MS, 5 * MINUTE_MS),
+        ("1d", 24 * HOUR_MS, HOUR_MS),
+    )
+    for function in (
+        *(Function.COUNT, Function.SUM, Function.MEAN, Function.MIN),
+        *(Function.MAX, Function.STD, Function.FIRST, Function.LAST),
+    )
+)
+"""Eight functions over three sliding windows."""
+
+_SCORED = (
+    Aggregation("amount_count_5m", "amount", Function.COUNT, 5 * MINUTE_MS, MINUTE_MS),
+    Aggregation("amount_mean_1h", "amount", Function.MEAN, HOUR_MS, 5 * MINUTE_MS),
+    Aggregation("amount_sum_1h", "amount", Function.SUM, HOUR_MS, 5 * MINUTE_MS),
+    Aggregation("amount_max_1d", "amount", Function.MAX, 24 * HOUR_MS, HOUR_MS),
+)
+SCORED_FEATURES = len(_SCORED)
+"""Inputs of the scored model."""
+
+
+def stream_plan(project: str, topic: str, aggregations: Sequence[Aggregation]) -> Plan:
+    """One view over the benchmark's topic, which is keyed by the view's entity."""
+    return _plan(project, topic, aggregations, _COLUMNS, ())
+
+
+def scored_plan(project: str, topic: str) -> Plan:
+    """A view of four features and a service that scores them; the event says when it was due."""
+    due = Column(DUE_FIELD, DataType.INT64, required=True)
+    view = ServiceView(VIEW, VIEW, tuple(each.name for each in _SCORED))
+    service = FeatureService(SERVICE, (view,), request=(due,), join_keys=_CARD)
+    return _plan(project, topic, _SCORED, (*_COLUMNS, due), (service,))
+
+
+def _plan(
+    project: str,
+    topic: str,
+    aggregations: Sequence[Aggregation],
+    columns: tuple[Column, ...],
+    services: tuple[FeatureService, ...],
+) -> Plan:
+    # Addresses are given on the command line.
+    source = Source(topic, topic, "", "json", columns, "event_ms", ("card_id",))
+    features = tuple(Feature(each.name, DataType.FLOAT64) for each in aggregations)
+    view = StreamView(VIEW, _CARD, topic, "event_ms", tuple(aggregations), features, fingerprint="11" * 8)
+    return Plan(PLAN_FORMAT, project, "11" * 8, "", (source,), (view,), (), (), services)

@@ -1,0 +1,49 @@
+"""The gate before the next fetch."""
+
+import asyncio
+
+from pipelines.feature_processor.in_flight import InFlight
+
+SOON_S = 0.01
+
+
+def test_nothing_in_flight_lets_the_next_fetch_begin():
+    assert asyncio.run(InFlight().none_left(SOON_S))
+
+
+def test_a_fetch_waits_for_every_batch_of_the_last_one():
+    async def walk():
+        flight = InFlight()
+        flight.handed_out(2)
+        held = [await flight.none_left(SOON_S)]
+        flight.finished(flight.epoch)
+        held.append(await flight.none_left(SOON_S))
+        flight.finished(flight.epoch)
+        held.append(await flight.none_left(SOON_S))
+        return held
+
+    assert asyncio.run(walk()) == [False, False, True]
+
+
+def test_a_seek_frees_the_fetch_from_batches_that_will_be_dropped():
+    async def walk():
+        flight = InFlight()
+        flight.handed_out(3)
+        waiting = asyncio.ensure_future(flight.none_left(5))
+        await asyncio.sleep(0)
+        flight.next_epoch()
+        return await waiting, flight.epoch
+
+    assert asyncio.run(walk()) == (True, 1)
+
+
+def test_a_batch_of_an_earlier_epoch_is_not_counted_against_this_one():
+    async def walk():
+        flight = InFlight()
+        flight.handed_out(1)
+        flight.next_epoch()
+        flight.handed_out(1)
+        flight.finished(0)
+        return await flight.none_left(SOON_S)
+
+    assert not asyncio.run(walk())
