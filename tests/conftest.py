@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import redis
@@ -11,6 +12,7 @@ import redis
 from forebay.stack.tansu import Tansu
 from forebay.stack.valkey import Valkey
 from tests.kafka.apache_kafka import ApacheKafka, apache_kafka, unavailable
+from tests.payments import apply_payments, run_compiler
 
 
 @pytest.fixture(scope="session")
@@ -22,6 +24,15 @@ def kafka() -> Iterator[ApacheKafka]:
         pytest.skip(reason)
     with apache_kafka() as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def payments(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the payments repo, applied, and its plan file `plan.bin`."""
+    folder = tmp_path_factory.mktemp("payments")
+    result = run_compiler(apply_payments(folder), folder / "plan.bin", seed=1)
+    assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,6 @@
 
 import io
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -39,33 +38,15 @@ from pipelines.contract.plan import Column, DataType, OnDemandInput, Policy, Ser
 from pipelines.contract.plan_file import read_plan
 from pipelines.contract.topology import is_direct
 from pipelines.errors import PlanError
+from tests.payments import REPO, run_compiler
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:Stream feature views are experimental:RuntimeWarning"),
     pytest.mark.filterwarnings("ignore:Entity value_type will be mandatory:DeprecationWarning"),
 ]
 
-REPO = Path(__file__).parents[1] / "repos" / "payments" / "feature_repo"
 ROOT = Path(__file__).parents[2]
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
-
-
-def run_compiler(repo, out, seed):
-    command = [sys.executable, "-m", "pipelines.compiler", "--repo", str(repo), "--out", str(out)]
-    environment = os.environ | {"PYTHONHASHSEED": str(seed)}
-    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
-
-
-@pytest.fixture(scope="session")
-def payments(tmp_path_factory):
-    """The payments repo, applied; its plan file, compiled in a process of its own."""
-    folder = tmp_path_factory.mktemp("payments")
-    repo = shutil.copytree(REPO, folder / "feature_repo", ignore=shutil.ignore_patterns("data", "__pycache__"))
-    feast = Path(sys.executable).with_name("feast")
-    subprocess.run([feast, "apply"], cwd=repo, check=True, capture_output=True, timeout=100)
-    result = run_compiler(repo, folder / "plan.bin", seed=1)
-    assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
-    return folder
 
 
 @pytest.fixture(scope="session")

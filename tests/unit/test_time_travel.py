@@ -1,0 +1,126 @@
+"""Time travel: the payments repo as its author would test it, without broker or store."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from forebay.time_travel import TimeTravel
+from pipelines.contract.plan import (
+    PLAN_FORMAT,
+    BatchView,
+    DataType,
+    Feature,
+    FeatureService,
+    JoinKey,
+    Plan,
+    ServiceView,
+)
+from pipelines.contract.plan_file import read_plan
+from pipelines.errors import RequestError, SettingsError
+from tests.build import HOUR, MINUTE, SOURCE, START_MS, expected, make_view
+from tests.oracle import Event, Window
+
+NOON = datetime(2026, 1, 5, 12, tzinfo=UTC)
+PAYMENTS = "payments.authorised"
+
+
+def payment(number, at, card=7, merchant="m", cents=1_000, declined=False):
+    return {
+        "payment_id": f"p{number}",
+        "event_time": at,
+        "card_id": card,
+        "merchant_id": merchant,
+        "amount_cents": cents,
+        "declined": declined,
+    }
+
+
+@pytest.fixture(scope="module")
+def plan(payments):
+    return read_plan(payments / "plan.bin")
+
+
+@pytest.fixture
+def travel(plan):
+    return TimeTravel(plan)
+
+
+def asked(travel, at, **changed):
+    return travel.features("fraud", at, **({"card_id": 7, "merchant_id": "m", "amount_cents": 3_000} | changed))
+
+
+class TestPayments:
+    def test_windows_are_as_of_the_time_asked_for(self, travel):
+        """A card that stops paying has no payments in the last hour, without anyone writing."""
+        travel.feed(PAYMENTS, payment(1, NOON), payment(2, NOON + timedelta(minutes=1), cents=2_000))
+        features = asked(travel, NOON + timedelta(minutes=2))
+        assert features["card_activity__payments_count_1h"] == 2
+        assert features["card_activity__amount_mean_1h"] == 15.0
+        assert features["amount_ratio__amount_to_mean"] == 2.0
+        later = asked(travel, NOON + timedelta(hours=2))
+        assert later["card_activity__payments_count_1h"] == 0
+        assert later["amount_ratio__amount_to_mean"] is None
+
+    def test_routed_views_work_as_everywhere(self, travel):
+        travel.feed(PAYMENTS, *(payment(at, NOON, card=at, declined=at % 2 == 0) for at in range(8)))
+        assert asked(travel, NOON)["merchant_activity__declined_mean_1h"] == 0.5
+
+    def test_what_came_into_no_view_can_be_looked_at(self, travel):
+        travel.feed(PAYMENTS, payment(1, NOON), payment(2, NOON - timedelta(days=30)), b"garbage", {"card_id": 7})
+        assert {(each.topic, each.reason) for each in travel.refused} == {
+            ("payments.authorised.dlq", "decode"),
+            ("payments.authorised.dlq", "invalid"),
+            ("payments.authorised.late", "late"),
+        }
+        assert asked(travel, NOON)["card_activity__payments_count_1h"] == 1
+
+    def test_a_question_that_does_not_fit_is_refused_with_its_path(self, travel):
+        with pytest.raises(RequestError, match=r"\$\.card_id"):
+            asked(travel, NOON, card_id="seven")
+        with pytest.raises(RequestError, match="zone"):
+            asked(travel, datetime(2026, 1, 5))  # noqa: DTZ001
+
+    def test_an_unknown_topic_is_refused_with_the_known_ones(self, travel):
+        with pytest.raises(SettingsError, match=PAYMENTS):
+            travel.feed("payments.settled", payment(1, NOON))
+
+
+def plan_of(view, *batch_views):
+    views = [ServiceView(view.name, view.name, tuple(each.name for each in view.features))]
+    views += [ServiceView(each.name, each.name, tuple(one.name for one in each.features)) for each in batch_views]
+    service = FeatureService("everything", tuple(views), join_keys=view.join_keys)
+    return Plan(PLAN_FORMAT, "shop", "0" * 16, "", (SOURCE,), (view,), batch_views, (), (service,))
+
+
+def test_batch_views_are_materialized_with_their_time():
+    limits = BatchView(
+        "limits", (JoinKey("card", DataType.STRING),), (Feature("limit", DataType.FLOAT64),), ttl_ms=HOUR
+    )
+    view = make_view([Window("count", "", HOUR, HOUR)])
+    travel = TimeTravel(plan_of(view, limits))
+    travel.materialize("limits", START_MS, {"card": "a", "limit": 50.0}, {"card": "b", "limit": None})
+    assert travel.features("everything", START_MS + HOUR, card="a")["limits__limit"] == 50.0
+    assert travel.features("everything", START_MS + HOUR + 1, card="a")["limits__limit"] is None
+    assert travel.features("everything", START_MS, card="b")["limits__limit"] is None
+    with pytest.raises(SettingsError, match="limits"):
+        travel.materialize("limit", START_MS, {"card": "a", "limit": 1.0})
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    at_s=st.lists(st.integers(0, 3_500), min_size=1, max_size=15),
+    amounts=st.lists(st.one_of(st.none(), st.floats(-1e6, 1e6)), min_size=15, max_size=15),
+    asked_s=st.integers(3_500, 9_000),
+    partitions=st.integers(1, 3),
+)
+def test_it_gives_what_the_definition_says(at_s, amounts, asked_s, partitions):
+    windows = [Window(each, "amount", HOUR, 5 * MINUTE) for each in ("count", "sum", "min", "last")]
+    view = make_view(windows)
+    events = [Event("a", START_MS + at * 1_000, {"amount": amount}) for at, amount in zip(at_s, amounts, strict=False)]
+    travel = TimeTravel(plan_of(view), partitions)
+    travel.feed("payments", *({"event_ms": each.event_ms, "card": "a", **each.values} for each in events))
+    found = list(travel.features("everything", START_MS + asked_s * 1_000, card="a").values())
+    oracle = [None if value != value else value for value in expected(view, events, START_MS + asked_s * 1_000)]
+    assert found == oracle
