@@ -21,6 +21,7 @@ from pipelines.contract.plan_file import read_plan
 from pipelines.errors import RequestError, SettingsError
 from tests.build import HOUR, MINUTE, SOURCE, START_MS, expected, make_view
 from tests.oracle import Event, Window
+from tests.payments import ROOT
 
 NOON = datetime(2026, 1, 5, 12, tzinfo=UTC)
 PAYMENTS = "payments.authorised"
@@ -49,6 +50,18 @@ def travel(plan):
 
 def asked(travel, at, **changed):
     return travel.features("fraud", at, **({"card_id": 7, "merchant_id": "m", "amount_cents": 3_000} | changed))
+
+
+def test_the_readmes_example_holds(payments, tmp_path, monkeypatch):
+    (tmp_path / ".forebay").mkdir()
+    (tmp_path / ".forebay" / "plan.msgpack").write_bytes((payments / "plan.bin").read_bytes())
+    monkeypatch.chdir(tmp_path)
+    text = (ROOT / "README.md").read_text().partition("<!-- time travel -->")[2].partition("<!-- /time travel -->")[0]
+    code = "".join(line.removeprefix("    ") for line in text.splitlines(keepends=True))
+    names = {}
+    exec(compile(code, "README.md", "exec"), names)
+    (test,) = [each for name, each in names.items() if name.startswith("test_")]
+    test()
 
 
 class TestPayments:
