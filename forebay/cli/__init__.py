@@ -23,6 +23,7 @@ for command in (
     definitions.plan,
     definitions.topics,
     definitions.backfill,
+    definitions.forget,
     processes.process,
     processes.score,
     processes.serve,

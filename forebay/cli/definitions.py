@@ -6,9 +6,21 @@ import json
 from pathlib import Path
 from typing import Annotated
 
+import msgspec
 import typer
+from rich.markup import escape
 
-from forebay.cli.options import DEFAULT_PLAN, BrokersOption, PlanOption, RepoOption, brokers_of, console, read
+from forebay.cli.options import (
+    DEFAULT_PLAN,
+    BrokersOption,
+    PlanOption,
+    RedisOption,
+    RepoOption,
+    brokers_of,
+    console,
+    read,
+    redis_of,
+)
 from pipelines.errors import SettingsError
 
 
@@ -47,6 +59,31 @@ def topics(
     create_topics(brokers_of(compiled, brokers), wanted, replication)
     for topic, count in wanted.items():
         console.print(f"{topic}  {count} partitions")
+
+
+def forget(
+    entity: Annotated[list[str], typer.Option(help="Join key and value, name=value; again for a composite key.")],
+    plan_file: PlanOption = DEFAULT_PLAN,
+    redis: RedisOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print what was removed as JSON.")] = False,
+) -> None:
+    """Remove everything the online store holds about an entity, and say what remains in topics."""
+    from forebay.forget import forget as remove
+    from forebay.forget import parse_entity
+
+    compiled = read(plan_file)
+    removed = remove(compiled, redis_of(compiled, redis), parse_entity(compiled, entity))
+    if as_json:
+        console.print_json(msgspec.json.encode(removed).decode())
+        return
+    for row in removed.rows:
+        console.print("removed " + escape(", ".join(f"{name}={value}" for name, value in row.items())))
+    console.print(f"{len(removed.rows)} rows removed.")
+    console.print(
+        "Records of these topics may still name it, until retention or compaction removes them: "
+        + escape(", ".join(removed.topics))
+        + "; prediction topics too."
+    )
 
 
 def backfill(

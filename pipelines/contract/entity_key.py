@@ -49,6 +49,30 @@ JOIN_KEY_TYPES = frozenset(_ENCODERS)
 """Types Feast can serialize in an entity key."""
 
 
+_INTEGERS = {3: struct.Struct("<i"), 4: struct.Struct("<q"), 8: struct.Struct("<q")}
+"""Tag of an integer type -> its payload."""
+
+
+def decode_entity_key(key: bytes, project: str) -> dict[str, str | int] | None:
+    """Join key values by name of a row's Redis key; None for a key that is no row of the project."""
+    if not key.endswith(project.encode()):
+        return None
+    try:
+        (count,), at = _U32.unpack_from(key), _U32.size
+        parts = []
+        # First all names, each as text, then all values in the same order.
+        for _ in range(2 * count):
+            tag, size = struct.unpack_from("<II", key, at)
+            payload = key[at + 8 : at + 8 + size]
+            parts.append(payload.decode() if tag == _STRING_TAG else _INTEGERS[tag].unpack(payload)[0])
+            at += 8 + size
+    except (struct.error, KeyError, UnicodeDecodeError):
+        return None
+    if at != len(key) - len(project.encode()):
+        return None
+    return {str(name): value for name, value in zip(parts[:count], parts[count:], strict=True)}
+
+
 class EntityKeyEncoder:
     """Encodes the join key values of one entity type into the Redis key of its row."""
 

@@ -1,0 +1,102 @@
+"""`forebay forget`: removes everything that the online store holds about an entity, and says what it does not reach."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+import redis
+
+from pipelines.adapters.redis_store import parse_connection_string
+from pipelines.contract.entity_key import decode_entity_key
+from pipelines.contract.plan import BatchView, DataType, JoinKey, Plan, StreamView
+from pipelines.contract.topology import dead_letter_topic, feeds, late_topic
+from pipelines.errors import SettingsError, StoreUnavailable
+
+_SCANNED_AT_ONCE = 1_000
+
+
+class Forgotten(msgspec.Struct, frozen=True):
+    """What was removed, and what remains."""
+
+    rows: list[dict[str, str | int]]
+    """Join key values of every row removed, features and state of all its views included."""
+    topics: list[str]
+    """Topics whose records may still name the entity, until Kafka's retention or compaction removes them."""
+
+
+def parse_entity(plan: Plan, given: list[str]) -> dict[str, str | int]:
+    """Join keys by name from `name=value` texts.
+
+    Raises:
+        SettingsError: a text is no pair, names no join key, or its value is of the wrong type.
+    """
+    known = {key.name: key for view in _views(plan) for key in view.join_keys}
+    entity: dict[str, str | int] = {}
+    for text in given:
+        name, separator, value = text.partition("=")
+        if not separator or name not in known:
+            raise SettingsError(f"--entity {text!r}: expected name=value with a join key of {', '.join(sorted(known))}")
+        entity[name] = _parse(known[name], value)
+    return entity
+
+
+def _parse(key: JoinKey, value: str) -> str | int:
+    if key.dtype is DataType.STRING:
+        return value
+    try:
+        return int(value)
+    except ValueError:
+        raise SettingsError(f"--entity {key.name}={value}: join key {key.name!r} is a {key.dtype}") from None
+
+
+def forget(plan: Plan, store: str, entity: Mapping[str, str | int]) -> Forgotten:
+    """Removes every row of the project whose join keys contain these.
+
+    A running feature processor notices, at its next event of the entity, that the row it remembers is gone,
+    and begins a new one from that event: what was removed does not come back.
+
+    Args:
+        store: connection string.
+        entity: at least one join key; the rows of `card=1` include those of card 1 at any merchant.
+
+    Raises:
+        StoreUnavailable: the store can't be reached; rows found before that are removed.
+    """
+    client = redis.Redis(**parse_connection_string(store), socket_timeout=30.0, socket_connect_timeout=5.0)
+    removed = []
+    try:
+        for key in client.scan_iter(match=_pattern(plan, entity), count=_SCANNED_AT_ONCE, _type="HASH"):
+            found = decode_entity_key(key, plan.project)
+            if found is not None and entity.items() <= found.items():
+                client.delete(key)
+                removed.append(found)
+    except redis.RedisError as error:
+        raise StoreUnavailable(f"the online store failed after {len(removed)} rows: {error}; run it again") from error
+    finally:
+        client.close()
+    return Forgotten(removed, _topics(plan, set(entity)))
+
+
+def _pattern(plan: Plan, entity: Mapping[str, str | int]) -> bytes:
+    """Keys of the project that contain the values that are texts: the store then sends few others."""
+    texts = [value.encode() for _, value in sorted(entity.items()) if isinstance(value, str)]
+    return b"*" + b"".join(_literal(text) + b"*" for text in [*texts, plan.project.encode()])[:-1]
+
+
+def _literal(text: bytes) -> bytes:
+    """The text for a glob pattern, with what is special in it escaped."""
+    return b"".join(b"\\" + bytes([each]) if each in b"*?[]\\^-" else bytes([each]) for each in text)
+
+
+def _topics(plan: Plan, names: set[str]) -> list[str]:
+    sources = [source for source in plan.sources if names & {column.name for column in source.columns}]
+    routed = [feed.topic for feed in feeds(plan) if feed.routed and feed.source in sources]
+    kept = [topic(source.topic) for source in sources for topic in (str, dead_letter_topic, late_topic)]
+    return kept + routed
+
+
+def _views(plan: Plan) -> list[StreamView | BatchView]:
+    views: list[Any] = [*plan.stream_views, *plan.batch_views]
+    return views

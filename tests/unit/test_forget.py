@@ -1,0 +1,123 @@
+"""Forget: what is removed, what is not, and that a running processor does not bring it back."""
+
+import pytest
+import redis
+
+from forebay.forget import forget, parse_entity
+from pipelines.adapters.kafka import DeliveryFailed
+from pipelines.adapters.redis_store import RedisStore
+from pipelines.contract.entity_key import EntityKeyEncoder, decode_entity_key, feature_field
+from pipelines.contract.fence import Lineage
+from pipelines.contract.plan import PLAN_FORMAT, DataType, JoinKey, Plan
+from pipelines.contract.topology import Feed
+from pipelines.contract.values import decode_value
+from pipelines.errors import SettingsError, StoreUnavailable
+from pipelines.feature_processor.partition_pipeline import FeedPipeline
+from pipelines.feature_processor.view_writer import StoreRolledBack
+from tests.build import HOUR, SOURCE, START_MS, make_view, record
+from tests.oracle import Event, Window
+
+WINDOWS = [Window("count", "", HOUR, HOUR)]
+CARDS = make_view(WINDOWS)
+PAIRS = make_view(WINDOWS, name="pairs", keys=["merchant", "card"], fingerprint="22" * 8)
+PLAN = Plan(PLAN_FORMAT, "shop", "0" * 16, "", (SOURCE,), (CARDS, PAIRS), (), (), ())
+
+
+class Silent:
+    def produce(self, *args, **kwargs):
+        raise DeliveryFailed("nothing should be produced")
+
+    def flush(self):
+        pass
+
+
+def pipeline(store):
+    feed = Feed(SOURCE.topic, SOURCE, False, (CARDS, PAIRS), ())
+    shared = FeedPipeline(feed, "shop", store, Silent(), Lineage(SOURCE.topic, "id", 1), None)
+    shared.assign([0])
+    return shared.partitions[0]
+
+
+def payment(at, card, merchant="m"):
+    return record(at, Event(card, START_MS + at, {"amount": 1.0, "merchant": merchant}))
+
+
+def keys(address):
+    host, port = address.split(":")
+    client = redis.Redis(host, int(port))
+    found = [decode_entity_key(key, "shop") for key in client.scan_iter()]
+    client.close()
+    return sorted(str(each) for each in found if each)
+
+
+class TestRows:
+    def test_every_row_with_the_entity_goes_and_no_other(self, valkey):
+        """Also rows of composite keys; a value that merely contains it, or stands under another name, stays."""
+        store = RedisStore(valkey)
+        at_all = [payment(0, "a*"), payment(1, "a*", "other"), payment(2, "xa*x"), payment(3, "b", "a*")]
+        pipeline(store).process(at_all)
+        removed = forget(PLAN, valkey, {"card": "a*"})
+        assert sorted(map(str, removed.rows)) == sorted(
+            map(str, [{"card": "a*"}, {"card": "a*", "merchant": "m"}, {"card": "a*", "merchant": "other"}])
+        )
+        assert keys(valkey) == sorted(
+            map(
+                str,
+                [{"card": "xa*x"}, {"card": "b"}, {"card": "b", "merchant": "a*"}, {"card": "xa*x", "merchant": "m"}],
+            )
+        )
+        store.close()
+
+    def test_the_topics_that_may_still_name_it_are_said(self, valkey):
+        assert forget(PLAN, valkey, {"card": "a"}).topics == ["payments", "payments.dlq", "payments.late"]
+
+    def test_a_store_that_is_away_is_an_error_with_the_repair(self):
+        with pytest.raises(StoreUnavailable, match="run it again"):
+            forget(PLAN, "127.0.0.1:1", {"card": "a"})
+
+
+def test_a_running_processor_begins_a_new_row_and_brings_nothing_back(valkey):
+    store = RedisStore(valkey)
+    running = pipeline(store)
+    running.process([payment(0, "a"), payment(1, "a")])
+    forget(PLAN, valkey, {"card": "a"})
+    with pytest.raises(StoreRolledBack):
+        running.process([payment(2, "a")])
+    again = pipeline(store)
+    assert again.ledger.offset == 1
+    again.process([payment(2, "a")])
+    key = EntityKeyEncoder(CARDS.join_keys, "shop")(["a"])
+    assert decode_value(store.read_hash(key)[feature_field("card_activity", "f0")]) == 1.0
+    store.close()
+
+
+class TestEntity:
+    def test_texts_are_parsed_by_the_join_keys_type(self):
+        numbered = make_view(WINDOWS)
+        numbered = type(numbered)(
+            **{name: getattr(numbered, name) for name in numbered.__struct_fields__}
+            | {"join_keys": (JoinKey("card", DataType.INT64),)}
+        )
+        plan = Plan(PLAN_FORMAT, "shop", "0" * 16, "", (SOURCE,), (numbered,), (), (), ())
+        assert parse_entity(plan, ["card=7"]) == {"card": 7}
+        with pytest.raises(SettingsError, match="int64"):
+            parse_entity(plan, ["card=seven"])
+
+    @pytest.mark.parametrize("text", ["card", "cart=7", ""])
+    def test_a_text_that_names_no_join_key_is_refused_with_the_known_ones(self, text):
+        with pytest.raises(SettingsError, match="card, merchant"):
+            parse_entity(PLAN, [text])
+
+
+class TestDecoding:
+    @pytest.mark.parametrize(
+        ("dtype", "value"),
+        [(DataType.STRING, "ü*"), (DataType.INT32, -5), (DataType.INT64, 2**40), (DataType.UNIX_TIMESTAMP, 9)],
+    )
+    def test_a_key_says_what_was_encoded(self, dtype, value):
+        keys = (JoinKey("b", dtype), JoinKey("a", DataType.STRING))
+        assert decode_entity_key(EntityKeyEncoder(keys, "shop")([value, "x"]), "shop") == {"a": "x", "b": value}
+
+    @pytest.mark.parametrize("key", [b"", b"shop", b"\x01\0\0\0shop", b"forebay:progress:shop", b"\xff" * 30 + b"shop"])
+    def test_other_keys_are_no_rows(self, key):
+        assert decode_entity_key(key, "shop") is None
