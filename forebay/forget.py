@@ -11,7 +11,7 @@ import redis
 from pipelines.adapters.redis_store import parse_connection_string
 from pipelines.contract.entity_key import decode_entity_key
 from pipelines.contract.plan import BatchView, DataType, JoinKey, Plan, StreamView
-from pipelines.contract.topology import dead_letter_topic, feeds, late_topic
+from pipelines.contract.topology import dead_letter_topic, feeds, glob_literal, late_topic
 from pipelines.errors import SettingsError, StoreUnavailable
 
 _SCANNED_AT_ONCE = 1_000
@@ -81,13 +81,8 @@ def forget(plan: Plan, store: str, entity: Mapping[str, str | int]) -> Forgotten
 
 def _pattern(plan: Plan, entity: Mapping[str, str | int]) -> bytes:
     """Keys of the project that contain the values that are texts: the store then sends few others."""
-    texts = [value.encode() for _, value in sorted(entity.items()) if isinstance(value, str)]
-    return b"*" + b"".join(_literal(text) + b"*" for text in [*texts, plan.project.encode()])[:-1]
-
-
-def _literal(text: bytes) -> bytes:
-    """The text for a glob pattern, with what is special in it escaped."""
-    return b"".join(b"\\" + bytes([each]) if each in b"*?[]\\^-" else bytes([each]) for each in text)
+    texts = [value for _, value in sorted(entity.items()) if isinstance(value, str)]
+    return b"*" + b"*".join(glob_literal(text) for text in [*texts, plan.project])
 
 
 def _topics(plan: Plan, names: set[str]) -> list[str]:

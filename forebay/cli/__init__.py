@@ -24,6 +24,7 @@ for command in (
     definitions.topics,
     definitions.backfill,
     definitions.forget,
+    definitions.rebuild,
     processes.process,
     processes.score,
     processes.serve,

@@ -20,6 +20,7 @@ from forebay.cli.options import (
     console,
     read,
     redis_of,
+    stream_view,
 )
 from pipelines.errors import SettingsError
 
@@ -83,6 +84,24 @@ def forget(
         "Records of these topics may still name it, until retention or compaction removes them: "
         + escape(", ".join(removed.topics))
         + "; prediction topics too."
+    )
+
+
+def rebuild(
+    view: Annotated[str, typer.Argument(help="Stream feature view.")],
+    plan_file: PlanOption = DEFAULT_PLAN,
+    brokers: BrokersOption = None,
+    redis: RedisOption = None,
+) -> None:
+    """Remove a view's rows and progress, so that it is computed anew from what Kafka retains."""
+    from forebay.rebuild import check_stopped, clear_view
+
+    compiled = read(plan_file)
+    check_stopped(compiled, brokers_of(compiled, brokers))
+    cleared = clear_view(compiled, stream_view(compiled, view), redis_of(compiled, redis))
+    console.print(
+        f"{escape(view)}: {cleared.rows} rows and the progress of {cleared.partitions} partitions removed; "
+        f"`forebay process` now reads {escape(cleared.topic)} from its beginning"
     )
 
 

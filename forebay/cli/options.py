@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from pipelines.contract.plan import Plan
+from pipelines.contract.plan import Plan, StreamView
 from pipelines.errors import SettingsError
 
 console = Console()
@@ -71,3 +71,15 @@ def redis_of(compiled: Plan, given: str | None) -> str:
     if given or compiled.redis:
         return given or compiled.redis
     raise SettingsError("the plan names no online store: give its address with --redis or FOREBAY_REDIS")
+
+
+def stream_view(compiled: Plan, name: str) -> StreamView:
+    """The stream view of that name.
+
+    Raises:
+        SettingsError: the plan has none.
+    """
+    try:
+        return compiled.stream_view(name)
+    except KeyError as error:
+        raise SettingsError(error.args[0]) from error

@@ -91,6 +91,16 @@ def progress_key(project: str, topic: str, partition: int) -> bytes:
     return f"forebay:progress:{project}:{topic}:{partition}".encode()
 
 
+def progress_keys(project: str, topic: str) -> bytes:
+    """The glob pattern of those hashes, for all partitions."""
+    return glob_literal(f"forebay:progress:{project}:{topic}:") + b"*"
+
+
+def glob_literal(text: str) -> bytes:
+    """The text as a Redis glob pattern that matches nothing else."""
+    return "".join(f"\\{each}" if each in "*?[]\\^-" else each for each in text).encode()
+
+
 def progress_field(view: StreamView) -> bytes:
     """The field of that hash that belongs to a view's present definition."""
     return f"{view.name}@{view.fingerprint}".encode()

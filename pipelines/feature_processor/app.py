@@ -152,8 +152,8 @@ class ProcessorApp(faust.App):
             if 0 < start < earliest:
                 raise ProgressMismatch(
                     f"progress on {tp.topic}[{tp.partition}] ends at offset {ledger.offset}, but Kafka retains records "
-                    f"only from {earliest}: those between are lost; rebuild the topic's views (delete their rows and "
-                    f"progress, then start again)"
+                    f"only from {earliest}: those between are lost; rebuild the topic's views, each with "
+                    f"`forebay rebuild VIEW`, then start again"
                 )
             starts.append(max(start, earliest))
         if pipeline.router is not None:

@@ -82,5 +82,5 @@ class ProgressLedger:
                 f"view {view.name!r}: progress on partition {self._partition} of topic {stored.topic!r} was made with "
                 f"topic id {stored.topic_id} and {stored.partitions} partitions; the topic now has id "
                 f"{self._lineage.topic_id} and {self._lineage.partitions} partitions, so its offsets do not compare: "
-                f"rebuild the view (delete its rows and progress, then start again)"
+                f"rebuild the view with `forebay rebuild {view.name}`, then start again"
             )

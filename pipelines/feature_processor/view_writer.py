@@ -152,5 +152,5 @@ class ViewWriter:
         return ProgressMismatch(
             f"view {self.view.name!r}: a stored row was computed from another partition, or another life, of "
             f"{read_from.lineage.topic}[{read_from.partition}]; the topic was re-created or given more partitions: "
-            f"rebuild the view (delete its rows and progress, then start again)"
+            f"rebuild the view with `forebay rebuild {self.view.name}`, then start again"
         )

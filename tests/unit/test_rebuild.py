@@ -1,0 +1,104 @@
+"""Rebuild: a view is cleared, its neighbours in the same hash are not, and it is computed anew."""
+
+import pytest
+import redis
+from confluent_kafka import Consumer
+
+from forebay.rebuild import check_stopped, clear_view
+from forebay.stack.topics import create_topics
+from pipelines.adapters.kafka import group_name
+from pipelines.adapters.redis_store import RedisStore
+from pipelines.contract.entity_key import EntityKeyEncoder, feature_field
+from pipelines.contract.fence import Lineage
+from pipelines.contract.plan import PLAN_FORMAT, Plan
+from pipelines.contract.topology import Feed
+from pipelines.contract.values import decode_value
+from pipelines.errors import ProgressMismatch, SettingsError, StoreUnavailable
+from pipelines.feature_processor.partition_pipeline import FeedPipeline
+from tests.build import HOUR, SOURCE, START_MS, make_view, record
+from tests.oracle import Event, Window
+
+WINDOWS = [Window("count", "", HOUR, HOUR)]
+CARDS = make_view(WINDOWS)
+OTHERS = make_view(WINDOWS, name="others", fingerprint="22" * 8)
+PAIRS = make_view(WINDOWS, name="pairs", keys=["merchant", "card"], fingerprint="33" * 8)
+PLAN = Plan(PLAN_FORMAT, "shop[1]", "0" * 16, "", (SOURCE,), (CARDS, OTHERS, PAIRS), (), (), ())
+FIRST, SECOND = Lineage(SOURCE.topic, "first life", 1), Lineage(SOURCE.topic, "second life", 1)
+
+
+class NoProducer:
+    def produce(self, *args, **kwargs):
+        raise AssertionError("nothing should be produced")
+
+    def flush(self):
+        pass
+
+
+def pipeline(store, lineage, *views):
+    shared = FeedPipeline(
+        Feed(SOURCE.topic, SOURCE, False, views, ()), PLAN.project, store, NoProducer(), lineage, None
+    )
+    shared.assign([0])
+    return shared.partitions[0]
+
+
+def payments(count):
+    return [record(at, Event("a", START_MS + at, {"amount": 1.0, "merchant": "m"})) for at in range(count)]
+
+
+def count_of(store, view):
+    key = EntityKeyEncoder(view.join_keys, PLAN.project)(
+        [{"card": "a", "merchant": "m"}[k.name] for k in view.join_keys]
+    )
+    value = store.read_hash(key).get(feature_field(view.name, "f0"))
+    return None if value is None else decode_value(value)
+
+
+def test_a_topic_made_anew_is_refused_until_the_view_is_rebuilt(valkey):
+    """The command that the error names is the repair."""
+    store = RedisStore(valkey)
+    pipeline(store, FIRST, CARDS, OTHERS, PAIRS).process(payments(5))
+    with pytest.raises(ProgressMismatch, match="forebay rebuild card_activity"):
+        pipeline(store, SECOND, CARDS)
+    cleared = clear_view(PLAN, CARDS, valkey)
+    assert (cleared.rows, cleared.partitions, cleared.topic) == (1, 1, "payments")
+    assert [count_of(store, view) for view in (CARDS, OTHERS, PAIRS)] == [None, 5.0, 5.0]
+    pipeline(store, SECOND, CARDS).process(payments(3))
+    assert [count_of(store, view) for view in (CARDS, OTHERS, PAIRS)] == [3.0, 5.0, 5.0]
+    with pytest.raises(ProgressMismatch, match="forebay rebuild others"):
+        pipeline(store, SECOND, OTHERS)
+    store.close()
+
+
+def test_rebuilding_on_the_same_topic_gives_the_same_rows(valkey):
+    store = RedisStore(valkey)
+    pipeline(store, FIRST, CARDS).process(payments(5))
+    client = redis.Redis(port=int(valkey.split(":")[1]))
+    key = EntityKeyEncoder(CARDS.join_keys, PLAN.project)(["a"])
+    before = client.hgetall(key)
+    clear_view(PLAN, CARDS, valkey)
+    again = pipeline(store, FIRST, CARDS)
+    assert again.ledger.offset == -1
+    again.process(payments(5))
+    assert client.hgetall(key) == before
+    client.close()
+    store.close()
+
+
+def test_a_store_that_is_away_is_an_error_with_the_repair():
+    with pytest.raises(StoreUnavailable, match="run it again"):
+        clear_view(PLAN, CARDS, "127.0.0.1:1")
+
+
+@pytest.mark.kafka
+def test_it_is_refused_while_a_processor_runs(kafka):
+    check_stopped(PLAN, kafka.bootstrap)
+    create_topics(kafka.bootstrap, {"rebuild.payments": 1})
+    consumer = Consumer({"bootstrap.servers": kafka.bootstrap, "group.id": group_name(PLAN.project, "process")})
+    consumer.subscribe(["rebuild.payments"])
+    while not consumer.assignment():
+        consumer.poll(0.1)
+    with pytest.raises(SettingsError, match="stop them first"):
+        check_stopped(PLAN, kafka.bootstrap)
+    consumer.close()
+    check_stopped(PLAN, kafka.bootstrap)
