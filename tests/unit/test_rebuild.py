@@ -98,7 +98,7 @@ def test_it_is_refused_while_a_processor_runs(kafka):
     consumer.subscribe(["rebuild.payments"])
     while not consumer.assignment():
         consumer.poll(0.1)
-    with pytest.raises(SettingsError, match="stop them first"):
+    with pytest.raises(SettingsError, match="stop them"):
         check_stopped(PLAN, kafka.bootstrap)
     consumer.close()
     check_stopped(PLAN, kafka.bootstrap)
