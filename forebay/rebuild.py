@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 import redis
 from confluent_kafka import KafkaException
@@ -72,7 +74,7 @@ def clear_view(plan: Plan, view: StreamView, store: str) -> Cleared:
         *(feature_field(view.name, feature.name) for feature in view.features),
     ]
     topic, names = view_topic(plan, view), {key.name for key in view.join_keys}
-    client = redis.Redis(**parse_connection_string(store), socket_timeout=30.0, socket_connect_timeout=5.0)
+    client: Any = redis.Redis(**parse_connection_string(store), socket_timeout=30.0, socket_connect_timeout=5.0)
     rows = partitions = 0
     try:
         # Progress first: should this stop half way, the rest of the rows still say what they contain.

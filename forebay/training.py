@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from pipelines.backfill.load import load_events
+from pipelines.backfill.load import HistoryError, history_path, load_events
 from pipelines.contract.plan import Plan
 from serving.build import scored_source
 from serving.feature_reader import stored_views
@@ -34,7 +34,10 @@ def training_rows(
         HistoryError: a file of history is missing or does not fit.
     """
     service = plan.service(service_name)
-    batch = load_events(history, scored_source(plan, topic))
+    source = scored_source(plan, topic)
+    batch = load_events(history, source)
+    if not len(batch):
+        raise HistoryError(f"{history_path(history, source)} holds no event that can be used: nothing to train on")
     assembler = FeatureAssembler(plan, service, HistoryReader(plan, stored_views(plan, service), history))
     columns = {name: batch.values(name) for name in service.field_types}
     times = batch.event_ms.tolist()

@@ -43,6 +43,10 @@ class StoreUnavailable(ForebayError):
     """Redis did not answer; nothing was acknowledged, the same batch is tried again."""
 
 
+class SchemasUnavailable(StoreUnavailable):
+    """The schema registry did not answer; as with the store, the same batch is tried again."""
+
+
 class ProgressMismatch(ForebayError):
     """The progress kept in Redis belongs to another life of the topic: refused, never skipped."""
 

@@ -2,30 +2,43 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
+
+import structlog
 
 from pipelines.adapters.kafka import Topics
 from pipelines.adapters.progress_reader import ProgressReader, ViewTopic
 from pipelines.adapters.redis_store import RedisStore
+from pipelines.adapters.schema_registry import registry_address, schemas_of
 from pipelines.contract.plan import Plan, Source
 from pipelines.contract.topology import view_topic
-from pipelines.errors import PlanError
+from pipelines.errors import PlanError, StoreUnavailable
 from serving.barrier import Barrier
 from serving.event_scorer import EventScorer
 from serving.model import load_model
 from serving.scorer import Scorer
 
+log = structlog.get_logger("forebay.build")
+
+RETRY_SECONDS = 1.0
+
 
 def build_scorer(plan: Plan, model: Path, redis: str) -> Scorer:
-    """A warm scorer with its own connection.
+    """A warm scorer with its own connection. Waits for a store that is not there yet.
 
     Raises:
         ModelError, PlanError: the model can't be used with this plan.
-        StoreUnavailable: the store can't be reached.
     """
     scorer = Scorer(plan, load_model(model), RedisStore(redis))
-    scorer.warm_up()
-    return scorer
+    while True:
+        try:
+            scorer.warm_up()
+        except StoreUnavailable as error:
+            log.warning("waiting for the store", error=str(error))
+            time.sleep(RETRY_SECONDS)
+        else:
+            return scorer
 
 
 def scored_source(plan: Plan, topic: str) -> Source:
@@ -62,7 +75,7 @@ def build_event_scorer(
 
     Raises:
         PlanError: the topic can't be scored with this service.
-        SettingsError: a topic does not exist.
+        SettingsError: a topic does not exist, or its events need a schema registry that is not named.
     """
     source = scored_source(plan, topic)
     read = {view.view for view in (*scorer.service.views, *scorer.service.dependencies)}
@@ -72,4 +85,5 @@ def build_event_scorer(
         if each.view.source == source.name and each.view.name in read
     ]
     reader = ProgressReader(plan.project, views, RedisStore(redis))
-    return EventScorer(scorer, source, Barrier(source, views, reader, wait_ms), output, include_features)
+    barrier = Barrier(source, views, reader, wait_ms)
+    return EventScorer(scorer, source, barrier, output, include_features, schemas_of(source, registry_address()))

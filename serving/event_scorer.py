@@ -17,7 +17,7 @@ from pipelines.contract.prediction import Prediction, Timings, prediction_id
 from pipelines.contract.records import dead_letter_headers
 from pipelines.contract.topology import dead_letter_topic
 from pipelines.errors import FeatureRefused, ModelError, PlanError, RecordError, RequestError
-from pipelines.steps.decode import JsonDecoder
+from pipelines.steps.decode import SchemaSource, decoder_for
 from pipelines.steps.validate import Validator
 from serving.barrier import Barrier
 from serving.metrics import observe_stages
@@ -60,20 +60,23 @@ class EventScorer:
         barrier: Barrier,
         output: str,
         include_features: bool,
+        schemas: SchemaSource | None = None,
     ) -> None:
         """Args:
             output: the prediction topic.
             include_features: whether predictions carry the model's input.
+            schemas: of the topic's events, where they name them by an id.
 
         Raises:
             PlanError: events of the source lack a field the feature service needs.
+            SettingsError: events name their schema by an id, and `schemas` is not there.
         """
         self._scorer = scorer
         self._source = source
         self._barrier = barrier
         self._output = output
         self._include_features = include_features
-        self._decode = JsonDecoder(source)
+        self._decode = decoder_for(source, schemas)
         self._validate = Validator(source)
         service = scorer.service
         self._keys = [key.name for key in service.join_keys]

@@ -146,7 +146,7 @@ def load_model(folder: Path) -> Model:
     except FileNotFoundError as error:
         raise ModelError(f"{path} does not exist: export the model to ONNX there") from error
     except Exception as error:
-        raise ModelError(f"{path} can't be loaded: {error}") from error
+        raise ModelError(f"{path} can't be loaded: {error}; export the model to ONNX again") from error
     return Model(folder, card, session, hashlib.sha256(data).hexdigest()[:16])
 
 

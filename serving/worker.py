@@ -3,117 +3,21 @@
 from __future__ import annotations
 
 import time
-import uuid
 from collections.abc import Callable, Sequence
-from typing import Literal, Protocol
+from typing import Any
 
-import msgspec
 import structlog
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
 from pipelines.adapters import metrics
-from pipelines.errors import ForebayError, StoreUnavailable
+from pipelines.errors import StoreUnavailable
+from serving.commit import AtLeastOnceCommitter, Committer, TransactionalCommitter, TransactionLost
 from serving.event_scorer import OutgoingRecord
+from serving.settings import WorkerSettings
 
 log = structlog.get_logger("forebay.score")
 
 RETRY_SECONDS = 0.2
-
-
-class WorkerSettings(msgspec.Struct, frozen=True):
-    """Read once, by the entry point."""
-
-    brokers: str
-    topic: str
-    """The scored topic."""
-    group: str
-    delivery: Literal["exactly_once", "at_least_once"] = "exactly_once"
-    instance: str = ""
-    """Names this worker among its group for transactions; empty: a random name."""
-    max_batch_records: int = 500
-    session_timeout_ms: int = 10_000
-    transaction_timeout_ms: int = 10_000
-    """How long readers may wait for a transaction that a killed worker left open."""
-
-
-class WorkerFailed(ForebayError):
-    """The worker can't go on; a restart starts from the last commit."""
-
-
-class Committer(Protocol):
-    """Makes the records and the offsets of one batch durable."""
-
-    def commit(self, records: Sequence[OutgoingRecord], offsets: list[TopicPartition]) -> bool:
-        """Whether it was done; if not, nothing of it will ever be read, and the batch is read again."""
-        ...
-
-
-class TransactionalCommitter:
-    """Records and offsets in one transaction: all of it, or nothing."""
-
-    def __init__(self, settings: WorkerSettings, consumer: Consumer) -> None:
-        self._consumer = consumer
-        self._producer = Producer(
-            {
-                "bootstrap.servers": settings.brokers,
-                "transactional.id": f"{settings.group}.{settings.instance or uuid.uuid4().hex}",
-                "transaction.timeout.ms": settings.transaction_timeout_ms,
-                # The broker refuses to begin while it writes the last transaction's markers; asking
-                # again after 100 ms (the default) instead of 5 would be most of a prediction's latency.
-                "retry.backoff.ms": 5,
-                "linger.ms": 0,
-            }
-        )
-        self._producer.init_transactions(30.0)
-
-    def commit(self, records: Sequence[OutgoingRecord], offsets: list[TopicPartition]) -> bool:
-        """See `Committer.commit`.
-
-        Raises:
-            WorkerFailed: another worker has this instance's name, or the broker refuses for good.
-        """
-        try:
-            self._producer.begin_transaction()
-            _produce(self._producer, records)
-            self._producer.send_offsets_to_transaction(offsets, self._consumer.consumer_group_metadata(), 30.0)
-            self._producer.commit_transaction(30.0)
-        except KafkaException as error:
-            return self._abort(error)
-        return True
-
-    def _abort(self, error: KafkaException) -> bool:
-        reason: KafkaError = error.args[0]
-        if reason.fatal():
-            raise WorkerFailed(f"transactions are no longer possible: {reason.str()}") from error
-        log.warning("transaction aborted, its batch is read again", error=reason.str())
-        self._producer.abort_transaction(30.0)
-        return False
-
-
-class AtLeastOnceCommitter:
-    """Records first, then offsets: a failure in between repeats the batch, ids tell the copies."""
-
-    def __init__(self, settings: WorkerSettings, consumer: Consumer) -> None:
-        self._consumer = consumer
-        self._failures: list[KafkaError] = []
-        self._producer = Producer({"bootstrap.servers": settings.brokers, "enable.idempotence": True, "linger.ms": 0})
-
-    def commit(self, records: Sequence[OutgoingRecord], offsets: list[TopicPartition]) -> bool:
-        """See `Committer.commit`; here, records of a failed batch may be read twice."""
-        self._failures.clear()
-        _produce(self._producer, records, self._delivered)
-        if self._producer.flush(30.0) or self._failures:
-            log.warning("records not delivered, their batch is read again", errors=len(self._failures))
-            return False
-        try:
-            self._consumer.commit(offsets=offsets, asynchronous=False)
-        except KafkaException as error:
-            log.warning("offsets not committed", error=str(error))
-        return True
-
-    def _delivered(self, error: KafkaError | None, _message: Message) -> None:
-        if error is not None:
-            self._failures.append(error)
 
 
 class Worker:
@@ -123,7 +27,11 @@ class Worker:
         self._settings = settings
         self._score = score
         self._stopping = False
-        self._consumer = Consumer(
+        self._membership: Any = None
+
+    def _new_consumer(self) -> Consumer:
+        settings = self._settings
+        return Consumer(
             {
                 "bootstrap.servers": settings.brokers,
                 "group.id": settings.group,
@@ -147,9 +55,18 @@ class Worker:
         Raises:
             WorkerFailed: a restart is needed.
         """
-        committer = self._committer()
-        self._consumer.subscribe([self._settings.topic], on_assign=self._assigned, on_revoke=self._revoked)
+        while not self._stopping:
+            try:
+                self._run_from_last_commit()
+            except TransactionLost as error:
+                log.warning("joining again, from the last commit", error=str(error))
+                time.sleep(RETRY_SECONDS)
+
+    def _run_from_last_commit(self) -> None:
+        self._consumer = self._new_consumer()
         try:
+            committer = self._committer()
+            self._consumer.subscribe([self._settings.topic], on_assign=self._assigned, on_revoke=self._revoked)
             while not self._stopping:
                 messages = self._poll()
                 if messages:
@@ -165,14 +82,16 @@ class Worker:
 
     def _committer(self) -> Committer:
         if self._settings.delivery == "exactly_once":
-            return TransactionalCommitter(self._settings, self._consumer)
-        return AtLeastOnceCommitter(self._settings, self._consumer)
+            return TransactionalCommitter(self._settings, lambda: self._stopping)
+        return AtLeastOnceCommitter(self._settings, self._consumer, lambda: self._stopping)
 
     def _poll(self) -> list[Message]:
         """Whatever is there, without waiting for more than the first record."""
         first = self._consumer.poll(0.25)
         if first is None:
             return []
+        # Before anything else is read: a rebalance may come with it, and the batch is not of that membership.
+        self._membership = self._consumer.consumer_group_metadata()
         messages = [first, *self._consumer.consume(self._settings.max_batch_records - 1, 0)]
         for message in messages:
             if message.error():
@@ -181,7 +100,7 @@ class Worker:
 
     def _work(self, messages: Sequence[Message], committer: Committer) -> None:
         records = self._score_until_done(messages)
-        if records is None or not committer.commit(records, _next_offsets(messages)):
+        if records is None or not committer.commit(records, _next_offsets(messages), self._membership):
             for first in _first_offsets(messages):
                 self._seek(first)
             return
@@ -209,23 +128,6 @@ class Worker:
         except KafkaException as error:
             # Lost in a rebalance: its next owner starts from the last commit.
             log.info("not seeking", partition=to.partition, error=str(error))
-
-
-def _produce(
-    producer: Producer,
-    records: Sequence[OutgoingRecord],
-    on_delivery: Callable[[KafkaError | None, Message], None] | None = None,
-) -> None:
-    for record in records:
-        while True:
-            try:
-                producer.produce(
-                    record.topic, record.value, record.key, headers=record.headers, on_delivery=on_delivery
-                )
-            except BufferError:
-                producer.poll(0.1)
-            else:
-                break
 
 
 def _next_offsets(messages: Sequence[Message]) -> list[TopicPartition]:

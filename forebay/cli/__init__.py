@@ -47,7 +47,7 @@ def main() -> None:
     try:
         app()
     except ForebayError as error:
-        errors.print(f"[bold red]error:[/] {escape(str(error))}", markup=True, highlight=False)
+        errors.print(f"[bold red]error:[/] {escape(str(error))}", markup=True, highlight=False, soft_wrap=True)
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)

@@ -78,7 +78,8 @@ def score(
     from pipelines.adapters.kafka import group_name
     from pipelines.adapters.metrics import serve_metrics
     from serving.build import build_event_scorer, build_scorer
-    from serving.worker import Worker, WorkerSettings
+    from serving.settings import WorkerSettings
+    from serving.worker import Worker
 
     compiled = read(plan_file)
     addresses, store = brokers_of(compiled, brokers), redis_of(compiled, redis)

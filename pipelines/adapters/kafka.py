@@ -6,11 +6,24 @@ import hashlib
 from collections.abc import Sequence
 from typing import Any
 
+import structlog
 from confluent_kafka import KafkaError, KafkaException, Producer, TopicCollection
 from confluent_kafka.admin import AdminClient
 
 from pipelines.contract.fence import Lineage
 from pipelines.errors import ForebayError, SettingsError
+
+log = structlog.get_logger("forebay.kafka")
+
+_AWAY = (
+    KafkaError._TRANSPORT,
+    KafkaError._TIMED_OUT,
+    KafkaError._ALL_BROKERS_DOWN,
+    KafkaError.REQUEST_TIMED_OUT,
+    KafkaError.LEADER_NOT_AVAILABLE,
+    KafkaError.BROKER_NOT_AVAILABLE,
+)
+"""Codes that say the brokers can't be reached now, and nothing about the question."""
 
 
 class DeliveryFailed(ForebayError):
@@ -26,6 +39,8 @@ class IdempotentProducer:
                 "bootstrap.servers": brokers,
                 "enable.idempotence": True,
                 "linger.ms": 2,
+                # However long the brokers are away: giving a record up would end the process.
+                "message.timeout.ms": 0,
                 "compression.type": "lz4",
                 # What a broker lets in may be as large as its topic says; it must be able to leave again.
                 "message.max.bytes": 100_000_000,
@@ -75,22 +90,29 @@ class IdempotentProducer:
 class Topics:
     """Questions about topics, answered by the brokers."""
 
-    def __init__(self, brokers: str, timeout_s: float = 10.0) -> None:
+    def __init__(self, brokers: str, timeout_s: float = 5.0) -> None:
+        """Args:
+        timeout_s: after how long without an answer it says that it waits.
+        """
+        self._brokers = brokers
         self._admin = AdminClient({"bootstrap.servers": brokers})
         self._timeout_s = timeout_s
 
     def lineage(self, topic: str) -> Lineage:
-        """The present life of a topic: its id and number of partitions.
+        """The present life of a topic: its id and number of partitions. Waits for brokers that are not there yet.
 
         Raises:
-            SettingsError: the topic does not exist, or the brokers do not answer.
+            SettingsError: the topic does not exist, or the brokers refuse to describe it.
         """
-        try:
-            described = self._admin.describe_topics(TopicCollection([topic]), request_timeout=self._timeout_s)[
-                topic
-            ].result()
-        except KafkaException as error:
-            raise SettingsError(f"topic {topic!r} can't be described: {error}; create it first") from error
+        while True:
+            asked = self._admin.describe_topics(TopicCollection([topic]), request_timeout=self._timeout_s)
+            try:
+                described = asked[topic].result()
+                break
+            except KafkaException as error:
+                if error.args[0].code() not in _AWAY:
+                    raise SettingsError(f"topic {topic!r} can't be described: {error}; create it first") from error
+                log.warning("waiting for the broker", brokers=self._brokers, error=error.args[0].str())
         return Lineage(topic, str(described.topic_id), len(described.partitions))
 
 

@@ -47,7 +47,7 @@ def compile_registry(registry: Registry) -> Plan:
     """
     unique((view.name for view in _all_views(registry)), "view")
     entities = {entity.name: entity for entity in registry.entities}
-    sources = compile_sources(registry.kafka_sources)
+    sources = compile_sources(registry.kafka_sources, registry.repo)
     stream_views = tuple(
         compile_stream_view(view, entities, sources, registry.repo) for view in _enabled(registry.stream_views)
     )

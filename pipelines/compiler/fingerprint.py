@@ -15,6 +15,7 @@ from typing import Any
 import dill
 import msgspec
 
+from pipelines.compiler.protobuf import wire_meaning
 from pipelines.contract.plan import Plan, Source, StreamView, Udf
 
 _DIGEST_BYTES = 8
@@ -26,11 +27,23 @@ def stream_view_fingerprint(view: StreamView, source: Source) -> str:
     return _digest(
         [
             [source.topic, source.format, source.columns, source.key, source.timestamp_field],
+            *_wire_meaning(source),
             view.join_keys,
             view.aggregations,
             udf_meaning(view.udf) if view.udf else None,
         ]
     )
+
+
+def _wire_meaning(source: Source) -> list[Any]:
+    """What the columns do not say of how bytes become events; how payloads are framed changes no event."""
+    match source.format:
+        case "json":
+            return []
+        case "avro":
+            return [source.schema.decode()]
+        case "protobuf":
+            return [wire_meaning(source)]
 
 
 def plan_fingerprint(plan: Plan) -> str:

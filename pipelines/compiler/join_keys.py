@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 
 from feast import Entity, FeatureView
 
+from pipelines.compiler.event_schema import known
 from pipelines.compiler.schema import dtype_of, dtype_of_value_type
-from pipelines.compiler.sources import known
 from pipelines.contract.entity_key import JOIN_KEY_TYPES
 from pipelines.contract.plan import Column, DataType, JoinKey
 from pipelines.errors import PlanError

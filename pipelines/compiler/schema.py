@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import keyword
 import re
 from datetime import timedelta
 from typing import Any
@@ -11,6 +10,7 @@ from feast import types as feast_types
 from feast.types import from_value_type
 from feast.value_type import ValueType
 
+from pipelines.compiler.event_schema import is_field_name
 from pipelines.contract.plan import Column, DataType
 from pipelines.errors import PlanError
 
@@ -65,7 +65,7 @@ def _column(text: str, where: str) -> Column:
     if match is None:
         raise PlanError(f"{where}: {text!r} in its schema is no column; write `name type [not null]`")
     name, declared = match["name"], match["type"].lower()
-    if not name.isidentifier() or keyword.iskeyword(name):
+    if not is_field_name(name):
         raise PlanError(f"{where}: column {name!r} can't be a field's name; letters, digits and _ can")
     if declared not in _DDL_TYPES:
         raise PlanError(

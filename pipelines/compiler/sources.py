@@ -3,23 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
+from typing import Literal
 
 import msgspec
 from feast import KafkaSource
-from feast.data_format import JsonFormat
+from feast.data_format import AvroFormat, JsonFormat, ProtoFormat
 
+from pipelines.compiler.avro import avro_schema
+from pipelines.compiler.event_schema import EventSchema, known, refuse_ignored
+from pipelines.compiler.protobuf import protobuf_schema
 from pipelines.compiler.schema import columns_of, duration_ms, timedelta_ms
 from pipelines.contract.plan import Column, DataType, Source
 from pipelines.errors import PlanError
 
 _TIME_TYPES = (DataType.INT64, DataType.UNIX_TIMESTAMP)
+_DECLARE_TIME = {
+    "json": "declare it bigint (milliseconds since the epoch) or timestamp (RFC 3339)",
+    "avro": "declare it long, in milliseconds or with logicalType timestamp-millis or timestamp-micros",
+    "protobuf": "make it an int64 (milliseconds since the epoch) or a google.protobuf.Timestamp",
+}
 
 
-def compile_sources(sources: Iterable[KafkaSource]) -> dict[str, Source]:
+def compile_sources(sources: Iterable[KafkaSource], repo: Path) -> dict[str, Source]:
     """Sources by their Feast name.
 
     Feast ties one batch source to a Kafka source, so views that share a topic often declare one source
-    each. They become one: the first by name.
+    each. They become one: the first by name. Classes of Protobuf messages are looked for in `repo` first.
 
     Raises:
         PlanError: a source can't be read, or two sources contradict each other about their topic.
@@ -27,7 +37,7 @@ def compile_sources(sources: Iterable[KafkaSource]) -> dict[str, Source]:
     by_topic: dict[str, Source] = {}
     by_name: dict[str, Source] = {}
     for declared in sorted(sources, key=lambda each: each.name):
-        source = compile_source(declared)
+        source = compile_source(declared, repo)
         known = by_topic.setdefault(source.topic, source)
         if msgspec.structs.replace(source, name=known.name) != known:
             raise PlanError(
@@ -38,7 +48,7 @@ def compile_sources(sources: Iterable[KafkaSource]) -> dict[str, Source]:
     return by_name
 
 
-def compile_source(declared: KafkaSource) -> Source:
+def compile_source(declared: KafkaSource, repo: Path) -> Source:
     """The source of one topic.
 
     Raises:
@@ -50,42 +60,65 @@ def compile_source(declared: KafkaSource) -> Source:
         raise PlanError(f"{where} has no topic; set topic=")
     if declared.field_mapping:
         raise PlanError(f"{where} has a field_mapping, which is not supported; rename in the view's function")
-    message_format = options.message_format
-    if not isinstance(message_format, JsonFormat):
-        kind = type(message_format).__name__
-        raise PlanError(f"{where} has {kind}, which is not supported yet; use JsonFormat")
-    columns = columns_of(message_format.schema_json, where)
+    framing = _framing(declared, where)
+    events = _event_schema(options.message_format, framing, repo, where)
     return Source(
         name=declared.name,
         topic=options.topic,
         brokers=options.kafka_bootstrap_servers,
-        format="json",
-        columns=_with_required_time(columns, declared.timestamp_field, where),
+        format=events.format,
+        columns=_with_required_time(events, declared.timestamp_field, where),
         timestamp_field=declared.timestamp_field,
-        key=_key(declared.tags.get("key", ""), columns, where),
+        key=_key(declared.tags.get("key", ""), events, where),
         allowed_lateness_ms=_allowed_lateness_ms(declared, where),
+        framing=framing,
+        schema=events.schema,
+        message=events.message,
+        ignored=dict(events.ignored),
     )
 
 
-def _with_required_time(columns: tuple[Column, ...], name: str, where: str) -> tuple[Column, ...]:
+def _framing(declared: KafkaSource, where: str) -> Literal["none", "confluent"]:
+    tag = declared.tags.get("framing", "none")
+    if tag not in ("none", "confluent"):
+        raise PlanError(f"{where}: tag 'framing' is {tag!r}; write 'confluent', or leave it out")
+    if tag == "none":
+        return "none"
+    if isinstance(declared.kafka_options.message_format, JsonFormat):
+        raise PlanError(f"{where}: tag 'framing' is for Avro and Protobuf; leave it out and send plain JSON")
+    return "confluent"
+
+
+def _event_schema(message_format: object, framing: str, repo: Path, where: str) -> EventSchema:
+    match message_format:
+        case JsonFormat():
+            return EventSchema("json", columns_of(message_format.schema_json, where))
+        case AvroFormat():
+            return avro_schema(message_format.schema_json, framing == "confluent", where)
+        case ProtoFormat():
+            return protobuf_schema(message_format.class_path, repo, where)
+    raise PlanError(f"{where} has {type(message_format).__name__}; use JsonFormat, AvroFormat or ProtoFormat")
+
+
+def _with_required_time(events: EventSchema, name: str, where: str) -> tuple[Column, ...]:
+    columns = events.columns
     time = next((column for column in columns if column.name == name), None)
     if time is None:
+        refuse_ignored(events.ignored, name, f"{where}: its timestamp_field")
         raise PlanError(f"{where}: its timestamp_field {name!r} is no column of its schema; {known(columns)}")
     if time.dtype not in _TIME_TYPES:
-        raise PlanError(
-            f"{where}: its timestamp_field {name!r} is {time.dtype}; declare it bigint (milliseconds since "
-            f"the epoch) or timestamp (RFC 3339)"
-        )
+        raise PlanError(f"{where}: its timestamp_field {name!r} is {time.dtype}; {_DECLARE_TIME[events.format]}")
     required = msgspec.structs.replace(time, required=True)
     return tuple(required if column is time else column for column in columns)
 
 
-def _key(tag: str, columns: tuple[Column, ...], where: str) -> tuple[str, ...]:
+def _key(tag: str, events: EventSchema, where: str) -> tuple[str, ...]:
     key = tuple(part.strip() for part in tag.split(",") if part.strip())
-    names = {column.name for column in columns}
+    names = {column.name for column in events.columns}
     for name in key:
+        refuse_ignored(events.ignored, name, f"{where}: tag 'key'")
         if name not in names:
-            raise PlanError(f"{where}: tag 'key' names {name!r}, no column of its schema; {known(columns)}")
+            raise PlanError(f"{where}: tag 'key' names {name!r}, no column of its schema; {known(events.columns)}")
     return key
 
 
@@ -95,8 +128,3 @@ def _allowed_lateness_ms(declared: KafkaSource, where: str) -> int | None:
         return duration_ms(tag, f"{where}: tag 'allowed_lateness'")
     threshold = declared.kafka_options.watermark_delay_threshold
     return None if threshold is None else timedelta_ms(threshold, f"{where}: watermark_delay_threshold")
-
-
-def known(columns: Iterable[Column]) -> str:
-    """The columns there are, for an error."""
-    return "it has " + ", ".join(column.name for column in columns)

@@ -12,6 +12,7 @@ from feast.stream_feature_view import StreamFeatureView
 from pipelines.compiler.aggregations import check_column, compile_aggregation
 from pipelines.compiler.batch import batch_path, ttl_ms
 from pipelines.compiler.checks import unique
+from pipelines.compiler.event_schema import refuse_ignored
 from pipelines.compiler.features import compile_feature
 from pipelines.compiler.fingerprint import stream_view_fingerprint
 from pipelines.compiler.join_keys import compile_join_keys
@@ -32,8 +33,10 @@ def compile_stream_view(
     """
     where = f"stream feature view {view.name!r}"
     source = _source(view, sources, where)
-    join_keys = compile_join_keys(view, entities, source.columns, where)
     udf = _udf(view, where)
+    for name in _read_from_events(view, entities, udf):
+        refuse_ignored(source.ignored, name, where)
+    join_keys = compile_join_keys(view, entities, source.columns, where)
     columns = _columns(udf, source, join_keys, where, repo)
     aggregations = tuple(compile_aggregation(each, view, where) for each in view.aggregations)
     if not aggregations:
@@ -55,6 +58,12 @@ def compile_stream_view(
         batch_timestamp_field=view.batch_source.timestamp_field if view.batch_source else "event_timestamp",
     )
     return msgspec.structs.replace(compiled, fingerprint=stream_view_fingerprint(compiled, source))
+
+
+def _read_from_events(view: StreamFeatureView, entities: Mapping[str, Entity], udf: Udf | None) -> list[str]:
+    """Fields that events must have: join keys, and what is aggregated unless a function may have made it."""
+    keys = [entities[name].join_key for name in view.entities if name in entities]
+    return keys if udf else keys + [each.column for each in view.aggregations]
 
 
 def _source(view: StreamFeatureView, sources: Mapping[str, Source], where: str) -> Source:

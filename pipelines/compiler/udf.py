@@ -11,6 +11,7 @@ from typing import Any, Literal
 import dill
 import pandas as pd
 
+from pipelines.compiler.event_schema import refuse_ignored
 from pipelines.contract.plan import Column, DataType, Source, Udf
 from pipelines.errors import PlanError
 
@@ -100,6 +101,8 @@ def columns_after(udf: Udf, function: Callable[..., Any], source: Source, where:
     except PlanError:
         raise
     except Exception as error:
+        if isinstance(error, KeyError):
+            refuse_ignored(source.ignored, error.args[0], f"{where}: its function {udf.name!r}")
         raise PlanError(
             f"{where}: its function {udf.name!r} failed on a sample event: {error!r}; correct it"
         ) from error

@@ -13,7 +13,7 @@ import msgspec
 
 Named = TypeVar("Named", "Source", "StreamView", "BatchView", "OnDemandView", "FeatureService")
 
-PLAN_FORMAT = 1
+PLAN_FORMAT = 2
 """Version of the plan file's layout; a file of another version is refused, never guessed at."""
 
 MAX_TILES_PER_WINDOW = 1_024
@@ -67,14 +67,23 @@ class Source(msgspec.Struct, frozen=True):
     topic: str
     brokers: str
     """`kafka_bootstrap_servers` of the source; settings may override it."""
-    format: Literal["json"]
+    format: Literal["json", "avro", "protobuf"]
     columns: tuple[Column, ...]
     timestamp_field: str
-    """Column with the event time: integer epoch milliseconds, or an RFC 3339 string."""
+    """Column with the event time: integer epoch milliseconds, or what the format has for times."""
     key: tuple[str, ...] = ()
     """Columns the topic is keyed by (tag `key`, comma separated); views of other entities are routed."""
     allowed_lateness_ms: int | None = None
     """Tag `allowed_lateness`, else the watermark delay; None: as long as the view's longest window."""
+    framing: Literal["none", "confluent"] = "none"
+    """Tag `framing`: whether a schema registry's serializer put a schema id before every event."""
+    schema: bytes = b""
+    """Avro: the record's schema, JSON without what has no meaning. Protobuf: a serialized FileDescriptorSet of
+    the message's file and all it imports, each file after its imports. JSON: empty, the columns say it all."""
+    message: str = ""
+    """Full name of the Protobuf message."""
+    ignored: dict[str, str] = {}
+    """Fields of the Protobuf message that are no columns, and what they are."""
 
 
 class JoinKey(msgspec.Struct, frozen=True):

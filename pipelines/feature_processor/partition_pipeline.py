@@ -23,7 +23,7 @@ from pipelines.errors import DecodeError, RecordError
 from pipelines.feature_processor.progress_ledger import ProgressLedger
 from pipelines.feature_processor.router import Producer, Router
 from pipelines.feature_processor.view_writer import ReadFrom, ViewWriter
-from pipelines.steps.decode import JsonDecoder
+from pipelines.steps.decode import SchemaSource, decoder_for
 from pipelines.steps.events import EventBatch
 from pipelines.steps.late import too_late, watermarks
 from pipelines.steps.tiles import Ints
@@ -51,14 +51,21 @@ class FeedPipeline:
         producer: Producer,
         lineage: Lineage,
         router: Router | None,
+        schemas: SchemaSource | None = None,
     ) -> None:
+        """Args:
+            schemas: of the topic's events, where they name them by an id.
+
+        Raises:
+            SettingsError: they do, and it is not there.
+        """
         self.feed = feed
         self.project = project
         self.store = store
         self.producer = producer
         self.lineage = lineage
         self.router = router
-        self.decode = JsonDecoder(feed.source)
+        self.decode = decoder_for(feed.source, schemas)
         self.validate = Validator(feed.source)
         self.writers = [ViewWriter(view, project, store) for view in feed.views]
         self.transforms: list[Transform] = [view_transform(view) for view in feed.views]

@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import threading
+from contextlib import ExitStack
 
 import structlog
 
 from pipelines.adapters.kafka import IdempotentProducer, Topics, group_name
 from pipelines.adapters.metrics import serve_metrics
 from pipelines.adapters.redis_store import RedisStore
+from pipelines.adapters.schema_registry import schemas_of
 from pipelines.contract.plan import Plan
 from pipelines.contract.topology import Feed, feeds
 from pipelines.errors import ForebayError, SettingsError
@@ -21,14 +24,15 @@ from pipelines.feature_processor.settings import ProcessorSettings
 
 log = structlog.get_logger("forebay.process")
 
-STOP_TIMEOUT_S = 10.0
+STOP_TIMEOUT_S = 5.0
+"""Half of the 10 s that supervisors (Docker, `forebay up`) wait before they kill."""
 
 
 def build_pipelines(plan: Plan, settings: ProcessorSettings) -> list[FeedPipeline]:
     """One pipeline per topic; a connection and a producer each, since topics are processed side by side.
 
     Raises:
-        SettingsError: a topic does not exist or the brokers do not answer.
+        SettingsError: a topic does not exist, or its events need a schema registry that is not named.
     """
     topics = Topics(settings.brokers)
     return [_build(plan, feed, topics, settings) for feed in feeds(plan)]
@@ -41,7 +45,8 @@ def _build(plan: Plan, feed: Feed, topics: Topics, settings: ProcessorSettings) 
         partitions = {route.topic: topics.lineage(route.topic).partitions for route in feed.routes}
         router = Router(feed.routes, partitions, producer)
     lineage = topics.lineage(feed.topic)
-    return FeedPipeline(feed, plan.project, RedisStore(settings.redis), producer, lineage, router)
+    schemas = schemas_of(feed.source, settings.schema_registry)
+    return FeedPipeline(feed, plan.project, RedisStore(settings.redis), producer, lineage, router, schemas)
 
 
 def run(plan: Plan, settings: ProcessorSettings) -> None:
@@ -57,11 +62,14 @@ def run(plan: Plan, settings: ProcessorSettings) -> None:
     if settings.metrics_port:
         serve_metrics(settings.metrics_host, settings.metrics_port)
     log.info("processing", topics=[pipeline.feed.topic for pipeline in pipelines])
-    # Faust decides that a service belongs to the loop it is made in.
-    asyncio.run(_run_until_stopped(plan, pipelines, settings))
+    with ExitStack() as ended:
+        # Faust decides that a service belongs to the loop it is made in.
+        asyncio.run(_run_until_stopped(plan, pipelines, settings, ended))
 
 
-async def _run_until_stopped(plan: Plan, pipelines: list[FeedPipeline], settings: ProcessorSettings) -> None:
+async def _run_until_stopped(
+    plan: Plan, pipelines: list[FeedPipeline], settings: ProcessorSettings, ended: ExitStack
+) -> None:
     app = ProcessorApp(pipelines, group_name(plan.project, "process"), settings)
     app.finalize()
     told_to_stop = asyncio.Event()
@@ -73,18 +81,24 @@ async def _run_until_stopped(plan: Plan, pipelines: list[FeedPipeline], settings
     crash = app.failure or app.crash_reason
     if crash is None and running.done():
         crash = running.exception()
-    try:
-        await asyncio.wait_for(app.stop(), STOP_TIMEOUT_S)
-    except TimeoutError:
-        # Every batch is written before its offset is committed, so there is nothing left to lose.
-        log.warning("not stopped in time, leaving", seconds=STOP_TIMEOUT_S)
-        os._exit(3 if crash else 0)
+    # A timer of its own: neither Faust nor a thread that waits for a broker may hold up the end.
+    last_resort = threading.Timer(STOP_TIMEOUT_S, _leave, (crash,))
+    last_resort.daemon = True
+    last_resort.start()
+    ended.callback(last_resort.cancel)
+    await app.stop()
     if isinstance(crash, ForebayError):
         raise crash
     if crash is not None:
         raise ForebayError(
             f"the feature processor crashed: {crash!r}; started again it goes on from its progress"
         ) from crash
+
+
+def _leave(crash: BaseException | None) -> None:
+    # Every batch is written before its offset is committed, so there is nothing left to lose.
+    log.warning("not stopped in time, leaving", seconds=STOP_TIMEOUT_S, crash=repr(crash) if crash else None)
+    os._exit(3 if crash else 0)
 
 
 async def _start_and_wait(app: ProcessorApp) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
+from pipelines.adapters.schema_registry import registry_address
+
 
 class ProcessorSettings(msgspec.Struct, frozen=True):
     """Read once, by the entry point."""
@@ -19,3 +21,5 @@ class ProcessorSettings(msgspec.Struct, frozen=True):
     """Records fetched at once, over all partitions."""
     session_timeout_s: float = 10.0
     """How long a silent processor keeps its partitions."""
+    schema_registry: str = msgspec.field(default_factory=registry_address)
+    """http(s)://[user:password@]host[:port]; empty: none."""

@@ -10,6 +10,8 @@ Where a partition starts is not for Kafka's committed offsets to say but for the
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -50,6 +52,11 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         # The driver's 1.5 s is fixed. Apache Kafka answers as soon as there is data; Tansu may wait it out.
         consumer._fetch_max_wait_ms = FETCH_WAIT_MS
         return consumer
+
+    async def on_thread_stop(self) -> None:
+        """Stops the consumer. While its broker is away, aiokafka's fetcher ends in the cancellation it asked for."""
+        with contextlib.suppress(asyncio.CancelledError):
+            await super().on_thread_stop()
 
     async def _fetch_records(self, *args: Any, **kwargs: Any) -> Mapping[TP, list[Any]]:
         if not await self.in_flight.none_left(FETCH_TIMEOUT_S):

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from pipelines.contract.plan import Column, DataType, Source
-from pipelines.steps.decode import to_event_ms
+from pipelines.steps.decoded import to_event_ms
 from pipelines.steps.tiles import Floats, Ints
 
 Objects = npt.NDArray[np.object_]

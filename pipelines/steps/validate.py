@@ -10,7 +10,7 @@ import numpy as np
 
 from pipelines.contract.plan import DataType, Source
 from pipelines.errors import InvalidEvent
-from pipelines.steps.decode import to_event_ms
+from pipelines.steps.decoded import to_event_ms
 from pipelines.steps.events import EventBatch
 from pipelines.steps.tiles import Ints
 

@@ -23,7 +23,7 @@ from feast import (
     ValueType,
 )
 from feast.aggregation import Aggregation
-from feast.data_format import AvroFormat, JsonFormat, ProtoFormat
+from feast.data_format import JsonFormat
 from feast.repo_config import RepoConfig
 from feast.stream_feature_view import StreamFeatureView
 from feast.types import Array, Bool, Bytes, Float64, Int32, Int64, String
@@ -289,14 +289,6 @@ def only_large(event):
 
 REFUSED = {
     # sources
-    "Avro": (
-        lambda: kafka(message_format=AvroFormat("{}")),
-        "'payments' has AvroFormat, which is not supported yet",
-    ),
-    "Protobuf": (
-        lambda: kafka(message_format=ProtoFormat("p")),
-        "'payments' has ProtoFormat, which is not supported yet",
-    ),
     "no topic": (lambda: kafka(topic=""), "has no topic"),
     "no schema": (lambda: kafka(message_format=JsonFormat(" ")), "its schema is empty"),
     "no time": (

@@ -1,0 +1,37 @@
+"""What the events of a source look like, whatever the format that describes them."""
+
+from __future__ import annotations
+
+import keyword
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+from typing import Literal, NamedTuple
+
+from pipelines.contract.plan import Column
+from pipelines.errors import PlanError
+
+
+class EventSchema(NamedTuple):
+    """The part of a `Source` that comes from its format."""
+
+    format: Literal["json", "avro", "protobuf"]
+    columns: tuple[Column, ...]
+    schema: bytes = b""
+    message: str = ""
+    ignored: Mapping[str, str] = MappingProxyType({})
+
+
+def refuse_ignored(ignored: Mapping[str, str], name: str, where: str) -> None:
+    """Raises `PlanError` if `name` is one of the fields that are ignored as long as nothing needs them."""
+    if name in ignored:
+        raise PlanError(f"{where} needs field {name!r} of the events, which is {ignored[name]}")
+
+
+def is_field_name(name: str) -> bool:
+    """Whether a column can have this name."""
+    return name.isidentifier() and not keyword.iskeyword(name)
+
+
+def known(columns: Iterable[Column]) -> str:
+    """The columns there are, for an error."""
+    return "it has " + ", ".join(column.name for column in columns)

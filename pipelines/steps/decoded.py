@@ -1,0 +1,85 @@
+"""What every decoder makes of payloads, whatever their format: events of one type, or errors by index."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import Annotated, Any, NamedTuple, Protocol
+
+import msgspec
+
+from pipelines.contract.plan import Column, DataType
+from pipelines.errors import DecodeError
+
+Payload = bytes | None
+
+_TYPES: dict[DataType, Any] = {
+    DataType.STRING: str,
+    DataType.INT32: Annotated[int, msgspec.Meta(ge=-(2**31), le=2**31 - 1)],
+    DataType.INT64: Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)],
+    DataType.FLOAT32: float,
+    DataType.FLOAT64: float,
+    DataType.BOOL: bool,
+    DataType.UNIX_TIMESTAMP: Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)] | datetime,
+}
+
+
+def event_type(name: str, columns: Sequence[Column]) -> type[msgspec.Struct]:
+    """A struct with one optional field per column; what is required is for `validate` to say."""
+    fields = [(column.name, _TYPES[column.dtype] | None, None) for column in columns]
+    return msgspec.defstruct(name, fields, frozen=True, gc=False)
+
+
+class Decoded(NamedTuple):
+    """The events of a batch and, by index, the errors of the payloads that are none."""
+
+    events: list[Any]
+    """One per payload; None where the payload could not be decoded."""
+    errors: dict[int, DecodeError]
+
+
+class Decoder(Protocol):
+    """Decodes the payloads of one source."""
+
+    def __call__(self, payloads: Sequence[Payload]) -> Decoded:
+        """Decodes a batch; a bad payload costs only itself."""
+        ...
+
+    def decode_one(self, payload: Payload) -> Any:
+        """One event. Raises `DecodeError`, saying what is wrong and where."""
+        ...
+
+
+def one_by_one(decode_one: Callable[[Payload], Any], payloads: Sequence[Payload]) -> Decoded:
+    """A batch whose payloads can't be decoded together."""
+    events: list[Any] = []
+    errors: dict[int, DecodeError] = {}
+    for index, payload in enumerate(payloads):
+        try:
+            events.append(decode_one(payload))
+        except DecodeError as error:
+            events.append(None)
+            errors[index] = error
+    return Decoded(events, errors)
+
+
+def float_or_null(value: float | None, place: str) -> float | None:
+    """NaN is no value, here as in every column behind: null.
+
+    Raises:
+        DecodeError: the value is infinite; one such value would make every sum it enters infinite.
+    """
+    if value is None or math.isfinite(value):
+        return value
+    if math.isnan(value):
+        return None
+    raise DecodeError(f"{place}: {value} is no number that can be aggregated; send null")
+
+
+def to_event_ms(value: int | datetime | None) -> int | None:
+    """Event time in ms since the epoch; a time without zone is UTC."""
+    if value is None or isinstance(value, int):
+        return value
+    zoned = value if value.tzinfo else value.replace(tzinfo=UTC)
+    return int(zoned.timestamp() * 1_000)

@@ -1,0 +1,157 @@
+"""Makes the predictions and the offsets of a batch durable: together, or predictions first."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, Protocol
+
+import structlog
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
+
+from pipelines.errors import ForebayError
+from serving.event_scorer import OutgoingRecord
+from serving.settings import WorkerSettings
+
+log = structlog.get_logger("forebay.score")
+
+ANSWER_SECONDS = 5.0
+"""How long one call waits for the brokers before it is made again; told to stop, the worker ends within it."""
+
+Stopping = Callable[[], bool]
+
+
+class WorkerFailed(ForebayError):
+    """The worker can't go on; a restart starts from the last commit."""
+
+
+class TransactionLost(ForebayError):
+    """What became of a transaction is not known here: join again, and start from the last commit."""
+
+
+class Committer(Protocol):
+    """Makes the records and the offsets of one batch durable."""
+
+    def commit(self, records: Sequence[OutgoingRecord], offsets: list[TopicPartition], membership: Any) -> bool:
+        """Whether it was done; if not, nothing of it will ever be read, and the batch is read again.
+
+        Args:
+            membership: the consumer's group metadata when the batch was read: if its partitions have moved since,
+                the commit is refused.
+        """
+        ...
+
+
+class TransactionalCommitter:
+    """Records and offsets in one transaction: all of it, or nothing."""
+
+    def __init__(self, settings: WorkerSettings, stopping: Stopping) -> None:
+        self._stopping = stopping
+        self._named = bool(settings.instance)
+        self._producer = Producer(
+            {
+                "bootstrap.servers": settings.brokers,
+                "transactional.id": f"{settings.group}.{settings.instance or uuid.uuid4().hex}",
+                "transaction.timeout.ms": settings.transaction_timeout_ms,
+                # The broker refuses to begin while it writes the last transaction's markers; asking
+                # again after 100 ms (the default) instead of 5 would be most of a prediction's latency.
+                "retry.backoff.ms": 5,
+                "linger.ms": 0,
+            }
+        )
+        try:
+            self._until_answered(self._producer.init_transactions)
+        except KafkaException as error:
+            if self._stopping():
+                raise TransactionLost(str(error)) from error
+            raise WorkerFailed(f"transactions can't be used: {error.args[0].str()}") from error
+
+    def commit(self, records: Sequence[OutgoingRecord], offsets: list[TopicPartition], membership: Any) -> bool:
+        """See `Committer.commit`.
+
+        Raises:
+            WorkerFailed: another worker has this instance's name.
+            TransactionLost: it can be neither committed nor aborted.
+        """
+        try:
+            self._producer.begin_transaction()
+            _produce(self._producer, records)
+            self._until_answered(partial(self._producer.send_offsets_to_transaction, offsets, membership))
+            self._until_answered(self._producer.commit_transaction)
+        except KafkaException as error:
+            return self._abort(error)
+        return True
+
+    def _abort(self, error: KafkaException) -> bool:
+        try:
+            self._until_answered(self._producer.abort_transaction)
+        except KafkaException as final:
+            # A commit that was not answered can't be aborted either: it may have been done.
+            raise self._given_up(final) from error
+        log.warning("transaction aborted, its batch is read again", error=error.args[0].str())
+        return False
+
+    def _until_answered(self, call: Callable[[float], None]) -> None:
+        """Makes the call again as long as the brokers do not answer: they may come back."""
+        while True:
+            try:
+                return call(ANSWER_SECONDS)
+            except KafkaException as error:
+                if self._stopping() or not error.args[0].retriable():
+                    raise
+                log.warning("waiting for the broker", error=error.args[0].str())
+
+    def _given_up(self, error: KafkaException) -> ForebayError:
+        reason: KafkaError = error.args[0]
+        if self._named and reason.code() in (KafkaError._FENCED, KafkaError.INVALID_PRODUCER_EPOCH):
+            return WorkerFailed(
+                f"another worker has this instance's name: {reason.str()}; give each its own --instance"
+            )
+        return TransactionLost(reason.str())
+
+
+class AtLeastOnceCommitter:
+    """Records first, then offsets: a failure in between repeats the batch, ids tell the copies."""
+
+    def __init__(self, settings: WorkerSettings, consumer: Consumer, stopping: Stopping) -> None:
+        self._consumer = consumer
+        self._stopping = stopping
+        self._failures: list[KafkaError] = []
+        self._producer = Producer({"bootstrap.servers": settings.brokers, "enable.idempotence": True, "linger.ms": 0})
+
+    def commit(self, records: Sequence[OutgoingRecord], offsets: list[TopicPartition], _membership: Any) -> bool:
+        """See `Committer.commit`; here, records of a failed batch may be read twice."""
+        self._failures.clear()
+        _produce(self._producer, records, self._delivered)
+        while self._producer.flush(1.0) and not self._stopping():
+            continue
+        if len(self._producer) or self._failures:
+            log.warning("records not delivered, their batch is read again", errors=len(self._failures))
+            return False
+        try:
+            self._consumer.commit(offsets=offsets, asynchronous=False)
+        except KafkaException as error:
+            log.warning("offsets not committed", error=str(error))
+        return True
+
+    def _delivered(self, error: KafkaError | None, _message: Message) -> None:
+        if error is not None:
+            self._failures.append(error)
+
+
+def _produce(
+    producer: Producer,
+    records: Sequence[OutgoingRecord],
+    on_delivery: Callable[[KafkaError | None, Message], None] | None = None,
+) -> None:
+    for record in records:
+        while True:
+            try:
+                producer.produce(
+                    record.topic, record.value, record.key, headers=record.headers, on_delivery=on_delivery
+                )
+            except BufferError:
+                producer.poll(0.1)
+            else:
+                break

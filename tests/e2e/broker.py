@@ -1,0 +1,104 @@
+"""Reading and writing whole topics of the tests' broker."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+from confluent_kafka import Consumer, ConsumerGroupState, KafkaError, KafkaException, Message, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
+
+PARTITIONS = 4
+
+
+class Outgoing(NamedTuple):
+    """A record to produce."""
+
+    partition: int
+    key: bytes
+    value: bytes | None
+
+
+def until(done: Callable[[], bool], seconds: float, waiting_for: str) -> None:
+    """Asks again and again; fails when the time is over."""
+    deadline = time.monotonic() + seconds
+    while not done():
+        assert time.monotonic() < deadline, f"{waiting_for}: not within {seconds:g} s"
+        time.sleep(0.05)
+
+
+def produce(brokers: str, topic: str, records: Iterable[Outgoing]) -> list[int]:
+    """Produces in order and returns the records' offsets, each in its partition."""
+    producer = Producer({"bootstrap.servers": brokers, "enable.idempotence": True, "linger.ms": 1})
+    offsets: dict[int, int] = {}
+    count = 0
+    for number, record in enumerate(records):
+
+        def delivered(error: KafkaError | None, message: Message, number: int = number) -> None:
+            assert error is None, error
+            offsets[number] = message.offset()
+
+        producer.produce(topic, record.value, record.key, partition=record.partition, on_delivery=delivered)
+        producer.poll(0)
+        count += 1
+    assert producer.flush(60) == 0
+    return [offsets[number] for number in range(count)]
+
+
+def read_topic(brokers: str, topic: str) -> list[Message]:
+    """Every committed record of the topic, partition by partition."""
+    consumer = Consumer(
+        {
+            "bootstrap.servers": brokers,
+            "group.id": "e2e",
+            "enable.auto.commit": False,
+            "enable.partition.eof": True,
+            "isolation.level": "read_committed",
+            "auto.offset.reset": "error",
+            "fetch.wait.max.ms": 20,
+        }
+    )
+    partitions = consumer.list_topics(topic, 10).topics[topic].partitions
+    consumer.assign([TopicPartition(topic, partition, 0) for partition in partitions])
+    messages: list[Message] = []
+    unread = set(partitions)
+    deadline = time.monotonic() + 30
+    while unread:
+        assert time.monotonic() < deadline, f"{topic}: {len(messages)} records read, more not within 30 s"
+        message = consumer.poll(0.2)
+        if message is None:
+            continue
+        error = message.error()
+        if error is None:
+            messages.append(message)
+        elif error.code() == KafkaError._PARTITION_EOF:
+            unread.discard(message.partition())
+        elif error.code() == KafkaError.OFFSET_OUT_OF_RANGE:
+            raise KafkaException(error)
+    consumer.close()
+    return sorted(messages, key=lambda each: (each.partition(), each.offset()))
+
+
+def end_offsets(brokers: str, topic: str) -> list[int]:
+    """The offset after the last record, by partition."""
+    consumer = Consumer({"bootstrap.servers": brokers, "group.id": "e2e"})
+    ends = [
+        consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=10)[1]
+        for partition in sorted(consumer.list_topics(topic, 10).topics[topic].partitions)
+    ]
+    consumer.close()
+    return ends
+
+
+def members_missing(brokers: str, group: str, members: int) -> str | None:
+    """None when the group is stable, with so many members that all have partitions."""
+    admin = AdminClient({"bootstrap.servers": brokers, "log_level": 0})
+    try:
+        found = admin.describe_consumer_groups([group], request_timeout=5)[group].result()
+    except KafkaException as error:
+        return f"group {group}: {error}"
+    busy = sum(bool(member.assignment and member.assignment.topic_partitions) for member in found.members)
+    if found.state is ConsumerGroupState.STABLE and busy == len(found.members) == members:
+        return None
+    return f"group {group} is {found.state}, {busy} of its {len(found.members)} members have partitions"

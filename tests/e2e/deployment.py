@@ -1,0 +1,131 @@
+"""The processes of a project, started as an operator would, and what they have done so far."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+from forebay.stack.process import ChildProcess, Command
+from forebay.stack.topics import create_topics
+from forebay.topics import needed_topics
+from pipelines.adapters.kafka import Topics, group_name
+from pipelines.adapters.progress_reader import ProgressReader
+from pipelines.adapters.redis_store import RedisStore
+from pipelines.contract.plan import Plan
+from serving.build import online_views
+from tests.e2e.broker import PARTITIONS, end_offsets, members_missing, until
+
+FOREBAY = str(Path(sys.executable).with_name("forebay"))
+SERVICE = "streamed"
+
+
+class Place(NamedTuple):
+    """Where a project runs."""
+
+    plan: Plan
+    plan_file: Path
+    model: Path
+    brokers: str
+    redis: str
+    folder: Path
+    """For logs."""
+
+    @property
+    def topic(self) -> str:
+        """The topic of payments."""
+        return self.plan.sources[0].topic
+
+    @property
+    def predictions(self) -> str:
+        return f"{self.plan.project}.predictions"
+
+
+class Deployment:
+    """As many processors, workers and endpoints as asked for; all of them are ended with it."""
+
+    def __init__(self, place: Place) -> None:
+        self.place = place
+        self._children: list[ChildProcess] = []
+        options = ("--plan", str(place.plan_file), "--redis", place.redis, "--brokers", place.brokers)
+        self._process = (FOREBAY, "process", *options, "--session-timeout-s", "6")
+        self._score = (
+            *(FOREBAY, "score", *options, "--model", str(place.model), "--topic", place.topic),
+            *("--output", place.predictions, "--session-timeout-ms", "6000", "--include-features"),
+            *("--feature-wait-ms", "5000"),
+        )
+        self._serve = (FOREBAY, "serve", *options, "--model", str(place.model), "--port")
+        self.process_group = group_name(place.plan.project, "process")
+        self.score_group = group_name(place.plan.project, "score", place.topic, place.model.name)
+
+    def create_topics(self) -> None:
+        """Creates the topics, those of predictions included."""
+        wanted = needed_topics(self.place.plan, PARTITIONS) | {self.place.predictions: PARTITIONS}
+        create_topics(self.place.brokers, wanted)
+
+    def processor(self, name: str = "process-1") -> ChildProcess:
+        return self._child(name, self._process)
+
+    def worker(self, name: str = "score-1") -> ChildProcess:
+        return self._child(name, self._score)
+
+    def endpoint(self, port: int, name: str = "serve") -> ChildProcess:
+        return self._child(name, (*self._serve, str(port)))
+
+    def _child(self, name: str, args: tuple[str, ...]) -> ChildProcess:
+        child = ChildProcess(Command(name, args, self.place.folder / f"{name}.log"))
+        self._children.append(child)
+        return child
+
+    def wait_for_members(self, processors: int, workers: int, seconds: float = 60) -> None:
+        """Until both groups have so many members, each with partitions, while every process runs."""
+        for group, members in ((self.process_group, processors), (self.score_group, workers)):
+            until(
+                lambda group=group, members=members: self._has_members(group, members),  # type: ignore[misc]
+                seconds,
+                f"{members} members of {group}",
+            )
+
+    def _has_members(self, group: str, members: int) -> bool:
+        for child in self._children:
+            child.check_running()
+        return members_missing(self.place.brokers, group, members) is None
+
+    def wait_until_processed(self, seconds: float = 60) -> None:
+        """Until every row contains every record that is in Kafka."""
+        views = online_views(self.place.plan, Topics(self.place.brokers))
+        store = RedisStore(self.place.redis)
+        reader = ProgressReader(self.place.plan.project, views, store)
+
+        def done(topic: str) -> bool:
+            ends = end_offsets(self.place.brokers, topic)
+            reached = [
+                (progress.offset + 1 if (progress := reader.progress(each, partition)) else 0, end)
+                for each in views
+                if each.topic == topic
+                for partition, end in enumerate(ends)
+            ]
+            return all(at >= end for at, end in reached)
+
+        # A routed topic is complete only when its source topic has been processed.
+        for topic in sorted({each.topic for each in views}, key=lambda each: each != self.place.topic):
+            until(lambda topic=topic: done(topic), seconds, f"all of {topic} processed")  # type: ignore[misc]
+        store.close()
+
+    def stop(self) -> None:
+        for child in self._children:
+            child.stop()
+
+
+def run_forebay(*args: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """The command line, run to its end."""
+    return subprocess.run(
+        [FOREBAY, *args],
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )

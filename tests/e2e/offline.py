@@ -1,0 +1,150 @@
+"""The offline side: what the rows must contain, record by record, and what windows over them are worth.
+
+Plain Python over what Kafka holds and what the producer knows; no code of the engine.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from confluent_kafka import Message
+
+from pipelines.contract.plan import Aggregation, Feature, StreamView
+from tests.e2e.payments import MINUTE, Payment
+from tests.oracle import Event, Window, value_as_of
+
+ALLOWED_LATENESS_MS = 10 * MINUTE
+"""Tag `allowed_lateness` of the payments topic."""
+
+At = tuple[int, int]
+"""(partition, offset)."""
+Entity = tuple[Any, ...]
+
+
+class Arrival(NamedTuple):
+    """A payment, where a view reads it, and where it was produced."""
+
+    at: At
+    source: At
+    payment: Payment
+
+
+class Contained(NamedTuple):
+    """An event of some entity's row."""
+
+    at: At
+    source: At
+    event: Event
+
+
+class Folded(NamedTuple):
+    """All that a view contains."""
+
+    rows: dict[Entity, list[Contained]]
+    """Events by entity, in order of arrival."""
+    late: list[At]
+    """Source positions of events that came too late."""
+
+
+def direct(published: Mapping[At, Payment]) -> Iterator[Arrival]:
+    """Arrivals at a view that reads the payments themselves."""
+    return (Arrival(at, at, published[at]) for at in sorted(published))
+
+
+def routed(messages: Iterable[Message], published: Mapping[At, Payment]) -> Iterator[Arrival]:
+    """Arrivals at a view that reads a routed topic."""
+    for message in messages:
+        (position,) = [value for name, value in message.headers() if name == "forebay-source"]
+        source = struct.unpack(">IQ", position)
+        payment = published[source]
+        assert message.value() == payment.payload
+        yield Arrival((message.partition(), message.offset()), source, payment)
+
+
+def fold(view: StreamView, arrivals: Iterable[Arrival]) -> Folded:
+    """The events each row contains, once all arrivals have been read."""
+    folded = Folded({}, [])
+    highest: dict[tuple[int, int], int] = {}
+    newest_ms: dict[tuple[int, int], int] = {}
+    for at, source, payment in arrivals:
+        where = (at[0], source[0])
+        if source[1] <= highest.get(where, -1):
+            continue  # sent again by a router that was killed
+        highest[where] = source[1]
+        late = payment.event_ms < newest_ms.get(where, 0) - min(ALLOWED_LATENESS_MS, view.longest_window_ms)
+        newest_ms[where] = max(newest_ms.get(where, 0), payment.event_ms)
+        entity = tuple(payment.fields[key.name] for key in view.join_keys)
+        if late:
+            folded.late.append(source)
+        elif None not in entity:
+            event = Event(str(entity), payment.event_ms, _values(payment))
+            folded.rows.setdefault(entity, []).append(Contained(at, source, event))
+    return folded
+
+
+def _values(payment: Payment) -> dict[str, float | None]:
+    cents, declined = payment.fields["amount_cents"], payment.fields["declined"]
+    return {
+        "amount_cents": None if cents is None else float(cents),
+        "amount": None if cents is None else cents / 100.0,
+        "declined": None if declined is None else float(declined),
+    }
+
+
+def events_up_to(contained: Sequence[Contained], fence: At | None) -> list[Event]:
+    """The events of a row up to the record its fence names."""
+    if fence is None:
+        return []
+    return [each.event for each in contained if each.at[0] == fence[0] and each.at[1] <= fence[1]]
+
+
+def values_of_row(view: StreamView, events: Sequence[Event], as_of_ms: int) -> list[float | None]:
+    """What a row that contains these events says as of a time, policies applied."""
+    newest_ms = max((event.event_ms for event in events), default=as_of_ms)
+    stale = bool(view.ttl_ms) and as_of_ms - newest_ms > view.ttl_ms
+    values = window_values(view, [] if stale else events, as_of_ms)
+    return [_with_policies(feature, each, stale) for feature, each in zip(view.features, values, strict=True)]
+
+
+def window_values(view: StreamView, events: Sequence[Event], as_of_ms: int) -> list[float | None]:
+    """The windows of a row that contains these events, as of a time."""
+    newest_ms = max((event.event_ms for event in events), default=as_of_ms)
+    return [_value(view, each, events, newest_ms, as_of_ms) for each in view.aggregations]
+
+
+def _value(
+    view: StreamView, aggregation: Aggregation, events: Sequence[Event], newest_ms: int, as_of_ms: int
+) -> float | None:
+    # A row keeps the tiles that a window as of its newest event, or one slide before it, can hold.
+    slide_ms = aggregation.slide_ms
+    longest_ms = max(each.window_ms for each in view.aggregations if each.slide_ms == slide_ms)
+    oldest = newest_ms // slide_ms - longest_ms // slide_ms
+    kept = [event for event in events if event.event_ms // slide_ms >= oldest]
+    window = Window(str(aggregation.function), aggregation.column, aggregation.window_ms, slide_ms)
+    value = value_as_of(window, kept, as_of_ms)
+    return None if value != value else value
+
+
+def _with_policies(feature: Feature, value: float | None, stale: bool) -> float | None:
+    policy = feature.stale if stale else feature.missing
+    assert policy.action in ("null", "default")
+    if policy.action == "null" or (value is not None and not stale):
+        return value
+    assert isinstance(policy.default, (int, float))
+    return float(policy.default)
+
+
+def bits(value: float | None) -> str | None:
+    """A number to the last bit, whether it is written 1 or 1.0."""
+    return None if value is None else float(value).hex()
+
+
+def position(text: str | None) -> At | None:
+    """(partition, offset) of `topic[partition]@offset`."""
+    if text is None:
+        return None
+    _, _, rest = text.rpartition("[")
+    partition, _, offset = rest.partition("]@")
+    return int(partition), int(offset)

@@ -1,0 +1,111 @@
+"""A finished run of the payments repo: what was published, what came out, and what the rows must contain."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+from confluent_kafka import Message
+
+from pipelines.contract.plan import StreamView
+from pipelines.contract.topology import view_topic
+from tests.e2e.broker import PARTITIONS, Outgoing, produce, read_topic
+from tests.e2e.deployment import Place
+from tests.e2e.offline import At, Contained, Entity, Folded, direct, events_up_to, fold, position, routed, values_of_row
+from tests.e2e.payments import Payment, bad_payloads, random_payments
+
+BURST = 200
+
+
+class Published(NamedTuple):
+    """What is on the topic of payments."""
+
+    payments: dict[At, Payment]
+    bad: dict[At, bytes | None]
+
+
+class Outcome(NamedTuple):
+    """All there is to compare."""
+
+    place: Place
+    published: Published
+    predictions: list[dict[str, Any]]
+    views: dict[str, tuple[StreamView, Folded]]
+
+    def contained(self, alias: str, fields: Mapping[str, Any]) -> list[Contained]:
+        """The events of the view's row for this entity, in order of arrival."""
+        view, folded = self.views[alias]
+        entity: Entity = tuple(fields[key.name] for key in view.join_keys)
+        return folded.rows.get(entity, [])
+
+    def expected_features(self, prediction: Mapping[str, Any]) -> dict[str, float | None]:
+        """The model's input by an offline fold up to the fences that the prediction names."""
+        payment = self.payment(prediction)
+        expected: dict[str, float | None] = {}
+        for alias, (view, _) in self.views.items():
+            events = events_up_to(self.contained(alias, payment.fields), position(prediction["fences"][alias]))
+            values = values_of_row(view, events, payment.event_ms)
+            expected |= {f"{alias}__{each.name}": at for each, at in zip(view.features, values, strict=True)}
+        cents, mean = payment.fields["amount_cents"], expected["card_activity__amount_mean_1h"]
+        expected["amount_ratio__amount_to_mean"] = cents / 100.0 / mean if cents is not None and mean else None
+        return expected
+
+    def payment(self, prediction: Mapping[str, Any]) -> Payment:
+        """The payment that was scored."""
+        at = position(prediction["source"])
+        assert at is not None
+        return self.published.payments[at]
+
+
+def outgoing(payment: Payment) -> Outgoing:
+    """The record of a payment, keyed by its card."""
+    return Outgoing(payment.card % PARTITIONS, str(payment.card).encode(), payment.payload)
+
+
+def publish_mixed(place: Place, count: int, seed: int) -> Published:
+    """Publishes payments in bursts, with two of every kind of bad record among them."""
+    rng = random.Random(seed)
+    mixed: list[tuple[Outgoing, Payment | None]] = [
+        (outgoing(payment), payment) for payment in random_payments(rng, count)
+    ]
+    for payload in bad_payloads(rng) * 2:
+        garbage = Outgoing(rng.randrange(PARTITIONS), rng.randbytes(5), payload)
+        mixed.insert(rng.randrange(len(mixed)), (garbage, None))
+    published = Published({}, {})
+    for start in range(0, len(mixed), BURST):
+        burst = mixed[start : start + BURST]
+        offsets = produce(place.brokers, place.topic, [record for record, _ in burst])
+        for (record, payment), offset in zip(burst, offsets, strict=True):
+            if payment is None:
+                published.bad[record.partition, offset] = record.value
+            else:
+                published.payments[record.partition, offset] = payment
+    return published
+
+
+def publish(place: Place, payments: Iterable[Payment], published: Published) -> None:
+    """Publishes payments at once, and notes where each of them is."""
+    each = list(payments)
+    offsets = produce(place.brokers, place.topic, map(outgoing, each))
+    for payment, offset in zip(each, offsets, strict=True):
+        published.payments[payment.card % PARTITIONS, offset] = payment
+
+
+def predictions(place: Place) -> list[dict[str, Any]]:
+    """Every committed prediction."""
+    return [json.loads(each.value()) for each in read_topic(place.brokers, place.predictions)]
+
+
+def outcome(place: Place, published: Published) -> Outcome:
+    """Reads everything back, once it is processed."""
+    topics: dict[str, list[Message]] = {}
+    views = {}
+    for view in place.plan.stream_views:
+        topic = view_topic(place.plan, view)
+        if topic != place.topic and topic not in topics:
+            topics[topic] = read_topic(place.brokers, topic)
+        arrivals = direct(published.payments) if topic == place.topic else routed(topics[topic], published.payments)
+        views[view.name] = (view, fold(view, arrivals))
+    return Outcome(place, published, predictions(place), views)
