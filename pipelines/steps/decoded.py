@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, NamedTuple, Protocol
 
 import msgspec
@@ -13,6 +13,9 @@ from pipelines.contract.plan import Column, DataType
 from pipelines.errors import DecodeError
 
 Payload = bytes | None
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND = timedelta(milliseconds=1)
 
 _TYPES: dict[DataType, Any] = {
     DataType.STRING: str,
@@ -82,4 +85,5 @@ def to_event_ms(value: int | datetime | None) -> int | None:
     if value is None or isinstance(value, int):
         return value
     zoned = value if value.tzinfo else value.replace(tzinfo=UTC)
-    return int(zoned.timestamp() * 1_000)
+    # Not timestamp(): as a float it can fall a millisecond short.
+    return (zoned - _EPOCH) // _MILLISECOND
