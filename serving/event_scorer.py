@@ -14,7 +14,7 @@ from pipelines.adapters import metrics
 from pipelines.contract.fence import Position
 from pipelines.contract.plan import Source
 from pipelines.contract.prediction import Prediction, Timings, prediction_id
-from pipelines.contract.records import dead_letter_headers
+from pipelines.contract.records import dead_letter_headers, recorded_ms
 from pipelines.contract.topology import dead_letter_topic
 from pipelines.errors import FeatureRefused, ModelError, PlanError, RecordError, RequestError
 from pipelines.steps.decode import SchemaSource, decoder_for
@@ -77,7 +77,7 @@ class EventScorer:
         self._output = output
         self._include_features = include_features
         self._decode = decoder_for(source, schemas)
-        self._validate = Validator(source)
+        self._validate = Validator(source, (key.name for key in scorer.service.join_keys))
         service = scorer.service
         self._keys = [key.name for key in service.join_keys]
         self._request = [column.name for column in service.request]
@@ -104,7 +104,8 @@ class EventScorer:
 
     def _requests(self, messages: Sequence[Message], out: list[OutgoingRecord]) -> list[Incoming]:
         decoded = self._decode([message.value() for message in messages])
-        batch, invalid = self._validate(decoded.events)
+        recorded = recorded_ms([message.timestamp()[1] for message in messages], time.time_ns() // 1_000_000)
+        batch, invalid = self._validate(decoded.events, recorded)
         errors: dict[int, RecordError] = {**decoded.errors, **invalid}
         out += [self._dead_letter(messages[index], error) for index, error in sorted(errors.items())]
         incoming = []

@@ -30,6 +30,9 @@ SECOND, MINUTE, HOUR = 1_000, 60_000, 3_600_000
 START_MS = 1_356_998_400_000
 """2013-01-01, the start of an hour and of every tile used here."""
 
+WRITTEN_MS = START_MS + 24 * HOUR
+"""Kafka's timestamp of the records."""
+
 LINEAGE = b"lineage!"
 
 SOURCE = Source(
@@ -93,7 +96,7 @@ def record(offset: int, event: Event | dict[str, Any] | bytes | None, headers: S
     if isinstance(event, Event):
         event = {"event_ms": event.event_ms, "card": event.entity, **event.values}
     payload = json.dumps(event).encode() if isinstance(event, dict) else event
-    return Record(offset, b"key", payload, headers, START_MS)
+    return Record(offset, b"key", payload, headers, WRITTEN_MS)
 
 
 def columns_of(events: Sequence[Event], names: Sequence[str]) -> dict[str, Floats]:

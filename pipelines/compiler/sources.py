@@ -14,7 +14,7 @@ from pipelines.compiler.avro import avro_schema
 from pipelines.compiler.event_schema import EventSchema, known, refuse_ignored
 from pipelines.compiler.protobuf import protobuf_schema
 from pipelines.compiler.schema import columns_of, duration_ms, timedelta_ms
-from pipelines.contract.plan import Column, DataType, Source
+from pipelines.contract.plan import HOUR_MS, Column, DataType, Source
 from pipelines.errors import PlanError
 
 _TIME_TYPES = (DataType.INT64, DataType.UNIX_TIMESTAMP)
@@ -71,6 +71,7 @@ def compile_source(declared: KafkaSource, repo: Path) -> Source:
         timestamp_field=declared.timestamp_field,
         key=_key(declared.tags.get("key", ""), events, where),
         allowed_lateness_ms=_allowed_lateness_ms(declared, where),
+        allowed_ahead_ms=_allowed_ahead_ms(declared, where),
         framing=framing,
         schema=events.schema,
         message=events.message,
@@ -120,6 +121,11 @@ def _key(tag: str, events: EventSchema, where: str) -> tuple[str, ...]:
         if name not in names:
             raise PlanError(f"{where}: tag 'key' names {name!r}, no column of its schema; {known(events.columns)}")
     return key
+
+
+def _allowed_ahead_ms(declared: KafkaSource, where: str) -> int:
+    tag = declared.tags.get("allowed_ahead")
+    return HOUR_MS if tag is None else duration_ms(tag, f"{where}: tag 'allowed_ahead'")
 
 
 def _allowed_lateness_ms(declared: KafkaSource, where: str) -> int | None:

@@ -18,6 +18,8 @@ PLAN_FORMAT = 2
 
 MAX_TILES_PER_WINDOW = 1_024
 
+HOUR_MS = 3_600_000
+
 
 class DataType(enum.StrEnum):
     """Scalar types that events, join keys and features may have (Feast's names, lower case)."""
@@ -84,6 +86,8 @@ class Source(msgspec.Struct, frozen=True):
     """Full name of the Protobuf message."""
     ignored: dict[str, str] = {}
     """Fields of the Protobuf message that are no columns, and what they are."""
+    allowed_ahead_ms: int = HOUR_MS
+    """Tag `allowed_ahead`: how much later than its record an event may say it happened."""
 
 
 class JoinKey(msgspec.Struct, frozen=True):

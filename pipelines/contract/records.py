@@ -6,6 +6,9 @@ import struct
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
+import numpy.typing as npt
+
 from pipelines.contract.fence import Position
 from pipelines.errors import DecodeError, RecordError
 
@@ -26,6 +29,16 @@ class Record(NamedTuple):
     headers: Sequence[tuple[str, bytes]]
     timestamp_ms: int
     """Kafka's timestamp of the record."""
+
+
+def recorded_ms(timestamps_ms: Sequence[int], now_ms: int) -> npt.NDArray[np.int64]:
+    """When records were written, shape (n,): their Kafka timestamps, which producers may set, but never after now.
+
+    Args:
+        timestamps_ms: -1 for a record that has none.
+    """
+    stamps = np.array(timestamps_ms, dtype=np.int64)
+    return np.where(stamps < 0, now_ms, np.minimum(stamps, now_ms))
 
 
 def source_header(partition: int, offset: int) -> tuple[str, bytes]:

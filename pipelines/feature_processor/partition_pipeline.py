@@ -16,6 +16,7 @@ from pipelines.contract.records import (
     Record,
     dead_letter_headers,
     late_headers,
+    recorded_ms,
     source_position,
 )
 from pipelines.contract.topology import Feed, dead_letter_topic, late_topic
@@ -66,7 +67,8 @@ class FeedPipeline:
         self.lineage = lineage
         self.router = router
         self.decode = decoder_for(feed.source, schemas)
-        self.validate = Validator(feed.source)
+        entities = [view.join_keys for view in feed.views] + [route.join_keys for route in feed.routes]
+        self.validate = Validator(feed.source, {key.name for keys in entities for key in keys})
         self.writers = [ViewWriter(view, project, store) for view in feed.views]
         self.transforms: list[Transform] = [view_transform(view) for view in feed.views]
         self.partitions: dict[int, PartitionPipeline] = {}
@@ -116,7 +118,7 @@ class PartitionPipeline:
 
     def _decode(self, records: Sequence[Record]) -> tuple[EventBatch, Origins]:
         decoded = self._shared.decode([record.value for record in records])
-        batch, invalid = self._shared.validate(decoded.events)
+        batch, invalid = self._shared.validate(decoded.events, self._recorded_ms(records))
         errors: dict[int, RecordError] = {**decoded.errors, **invalid}
         origins = self._origins(records, errors)
         if errors:
@@ -124,6 +126,12 @@ class PartitionPipeline:
         for index, error in sorted(errors.items()):
             self._dead_letter(records[index], error)
         return batch, origins
+
+    def _recorded_ms(self, records: Sequence[Record]) -> Ints | None:
+        """When the records were written; None where they were judged already, on the topic they were routed from."""
+        if self._feed.routed:
+            return None
+        return recorded_ms([record.timestamp_ms for record in records], time.time_ns() // 1_000_000)
 
     def _origins(self, records: Sequence[Record], errors: dict[int, RecordError]) -> Origins:
         if not self._feed.routed:

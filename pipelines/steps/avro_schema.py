@@ -78,7 +78,7 @@ class Written(NamedTuple):
     schema: Any
     """As fastavro parsed it, without logical types: times come as the numbers they are."""
     reader: Any
-    """The source's schema; None where reading as written gives the same columns, at twice the speed."""
+    """The source's schema; None where reading as written gives the same columns, in half the time."""
     micros: tuple[str, ...]
     """Columns that hold microseconds."""
 

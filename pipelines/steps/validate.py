@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from operator import attrgetter
 from typing import Any
 
@@ -19,12 +19,16 @@ LATEST_MS = 4_102_444_800_000
 """2100-01-01: later event times are a unit mistake (ns or us taken for ms), not a fact."""
 
 MAX_KEY_CHARACTERS = 1_024
+"""Of a join key that is a text: it becomes part of the row's key in the store."""
 
 
 class Validator:
     """Checks the events of one source."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Source, join_keys: Iterable[str] = ()) -> None:
+        """Args:
+        join_keys: columns that name entities.
+        """
         self._source = source
         self._time = attrgetter(source.timestamp_field)
         self._required = [
@@ -36,14 +40,27 @@ class Validator:
             column.name == source.timestamp_field and column.dtype is DataType.UNIX_TIMESTAMP
             for column in source.columns
         )
+        keys = set(join_keys)
         self._texts = [
-            (column.name, attrgetter(column.name)) for column in source.columns if column.dtype is DataType.STRING
+            (column.name, attrgetter(column.name))
+            for column in source.columns
+            if column.dtype is DataType.STRING and column.name in keys
         ]
 
-    def __call__(self, events: Sequence[Any]) -> tuple[EventBatch, dict[int, InvalidEvent]]:
-        """The usable events, and by index the errors of the others; None events are passed over."""
+    def __call__(
+        self, events: Sequence[Any], recorded_ms: Ints | None = None
+    ) -> tuple[EventBatch, dict[int, InvalidEvent]]:
+        """The usable events, and by index the errors of the others; None events are passed over.
+
+        Args:
+            recorded_ms: shape (n,), when each event was written down: its own time can't be much later. One event
+                from the far future would make every other one of its partition late. None: not known.
+        """
+        latest_ms = np.full(len(events), LATEST_MS)
+        if recorded_ms is not None:
+            latest_ms = np.minimum(recorded_ms + self._source.allowed_ahead_ms, LATEST_MS)
         if None not in events:
-            event_ms = self._check_together(events)
+            event_ms = self._check_together(events, latest_ms)
             if event_ms is not None:
                 return EventBatch(self._source, events, np.arange(len(events)), event_ms), {}
         kept: list[int] = []
@@ -53,7 +70,7 @@ class Validator:
             if event is None:
                 continue
             try:
-                times.append(self.check(event))
+                times.append(self.check(event, int(latest_ms[index])))
             except InvalidEvent as error:
                 errors[index] = error
             else:
@@ -66,7 +83,7 @@ class Validator:
         )
         return batch, errors
 
-    def _check_together(self, events: Sequence[Any]) -> Ints | None:
+    def _check_together(self, events: Sequence[Any], latest_ms: Ints) -> Ints | None:
         """The event times if every event passes every rule, else None: the rules of `check`, by column."""
         if any(None in map(get, events) for _, get in self._required):
             return None
@@ -78,10 +95,14 @@ class Validator:
             times = [to_event_ms(time) for time in times]
         if times and not (min(times) >= EARLIEST_MS and max(times) <= LATEST_MS):
             return None
-        return np.array(times, dtype=np.int64)
+        event_ms = np.array(times, dtype=np.int64)
+        return event_ms if (event_ms <= latest_ms).all() else None
 
-    def check(self, event: Any) -> int:
+    def check(self, event: Any, latest_ms: int = LATEST_MS) -> int:
         """The event time in ms of a valid event.
+
+        Args:
+            latest_ms: the event time may not be later.
 
         Raises:
             InvalidEvent: naming the field and the rule.
@@ -100,5 +121,11 @@ class Validator:
             raise InvalidEvent(
                 f"{self._source.topic}: $.{self._source.timestamp_field}: {event_ms} is no time between 1970 and "
                 f"2100 in milliseconds since the epoch"
+            )
+        if event_ms > latest_ms:
+            raise InvalidEvent(
+                f"{self._source.topic}: $.{self._source.timestamp_field}: {event_ms} lies {event_ms - latest_ms} ms "
+                f"further ahead of the record's own time than tag 'allowed_ahead' lets it "
+                f"({self._source.allowed_ahead_ms} ms): correct the producer's clock or time zone"
             )
         return event_ms

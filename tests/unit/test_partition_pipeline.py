@@ -227,6 +227,15 @@ class TestLate:
         again.process([record(1, card("b", 0))])
         assert len(of(again).producer.to("payments.late")) == 1
 
+    def test_an_event_from_the_far_future_makes_no_other_one_late(self):
+        """It is refused, and the watermark stays where it was."""
+        store = MemoryStore()
+        pipeline = start(store, CARDS)
+        pipeline.process([record(0, card("a", 0)), record(1, card("a", 30 * 365 * 24 * HOUR)), record(2, card("a", 5))])
+        assert [each[-1]["forebay-reason"] for each in of(pipeline).producer.to("payments.dlq")] == [b"invalid"]
+        assert of(pipeline).producer.to("payments.late") == []
+        assert row(store, CARDS, "a")[:2] == (2, START_MS + 5)
+
 
 class TestOrder:
     def test_rows_then_deliveries_then_progress(self):

@@ -1,8 +1,10 @@
 """Decoded events to usable ones: each of the others is refused alone, and says why."""
 
+import numpy as np
 import pytest
 
 from pipelines.contract.plan import Column, DataType, Source
+from pipelines.contract.records import recorded_ms
 from pipelines.errors import InvalidEvent
 from pipelines.steps.decode import JsonDecoder
 from pipelines.steps.validate import LATEST_MS, MAX_KEY_CHARACTERS, Validator
@@ -23,7 +25,7 @@ STRICT = Source(
 
 
 def validate(source, *payloads):
-    return Validator(source)(JsonDecoder(source)(payloads).events)
+    return Validator(source, ["card"])(JsonDecoder(source)(payloads).events)
 
 
 INVALID = {
@@ -92,3 +94,32 @@ def test_one_event_is_checked_alone():
     assert Validator(SOURCE).check(event) == 7
     with pytest.raises(InvalidEvent, match=r"\$\.event_ms: required"):
         Validator(SOURCE).check(JsonDecoder(SOURCE).decode_one(b"{}"))
+
+
+def test_a_long_text_that_names_no_entity_is_no_problem():
+    payload = b'{"at": 1, "card": "%s"}' % (b"a" * (MAX_KEY_CHARACTERS + 1))
+    _, errors = Validator(STRICT)(JsonDecoder(STRICT)([payload]).events)
+    assert errors == {}
+
+
+class TestAhead:
+    """An event can't say that it happened much later than it was written down."""
+
+    WRITTEN = 10_000_000
+
+    def errors(self, *ahead_ms):
+        payloads = [b'{"at": %d, "card": "a"}' % (self.WRITTEN + each) for each in ahead_ms]
+        events = JsonDecoder(STRICT)(payloads).events
+        batch, errors = Validator(STRICT)(events, np.full(len(events), self.WRITTEN))
+        assert sorted([*batch.index.tolist(), *errors]) == list(range(len(events)))
+        return errors
+
+    def test_up_to_what_is_allowed_is_skew_and_beyond_is_refused_alone(self):
+        errors = self.errors(-self.WRITTEN, STRICT.allowed_ahead_ms, STRICT.allowed_ahead_ms + 1, 0)
+        assert list(errors) == [2]
+        assert "lies 1 ms further ahead" in str(errors[2])
+        assert "allowed_ahead" in str(errors[2])
+
+    @pytest.mark.parametrize(("timestamp_ms", "latest_ms"), [(-1, 500), (400, 400), (600, 500)])
+    def test_a_record_is_written_at_its_timestamp_but_never_after_now(self, timestamp_ms, latest_ms):
+        assert recorded_ms([timestamp_ms], now_ms=500).tolist() == [latest_ms]
