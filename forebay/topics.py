@@ -6,6 +6,12 @@ from pipelines.contract.plan import Plan
 from pipelines.contract.topology import dead_letter_topic, feeds, late_topic
 
 
+def carrying_topics(plan: Plan) -> set[str]:
+    """Topics that records of other topics are copied to: routed ones, dead letters, late events."""
+    refused = {topic(source.topic) for source in plan.sources for topic in (dead_letter_topic, late_topic)}
+    return refused | {feed.topic for feed in feeds(plan) if feed.routed}
+
+
 def needed_topics(plan: Plan, partitions: int) -> dict[str, int]:
     """Sources, routed topics, dead letters and late events: topic -> number of partitions.
 

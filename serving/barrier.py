@@ -31,17 +31,23 @@ class Barrier:
         self._reader = reader
         self._wait_ms = wait_ms
 
-    def wait(self, partition: int, offsets: Sequence[int], fields: Sequence[Mapping[str, Any]]) -> list[bool]:
+    def deadline(self) -> float:
+        """Until when (monotonic seconds) a batch that is read now may wait, over all its partitions."""
+        return time.monotonic() + self._wait_ms / 1_000
+
+    def wait(
+        self, partition: int, offsets: Sequence[int], fields: Sequence[Mapping[str, Any]], deadline: float
+    ) -> list[bool]:
         """Per event of one partition, whether every view contained it in time.
 
         Args:
             offsets: n offsets in the scored topic.
             fields: the n events' columns.
+            deadline: the batch's, monotonic seconds.
         """
         if not offsets:
             return []
         needed = self._needed(partition, offsets, fields)
-        deadline = time.monotonic() + self._wait_ms / 1_000
         reached: dict[tuple[int, int], int] = {}
         while True:
             for at, where in needed:

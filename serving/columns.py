@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -30,7 +31,8 @@ def to_values(column: Column, dtype: DataType) -> list[Any]:
     if dtype in (DataType.FLOAT32, DataType.FLOAT64):
         return [None if value != value else value for value in values]
     cast = bool if dtype is DataType.BOOL else int
-    return [None if value != value else cast(value) for value in values]
+    # A whole number can't be infinite either.
+    return [cast(value) if math.isfinite(value) else None for value in values]
 
 
 def is_null(column: Column) -> npt.NDArray[np.bool_]:

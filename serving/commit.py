@@ -16,6 +16,9 @@ from serving.settings import WorkerSettings
 
 log = structlog.get_logger("forebay.score")
 
+MAX_MESSAGE_BYTES = 100_000_000
+"""What a broker lets in may be as large as its topic says; as a dead letter it must be able to leave again."""
+
 ANSWER_SECONDS = 5.0
 """How long one call waits for the brokers before it is made again; told to stop, the worker ends within it."""
 
@@ -58,6 +61,7 @@ class TransactionalCommitter:
                 # again after 100 ms (the default) instead of 5 would be most of a prediction's latency.
                 "retry.backoff.ms": 5,
                 "linger.ms": 0,
+                "message.max.bytes": MAX_MESSAGE_BYTES,
             }
         )
         try:
@@ -71,26 +75,28 @@ class TransactionalCommitter:
         """See `Committer.commit`.
 
         Raises:
-            WorkerFailed: another worker has this instance's name.
+            WorkerFailed: another worker has this instance's name, or a topic takes no record this large.
             TransactionLost: it can be neither committed nor aborted.
         """
+        failures = _Failures()
         try:
             self._producer.begin_transaction()
-            _produce(self._producer, records)
+            _produce(self._producer, records, failures)
             self._until_answered(partial(self._producer.send_offsets_to_transaction, offsets, membership))
             self._until_answered(self._producer.commit_transaction)
         except KafkaException as error:
-            return self._abort(error)
+            self._abort(error)
+            failures.check_sizes()
+            return False
         return True
 
-    def _abort(self, error: KafkaException) -> bool:
+    def _abort(self, error: KafkaException) -> None:
         try:
             self._until_answered(self._producer.abort_transaction)
         except KafkaException as final:
             # A commit that was not answered can't be aborted either: it may have been done.
             raise self._given_up(final) from error
         log.warning("transaction aborted, its batch is read again", error=error.args[0].str())
-        return False
 
     def _until_answered(self, call: Callable[[float], None]) -> None:
         """Makes the call again as long as the brokers do not answer: they may come back."""
@@ -117,17 +123,28 @@ class AtLeastOnceCommitter:
     def __init__(self, settings: WorkerSettings, consumer: Consumer, stopping: Stopping) -> None:
         self._consumer = consumer
         self._stopping = stopping
-        self._failures: list[KafkaError] = []
-        self._producer = Producer({"bootstrap.servers": settings.brokers, "enable.idempotence": True, "linger.ms": 0})
+        self._producer = Producer(
+            {
+                "bootstrap.servers": settings.brokers,
+                "enable.idempotence": True,
+                "linger.ms": 0,
+                "message.max.bytes": MAX_MESSAGE_BYTES,
+            }
+        )
 
     def commit(self, records: Sequence[OutgoingRecord], offsets: list[TopicPartition], _membership: Any) -> bool:
-        """See `Committer.commit`; here, records of a failed batch may be read twice."""
-        self._failures.clear()
-        _produce(self._producer, records, self._delivered)
+        """See `Committer.commit`; here, records of a failed batch may be read twice.
+
+        Raises:
+            WorkerFailed: a topic takes no record this large.
+        """
+        failures = _Failures()
+        _produce(self._producer, records, failures)
         while self._producer.flush(1.0) and not self._stopping():
             continue
-        if len(self._producer) or self._failures:
-            log.warning("records not delivered, their batch is read again", errors=len(self._failures))
+        failures.check_sizes()
+        if len(self._producer) or failures.errors:
+            log.warning("records not delivered, their batch is read again", errors=len(failures.errors))
             return False
         try:
             self._consumer.commit(offsets=offsets, asynchronous=False)
@@ -135,15 +152,31 @@ class AtLeastOnceCommitter:
             log.warning("offsets not committed", error=str(error))
         return True
 
-    def _delivered(self, error: KafkaError | None, _message: Message) -> None:
+
+class _Failures:
+    """Records of one batch that were not delivered. A delivery callback."""
+
+    def __init__(self) -> None:
+        self.errors: list[tuple[KafkaError, str]] = []
+
+    def __call__(self, error: KafkaError | None, message: Message) -> None:
         if error is not None:
-            self._failures.append(error)
+            self.errors.append((error, str(message.topic())))
+
+    def check_sizes(self) -> None:
+        """Raises `WorkerFailed` for a record that no further attempt will deliver."""
+        for error, topic in self.errors:
+            if error.code() == KafkaError.MSG_SIZE_TOO_LARGE:
+                raise WorkerFailed(
+                    f"topic {topic!r} takes no record as large as one of this batch: raise its max.message.bytes, "
+                    "then start again; nothing of the batch is committed"
+                )
 
 
 def _produce(
     producer: Producer,
     records: Sequence[OutgoingRecord],
-    on_delivery: Callable[[KafkaError | None, Message], None] | None = None,
+    on_delivery: Callable[[KafkaError | None, Message], None],
 ) -> None:
     for record in records:
         while True:

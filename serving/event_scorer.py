@@ -16,7 +16,7 @@ from pipelines.contract.plan import Source
 from pipelines.contract.prediction import Prediction, Timings, prediction_id
 from pipelines.contract.records import dead_letter_headers, recorded_ms
 from pipelines.contract.topology import dead_letter_topic
-from pipelines.errors import FeatureRefused, ModelError, PlanError, RecordError, RequestError
+from pipelines.errors import FeatureRefused, ForebayError, PlanError, RecordError, StoreUnavailable
 from pipelines.steps.decode import SchemaSource, decoder_for
 from pipelines.steps.validate import Validator
 from serving.barrier import Barrier
@@ -108,12 +108,16 @@ class EventScorer:
         batch, invalid = self._validate(decoded.events, recorded)
         errors: dict[int, RecordError] = {**decoded.errors, **invalid}
         out += [self._dead_letter(messages[index], error) for index, error in sorted(errors.items())]
-        incoming = []
-        for index, event_ms in zip(batch.index.tolist(), batch.event_ms.tolist(), strict=True):
-            event = decoded.events[index]
-            fields = {name: getattr(event, name) for name in self._fields}
-            incoming.append(Incoming(messages[index], _position(messages[index]), ScoringRequest(fields, event_ms)))
-        return incoming
+        columns = batch.columns()
+        rows = zip(*(columns[name] for name in self._fields), strict=True)
+        return [
+            Incoming(
+                messages[index],
+                _position(messages[index]),
+                ScoringRequest(dict(zip(self._fields, row, strict=True)), event_ms),
+            )
+            for index, event_ms, row in zip(batch.index.tolist(), batch.event_ms.tolist(), rows, strict=True)
+        ]
 
     def _wait(self, incoming: Sequence[Incoming]) -> tuple[float, list[bool]]:
         started = time.perf_counter()
@@ -121,10 +125,11 @@ class EventScorer:
         for at, each in enumerate(incoming):
             by_partition.setdefault(each.position.partition, []).append(at)
         met = [True] * len(incoming)
+        deadline = self._barrier.deadline()
         for partition, members in by_partition.items():
             offsets = [incoming[at].position.offset for at in members]
             fields = [incoming[at].request.fields for at in members]
-            for at, ok in zip(members, self._barrier.wait(partition, offsets, fields), strict=True):
+            for at, ok in zip(members, self._barrier.wait(partition, offsets, fields, deadline), strict=True):
                 met[at] = ok
         return (time.perf_counter() - started) * 1e3, met
 
@@ -133,13 +138,15 @@ class EventScorer:
             return []
         try:
             scored = self._scorer.score([each.request for each in incoming])
-        except (ModelError, RequestError) as error:
+            return self._encode(incoming, met, waited_ms, scored)
+        except StoreUnavailable:
+            raise
+        except Exception as error:
             if len(incoming) == 1:
-                return [self._dead_letter(incoming[0].message, Refused(str(error)))]
-            # The model, or an on-demand function, fails on some event: find it, and score the others.
+                return [self._dead_letter(incoming[0].message, _refused(error, incoming[0].position))]
+            # The model, an on-demand function, or a damaged row, fails on some event: find it, and score the others.
             halves = (slice(None, len(incoming) // 2), slice(len(incoming) // 2, None))
             return [record for half in halves for record in self._score(incoming[half], met[half], waited_ms)]
-        return self._encode(incoming, met, waited_ms, scored)
 
     def _encode(
         self, incoming: Sequence[Incoming], met: Sequence[bool], waited_ms: float, scored: Scored
@@ -184,6 +191,13 @@ class EventScorer:
         metrics.DEAD_LETTERS.labels(self._source.topic, error.reason).inc()
         headers = dead_letter_headers("score", error, _position(message), time.time_ns() // 1_000_000)
         return OutgoingRecord(dead_letter_topic(self._source.topic), message.key(), message.value(), headers)
+
+
+def _refused(error: Exception, position: Position) -> Refused:
+    if isinstance(error, ForebayError):
+        return Refused(str(error))
+    log.error("event not scored", position=str(position), exc_info=error)
+    return Refused(f"unexpected: {error!r}; the worker's log has the traceback")
 
 
 def _position(message: Message) -> Position:

@@ -51,13 +51,13 @@ def topics(
 ) -> None:
     """Create the topics the plan needs that do not exist yet."""
     from forebay.stack.topics import create_topics
-    from forebay.topics import needed_topics
+    from forebay.topics import carrying_topics, needed_topics
 
     compiled = read(plan_file)
     wanted = needed_topics(compiled, partitions)
     if predictions:
         wanted[predictions] = partitions
-    create_topics(brokers_of(compiled, brokers), wanted, replication)
+    create_topics(brokers_of(compiled, brokers), wanted, replication, carrying_topics(compiled))
     for topic, count in wanted.items():
         console.print(f"{topic}  {count} partitions")
 

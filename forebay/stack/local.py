@@ -22,7 +22,7 @@ from forebay.stack.process import ChildProcess, Command, StackError
 from forebay.stack.tansu import Tansu, TansuSettings
 from forebay.stack.topics import create_topics
 from forebay.stack.valkey import Valkey, ValkeySettings
-from forebay.topics import needed_topics
+from forebay.topics import carrying_topics, needed_topics
 from pipelines.contract.plan import Plan
 from pipelines.errors import SettingsError
 
@@ -148,6 +148,7 @@ class LocalStack:
         create_topics(
             self.brokers,
             needed_topics(plan, self.settings.partitions) | {self.settings.output: self.settings.partitions},
+            carrying=carrying_topics(plan),
         )
         return plan
 

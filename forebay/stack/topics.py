@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, NewTopic
@@ -21,13 +21,24 @@ def brokers_missing(brokers: str) -> str | None:
     return None
 
 
-def create_topics(brokers: str, partitions: Mapping[str, int], replication: int = 1, timeout_s: float = 15.0) -> None:
+_CARRIED_BYTES = 100_000_000
+"""What carrying topics take: any record of theirs was let in by its own topic, and has headers added."""
+
+
+def create_topics(
+    brokers: str,
+    partitions: Mapping[str, int],
+    replication: int = 1,
+    carrying: Collection[str] = (),
+    timeout_s: float = 15.0,
+) -> None:
     """Creates the topics that do not exist yet, and returns when every one can be written to.
 
     Args:
         brokers: host:port, more than one separated by commas.
         partitions: number of partitions by topic.
         replication: copies of each new topic.
+        carrying: those that records of other topics are copied to.
         timeout_s: for every single answer of the brokers.
 
     Raises:
@@ -37,7 +48,11 @@ def create_topics(brokers: str, partitions: Mapping[str, int], replication: int 
     if not partitions:
         return
     admin = AdminClient({"bootstrap.servers": brokers, "log_level": 0})
-    new = [NewTopic(topic, count, replication) for topic, count in partitions.items()]
+    large = {"max.message.bytes": str(_CARRIED_BYTES)}
+    new = [
+        NewTopic(topic, count, replication, config=large if topic in carrying else {})
+        for topic, count in partitions.items()
+    ]
     for topic, future in admin.create_topics(new, request_timeout=timeout_s).items():
         try:
             future.result()

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from typing import Any
 
 import structlog
-from confluent_kafka import KafkaError, KafkaException, Producer, TopicCollection
+from confluent_kafka import KafkaError, KafkaException, Message, Producer, TopicCollection
 from confluent_kafka.admin import AdminClient
 
 from pipelines.contract.fence import Lineage
@@ -26,6 +25,9 @@ _AWAY = (
 """Codes that say the brokers can't be reached now, and nothing about the question."""
 
 
+_TOO_LARGE = "Message size too large"
+
+
 class DeliveryFailed(ForebayError):
     """A record was not acknowledged; what was built on it must not be committed."""
 
@@ -38,6 +40,10 @@ class IdempotentProducer:
             {
                 "bootstrap.servers": brokers,
                 "enable.idempotence": True,
+                # After a record that fails, none may follow: readers of a routed topic take a record that comes
+                # again after later ones for a duplicate.
+                "enable.gapless.guarantee": True,
+                "log_level": 3,  # it warns that this is experimental, at every start
                 "linger.ms": 2,
                 # However long the brokers are away: giving a record up would end the process.
                 "message.timeout.ms": 0,
@@ -64,6 +70,8 @@ class IdempotentProducer:
                 )
             except BufferError:
                 self._producer.poll(0.1)
+            except KafkaException as error:
+                raise self._failed(self._failure or error.args[0]) from error
             else:
                 return
 
@@ -73,18 +81,26 @@ class IdempotentProducer:
         Raises:
             DeliveryFailed: one of them was not acknowledged; this producer must not be used again.
         """
-        while self._producer.flush(1.0):
-            if self._failure is not None:
-                break
+        try:
+            while self._producer.flush(1.0) and self._failure is None:
+                continue
+        except KafkaException as error:
+            raise self._failed(self._failure or error.args[0]) from error
         if self._failure is not None:
-            raise DeliveryFailed(
-                f"a record was not delivered: {self._failure}; what it belongs to is not committed, and is sent again "
-                f"after a restart"
-            )
+            raise self._failed(self._failure)
 
-    def _delivered(self, error: KafkaError | None, _message: Any) -> None:
-        if error is not None:
+    def _delivered(self, error: KafkaError | None, _message: Message) -> None:
+        # The first failure is the reason: what was queued after it fails as a consequence.
+        if error is not None and self._failure is None:
             self._failure = error
+
+    @staticmethod
+    def _failed(error: KafkaError) -> DeliveryFailed:
+        repair = "what it belongs to is not committed, and is sent again after a restart"
+        # The error that ends a gapless producer has the reason in its text only.
+        if _TOO_LARGE in error.str():
+            repair = f"raise max.message.bytes of that topic above its source's, then start again: {repair}"
+        return DeliveryFailed(f"a record was not delivered: {error.str()}; {repair}")
 
 
 class Topics:

@@ -35,6 +35,11 @@ _SENT_AT_ONCE = 200
 _UNREACHABLE = (redis.ConnectionError, redis.TimeoutError, redis.BusyLoadingError, redis.ReadOnlyError)
 
 
+_OPTIONS = frozenset(
+    {"db", "password", "ssl", "ssl_ca_certs", "ssl_cert_reqs", "ssl_certfile", "ssl_keyfile", "username"}
+)
+
+
 def parse_connection_string(connection: str) -> dict[str, Any]:
     """redis-py arguments of Feast's `host:port,db=0,password=...,ssl=true`.
 
@@ -50,6 +55,11 @@ def parse_connection_string(connection: str) -> dict[str, Any]:
     arguments: dict[str, Any] = {"host": host, "port": int(port)}
     for option in options:
         name, _, value = option.partition("=")
+        if name not in _OPTIONS:
+            known = ", ".join(sorted(_OPTIONS))
+            raise SettingsError(f"the online store's connection string has option {name!r}; known are {known}")
+        if name == "db" and not value.isdigit():
+            raise SettingsError("the online store's connection string: option db must be a number")
         arguments[name] = int(value) if name == "db" else value == "true" if name == "ssl" else value
     return arguments
 

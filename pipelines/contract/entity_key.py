@@ -34,22 +34,17 @@ def _encode_int64(value: object) -> bytes:
     return struct.pack("<IIq", 4, 8, value)
 
 
-def _encode_timestamp(value: object) -> bytes:
-    return struct.pack("<IIq", 8, 8, value)
-
-
 _ENCODERS: dict[DataType, Callable[[object], bytes]] = {
     DataType.STRING: _encode_string,
     DataType.INT32: _encode_int32,
     DataType.INT64: _encode_int64,
-    DataType.UNIX_TIMESTAMP: _encode_timestamp,
 }
 
 JOIN_KEY_TYPES = frozenset(_ENCODERS)
-"""Types Feast can serialize in an entity key."""
+"""Types of join keys. Feast could serialize a time too, but in seconds, where events carry milliseconds."""
 
 
-_INTEGERS = {3: struct.Struct("<i"), 4: struct.Struct("<q"), 8: struct.Struct("<q")}
+_INTEGERS = {3: struct.Struct("<i"), 4: struct.Struct("<q")}
 """Tag of an integer type -> its payload."""
 
 

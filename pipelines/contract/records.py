@@ -26,7 +26,7 @@ class Record(NamedTuple):
     offset: int
     key: bytes | None
     value: bytes | None
-    headers: Sequence[tuple[str, bytes]]
+    headers: Sequence[tuple[str, bytes | None]]
     timestamp_ms: int
     """Kafka's timestamp of the record."""
 
@@ -53,9 +53,10 @@ def source_position(record: Record) -> tuple[int, int]:
         DecodeError: the record was not written by a router.
     """
     for name, value in record.headers:
-        if name == SOURCE_HEADER and len(value) == _SOURCE.size:
+        if name == SOURCE_HEADER and value is not None and len(value) == _SOURCE.size:
             partition, offset = _SOURCE.unpack(value)
-            return partition, offset
+            if offset < 2**63:
+                return partition, offset
     raise DecodeError(f"no header {SOURCE_HEADER!r}: only Forebay's router may write to this topic")
 
 

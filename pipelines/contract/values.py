@@ -57,13 +57,21 @@ def encode_value(value: object, dtype: DataType) -> bytes:
     return bytes([_VARINT_KIND[dtype] << 3]) + _varint(int(value))  # type: ignore[call-overload]
 
 
+_LIMITS = {DataType.INT32: 2.0**31, DataType.INT64: 2.0**63, DataType.UNIX_TIMESTAMP: 2.0**63}
+
+
 def encode_column(values: npt.NDArray[np.float64], dtype: DataType) -> list[bytes]:
-    """Serialized ValueProtos of a float64 column, shape (n,); NaN is null. One entry per row."""
+    """Serialized ValueProtos of a float64 column, shape (n,). One entry per row.
+
+    NaN is null, and so is what a whole number of the type can't say: infinity, or a sum beyond its range.
+    """
     if dtype is DataType.FLOAT64:
         width, tag, packed = 9, 0x29, "<f8"
     elif dtype is DataType.FLOAT32:
         width, tag, packed = 5, 0x35, "<f4"
     else:
+        limit = _LIMITS.get(dtype, np.inf)
+        values = np.where((values >= -limit) & (values < limit), values, np.nan)
         known: dict[float, bytes] = {}
         out = []
         for value in values.tolist():

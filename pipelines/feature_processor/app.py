@@ -83,6 +83,17 @@ class ProcessorApp(faust.App):
             except ForebayError as error:
                 await self._give_up(error)
                 return
+            except Exception as error:
+                # Faust would log it as the agent's and go on without this agent: a process that looks alive.
+                first, last = batch.records[0].offset, batch.records[-1].offset
+                log.error("unexpected", records=f"{topic}[{partition}]@{first}-{last}", exc_info=True)
+                await self._give_up(
+                    ForebayError(
+                        f"an unexpected error on {topic}[{partition}]@{first}-{last}: {error!r}; nothing of these "
+                        f"records is committed, they are read again after a restart; the log has the traceback"
+                    )
+                )
+                return
 
     async def _process(self, topic: str, partition: int, batch: RecordBatch) -> None:
         pipeline = self._pipelines[topic]

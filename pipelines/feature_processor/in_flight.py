@@ -14,7 +14,8 @@ class InFlight:
 
     def __init__(self) -> None:
         self.epoch = 0
-        """Counts the seeks."""
+        """Counts the seeks; a batch of an earlier epoch was read from a position since given up."""
+        self._seeking = False
         self._batches = 0
         self._none = asyncio.Event()
         self._none.set()
@@ -30,10 +31,18 @@ class InFlight:
             self._batches -= 1
             self._settle()
 
-    def next_epoch(self) -> None:
-        """What is on its way was read from a position since given up: nobody waits for it."""
+    def seeking(self) -> None:
+        """From now on until `sought`, positions are not to be trusted: nothing is fetched, and what is on its way
+        is of an earlier epoch.
+        """
         self.epoch += 1
         self._batches = 0
+        self._seeking = True
+        self._settle()
+
+    def sought(self) -> None:
+        """Every partition is where it starts."""
+        self._seeking = False
         self._settle()
 
     async def none_left(self, timeout_s: float) -> bool:
@@ -45,7 +54,7 @@ class InFlight:
         return True
 
     def _settle(self) -> None:
-        if self._batches:
+        if self._batches or self._seeking:
             self._none.clear()
         else:
             self._none.set()

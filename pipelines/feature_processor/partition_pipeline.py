@@ -11,17 +11,17 @@ import numpy as np
 from pipelines.adapters import metrics
 from pipelines.adapters.store import Store
 from pipelines.contract.fence import Lineage, Position
-from pipelines.contract.progress import SourceProgress
+from pipelines.contract.progress import Progress, SourceProgress
 from pipelines.contract.records import (
     Record,
-    dead_letter_headers,
     late_headers,
     recorded_ms,
     source_position,
 )
-from pipelines.contract.topology import Feed, dead_letter_topic, late_topic
+from pipelines.contract.topology import Feed
 from pipelines.errors import DecodeError, RecordError
 from pipelines.feature_processor.progress_ledger import ProgressLedger
+from pipelines.feature_processor.refused_records import RefusedRecords
 from pipelines.feature_processor.router import Producer, Router
 from pipelines.feature_processor.view_writer import ReadFrom, ViewWriter
 from pipelines.steps.decode import SchemaSource, decoder_for
@@ -87,6 +87,7 @@ class PartitionPipeline:
         self._shared = shared
         self._feed = shared.feed
         self._read_from = ReadFrom(shared.lineage, partition)
+        self._refused = RefusedRecords(shared.feed, shared.producer, partition)
         self.ledger: ProgressLedger | None = None
         if shared.feed.views:
             self.ledger = ProgressLedger(shared.project, shared.feed.views, shared.store, shared.lineage, partition)
@@ -96,25 +97,57 @@ class PartitionPipeline:
         """One batch, completely: when this returns, its last offset may be committed.
 
         Raises:
-            StoreUnavailable, DeliveryFailed: nothing was acknowledged; the same batch can be tried again.
+            StoreUnavailable: nothing was acknowledged; the same batch can be tried again.
+            DeliveryFailed: nor was it; but only by another process, since the producer is of no further use.
             StoreRolledBack: read again from the store's progress.
             ProgressMismatch: the topic is not the one that progress was made on.
         """
         batch, origins = self._decode(records)
-        if self._shared.router:
+        if self._shared.router and self._refused.first_attempt("route", records[0].offset):
             self._shared.router.route(batch, records, self._read_from.partition)
-        sources = dict(self.ledger.sources) if self.ledger else {}
-        batch, watermark = self._drop_duplicates(batch, origins, sources)
-        offsets = np.array([record.offset for record in records], dtype=np.int64)
-        for writer, transform in zip(self._shared.writers, self._shared.transforms, strict=True):
-            kept = self._transform(transform, batch, records)
-            kept = self._drop_late(writer, kept, records, origins, watermark)
-            if len(kept):
-                writer.write(kept, offsets[kept.index], self._read_from)
+        sources = self._write(batch, records, origins)
         self._shared.producer.flush()
         if self.ledger:
             self.ledger.advance(records[-1].offset, sources)
+        self._refused.batch_done()
         self._count(records)
+
+    def _write(
+        self, batch: EventBatch, records: Sequence[Record], origins: Origins
+    ) -> dict[str, dict[int, SourceProgress]]:
+        """Folds the batch into every view that does not contain it yet.
+
+        Returns:
+            By view, its source partitions afterwards.
+        """
+        offsets = np.array([record.offset for record in records], dtype=np.int64)
+        after: dict[str, dict[int, SourceProgress]] = {}
+        for progress, members in self._by_progress():
+            if progress.offset >= offsets[-1]:
+                continue
+            sources = dict(progress.sources)
+            new, watermark = self._drop_duplicates(
+                batch.select(offsets[batch.index] > progress.offset), origins, sources
+            )
+            for writer, transform in members:
+                kept = self._transform(transform, new, records)
+                kept = self._drop_late(writer, kept, records, origins, watermark)
+                if len(kept):
+                    writer.write(kept, offsets[kept.index], self._read_from)
+                after[writer.view.name] = sources
+        return after
+
+    def _by_progress(self) -> list[tuple[Progress, list[tuple[ViewWriter, Transform]]]]:
+        """The views, those that have come equally far together; a view that was added later has its own past."""
+        groups: list[tuple[Progress, list[tuple[ViewWriter, Transform]]]] = []
+        for member in zip(self._shared.writers, self._shared.transforms, strict=True):
+            progress = self.ledger.of(member[0].view) if self.ledger else Progress(self._shared.lineage)
+            same = next((members for known, members in groups if known == progress), None)
+            if same is None:
+                groups.append((progress, [member]))
+            else:
+                same.append(member)
+        return groups
 
     def _decode(self, records: Sequence[Record]) -> tuple[EventBatch, Origins]:
         decoded = self._shared.decode([record.value for record in records])
@@ -124,7 +157,7 @@ class PartitionPipeline:
         if errors:
             batch = batch.select(~np.isin(batch.index, list(errors)))
         for index, error in sorted(errors.items()):
-            self._dead_letter(records[index], error)
+            self._refused.dead_letter(records[index], error)
         return batch, origins
 
     def _recorded_ms(self, records: Sequence[Record]) -> Ints | None:
@@ -176,7 +209,7 @@ class PartitionPipeline:
             return batch
         kept, errors = transform_each(transform, batch)
         for index, error in sorted(errors.items()):
-            self._dead_letter(records[index], error)
+            self._refused.dead_letter(records[index], error)
         return kept
 
     def _drop_late(
@@ -194,19 +227,11 @@ class PartitionPipeline:
         late = too_late(batch.event_ms, watermark[batch.index], allowed_ms)
         if not late.any():
             return batch
-        topic = self._feed.source.topic
         for index, event_ms in zip(batch.index[late].tolist(), batch.event_ms[late].tolist(), strict=True):
-            position = Position(topic, int(origins.partitions[index]), int(origins.offsets[index]))
+            position = Position(self._feed.source.topic, int(origins.partitions[index]), int(origins.offsets[index]))
             headers = late_headers([view.name], event_ms, int(watermark[index]), position)
-            self._shared.producer.produce(late_topic(topic), records[index].value, records[index].key, headers)
-        metrics.LATE_EVENTS.labels(view.name).inc(int(late.sum()))
+            self._refused.late(records[index], view, headers)
         return batch.select(~late)
-
-    def _dead_letter(self, record: Record, error: RecordError) -> None:
-        position = Position(self._feed.topic, self._read_from.partition, record.offset)
-        headers = dead_letter_headers("process", error, position, time.time_ns() // 1_000_000)
-        self._shared.producer.produce(dead_letter_topic(self._feed.source.topic), record.value, record.key, headers)
-        metrics.DEAD_LETTERS.labels(self._feed.topic, error.reason).inc()
 
     def _count(self, records: Sequence[Record]) -> None:
         topic = self._feed.topic
@@ -214,5 +239,5 @@ class PartitionPipeline:
         metrics.BATCHES.labels(topic).inc()
         metrics.FRESHNESS_SECONDS.labels(topic).observe(max(0.0, time.time() - records[0].timestamp_ms / 1_000))
         if self.ledger:
-            newest = max((source.watermark_ms for source in self.ledger.sources.values()), default=0)
-            metrics.WATERMARK_SECONDS.labels(topic, self._read_from.partition).set(newest / 1_000)
+            newest_ms = max(0, self.ledger.watermark_ms())
+            metrics.WATERMARK_SECONDS.labels(topic, self._read_from.partition).set(newest_ms / 1_000)

@@ -32,8 +32,6 @@ class ProgressLedger:
         self._progress: dict[str, Progress] = {}
         self.offset = NOTHING_YET
         """Every view contains all records up to here."""
-        self.sources: Mapping[int, SourceProgress] = {}
-        """Per source partition, as of `offset`."""
 
     def load(self) -> None:
         """Reads the progress of every view; the slowest view says where to start.
@@ -42,12 +40,15 @@ class ProgressLedger:
             ProgressMismatch: progress was made on another life of the topic.
         """
         self._progress = self._read()
-        slowest = self._slowest(self._progress)
-        self.offset, self.sources = slowest.offset, slowest.sources
+        self.offset = self._slowest(self._progress)
+
+    def of(self, view: StreamView) -> Progress:
+        """What a view contains; views that were added at different times differ."""
+        return self._progress[view.name]
 
     def has_fallen_back(self) -> bool:
         """Whether the store's progress is behind this process: it lost acknowledged writes. Raises as `load`."""
-        return self._slowest(self._read()).offset < self.offset
+        return any(stored.offset < self._progress[name].offset for name, stored in self._read().items())
 
     def _read(self) -> dict[str, Progress]:
         stored = self._store.read_hash(self._key)
@@ -60,21 +61,28 @@ class ProgressLedger:
         return found
 
     @staticmethod
-    def _slowest(progress: Mapping[str, Progress]) -> Progress:
-        return min(progress.values(), key=lambda each: each.offset)
+    def _slowest(progress: Mapping[str, Progress]) -> int:
+        return min(each.offset for each in progress.values())
 
-    def advance(self, offset: int, sources: Mapping[int, SourceProgress]) -> None:
-        """Writes that all records up to `offset` are contained; views already further are left alone."""
+    def advance(self, offset: int, sources: Mapping[str, Mapping[int, SourceProgress]]) -> None:
+        """Writes that views contain all records up to `offset`.
+
+        Args:
+            sources: per view that has come forward, its source partitions.
+        """
         fields: dict[bytes, bytes] = {}
         for view in self._views:
-            if offset > self._progress[view.name].offset:
-                progress = Progress(self._lineage, offset, dict(sources))
+            if view.name in sources:
+                progress = Progress(self._lineage, offset, dict(sources[view.name]))
                 self._progress[view.name] = progress
                 fields[progress_field(view)] = encode_progress(progress)
         if fields:
             self._store.write_hash(self._key, fields)
-        if offset > self.offset:
-            self.offset, self.sources = offset, sources
+        self.offset = self._slowest(self._progress)
+
+    def watermark_ms(self) -> int:
+        """Highest event time that some view contains; -1 before the first."""
+        return max(progress.watermark_ms for progress in self._progress.values())
 
     def _check(self, view: StreamView, stored: Lineage) -> None:
         if stored != self._lineage:

@@ -61,18 +61,23 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
     async def _fetch_records(self, *args: Any, **kwargs: Any) -> Mapping[TP, list[Any]]:
         if not await self.in_flight.none_left(FETCH_TIMEOUT_S):
             return {}
-        fetched = await super()._fetch_records(*args, **kwargs)
-        # No await between the fetch and here: no seek can come between a batch and its epoch.
-        self.in_flight.handed_out(len(fetched))
         epoch = self.in_flight.epoch
+        fetched = await super()._fetch_records(*args, **kwargs)
+        if epoch != self.in_flight.epoch:
+            return {}
+        self.in_flight.handed_out(len(fetched))
         return {tp: [RecordBatch(epoch, [_record(each) for each in raw])] for tp, raw in fetched.items()}
 
+    async def begin_seek(self) -> None:
+        """Opens a new epoch, in which nothing is fetched before `seek_all`."""
+        self.in_flight.seeking()
+
     async def seek_all(self, offsets: Mapping[TP, int]) -> None:
-        """Moves all partitions at once and opens a new epoch."""
+        """Moves all partitions at once, and lets fetching begin."""
         consumer = self._ensure_consumer()
         for tp, offset in offsets.items():
             consumer.seek(TopicPartition(tp.topic, tp.partition), offset)
-        self.in_flight.next_epoch()
+        self.in_flight.sought()
 
 
 class Consumer(driver.Consumer):
@@ -113,7 +118,11 @@ class Consumer(driver.Consumer):
         """Nothing to remember: a batch's offset is its last record's, so gaps are the rule."""
 
     async def seek_to_committed(self) -> Mapping[TP, int]:
-        """Seeks every assigned partition to where the app says it starts."""
+        """Seeks every assigned partition to where the app says it starts.
+
+        The epoch changes first: while the app looks up where to start, no batch of the old position may be processed.
+        """
+        await self._thread.call_thread(self._thread.begin_seek)
         assigned = self.assignment()
         if not assigned:
             return await self.app.start_offsets({}, {})  # type: ignore[no-any-return]

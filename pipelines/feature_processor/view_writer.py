@@ -20,12 +20,13 @@ from pipelines.contract.fence import Lineage
 from pipelines.contract.plan import StreamView
 from pipelines.contract.values import encode_column, encode_timestamp
 from pipelines.errors import ForebayError, ProgressMismatch
+from pipelines.feature_processor.row_cache import RowCache
 from pipelines.steps.aggregate import Aggregated, ViewAggregator
 from pipelines.steps.events import EventBatch, distinct_entities
 from pipelines.steps.rows import StoredRow
 from pipelines.steps.tiles import Events, Ints
 
-CACHED_ROWS = 200_000
+CACHED_BYTES = 128 * 1024 * 1024
 """Rows of one view kept in the process; beyond it the oldest are dropped and read again when needed."""
 
 
@@ -52,11 +53,11 @@ class ViewWriter:
         self._ts_field = timestamp_field(view.name)
         self._feature_fields = [feature_field(view.name, feature.name) for feature in view.features]
         self._columns = sorted({each.column for each in view.aggregations} - {""})
-        self._cache: dict[bytes, StoredRow] = {}
+        self._cache = RowCache(CACHED_BYTES)
 
     def forget(self) -> None:
         """Drops every cached row: the store, or the assignment, may have changed under them."""
-        self._cache.clear()
+        self._cache.forget()
 
     def write(self, batch: EventBatch, offsets: Ints, read_from: ReadFrom) -> None:
         """Folds the batch into the rows of its entities and writes them.
@@ -105,7 +106,7 @@ class ViewWriter:
             with metrics.READ_SECONDS.labels(self.view.name).time():
                 found = self._store.read([(key, self._row_fields) for key in missing])
             for key, (head, closed) in zip(missing, found, strict=True):
-                self._cache[key] = StoredRow(head, closed)
+                self._cache.put(key, StoredRow(head, closed))
         return [self._cache[key] for key in keys]
 
     def _send(
@@ -119,9 +120,9 @@ class ViewWriter:
         behind = []
         for entity, row, outcome in zip(changed, result.rows, outcomes, strict=True):
             if outcome is Outcome.WRITTEN:
-                self._cache[keys[entity]] = row
+                self._cache.put(keys[entity], row)
             elif outcome is Outcome.BEHIND:
-                del self._cache[keys[entity]]
+                self._cache.drop(keys[entity])
                 behind.append(entity)
             elif outcome is Outcome.ROLLED_BACK:
                 raise StoreRolledBack(f"view {self.view.name!r}: a stored row is older than acknowledged")
@@ -129,8 +130,7 @@ class ViewWriter:
                 raise self._foreign(read_from)
         metrics.ROWS_WRITTEN.labels(self.view.name).inc(len(changed) - len(behind))
         metrics.ROWS_REFUSED.labels(self.view.name).inc(len(behind))
-        while len(self._cache) > CACHED_ROWS:
-            del self._cache[next(iter(self._cache))]
+        self._cache.shrink()
         return behind
 
     def _encode(self, keys: Sequence[bytes], stored: Sequence[StoredRow], result: Aggregated) -> Iterator[RowWrite]:

@@ -16,7 +16,6 @@ KEY_VALUES = {
     DataType.STRING: ("string_val", ["", "a", "N123AA", "ß→\U0001f6eb", "a\u0000b", "x" * 1_024]),
     DataType.INT32: ("int32_val", [0, 1, -1, *INT32]),
     DataType.INT64: ("int64_val", [0, 1, -1, 2**53 + 1, *INT64]),
-    DataType.UNIX_TIMESTAMP: ("unix_timestamp_val", [0, 1_380_628_800, *INT64]),
 }
 SCALARS = {
     DataType.STRING: ("string_val", ["", "a", "ß\U0001f6eb", "y" * 70_000]),

@@ -25,23 +25,26 @@ def test_a_fetch_waits_for_every_batch_of_the_last_one():
     assert asyncio.run(walk()) == [False, False, True]
 
 
-def test_a_seek_frees_the_fetch_from_batches_that_will_be_dropped():
+def test_a_seek_frees_the_fetch_from_batches_that_will_be_dropped_once_it_is_done():
     async def walk():
         flight = InFlight()
         flight.handed_out(3)
         waiting = asyncio.ensure_future(flight.none_left(5))
         await asyncio.sleep(0)
-        flight.next_epoch()
-        return await waiting, flight.epoch
+        flight.seeking()
+        held = await flight.none_left(SOON_S)
+        flight.sought()
+        return held, await waiting, flight.epoch
 
-    assert asyncio.run(walk()) == (True, 1)
+    assert asyncio.run(walk()) == (False, True, 1)
 
 
 def test_a_batch_of_an_earlier_epoch_is_not_counted_against_this_one():
     async def walk():
         flight = InFlight()
         flight.handed_out(1)
-        flight.next_epoch()
+        flight.seeking()
+        flight.sought()
         flight.handed_out(1)
         flight.finished(0)
         return await flight.none_left(SOON_S)

@@ -254,10 +254,26 @@ class TestOrder:
         with pytest.raises(DeliveryFailed):
             pipeline.process([record(0, b"x"), record(1, card("a", 0))])
         assert progress(store) is None
-        of(pipeline).producer.fails = False
-        pipeline.process([record(0, b"x"), record(1, card("a", 0))])
+        again = start(store, CARDS)
+        again.process([record(0, b"x"), record(1, card("a", 0))])
         assert row(store, CARDS, "a") == folded(CARDS, [(1, card("a", 0))])["a"]
-        assert len(of(pipeline).producer.to("payments.dlq")) == 1
+        assert len(of(again).producer.to("payments.dlq")) == 1
+
+    def test_a_store_that_takes_no_writes_does_not_multiply_what_is_refused_or_routed(self):
+        """However often the batch is tried."""
+        store, producer = FlakyStore(dict.fromkeys(range(3, 9), "none")), Producer()
+        router = Router([ROUTED], {ROUTED.topic: 3}, producer)
+        pipeline = start(store, CARDS, routes=(ROUTED,), router=router, producer=producer)
+        batch = [record(0, b"x"), record(1, card("a", 2 * HOUR, merchant="m")), record(2, card("b", 0, merchant="m"))]
+        tries = 1
+        while True:
+            try:
+                pipeline.process(batch)
+                break
+            except StoreUnavailable:
+                tries += 1
+        assert tries > 3
+        assert [len(producer.to(topic)) for topic in ("payments.dlq", "payments.late", ROUTED.topic)] == [1, 1, 2]
 
     def test_feasts_own_fields_hold_the_values_as_of_the_last_event(self):
         store = MemoryStore()
@@ -267,6 +283,20 @@ class TestOrder:
         values = [decode_value(hash_[feature_field(CARDS.name, each.name)]) for each in CARDS.features]
         assert values == expected(CARDS, events, START_MS + 10)
         assert decode_timestamp(hash_[timestamp_field(CARDS.name)]) == START_MS + 10
+
+    def test_a_view_that_is_added_leaves_what_its_neighbour_refused_as_it_is(self):
+        """An event that was late for one view, read again for another from a beginning that Kafka has trimmed."""
+        store = MemoryStore()
+        events = [record(0, card("a", 3 * HOUR)), record(1, card("a", 0)), record(2, card("a", 3 * HOUR))]
+        start(store, CARDS).process(events)
+        before = row(store, CARDS, "a")
+        other = make_view(WINDOWS, name="other", fingerprint="33" * 8)
+        both = start(store, CARDS, other)
+        both.process(events[1:])
+        assert row(store, CARDS, "a") == before
+        assert row(store, other, "a") == folded(other, [(1, card("a", 0)), (2, card("a", 3 * HOUR))])["a"]
+        both.process([record(3, card("a", 1))])
+        assert row(store, CARDS, "a") == before
 
     def test_a_second_view_starts_from_its_own_beginning(self):
         """A view that is added later reads all records again; the first view counts none of them twice."""
@@ -580,6 +610,23 @@ class TestRouting:
             )
         store.failures = {}
         assert self.found(store) == self.once(producer.sent, sources)
+
+    def test_a_view_that_is_added_does_not_make_its_neighbour_count_repeats(self):
+        """The originals are trimmed, so the added view takes the router's repeats for new; the older knows better."""
+        store, life = MemoryStore(), Lineage(ROUTED.topic, "id-1", 3)
+
+        def routed(offset, source_offset):
+            event = card("a", source_offset, merchant="m")
+            return record(offset, event, [source_header(0, source_offset)])
+
+        log = [routed(0, 0), routed(1, 1), routed(2, 2), routed(3, 1), routed(4, 2)]
+        start(store, MERCHANTS, routed=True, lineage=life).process(log)
+        other = make_view(WINDOWS, name="other", keys=["merchant"], fingerprint="33" * 8)
+        both = start(store, MERCHANTS, other, routed=True, lineage=life)
+        both.process(log[3:])
+        both.process([routed(5, 2), routed(6, 3)])
+        truth = folded(MERCHANTS, [(at, card("a", at, merchant="m")) for at in range(4)], lambda event: "m")["m"]
+        assert row(store, MERCHANTS, "m")[1:] == truth[1:]
 
     def found(self, store):
         return {entity: (each[1], str(each[2])) for entity, each in rows(store, MERCHANTS, "mno").items()}

@@ -1,0 +1,159 @@
+"""Every event of a batch becomes one prediction or one dead letter, whatever a single one of them does."""
+
+import json
+
+import msgspec
+import pytest
+
+from pipelines.adapters.memory_store import MemoryStore
+from pipelines.adapters.progress_reader import ProgressReader, ViewTopic
+from pipelines.contract.entity_key import EntityKeyEncoder, head_field
+from pipelines.contract.fence import Lineage
+from pipelines.contract.plan import Column, DataType
+from pipelines.contract.progress import Progress, SourceProgress, encode_progress
+from pipelines.contract.topology import progress_field, progress_key
+from pipelines.errors import StoreUnavailable
+from serving.barrier import Barrier
+from serving.event_scorer import EventScorer
+from serving.model import load_model
+from serving.scorer import Scorer
+from tests.build import SOURCE, WRITTEN_MS
+from tests.serving.endpoint import NOW_MS, PLAN, REFUSED_LIMIT, SERVICE, VIEW, FaultyStore, fill, write_model
+
+REQUEST_FIELDS = [Column(each.name, each.dtype) for each in SERVICE.request]
+SCORED = msgspec.structs.replace(SOURCE, columns=(*SOURCE.columns, *REQUEST_FIELDS))
+
+
+class Message:
+    """A record as the consumer hands it over."""
+
+    def __init__(self, offset, event, partition=0):
+        self._offset, self._partition = offset, partition
+        self._value = event if isinstance(event, bytes) else json.dumps({"event_ms": NOW_MS, **event}).encode()
+
+    def topic(self):
+        return SCORED.topic
+
+    def partition(self):
+        return self._partition
+
+    def offset(self):
+        return self._offset
+
+    def key(self):
+        return b"key"
+
+    def value(self):
+        return self._value
+
+    def timestamp(self):
+        return 1, WRITTEN_MS
+
+
+@pytest.fixture
+def memory():
+    store = MemoryStore()
+    fill(store)
+    return store
+
+
+@pytest.fixture
+def store(memory):
+    return FaultyStore(memory)
+
+
+@pytest.fixture
+def score(store, tmp_path):
+    scorer = Scorer(PLAN, load_model(write_model(tmp_path)), store)
+    barrier = Barrier(SCORED, [], ProgressReader(PLAN.project, [], MemoryStore()), 0)
+    return EventScorer(scorer, SCORED, barrier, "predictions", include_features=True)
+
+
+def asked(card, limit=60.0):
+    return {"card": card, "limit": limit}
+
+
+def split(records):
+    """(offsets predicted, offset -> reason of dead letters)."""
+    predicted = [json.loads(each.value)["source"] for each in records if each.topic == "predictions"]
+    letters = [dict(each.headers) for each in records if each.topic == "payments.dlq"]
+    return predicted, {each["forebay-position"].decode(): each for each in letters}
+
+
+def test_every_event_has_one_outcome_in_order(score):
+    records = score([Message(0, asked("a")), Message(1, b"\xff"), Message(2, asked("b")), Message(3, asked(None))])
+    predicted, letters = split(records)
+    assert predicted == ["payments[0]@0", "payments[0]@2", "payments[0]@3"]
+    assert list(letters) == ["payments[0]@1"]
+    assert letters["payments[0]@1"]["forebay-stage"] == b"score"
+
+
+def test_a_function_that_fails_on_one_event_costs_that_event_alone(score):
+    records = score([Message(at, asked("a", REFUSED_LIMIT if at == 3 else 60.0)) for at in range(8)])
+    predicted, letters = split(records)
+    assert len(predicted) == 7
+    assert letters["payments[0]@3"]["forebay-reason"] == b"refused"
+
+
+def test_a_damaged_row_costs_its_entity_alone_and_is_named(score, memory):
+    key = EntityKeyEncoder(VIEW.join_keys, PLAN.project)(["a"])
+    memory.hashes[key][head_field(VIEW.name)] = memory.hashes[key][head_field(VIEW.name)][:-3]
+    predicted, letters = split(score([Message(0, asked("a")), Message(1, asked("b"))]))
+    assert predicted == ["payments[0]@1"]
+    assert b"unexpected" in letters["payments[0]@0"]["forebay-error"]
+
+
+def test_a_store_that_is_away_is_no_dead_letter(score, store):
+    """The batch is tried again."""
+    store.failure = StoreUnavailable("no answer")
+    with pytest.raises(StoreUnavailable):
+        score([Message(0, asked("a"))])
+
+
+class TestBarrier:
+    def barrier(self, store, wait_ms):
+        view = ViewTopic(VIEW, SCORED.topic, 4)
+        return Barrier(SCORED, [view], ProgressReader(PLAN.project, [view], store), wait_ms)
+
+    def contains(self, store, partition, offset):
+        progress = Progress(Lineage(SCORED.topic, "x", 4), offset, {partition: SourceProgress(offset, NOW_MS)})
+        store.write_hash(
+            progress_key(PLAN.project, SCORED.topic, partition), {progress_field(VIEW): encode_progress(progress)}
+        )
+
+    def test_events_that_are_contained_are_told_from_those_that_are_not(self):
+        store = MemoryStore()
+        self.contains(store, 0, 5)
+        barrier = self.barrier(store, 20)
+        assert barrier.wait(0, [4, 5, 6], [{}, {}, {}], barrier.deadline()) == [True, True, False]
+
+    def test_all_partitions_of_a_batch_share_one_deadline(self):
+        """A processor that is away delays a batch once, not once per partition."""
+        barrier = self.barrier(MemoryStore(), 50)
+        deadline = barrier.deadline()
+        reads = []
+        for partition in range(4):
+            store = barrier._reader._store
+            before = len(reads)
+            store.read_hash = lambda key: reads.append(key) or {}
+            assert barrier.wait(partition, [0], [{}], deadline) == [False]
+            if partition:
+                assert len(reads) - before == 1
+
+    def test_an_event_of_no_partition_waits_for_nothing(self):
+        barrier = self.barrier(MemoryStore(), 10_000)
+        assert barrier.wait(0, [], [], barrier.deadline()) == []
+
+
+class TestTimes:
+    def test_a_request_field_that_is_a_time_may_be_text(self, store, tmp_path):
+        """It reaches functions and model in milliseconds."""
+        times = Column("limit", DataType.UNIX_TIMESTAMP)
+        source = msgspec.structs.replace(SCORED, columns=(*SOURCE.columns, times))
+        service = msgspec.structs.replace(SERVICE, request=(times,))
+        plan = msgspec.structs.replace(PLAN, services=(service,))
+        scorer = Scorer(plan, load_model(write_model(tmp_path)), store)
+        barrier = Barrier(source, [], ProgressReader(PLAN.project, [], MemoryStore()), 0)
+        score = EventScorer(scorer, source, barrier, "predictions", include_features=False)
+        (record,) = score([Message(0, {"card": "a", "limit": "2013-10-01T12:00:00Z"})])
+        assert json.loads(record.value)["request"] == {"limit": 1_380_628_800_000}
