@@ -25,8 +25,10 @@ _UNITS = (("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms
 
 
 def plan_as_json(plan: Plan) -> dict[str, Any]:
-    """The plan as plain values, without the stored functions; stream views also name their topic."""
+    """The plan as plain values, without stored functions and schemas; stream views also name their topic."""
     plain: dict[str, Any] = msgspec.to_builtins(plan)
+    for source in plain["sources"]:
+        del source["schema"]
     for view in (*plain["stream_views"], *plain["on_demand_views"]):
         if view["udf"] is not None:
             del view["udf"]["body"]
@@ -67,7 +69,7 @@ def _row(table: Table, *cells: object) -> None:
 
 
 def _sources(plan: Plan) -> Table:
-    table = _table("Sources", "topic", "keyed by", "event time", "lateness", "columns")
+    table = _table("Sources", "topic", "format", "keyed by", "event time", "lateness", "columns")
     for source in plan.sources:
         lateness = source.allowed_lateness_ms
         columns = ", ".join(
@@ -76,6 +78,7 @@ def _sources(plan: Plan) -> Table:
         _row(
             table,
             source.topic,
+            source.format if source.framing == "none" else f"{source.format}, {source.framing} framing",
             ", ".join(source.key) or "-",
             source.timestamp_field,
             "longest window" if lateness is None else duration_text(lateness),

@@ -62,16 +62,27 @@ def replayed_events(plan: Plan, history: Path, span: Span) -> list[Published]:
 
     Raises:
         HistoryError: a file does not fit its topic's schema.
-        SettingsError: nothing to replay.
+        SettingsError: nothing to replay, or a topic whose events are not JSON.
     """
     topics = {source.topic: source for source in plan.sources if (history / f"{source.topic}.parquet").exists()}
     if not topics:
         raise SettingsError(f"{history} has no history of any topic: one file <topic>.parquet each")
+    for source in topics.values():
+        _check_is_json(source, history)
     streams = [_events(source, history, span) for source in topics.values()]
     events = list(heapq.merge(*streams, key=lambda event: event.event_ms))
     if not events:
         raise SettingsError(f"the history in {history} has no event in that time: choose another start or end")
     return events
+
+
+def _check_is_json(source: Source, history: Path) -> None:
+    """Anything else published to the topic would become dead letters."""
+    if source.format != "json":
+        raise SettingsError(
+            f"topic {source.topic}: its events are {source.format}, and replay publishes JSON topics only: take "
+            f"{source.topic}.parquet out of {history}, and publish its events with their own producer"
+        )
 
 
 def _events(source: Source, history: Path, span: Span) -> Iterator[Published]:

@@ -12,6 +12,7 @@ from rich.table import Table
 from forebay.stack.local import LocalStack, StackSettings
 from forebay.steps_view import step
 from pipelines.contract.plan import Plan
+from serving.model import load_model
 
 _WATCH_S = 0.5
 
@@ -21,10 +22,12 @@ def up(settings: StackSettings, console: Console) -> None:
 
     Raises:
         StackError: a process did not start, or ended; with the end of its log.
-        PlanError, SettingsError: the registry, or a setting, can't be used.
+        PlanError, SettingsError, ModelError: the registry, a setting, or the model can't be used.
     """
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     stack = LocalStack(settings)
+    # The worker and the endpoint load it again; here a wrong folder is said before anything has started.
+    load_model(settings.model)
     try:
         start(stack, console)
         console.print(addresses(stack))

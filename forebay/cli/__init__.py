@@ -34,16 +34,25 @@ for command in (
     app.command()(command)
 
 
-def main() -> None:
-    """Entry point of the console script: errors made on purpose are one line, without a traceback."""
+def configure_logs() -> None:
+    """Logs are lines on the standard error stream."""
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso"),
-            structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty()),
+            structlog.dev.ConsoleRenderer(
+                colors=sys.stderr.isatty(),
+                # The default shows every local variable: tokens, requests, rows of the store.
+                exception_formatter=structlog.dev.plain_traceback,
+            ),
         ],
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
+
+
+def main() -> None:
+    """Entry point of the console script: errors made on purpose are one line, without a traceback."""
+    configure_logs()
     try:
         app()
     except ForebayError as error:

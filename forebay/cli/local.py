@@ -21,6 +21,7 @@ from forebay.cli.options import (
     errors,
     read,
 )
+from forebay.stack.ports import LAST_PORT
 
 
 def replay(
@@ -50,7 +51,7 @@ def up(
     output: Annotated[str, typer.Option(help="Prediction topic.")],
     repo: RepoOption = Path("feature_repo"),
     folder: Annotated[Path, typer.Option(help="Takes the plan file and the logs.")] = DEFAULT_PLAN.parent,
-    port: Annotated[int, typer.Option(help="Port of the endpoint; 0: a free one.")] = 8000,
+    port: Annotated[int, typer.Option(min=0, max=LAST_PORT, help="Port of the endpoint; 0: a free one.")] = 8000,
     partitions: Annotated[int, typer.Option(min=1, help="Partitions of each topic.")] = 4,
     clock: Annotated[ClockName, typer.Option(envvar="FOREBAY_CLOCK", help="What now means.")] = ClockName.WALL,
 ) -> None:

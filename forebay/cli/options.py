@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from forebay.stack.ports import LAST_PORT
 from pipelines.contract.plan import Plan, StreamView
 from pipelines.errors import SettingsError
 
@@ -29,7 +30,7 @@ RedisOption = Annotated[
 ]
 ModelOption = Annotated[Path, typer.Option("--model", help="models/<name>, or models/<name>/<version>.")]
 MetricsHost = Annotated[str, typer.Option(help="Address of the metrics page.")]
-MetricsPort = Annotated[int, typer.Option(help="Port of the metrics page; 0: none.")]
+MetricsPort = Annotated[int, typer.Option(min=0, max=LAST_PORT, help="Port of the metrics page; 0: none.")]
 
 
 class ClockName(enum.StrEnum):

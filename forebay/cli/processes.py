@@ -21,6 +21,7 @@ from forebay.cli.options import (
     read,
     redis_of,
 )
+from forebay.stack.ports import LAST_PORT
 
 
 class Delivery(enum.StrEnum):
@@ -39,7 +40,7 @@ def process(
     session_timeout_s: Annotated[
         float, typer.Option(help="A silent processor loses its partitions after this.")
     ] = 10.0,
-    max_batch_records: Annotated[int, typer.Option(min=1, help="Records fetched at once.")] = 5_000,
+    max_batch_records: Annotated[int, typer.Option(min=1, help="Records fetched at once.")] = 20_000,
 ) -> None:
     """Compute the stream views' windows from Kafka into Redis, until told to stop."""
     from pipelines.feature_processor.run import run
@@ -111,7 +112,7 @@ def serve(
     redis: RedisOption = None,
     brokers: BrokersOption = None,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port to listen on.")] = 8000,
+    port: Annotated[int, typer.Option(min=0, max=LAST_PORT, help="Port to listen on; 0: a free one.")] = 8000,
     clock: Annotated[ClockName, typer.Option(envvar="FOREBAY_CLOCK", help="What now means.")] = ClockName.WALL,
     insecure: Annotated[bool, typer.Option(help="Allow another address than loopback without a token.")] = False,
 ) -> None:

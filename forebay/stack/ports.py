@@ -11,6 +11,8 @@ from pipelines.errors import SettingsError
 # knocks on it while its server restarts: the connection then reaches itself, and the server can't come back.
 _FIRST, _LAST = 20_000, 32_000
 
+LAST_PORT = 65_535
+
 _handed_out: set[int] = set()
 
 
@@ -44,8 +46,10 @@ def claim_port(port: int, server: str) -> int:
     """`port` if `server` can listen on it; a free one for 0.
 
     Raises:
-        SettingsError: another process listens on the port.
+        SettingsError: there is no such port, or another process listens on it.
     """
+    if not 0 <= port <= LAST_PORT:
+        raise SettingsError(f"{server}: there is no port {port}: choose one from 1 to {LAST_PORT}, or 0 for a free one")
     if port == 0:
         return free_port()
     if not is_free(port):

@@ -7,19 +7,20 @@ import msgspec
 from pipelines.adapters.schema_registry import registry_address
 
 
-class ProcessorSettings(msgspec.Struct, frozen=True):
+class ProcessorSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Read once, by the entry point."""
 
     brokers: str
     """Comma-separated host:port."""
     redis: str
     """Feast connection string: host:port[,option=value...]."""
-    metrics_host: str = "127.0.0.1"
-    metrics_port: int = 0
+    metrics_host: str
+    metrics_port: int
     """0: no metrics page."""
-    max_batch_records: int = 5_000
-    """Records fetched at once, over all partitions."""
-    session_timeout_s: float = 10.0
+    max_batch_records: int
+    """Records fetched at once, over all partitions: as many as there are, up to this. The more there are of an
+    entity, the fewer writes."""
+    session_timeout_s: float
     """How long a silent processor keeps its partitions."""
     schema_registry: str = msgspec.field(default_factory=registry_address)
     """http(s)://[user:password@]host[:port]; empty: none."""

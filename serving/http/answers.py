@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeGuard
 
 import msgspec
 import structlog
@@ -18,6 +18,7 @@ from serving.http.codec import (
     PredictResponse,
     Question,
 )
+from serving.http.error_table import UNEXPECTED, is_unexpected
 from serving.metrics import observe_stages
 from serving.request import ScoringRequest
 from serving.scorer import FeatureVectors, Scorer
@@ -35,7 +36,11 @@ class _Asked(NamedTuple):
 
 
 class BatchAnswerer:
-    """Answers questions; an entity that can't be answered fails alone. One thread at a time."""
+    """Answers questions; an entity that can't be answered fails alone. One thread at a time.
+
+    A damaged row in the store is such an entity's too. A question of which nothing can be answered because of a
+    bug has no answer: it is the bug's own error.
+    """
 
     def __init__(self, scorer: Scorer, clock: Clock) -> None:
         self._scorer = scorer
@@ -76,10 +81,16 @@ class BatchAnswerer:
         ]
         outcomes = self._isolate(asked, questions[0].scored) if asked else []
         answers: list[bytes | Exception] = []
+        hidden: list[Exception] = []
         start = 0
         for question in questions:
-            answers.append(self._respond(question, outcomes[start : start + len(question.entities)]))
+            mine = outcomes[start : start + len(question.entities)]
             start += len(question.entities)
+            answers.append(answer := self._respond(question, mine))
+            if isinstance(answer, bytes):
+                hidden += [outcome for outcome in mine if _is_bug(outcome)]
+        if hidden:
+            log.error("entities not answered", entities=len(hidden), exc_info=hidden[0])
         return answers
 
     def _isolate(self, asked: Sequence[_Asked], scored: bool) -> list[Outcome]:
@@ -119,20 +130,27 @@ class BatchAnswerer:
 
     def _respond(self, question: Question, outcomes: Sequence[Outcome]) -> bytes | Exception:
         entries: list[EntityAnswer] = []
+        only_bugs = all(_is_bug(outcome) for outcome in outcomes)
         for at, outcome in enumerate(outcomes):
-            if isinstance(outcome, RequestError):
+            if isinstance(outcome, EntityAnswer):
+                entries.append(outcome)
+            elif isinstance(outcome, RequestError):
                 message = f"{outcome.path.removeprefix('$.')}: {outcome.message}"
                 entries.append(EntityAnswer(error=EntityError(f"$.entities[{at}]", message)))
-            elif isinstance(outcome, Exception):
+            elif _is_bug(outcome) and not only_bugs:
+                entries.append(EntityAnswer(error=EntityError(f"$.entities[{at}]", f"internal: {UNEXPECTED}")))
+            else:
                 if isinstance(outcome, ModelError):
                     log.error("model failed", error=str(outcome))
                 return outcome
-            else:
-                entries.append(outcome)
         as_of_ms = question.as_of_ms or 0
         if question.scored:
             return self._encode(PredictResponse(self._model, as_of_ms, entries))
         return self._encode(FeaturesResponse(self._scorer.service.name, as_of_ms, entries))
+
+
+def _is_bug(outcome: Outcome) -> TypeGuard[Exception]:
+    return isinstance(outcome, Exception) and is_unexpected(outcome)
 
 
 def _ages_ms(vectors: FeatureVectors, at: int, as_of_ms: int) -> dict[str, int | None]:

@@ -20,6 +20,10 @@ class MethodNotAllowed(ForebayError):
     """The hot routes take POST only."""
 
 
+class HeadTooLarge(ForebayError):
+    """Request line and headers are larger than the settings allow."""
+
+
 class BodyTooLarge(ForebayError):
     """The body is larger than the settings allow."""
 
@@ -64,12 +68,15 @@ _TABLE: dict[type[Exception], _Row] = {
     # The rest of the body is not read: the connection is of no further use.
     BodyTooLarge: _Row(413, "body_too_large", None, [(b"connection", b"close")]),
     RequestError: _Row(422, "invalid_request"),
+    HeadTooLarge: _Row(431, "head_too_large", None, [(b"connection", b"close")]),
     ModelError: _Row(500, "model_failed", "the model failed on this request; the log of the server says why"),
     StoreUnavailable: _Row(503, "store_unavailable", "the online store does not answer; try again", _RETRY),
     Overloaded: _Row(503, "overloaded", None, _RETRY),
     NotReady: _Row(503, "not_ready", None, _RETRY),
 }
-_UNEXPECTED = _Row(500, "internal", "an unexpected error; the log of the server says more")
+UNEXPECTED = "an unexpected error; the log of the server says more"
+"""What the client reads of a bug."""
+_UNEXPECTED = _Row(500, "internal", UNEXPECTED)
 _SURFACE_CODES = {404: "not_found", 405: "method_not_allowed"}
 
 

@@ -13,6 +13,7 @@ import uvicorn
 from pipelines.adapters.clock import Clock
 from pipelines.errors import SettingsError
 from serving.http.app import build_app
+from serving.http.protocol import limited_protocol
 from serving.http.settings import HttpSettings
 from serving.scorer import Scorer
 
@@ -45,12 +46,13 @@ def run_server(scorer: Scorer, clock: Clock, settings: HttpSettings) -> None:
     config = uvicorn.Config(
         build_app(scorer, clock, settings),
         loop="uvloop",
-        http="httptools",
+        http=limited_protocol(settings),
         ws="none",
         lifespan="on",
         log_config=None,
         access_log=False,
         server_header=False,
+        limit_concurrency=settings.max_connections,
         timeout_graceful_shutdown=settings.drain_s,
     )
     with listen(settings.host, settings.port) as listener:

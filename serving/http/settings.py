@@ -26,6 +26,14 @@ class HttpSettings(msgspec.Struct, frozen=True, kw_only=True):
     """What clients send as `Authorization: Bearer <token>`; None: no authentication."""
     allow_unauthenticated: bool = False
     """Another address than loopback without a token."""
+    max_connections: int = 4_096
+    """Open at once, idle ones included; beyond it, requests are refused as overload."""
+    max_head_bytes: int = 1 << 16
+    """Request line and headers, give or take 4 KB."""
+    head_timeout_s: float = 10.0
+    """How long a client may take for them, from the first byte, or from the connection on."""
+    body_timeout_s: float = 30.0
+    """How long it may take for the body after that."""
     max_body_bytes: int = 1 << 20
     max_entities: int = 1_000
     """Per request."""

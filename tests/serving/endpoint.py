@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 import threading
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -43,7 +41,6 @@ from pipelines.steps.decode import JsonDecoder
 from pipelines.steps.validate import Validator
 from serving.feature_reader import RowReader
 from serving.http.app import build_app
-from serving.http.server import run_server
 from serving.http.settings import HttpSettings
 from serving.model import load_model
 from serving.scorer import Scorer
@@ -157,9 +154,9 @@ class World:
     """The application over a filled store in memory."""
 
     def __init__(self, folder: Path, settings: HttpSettings | None = None) -> None:
-        memory = MemoryStore()
-        fill(memory)
-        self.store = FaultyStore(memory)
+        self.memory = MemoryStore()
+        fill(self.memory)
+        self.store = FaultyStore(self.memory)
         self.scorer = Scorer(PLAN, load_model(write_model(folder)), self.store)
         self.app = build_app(self.scorer, FixedClock(), settings or HttpSettings())
 
@@ -187,24 +184,3 @@ class World:
 def client(app: ASGIApp) -> httpx.AsyncClient:
     """An HTTP client of an application in this process."""
     return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://endpoint")
-
-
-class SlowStore(MemoryStore):
-    """Every read takes 0.2 s, so that a signal finds requests in flight."""
-
-    def read(self, requests: Sequence[tuple[bytes, Sequence[bytes]]]) -> list[list[bytes | None]]:
-        """See `Store.read`."""
-        time.sleep(0.2)
-        return super().read(requests)
-
-
-def main() -> None:
-    """Serves a slow world as a process: `python -m tests.serving.endpoint <folder> <port>`."""
-    store = SlowStore()
-    fill(store)
-    scorer = Scorer(PLAN, load_model(write_model(Path(sys.argv[1]))), store)
-    run_server(scorer, FixedClock(), HttpSettings(port=int(sys.argv[2])))
-
-
-if __name__ == "__main__":
-    main()

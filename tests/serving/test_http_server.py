@@ -6,7 +6,6 @@ import asyncio
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,37 +13,18 @@ from pathlib import Path
 import httpx
 import pytest
 
-from forebay.stack.ports import free_port
 from pipelines.errors import SettingsError
 from serving.http.server import listen
 from serving.http.settings import HttpSettings, http_settings
+from tests.serving.process import endpoint
 
 BODY = {"entities": [{"card": "a", "limit": 120}]}
 
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
-    """Address and process of an endpoint whose store takes 0.2 s to answer."""
-    port = free_port()
-    process = subprocess.Popen([sys.executable, "-m", "tests.serving.endpoint", str(tmp_path), str(port)])
-    address = f"http://127.0.0.1:{port}"
-    try:
-        deadline = time.monotonic() + 30
-        while not _is_up(address):
-            assert process.poll() is None, "the server ended"
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
-        yield address, process
-    finally:
-        process.kill()
-        process.wait()
-
-
-def _is_up(address: str) -> bool:
-    try:
-        return httpx.get(f"{address}/readyz").status_code == 200
-    except httpx.TransportError:
-        return False
+    with endpoint(tmp_path, HttpSettings(), read_s=0.2) as running:
+        yield running
 
 
 def test_concurrent_clients_share_batches_and_a_signal_lets_them_finish(

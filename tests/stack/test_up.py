@@ -17,7 +17,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from confluent_kafka import Consumer, TopicPartition
+from typer.testing import CliRunner
 
+from forebay.cli import app
+from forebay.stack.ports import claim_port
+from pipelines.errors import SettingsError
 from tests.models import write_sum_model
 from tests.stack.test_process import alive
 
@@ -172,16 +176,47 @@ def test_a_process_that_dies_takes_the_stack_with_it_and_is_named(up: Up) -> Non
     assert not any(alive(pid) for pid in children)
 
 
+def refused(folder: Path, *more: str) -> str:
+    """What `forebay up` says that refuses before anything has started."""
+    result = subprocess.run(
+        [FOREBAY, "up", "--topic=t", "--output=o", f"--folder={folder / 'run'}", *more],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=30,
+    )
+    assert result.returncode == 2
+    assert "Traceback" not in result.stderr
+    assert not (folder / "run").exists()
+    return " ".join(result.stderr.split())
+
+
 def test_a_port_in_use_is_said_before_anything_starts(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        result = subprocess.run(
-            [FOREBAY, "up", "--model=m", "--topic=t", "--output=o", f"--port={port}", f"--folder={tmp_path / 'run'}"],
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=30,
-        )
-    assert result.returncode == 2
-    assert f"port {port} on 127.0.0.1 is in use" in " ".join(result.stderr.split())
-    assert not (tmp_path / "run").exists()
+        assert f"port {port} on 127.0.0.1 is in use" in refused(tmp_path, "--model=m", f"--port={port}")
+
+
+def test_a_folder_without_a_model_is_said_before_anything_starts(tmp_path: Path) -> None:
+    said = refused(tmp_path, f"--model={tmp_path}", "--port=0")
+    assert f"{tmp_path} holds no model" in said
+
+
+@pytest.mark.parametrize(
+    ("command", "option"),
+    [("up", "--port"), ("serve", "--port"), ("process", "--metrics-port"), ("score", "--metrics-port")],
+)
+@pytest.mark.parametrize("port", [-1, 65_536])
+def test_a_port_that_is_none_is_a_usage_error(command: str, option: str, port: int) -> None:
+    needed = [] if command == "process" else ["--model=m"]
+    needed += ["--topic=t", "--output=o"] if command in ("up", "score") else []
+    result = CliRunner().invoke(app, [command, *needed, f"{option}={port}"])
+    assert isinstance(result.exception, SystemExit)
+    assert result.exit_code == 2
+    assert "Invalid value" in result.stderr
+
+
+@pytest.mark.parametrize("port", [-1, 65_536])
+def test_a_server_can_claim_no_port_that_is_none(port: int) -> None:
+    with pytest.raises(SettingsError, match=f"the endpoint: there is no port {port}"):
+        claim_port(port, "the endpoint")

@@ -130,6 +130,7 @@ print(json.dumps([amounts, ratios, sorted(loaded)]))
     def test_a_plan_prints_and_has_a_json_form(self, plan):
         plain = json.loads(json.dumps(plan_as_json(plan)))
         assert "body" not in plain["stream_views"][0]["udf"]
+        assert (plain["sources"][0]["format"], "schema" in plain["sources"][0]) == ("json", False)
         assert plain["stream_views"][2]["topic"] == "payments.merchant_id.payments.authorised"
         console = Console(width=160, file=io.StringIO())
         print_plan(plan, console)

@@ -1,5 +1,6 @@
 """Avro sources and framing: columns from the schema, every refusal by its message, fingerprints by meaning."""
 
+import io
 import json
 import re
 import shutil
@@ -8,8 +9,9 @@ import sys
 
 import pytest
 from feast.data_format import AvroFormat, JsonFormat, StreamFormat
+from rich.console import Console
 
-from forebay.plan_view import plan_as_json
+from forebay.plan_view import plan_as_json, print_plan
 from pipelines.contract.plan import Column, DataType
 from pipelines.contract.plan_file import read_plan, write_plan
 from pipelines.errors import PlanError
@@ -77,8 +79,22 @@ class TestAvro:
         schema = re.search(r"AvroFormat\('''(.+?)'''\)", text, re.DOTALL)
         assert source_of(avro_kafka(schema=schema[1])) == source_of(avro_kafka())
 
-    def test_a_plan_with_schemas_has_a_json_form(self):
-        json.dumps(plan_as_json(compiled(stream(source=avro_kafka()))))
+    def test_a_plan_with_schemas_has_a_json_form_without_them(self):
+        (source,) = json.loads(json.dumps(plan_as_json(compiled(stream(source=avro_kafka())))))["sources"]
+        assert (source["format"], source["framing"], "schema" in source) == ("avro", "none", False)
+
+    @pytest.mark.parametrize(
+        ("source", "shown"),
+        [
+            (kafka(), "json"),
+            (avro_kafka(), "avro"),
+            (avro_kafka(tags={"framing": "confluent"}), "avro, confluent framing"),
+        ],
+    )
+    def test_a_printed_plan_says_the_format_of_events(self, source, shown):
+        console = Console(width=160, file=io.StringIO())
+        print_plan(compiled(stream(source=source)), console)
+        assert re.search(rf"payments +{shown}  ", console.file.getvalue())
 
 
 ADDRESS = {"type": "record", "name": "Address", "fields": [field("city", "string")]}
