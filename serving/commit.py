@@ -19,7 +19,7 @@ log = structlog.get_logger("forebay.score")
 MAX_MESSAGE_BYTES = 100_000_000
 """What a broker lets in may be as large as its topic says; as a dead letter it must be able to leave again."""
 
-ANSWER_SECONDS = 5.0
+ANSWER_SECONDS = 1.0
 """How long one call waits for the brokers before it is made again; told to stop, the worker ends within it."""
 
 Stopping = Callable[[], bool]

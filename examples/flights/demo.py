@@ -201,7 +201,9 @@ def _ask(stack: LocalStack, plan: Plan, recent: Path, console: Console) -> None:
         took_ms = (time.monotonic() - begun) * 1e3
         said = _short(answer["predictions" if path == "/v1/predict" else "results"][0])
         asked = f"{entity['carrier']} {entity['origin']} to {entity['dest']}"
-        console.print(f"  POST {path:<13} {asked:<14} {took_ms:4.1f} ms  {escape(said)}", highlight=False)
+        console.print(
+            f"  POST {path:<13} {asked:<14} {took_ms:4.1f} ms  {escape(said)}", highlight=False, soft_wrap=True
+        )
 
 
 def _short(answer: dict[str, Any]) -> str:
@@ -214,7 +216,7 @@ def _short(answer: dict[str, Any]) -> str:
     }
     known = {name: answer["features"][feature] for feature, name in shown.items()}
     return "mean delay " + ", ".join(
-        f"{name} {'unknown' if delay is None else f'{delay:.0f} min'}" for name, delay in known.items()
+        f"{name} {'unknown' if delay is None else f'{round(delay)} min'}" for name, delay in known.items()
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 
 import structlog
@@ -53,6 +54,9 @@ def configure_logs() -> None:
 def main() -> None:
     """Entry point of the console script: errors made on purpose are one line, without a traceback."""
     configure_logs()
+    # A shell without job control starts background jobs with SIGINT ignored, and Python leaves it so: Ctrl-C, or a
+    # supervisor's SIGINT, would end the processes once they run, but not while they wait for a broker.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         app()
     except ForebayError as error:

@@ -15,7 +15,8 @@ class InFlight:
     def __init__(self) -> None:
         self.epoch = 0
         """Counts the seeks; a batch of an earlier epoch was read from a position since given up."""
-        self._seeking = False
+        self.seeking = False
+        """Between `begin_seek` and `end_seek`: positions are not to be trusted."""
         self._batches = 0
         self._none = asyncio.Event()
         self._none.set()
@@ -31,18 +32,16 @@ class InFlight:
             self._batches -= 1
             self._settle()
 
-    def seeking(self) -> None:
-        """From now on until `sought`, positions are not to be trusted: nothing is fetched, and what is on its way
-        is of an earlier epoch.
-        """
+    def begin_seek(self) -> None:
+        """Until `end_seek` nothing is fetched, and what is on its way is of an earlier epoch."""
         self.epoch += 1
         self._batches = 0
-        self._seeking = True
+        self.seeking = True
         self._settle()
 
-    def sought(self) -> None:
+    def end_seek(self) -> None:
         """Every partition is where it starts."""
-        self._seeking = False
+        self.seeking = False
         self._settle()
 
     async def none_left(self, timeout_s: float) -> bool:
@@ -54,7 +53,7 @@ class InFlight:
         return True
 
     def _settle(self) -> None:
-        if self._batches or self._seeking:
+        if self._batches or self.seeking:
             self._none.clear()
         else:
             self._none.set()

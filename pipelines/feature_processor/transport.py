@@ -61,23 +61,25 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
     async def _fetch_records(self, *args: Any, **kwargs: Any) -> Mapping[TP, list[Any]]:
         if not await self.in_flight.none_left(FETCH_TIMEOUT_S):
             return {}
-        epoch = self.in_flight.epoch
         fetched = await super()._fetch_records(*args, **kwargs)
-        if epoch != self.in_flight.epoch:
+        if self.in_flight.seeking:
             return {}
+        # No await between the fetch and here. A fetch that began before a seek and ends after it brings records of
+        # the new positions, so they are of the new epoch: to drop them would be to skip them.
         self.in_flight.handed_out(len(fetched))
+        epoch = self.in_flight.epoch
         return {tp: [RecordBatch(epoch, [_record(each) for each in raw])] for tp, raw in fetched.items()}
 
     async def begin_seek(self) -> None:
         """Opens a new epoch, in which nothing is fetched before `seek_all`."""
-        self.in_flight.seeking()
+        self.in_flight.begin_seek()
 
     async def seek_all(self, offsets: Mapping[TP, int]) -> None:
         """Moves all partitions at once, and lets fetching begin."""
         consumer = self._ensure_consumer()
         for tp, offset in offsets.items():
             consumer.seek(TopicPartition(tp.topic, tp.partition), offset)
-        self.in_flight.sought()
+        self.in_flight.end_seek()
 
 
 class Consumer(driver.Consumer):

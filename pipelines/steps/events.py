@@ -90,14 +90,7 @@ class EventBatch:
         if chosen.all():
             return self
         kept = np.flatnonzero(chosen)
-        frame = None if self._frame is None else self._frame.iloc[kept]
-        return EventBatch(
-            self._source,
-            [self._events[i] for i in kept.tolist()],
-            self.index[kept],
-            self.event_ms[kept],
-            frame,
-        )
+        return self._take(kept, None if self._frame is None else self._frame.iloc[kept])
 
     def transformed(self, frame: pd.DataFrame) -> EventBatch:
         """The events that a transform kept, with the columns it returned.
@@ -111,13 +104,11 @@ class EventBatch:
         kept = frame.index.to_numpy(np.int64)
         if len(kept) and not 0 <= kept[0] <= kept[-1] < len(self):
             raise ValueError("the row labels are not those of the events; keep the index")
-        return EventBatch(
-            self._source,
-            [self._events[i] for i in kept.tolist()],
-            self.index[kept],
-            self.event_ms[kept],
-            frame,
-        )
+        return self._take(kept, frame)
+
+    def _take(self, kept: Ints, frame: pd.DataFrame | None) -> EventBatch:
+        events = [self._events[at] for at in kept.tolist()]
+        return EventBatch(self._source, events, self.index[kept], self.event_ms[kept], frame)
 
 
 def _frame_type(dtype: DataType, required: bool) -> str:

@@ -31,9 +31,9 @@ def test_a_seek_frees_the_fetch_from_batches_that_will_be_dropped_once_it_is_don
         flight.handed_out(3)
         waiting = asyncio.ensure_future(flight.none_left(5))
         await asyncio.sleep(0)
-        flight.seeking()
+        flight.begin_seek()
         held = await flight.none_left(SOON_S)
-        flight.sought()
+        flight.end_seek()
         return held, await waiting, flight.epoch
 
     assert asyncio.run(walk()) == (False, True, 1)
@@ -43,8 +43,8 @@ def test_a_batch_of_an_earlier_epoch_is_not_counted_against_this_one():
     async def walk():
         flight = InFlight()
         flight.handed_out(1)
-        flight.seeking()
-        flight.sought()
+        flight.begin_seek()
+        flight.end_seek()
         flight.handed_out(1)
         flight.finished(0)
         return await flight.none_left(SOON_S)
