@@ -1,0 +1,64 @@
+"""Feast's own point-in-time join reads what backfill wrote."""
+
+import json
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+
+from pipelines.backfill.batch_source import write_batch_source
+from pipelines.contract.plan_file import read_plan
+
+START = pd.Timestamp("2026-01-05 12:00", tz="UTC")
+FEATURES = ["payments_count_1h", "amount_mean_1h", "amount_max_1d"]
+
+JOIN = """
+import json, sys
+import pandas as pd
+from feast import FeatureStore
+
+asked = pd.DataFrame(json.loads(sys.argv[2]))
+asked["event_timestamp"] = pd.to_datetime(asked["event_timestamp"], utc=True)
+names = [f"card_activity:{name}" for name in sys.argv[3:]]
+joined = FeatureStore(sys.argv[1]).get_historical_features(entity_df=asked, features=names).to_df()
+joined = joined.sort_values(["card_id", "event_timestamp"])
+print(json.dumps(joined[["card_id", *sys.argv[3:]]].to_dict("records")))
+"""
+
+
+@pytest.fixture
+def history(tmp_path):
+    """Card 1 pays 10, 20, 30 euros, half an hour apart; card 2 pays once."""
+    paid = [(1, 0, 1_000), (1, 30, 2_000), (2, 45, 700), (1, 60, 3_000)]
+    pd.DataFrame(
+        {
+            "payment_id": [f"p{at}" for at in range(len(paid))],
+            "event_time": [START + pd.Timedelta(minutes=minute) for _, minute, _ in paid],
+            "card_id": [card for card, _, _ in paid],
+            "merchant_id": "m",
+            "amount_cents": [cents for _, _, cents in paid],
+            "declined": False,
+        }
+    ).to_parquet(tmp_path / "payments.authorised.parquet", index=False)
+    return tmp_path
+
+
+def test_feature_values_are_those_of_the_newest_event_at_or_before_the_time_asked_for(payments, history):
+    plan = read_plan(payments / "plan.bin")
+    write_batch_source(plan, plan.stream_view("card_activity"), history, lambda _rows: None)
+    asked = [
+        {"card_id": 1, "event_timestamp": "2026-01-05T12:30:00Z"},
+        {"card_id": 1, "event_timestamp": "2026-01-05T12:59:59Z"},
+        {"card_id": 1, "event_timestamp": "2026-01-05T13:00:00Z"},
+        {"card_id": 2, "event_timestamp": "2026-01-05T13:00:00Z"},
+    ]
+    joined = subprocess.run(
+        [sys.executable, "-c", JOIN, payments / "feature_repo", json.dumps(asked), *FEATURES],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    rows = [[row[name] for name in FEATURES] for row in json.loads(joined.stdout.splitlines()[-1])]
+    # At 13:00 the hour's window begins with the tile of 12:05: the payment at 12:00 has left it.
+    assert rows == [[2, 15.0, 20.0], [2, 15.0, 20.0], [2, 25.0, 30.0], [1, 7.0, 7.0]]
