@@ -15,6 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from forebay.pace import Pace
 from forebay.stack.process import StackError
+from pipelines.adapters.kafka import queue
 from pipelines.backfill.load import load_events
 from pipelines.contract.plan import Plan, Source
 from pipelines.contract.topology import routing_key
@@ -149,14 +150,8 @@ def _produce(producer: Producer, event: Published, failures: list[KafkaError]) -
         if error is not None:
             failures.append(error)
 
-    while True:
-        try:
-            producer.produce(event.topic, event.value, event.key, on_delivery=delivered)
-        except BufferError:
-            producer.poll(0.1)
-        else:
-            producer.poll(0)
-            return
+    queue(producer, delivered, event.topic, event.value, event.key)
+    producer.poll(0)
 
 
 def replay_with_progress(

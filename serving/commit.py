@@ -10,14 +10,12 @@ from typing import Any, Protocol
 import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 
+from pipelines.adapters.kafka import MAX_RECORD_BYTES, queue
 from pipelines.errors import ForebayError
 from serving.event_scorer import OutgoingRecord
 from serving.settings import WorkerSettings
 
 log = structlog.get_logger("forebay.score")
-
-MAX_MESSAGE_BYTES = 100_000_000
-"""What a broker lets in may be as large as its topic says; as a dead letter it must be able to leave again."""
 
 ANSWER_SECONDS = 1.0
 """How long one call waits for the brokers before it is made again; told to stop, the worker ends within it."""
@@ -61,7 +59,7 @@ class TransactionalCommitter:
                 # again after 100 ms (the default) instead of 5 would be most of a prediction's latency.
                 "retry.backoff.ms": 5,
                 "linger.ms": 0,
-                "message.max.bytes": MAX_MESSAGE_BYTES,
+                "message.max.bytes": MAX_RECORD_BYTES,
             }
         )
         try:
@@ -81,7 +79,7 @@ class TransactionalCommitter:
         failures = _Failures()
         try:
             self._producer.begin_transaction()
-            _produce(self._producer, records, failures)
+            _queue(self._producer, records, failures)
             self._until_answered(partial(self._producer.send_offsets_to_transaction, offsets, membership))
             self._until_answered(self._producer.commit_transaction)
         except KafkaException as error:
@@ -128,7 +126,7 @@ class AtLeastOnceCommitter:
                 "bootstrap.servers": settings.brokers,
                 "enable.idempotence": True,
                 "linger.ms": 0,
-                "message.max.bytes": MAX_MESSAGE_BYTES,
+                "message.max.bytes": MAX_RECORD_BYTES,
             }
         )
 
@@ -139,8 +137,8 @@ class AtLeastOnceCommitter:
             WorkerFailed: a topic takes no record this large.
         """
         failures = _Failures()
-        _produce(self._producer, records, failures)
-        while self._producer.flush(1.0) and not self._stopping():
+        _queue(self._producer, records, failures)
+        while self._producer.flush(ANSWER_SECONDS) and not self._stopping():
             continue
         failures.check_sizes()
         if len(self._producer) or failures.errors:
@@ -173,18 +171,6 @@ class _Failures:
                 )
 
 
-def _produce(
-    producer: Producer,
-    records: Sequence[OutgoingRecord],
-    on_delivery: Callable[[KafkaError | None, Message], None],
-) -> None:
+def _queue(producer: Producer, records: Sequence[OutgoingRecord], failures: _Failures) -> None:
     for record in records:
-        while True:
-            try:
-                producer.produce(
-                    record.topic, record.value, record.key, headers=record.headers, on_delivery=on_delivery
-                )
-            except BufferError:
-                producer.poll(0.1)
-            else:
-                break
+        queue(producer, failures, record.topic, record.value, record.key, headers=record.headers)

@@ -10,6 +10,7 @@ import structlog
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
 from pipelines.adapters import metrics
+from pipelines.adapters.kafka import FETCH_WAIT_MS
 from pipelines.errors import StoreUnavailable
 from serving.commit import AtLeastOnceCommitter, Committer, TransactionalCommitter, TransactionLost
 from serving.event_scorer import OutgoingRecord
@@ -40,7 +41,7 @@ class Worker:
                 "auto.offset.reset": "earliest",
                 "isolation.level": "read_committed",
                 "session.timeout.ms": settings.session_timeout_ms,
-                "fetch.wait.max.ms": 50,
+                "fetch.wait.max.ms": FETCH_WAIT_MS,
                 "fetch.error.backoff.ms": 50,
             }
         )

@@ -9,6 +9,7 @@ from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from forebay.stack.process import StackError
+from pipelines.adapters.kafka import MAX_RECORD_BYTES
 from pipelines.errors import SettingsError
 
 
@@ -19,10 +20,6 @@ def brokers_missing(brokers: str) -> str | None:
     except KafkaException as error:
         return f"no answer from {brokers} ({error.args[0].str()})"
     return None
-
-
-_CARRIED_BYTES = 100_000_000
-"""What carrying topics take: any record of theirs was let in by its own topic, and has headers added."""
 
 
 def create_topics(
@@ -48,7 +45,7 @@ def create_topics(
     if not partitions:
         return
     admin = AdminClient({"bootstrap.servers": brokers, "log_level": 0})
-    large = {"max.message.bytes": str(_CARRIED_BYTES)}
+    large = {"max.message.bytes": str(MAX_RECORD_BYTES)}
     new = [
         NewTopic(topic, count, replication, config=large if topic in carrying else {})
         for topic, count in partitions.items()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import structlog
 from confluent_kafka import KafkaError, KafkaException, Message, Producer, TopicCollection
@@ -25,7 +26,36 @@ _AWAY = (
 """Codes that say the brokers can't be reached now, and nothing about the question."""
 
 
+MAX_RECORD_BYTES = 100_000_000
+"""Of Forebay's producers, and of topics that records of other topics are copied to: what a broker lets in may be as
+large as its topic says, and must be able to leave again, with headers added."""
+
+FETCH_WAIT_MS = 50
+"""How long a broker may hold the answer to a fetch while it has nothing new. Apache Kafka answers as soon as there
+is data; Tansu may wait it out."""
+
 _TOO_LARGE = "Message size too large"
+
+OnDelivery = Callable[[KafkaError | None, Message], None]
+
+
+def queue(producer: Producer, on_delivery: OnDelivery, *record: Any, **more: Any) -> None:
+    """Queues a record, waiting while the producer's local queue is full.
+
+    Args:
+        on_delivery: told what became of it.
+        record: as `Producer.produce` takes it, like `more`.
+
+    Raises:
+        KafkaException: the producer does not take it.
+    """
+    while True:
+        try:
+            producer.produce(*record, on_delivery=on_delivery, **more)
+        except BufferError:
+            producer.poll(0.1)
+        else:
+            return
 
 
 class DeliveryFailed(ForebayError):
@@ -48,8 +78,7 @@ class IdempotentProducer:
                 # However long the brokers are away: giving a record up would end the process.
                 "message.timeout.ms": 0,
                 "compression.type": "lz4",
-                # What a broker lets in may be as large as its topic says; it must be able to leave again.
-                "message.max.bytes": 100_000_000,
+                "message.max.bytes": MAX_RECORD_BYTES,
             }
         )
         self._failure: KafkaError | None = None
@@ -63,17 +92,10 @@ class IdempotentProducer:
         partition: int = -1,
     ) -> None:
         """Queues a record, waiting while the local queue is full."""
-        while True:
-            try:
-                self._producer.produce(
-                    topic, value, key, partition=partition, headers=list(headers), on_delivery=self._delivered
-                )
-            except BufferError:
-                self._producer.poll(0.1)
-            except KafkaException as error:
-                raise self._failed(self._failure or error.args[0]) from error
-            else:
-                return
+        try:
+            queue(self._producer, self._delivered, topic, value, key, partition=partition, headers=list(headers))
+        except KafkaException as error:
+            raise self._failed(self._failure or error.args[0]) from error
 
     def flush(self) -> None:
         """Waits for every queued record, as long as the brokers may still come back.

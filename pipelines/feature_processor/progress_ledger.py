@@ -30,17 +30,19 @@ class ProgressLedger:
         self._lineage = lineage
         self._partition = partition
         self._progress: dict[str, Progress] = {}
-        self.offset = NOTHING_YET
-        """Every view contains all records up to here."""
+
+    @property
+    def offset(self) -> int:
+        """Every view contains all records up to here: the slowest says where to start."""
+        return min((progress.offset for progress in self._progress.values()), default=NOTHING_YET)
 
     def load(self) -> None:
-        """Reads the progress of every view; the slowest view says where to start.
+        """Reads the progress of every view.
 
         Raises:
             ProgressMismatch: progress was made on another life of the topic.
         """
         self._progress = self._read()
-        self.offset = self._slowest(self._progress)
 
     def of(self, view: StreamView) -> Progress:
         """What a view contains; views that were added at different times differ."""
@@ -60,10 +62,6 @@ class ProgressLedger:
             found[view.name] = progress
         return found
 
-    @staticmethod
-    def _slowest(progress: Mapping[str, Progress]) -> int:
-        return min(each.offset for each in progress.values())
-
     def advance(self, offset: int, sources: Mapping[str, Mapping[int, SourceProgress]]) -> None:
         """Writes that views contain all records up to `offset`.
 
@@ -78,7 +76,6 @@ class ProgressLedger:
                 fields[progress_field(view)] = encode_progress(progress)
         if fields:
             self._store.write_hash(self._key, fields)
-        self.offset = self._slowest(self._progress)
 
     def watermark_ms(self) -> int:
         """Highest event time that some view contains; -1 before the first."""

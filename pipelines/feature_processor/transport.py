@@ -19,14 +19,12 @@ from aiokafka import TopicPartition
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
 
+from pipelines.adapters.kafka import FETCH_WAIT_MS
 from pipelines.contract.records import Record
 from pipelines.feature_processor.in_flight import InFlight
 
 FETCH_TIMEOUT_S = 1.0
 """How long a fetch may take before Faust looks whether it should stop."""
-
-FETCH_WAIT_MS = 50
-"""How long a broker may hold the answer to a fetch while it has nothing new."""
 
 StartOffsets = Callable[[Mapping[TP, int | None], Mapping[TP, int]], Awaitable[Mapping[TP, int]]]
 """(committed offsets, earliest offsets) -> where each assigned partition starts."""
@@ -49,7 +47,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
 
     def _create_worker_consumer(self, *args: Any, **kwargs: Any) -> Any:
         consumer = super()._create_worker_consumer(*args, **kwargs)
-        # The driver's 1.5 s is fixed. Apache Kafka answers as soon as there is data; Tansu may wait it out.
+        # The driver's own 1.5 s is fixed.
         consumer._fetch_max_wait_ms = FETCH_WAIT_MS
         return consumer
 

@@ -13,7 +13,7 @@ from fastavro import schemaless_reader
 from pipelines.contract.plan import DataType, Source
 from pipelines.errors import DecodeError, SettingsError
 from pipelines.steps.avro_schema import Written, load_record, written
-from pipelines.steps.decoded import Decoded, Payload, event_type, float_or_null
+from pipelines.steps.decoded import Decoded, Payload, event_type, float_or_null, one_by_one
 from pipelines.steps.framing import unframe
 
 _LONGEST_REASON = 200
@@ -72,18 +72,12 @@ class AvroDecoder:
         Raises:
             SchemasUnavailable: the same batch can be tried again.
         """
-        records: list[Record | None] = []
-        errors: dict[int, DecodeError] = {}
-        for index, payload in enumerate(payloads):
-            try:
-                records.append(self._record(payload))
-            except DecodeError as error:
-                records.append(None)
-                errors[index] = error
+        records, errors = one_by_one(self._record, payloads)
         try:
             return Decoded(msgspec.convert(records, self._events), errors)
         except msgspec.ValidationError:
-            return self._convert_one_by_one(records, errors)
+            events, refused = one_by_one(lambda record: None if record is None else self._convert(record), records)
+            return Decoded(events, errors | refused)
 
     def decode_one(self, payload: Payload) -> Any:
         """One event.
@@ -93,16 +87,6 @@ class AvroDecoder:
             SchemasUnavailable: it can't be decoded now.
         """
         return self._convert(self._record(payload))
-
-    def _convert_one_by_one(self, records: Sequence[Record | None], errors: dict[int, DecodeError]) -> Decoded:
-        events: list[Any] = []
-        for index, record in enumerate(records):
-            try:
-                events.append(None if record is None else self._convert(record))
-            except DecodeError as error:
-                events.append(None)
-                errors[index] = error
-        return Decoded(events, errors)
 
     def _convert(self, record: Record) -> Any:
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any, NamedTuple, Protocol
+from typing import Annotated, Any, NamedTuple, Protocol, TypeVar
 
 import msgspec
 
@@ -13,6 +13,7 @@ from pipelines.contract.plan import Column, DataType
 from pipelines.errors import DecodeError
 
 Payload = bytes | None
+Given = TypeVar("Given")
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
@@ -54,8 +55,8 @@ class Decoder(Protocol):
         ...
 
 
-def one_by_one(decode_one: Callable[[Payload], Any], payloads: Sequence[Payload]) -> Decoded:
-    """A batch whose payloads can't be decoded together."""
+def one_by_one(decode_one: Callable[[Given], Any], payloads: Sequence[Given]) -> Decoded:
+    """A batch whose payloads, or what a first step made of them, can't be decoded together."""
     events: list[Any] = []
     errors: dict[int, DecodeError] = {}
     for index, payload in enumerate(payloads):

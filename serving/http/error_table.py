@@ -85,7 +85,14 @@ class Rendered(NamedTuple):
 
     status: int
     headers: Headers
+    """Beside those that every answer has."""
     body: bytes
+
+    @property
+    def all_headers(self) -> Headers:
+        """Of a JSON answer, complete."""
+        length = str(len(self.body)).encode()
+        return [(b"content-type", b"application/json"), (b"content-length", length), *self.headers]
 
 
 def render(error: Exception) -> Rendered:

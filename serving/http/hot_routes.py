@@ -73,10 +73,5 @@ class HotRoute:
 
 async def respond(answer: Rendered, send: Send) -> None:
     """Sends a JSON answer."""
-    headers = [
-        (b"content-type", b"application/json"),
-        (b"content-length", str(len(answer.body)).encode()),
-        *answer.headers,
-    ]
-    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+    await send({"type": "http.response.start", "status": answer.status, "headers": answer.all_headers})
     await send({"type": "http.response.body", "body": answer.body})

@@ -119,12 +119,7 @@ class LimitedProtocol(HttpToolsProtocol):
         # While a request is open, an answer would be taken for that request's.
         if self.cycle is None or self.cycle.response_complete:
             answer = render(HeadTooLarge(f"the head of a request may have {self.max_head_bytes} bytes"))
-            headers = [
-                (b"content-type", b"application/json"),
-                (b"content-length", str(len(answer.body)).encode()),
-                *answer.headers,
-            ]
-            lines = b"".join(b"%b: %b\r\n" % header for header in headers)
+            lines = b"".join(b"%b: %b\r\n" % header for header in answer.all_headers)
             self.transport.write(STATUS_LINE[answer.status] + lines + b"\r\n" + answer.body)
         self.transport.close()
 
