@@ -6,7 +6,6 @@ barrier), scores it, and commits; a read_committed consumer takes the time when 
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,7 +16,7 @@ import numpy as np
 import typer
 from rich.progress import Progress
 
-from benchmarks.display import errors, progress_display, show
+from benchmarks.display import progress_display, show
 from benchmarks.events import PARTITIONS
 from benchmarks.machine import this_machine
 from benchmarks.paced_producer import PacedProducer
@@ -27,12 +26,12 @@ from benchmarks.rate import MeasurementError
 from benchmarks.report import DOCUMENT, RESULTS, LatencyReport, LatencyRow, write_report
 from benchmarks.scored_model import write_model
 from benchmarks.systems import forebay_process
+from forebay.error_line import error_line
 from forebay.stack.process import ChildProcess
 from forebay.stack.topics import create_topics
 from forebay.stack.valkey import Valkey
 from forebay.topics import needed_topics
 from pipelines.contract.plan_file import write_plan
-from pipelines.errors import ForebayError
 from tests.kafka.apache_kafka import apache_kafka
 
 DELIVERIES = ("exactly_once", "at_least_once")
@@ -153,15 +152,12 @@ def main(
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Measure the time from event to prediction, and write the results."""
-    try:
+    with error_line():
         with progress_display() as display:
             rows = run_deliveries(Load(rate, seconds), display)
         report = LatencyReport(this_machine(), rows)
         write_report("latency", report, RESULTS, DOCUMENT)
         show(report, as_json)
-    except ForebayError as error:
-        errors.print(f"[bold red]error:[/] {error}", highlight=False)
-        sys.exit(2)
 
 
 if __name__ == "__main__":

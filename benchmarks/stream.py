@@ -7,7 +7,6 @@ rotates from repeat to repeat, so that nobody always runs on the machine the oth
 from __future__ import annotations
 
 import statistics
-import sys
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
@@ -18,16 +17,16 @@ from typing import Annotated, NamedTuple
 import typer
 from rich.progress import Progress, TaskID
 
-from benchmarks.display import errors, progress_display, show
+from benchmarks.display import progress_display, show
 from benchmarks.events import PARTITIONS, Distribution, produce_all
 from benchmarks.machine import this_machine
 from benchmarks.plans import EIGHT_BY_THREE, ONE_SUM
 from benchmarks.rate import Rate, rate_of, watch
 from benchmarks.report import DOCUMENT, RESULTS, StreamReport, StreamRow, write_report
 from benchmarks.systems import Forebay, Run, System, peers
+from forebay.error_line import error_line
 from forebay.stack.topics import create_topics
 from forebay.stack.valkey import Valkey
-from pipelines.errors import ForebayError
 from tests.kafka.apache_kafka import apache_kafka
 
 
@@ -125,15 +124,12 @@ def main(
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Measure Forebay and its peers on one broker, and write the results."""
-    try:
+    with error_line():
         with progress_display() as display:
             rows = run_contests(Limits(events, repeats, seconds), display)
         report = StreamReport(this_machine(), rows)
         write_report("stream", report, RESULTS, DOCUMENT)
         show(report, as_json)
-    except ForebayError as error:
-        errors.print(f"[bold red]error:[/] {error}", highlight=False)
-        sys.exit(2)
 
 
 if __name__ == "__main__":

@@ -6,15 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 import msgspec
-import redis
 
-from pipelines.adapters.redis_store import parse_connection_string
-from pipelines.contract.entity_key import decode_entity_key
+from forebay.store_walk import entity_rows, opened
 from pipelines.contract.plan import BatchView, DataType, JoinKey, Plan, StreamView
-from pipelines.contract.topology import dead_letter_topic, feeds, glob_literal, late_topic
-from pipelines.errors import SettingsError, StoreUnavailable
-
-_SCANNED_AT_ONCE = 1_000
+from pipelines.contract.topology import dead_letter_topic, feeds, late_topic
+from pipelines.errors import SettingsError
 
 
 class Forgotten(msgspec.Struct, frozen=True):
@@ -64,25 +60,14 @@ def forget(plan: Plan, store: str, entity: Mapping[str, str | int]) -> Forgotten
     Raises:
         StoreUnavailable: the store can't be reached; rows found before that are removed.
     """
-    client = redis.Redis(**parse_connection_string(store), socket_timeout=30.0, socket_connect_timeout=5.0)
+    texts = [value for _, value in sorted(entity.items()) if isinstance(value, str)]
     removed = []
-    try:
-        for key in client.scan_iter(match=_pattern(plan, entity), count=_SCANNED_AT_ONCE, _type="HASH"):
-            found = decode_entity_key(key, plan.project)
-            if found is not None and entity.items() <= found.items():
+    with opened(store) as client:
+        for key, found in entity_rows(client, plan.project, texts):
+            if entity.items() <= found.items():
                 client.delete(key)
                 removed.append(found)
-    except redis.RedisError as error:
-        raise StoreUnavailable(f"the online store failed after {len(removed)} rows: {error}; run it again") from error
-    finally:
-        client.close()
     return Forgotten(removed, _topics(plan, set(entity)))
-
-
-def _pattern(plan: Plan, entity: Mapping[str, str | int]) -> bytes:
-    """Keys of the project that contain the values that are texts: the store then sends few others."""
-    texts = [value for _, value in sorted(entity.items()) if isinstance(value, str)]
-    return b"*" + b"*".join(glob_literal(text) for text in [*texts, plan.project])
 
 
 def _topics(plan: Plan, names: set[str]) -> list[str]:

@@ -21,7 +21,9 @@ class ProcessorLag:
 
     def __init__(self, plan: Plan, brokers: str, redis: str) -> None:
         self._brokers = brokers
-        self._views = online_views(plan, Topics(brokers))
+        sources = {source.topic for source in plan.sources}
+        # Source topics first: what they had to route is in the routed topics when the ends of those are asked for.
+        self._views = sorted(online_views(plan, Topics(brokers)), key=lambda each: each.topic not in sources)
         self._progress = ProgressReader(plan.project, self._views, RedisStore(redis))
         self._consumer = Consumer({"bootstrap.servers": brokers, "group.id": f"{plan.project}.lag", "log_level": 0})
 

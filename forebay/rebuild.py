@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import msgspec
-import redis
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
+from forebay.store_walk import entity_rows, hashes, opened
 from pipelines.adapters.kafka import group_name
-from pipelines.adapters.redis_store import parse_connection_string
 from pipelines.contract.entity_key import (
     closed_field,
-    decode_entity_key,
     feature_field,
     head_field,
     timestamp_field,
 )
 from pipelines.contract.plan import Plan, StreamView
-from pipelines.contract.topology import glob_literal, progress_keys, view_topic
-from pipelines.errors import SettingsError, StoreUnavailable
+from pipelines.contract.topology import progress_keys, view_topic
+from pipelines.errors import SettingsError
 
-_AT_ONCE = 1_000
 _ANSWER_S = 10.0
 
 
@@ -74,19 +69,13 @@ def clear_view(plan: Plan, view: StreamView, store: str) -> Cleared:
         *(feature_field(view.name, feature.name) for feature in view.features),
     ]
     topic, names = view_topic(plan, view), {key.name for key in view.join_keys}
-    client: Any = redis.Redis(**parse_connection_string(store), socket_timeout=30.0, socket_connect_timeout=5.0)
     rows = partitions = 0
-    try:
+    with opened(store) as client:
         # Progress first: should this stop half way, the rest of the rows still say what they contain.
-        for key in client.scan_iter(match=progress_keys(plan.project, topic), count=_AT_ONCE, _type="HASH"):
+        for key in hashes(client, progress_keys(plan.project, topic)):
             stale = [field for field in client.hkeys(key) if field.startswith(f"{view.name}@".encode())]
             partitions += bool(stale and client.hdel(key, *stale))
-        for key in client.scan_iter(match=b"*" + glob_literal(plan.project), count=_AT_ONCE, _type="HASH"):
-            found = decode_entity_key(key, plan.project)
-            if found is not None and found.keys() == names:
+        for key, entity in entity_rows(client, plan.project):
+            if entity.keys() == names:
                 rows += bool(client.hdel(key, *fields))
-    except redis.RedisError as error:
-        raise StoreUnavailable(f"the online store failed after {rows} rows: {error}; run it again") from error
-    finally:
-        client.close()
     return Cleared(view.name, topic, rows, partitions)

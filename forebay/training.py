@@ -18,6 +18,11 @@ from serving.scorer import FeatureAssembler
 ROWS_AT_ONCE = 20_000
 
 
+def feature_columns(rows: pd.DataFrame) -> list[str]:
+    """The columns of training rows that are the model's input, in its order."""
+    return [str(name) for name in rows if "__" in str(name)]
+
+
 def training_rows(
     plan: Plan, service_name: str, topic: str, history: Path, on_rows: Callable[[int], None]
 ) -> pd.DataFrame:

@@ -29,7 +29,7 @@ def up(settings: StackSettings, console: Console) -> None:
     # The worker and the endpoint load it again; here a wrong folder is said before anything has started.
     load_model(settings.model)
     try:
-        start(stack, console)
+        run_processes(stack, register(stack, console), console)
         console.print(addresses(stack))
         console.print(f"In another terminal: source {stack.write_env()}", highlight=False)
         console.print("Ctrl-C stops all of it.", style="dim")
@@ -44,9 +44,8 @@ def up(settings: StackSettings, console: Console) -> None:
         stack.stop()
 
 
-def start(stack: LocalStack, console: Console) -> None:
-    """Everything from the servers to the three processes. Raises as `up`."""
-    plan = register(stack, console)
+def run_processes(stack: LocalStack, plan: Plan, console: Console) -> None:
+    """Batch views, then the three processes. Raises as `up`."""
     with step(console, "feast materialize: batch views into the store"):
         stack.materialize(plan)
     with step(console, "processor, worker and endpoint"):

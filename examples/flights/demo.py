@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 import time
 import urllib.request
 from collections.abc import Callable
@@ -30,16 +29,18 @@ from examples.flights.predictions import PredictionListener, Received
 from examples.flights.times import ORIGIN_ZONE
 from examples.flights.train import Evaluation, train
 from forebay.backfill import backfill_views, progress_bar
+from forebay.error_line import error_line
 from forebay.lag import ProcessorLag
 from forebay.metrics_page import bucket_counts, quantile, scrape, total
 from forebay.replay import Published, Replayed, Span, replay_with_progress, replayed_events
 from forebay.stack.local import LocalStack, StackSettings
 from forebay.stack.process import StackError
 from forebay.steps_view import step
-from forebay.training import training_rows
-from forebay.up import register
+from forebay.training import feature_columns, training_rows
+from forebay.up import register, run_processes
+from pipelines.backfill.load import count_events
 from pipelines.contract.plan import Plan
-from pipelines.errors import ForebayError
+from serving.build import scored_source
 from serving.model import load_model
 
 FOLDER = Path(".demo")
@@ -75,7 +76,6 @@ class Watched(NamedTuple):
 
 def main() -> None:
     """Runs the demo; exits 2 with one line of error if a part of it fails."""
-    console, errors = Console(), Console(stderr=True)
     settings = StackSettings(
         repo=Path("feature_repo"),
         model=MODELS / "late_arrival",
@@ -85,17 +85,12 @@ def main() -> None:
         clock="watermark",
         env={"FOREBAY_DATA": str(DATA.resolve())},
     )
-    try:
+    with error_line():
         stack = LocalStack(settings)
         try:
-            run(stack, console)
+            run(stack, Console())
         finally:
             stack.stop()
-    except ForebayError as error:
-        errors.print(f"[bold red]error:[/] {escape(str(error))}", highlight=False)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        sys.exit(130)
 
 
 def run(stack: LocalStack, console: Console) -> None:
@@ -107,10 +102,7 @@ def run(stack: LocalStack, console: Console) -> None:
         write_planes(DATA / "planes.parquet")
     plan = register(stack, console)
     held_out = _train(plan, history, console)
-    with step(console, "feast materialize: planes into the store"):
-        stack.materialize(plan)
-    with step(console, "processor, worker and endpoint"):
-        stack.run()
+    run_processes(stack, plan, console)
     recent = DATA / "recent"
     cut_histories(history, recent, FILL_MS, END_MS)
     lag = ProcessorLag(plan, stack.brokers, stack.redis)
@@ -138,19 +130,16 @@ Look next at
 def _train(plan: Plan, history: Path, console: Console) -> dict[str, Evaluation]:
     """Backfills every view, and trains both models on January to August."""
     backfill_views(plan, history, console)
+    scheduled = count_events(history, scored_source(plan, SCHEDULED))
     with progress_bar(console) as progress:
         tasks: dict[str, Any] = {}
 
         def on_rows(model: str, count: int) -> None:
             if model not in tasks:
-                tasks[model] = progress.add_task(f"training rows of {model}", total=_scheduled(history))
+                tasks[model] = progress.add_task(f"training rows of {model}", total=scheduled)
             progress.advance(tasks[model], count)
 
         return train(plan, history, MODELS, on_rows)
-
-
-def _scheduled(history: Path) -> int:
-    return len(pd.read_parquet(history / f"{SCHEDULED}.parquet", columns=["event_ms"]))
 
 
 def _replay(
@@ -281,7 +270,7 @@ def _by_flight(received: list[Received]) -> pd.Series[Any]:
 def _recomputed(plan: Plan, model: str) -> pd.Series[Any]:
     """Flight id -> score from history, features as of the event's time."""
     rows = training_rows(plan, model, SCHEDULED, DATA / "recent", lambda _count: None)
-    columns = {str(name): rows[name].to_numpy() for name in rows if "__" in str(name)}
+    columns = {name: rows[name].to_numpy() for name in feature_columns(rows)}
     return pd.Series(load_model(MODELS / model).run(columns)["late"], index=rows["flight_id"])
 
 

@@ -14,7 +14,7 @@ from onnxmltools.convert.common.data_types import FloatTensorType
 from sklearn.metrics import log_loss, roc_auc_score
 
 from examples.flights.events import ARRIVALS, SCHEDULED, outcomes
-from forebay.training import training_rows
+from forebay.training import feature_columns, training_rows
 from pipelines.contract.plan import Plan
 
 TEST_FROM_MS = int(pd.Timestamp("2013-09-01", tz="America/New_York").timestamp() * 1_000)
@@ -62,7 +62,7 @@ def train(plan: Plan, history: Path, models: Path, on_rows: Callable[[str, int],
         rows = training_rows(plan, service, SCHEDULED, history, lambda count, model=model: on_rows(model, count))  # type: ignore[misc]
         rows = rows[rows["flight_id"].isin(late.index)]
         labels = late[rows["flight_id"]].to_numpy().astype(float)
-        features = rows[[name for name in rows if "__" in str(name)]].astype("float32")
+        features = rows[feature_columns(rows)].astype("float32")
         evaluations[model] = _fit(
             features, labels, rows["event_ms"].to_numpy() >= TEST_FROM_MS, models / model / "1", service
         )

@@ -7,11 +7,9 @@ import sys
 
 import structlog
 import typer
-from rich.markup import escape
 
 from forebay.cli import definitions, local, processes
-from forebay.cli.options import errors
-from pipelines.errors import ForebayError
+from forebay.error_line import error_line
 
 app = typer.Typer(
     name="forebay",
@@ -57,10 +55,5 @@ def main() -> None:
     # A shell without job control starts background jobs with SIGINT ignored, and Python leaves it so: Ctrl-C, or a
     # supervisor's SIGINT, would end the processes once they run, but not while they wait for a broker.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
+    with error_line():
         app()
-    except ForebayError as error:
-        errors.print(f"[bold red]error:[/] {escape(str(error))}", markup=True, highlight=False, soft_wrap=True)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        sys.exit(130)

@@ -80,17 +80,6 @@ def read_topic(brokers: str, topic: str) -> list[Message]:
     return sorted(messages, key=lambda each: (each.partition(), each.offset()))
 
 
-def end_offsets(brokers: str, topic: str) -> list[int]:
-    """The offset after the last record, by partition."""
-    consumer = Consumer({"bootstrap.servers": brokers, "group.id": "e2e"})
-    ends = [
-        consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=10)[1]
-        for partition in sorted(consumer.list_topics(topic, 10).topics[topic].partitions)
-    ]
-    consumer.close()
-    return ends
-
-
 def members_missing(brokers: str, group: str, members: int) -> str | None:
     """None when the group is stable, with so many members that all have partitions."""
     admin = AdminClient({"bootstrap.servers": brokers, "log_level": 0})

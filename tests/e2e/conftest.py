@@ -18,8 +18,8 @@ from tests.e2e.broker import PARTITIONS
 from tests.e2e.deployment import SERVICE, Deployment, Place, run_forebay
 from tests.kafka.apache_kafka import ApacheKafka
 from tests.models import write_sum_model
+from tests.payments import REPO
 
-PAYMENTS = Path(__file__).parents[1] / "repos" / "payments" / "feature_repo"
 STREAMED = Path(__file__).parent / "repo" / "streamed.py"
 
 Deploy = Callable[[str], Deployment]
@@ -29,7 +29,7 @@ Deploy = Callable[[str], Deployment]
 def place(kafka: ApacheKafka, valkey_server: Valkey, tmp_path_factory: pytest.TempPathFactory) -> Place:
     """The repo as its author gets it running: feast apply, forebay plan, forebay topics, a model."""
     folder = tmp_path_factory.mktemp("payments")
-    repo = shutil.copytree(PAYMENTS, folder / "feature_repo", ignore=shutil.ignore_patterns("data", "__pycache__"))
+    repo = shutil.copytree(REPO, folder / "feature_repo", ignore=shutil.ignore_patterns("data", "__pycache__"))
     shutil.copy(STREAMED, repo)
     store = repo / "feature_store.yaml"
     store.write_text(store.read_text().replace("localhost:6379", valkey_server.address))

@@ -8,15 +8,13 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
+from forebay.lag import ProcessorLag
 from forebay.stack.process import ChildProcess, Command
 from forebay.stack.topics import create_topics
 from forebay.topics import needed_topics
-from pipelines.adapters.kafka import Topics, group_name
-from pipelines.adapters.progress_reader import ProgressReader
-from pipelines.adapters.redis_store import RedisStore
+from pipelines.adapters.kafka import group_name
 from pipelines.contract.plan import Plan
-from serving.build import online_views
-from tests.e2e.broker import PARTITIONS, end_offsets, members_missing, until
+from tests.e2e.broker import PARTITIONS, members_missing, until
 
 FOREBAY = str(Path(sys.executable).with_name("forebay"))
 SERVICE = "streamed"
@@ -95,24 +93,9 @@ class Deployment:
 
     def wait_until_processed(self, seconds: float = 60) -> None:
         """Until every row contains every record that is in Kafka."""
-        views = online_views(self.place.plan, Topics(self.place.brokers))
-        store = RedisStore(self.place.redis)
-        reader = ProgressReader(self.place.plan.project, views, store)
-
-        def done(topic: str) -> bool:
-            ends = end_offsets(self.place.brokers, topic)
-            reached = [
-                (progress.offset + 1 if (progress := reader.progress(each, partition)) else 0, end)
-                for each in views
-                if each.topic == topic
-                for partition, end in enumerate(ends)
-            ]
-            return all(at >= end for at, end in reached)
-
-        # A routed topic is complete only when its source topic has been processed.
-        for topic in sorted({each.topic for each in views}, key=lambda each: each != self.place.topic):
-            until(lambda topic=topic: done(topic), seconds, f"all of {topic} processed")  # type: ignore[misc]
-        store.close()
+        lag = ProcessorLag(self.place.plan, self.place.brokers, self.place.redis)
+        until(lambda: not any(lag.records().values()), seconds, "every record processed")
+        lag.close()
 
     def stop(self) -> None:
         for child in self._children:

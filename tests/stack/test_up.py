@@ -23,10 +23,10 @@ from forebay.cli import app
 from forebay.stack.ports import claim_port
 from pipelines.errors import SettingsError
 from tests.models import write_sum_model
+from tests.payments import REPO
 from tests.stack.test_process import alive
 
 FOREBAY = str(Path(sys.executable).with_name("forebay"))
-PAYMENTS = Path(__file__).parents[1] / "repos" / "payments" / "feature_repo"
 START = pd.Timestamp("2026-01-05 12:00", tz="UTC")
 
 
@@ -35,7 +35,7 @@ class Up:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.repo = shutil.copytree(PAYMENTS, folder / "feature_repo", ignore=shutil.ignore_patterns("data"))
+        self.repo = shutil.copytree(REPO, folder / "feature_repo", ignore=shutil.ignore_patterns("data"))
         write_sum_model(folder / "models" / "fraud" / "1", 7, "fraud")
         self.process = subprocess.Popen(
             [FOREBAY, "up", *self.options("--port=0")],

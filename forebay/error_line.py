@@ -1,0 +1,25 @@
+"""How every command ends on an error made on purpose: one line, without a traceback."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.markup import escape
+
+from pipelines.errors import ForebayError
+
+
+@contextmanager
+def error_line() -> Iterator[None]:
+    """Ends the process with status 2 and a line for a `ForebayError`, with 130 for Ctrl-C."""
+    try:
+        yield
+    except ForebayError as error:
+        # Not wrapped: one error is one line of a log.
+        Console(stderr=True).print(f"[bold red]error:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)
