@@ -77,6 +77,7 @@ def score(
 ) -> None:
     """Score every event of a topic onto a prediction topic, until told to stop."""
     from pipelines.adapters.kafka import group_name
+    from pipelines.adapters.last_resort import leave_if_late
     from pipelines.adapters.metrics import serve_metrics
     from serving.build import build_event_scorer, build_scorer
     from serving.settings import WorkerSettings
@@ -101,8 +102,13 @@ def score(
         ),
         event_scorer,
     )
+
+    def stop(*_signal: object) -> None:
+        worker.stop()
+        leave_if_late()
+
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: worker.stop())
+        signal.signal(number, stop)
     worker.run()
 
 

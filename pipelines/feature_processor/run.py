@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
-import threading
 from contextlib import ExitStack
 
 import structlog
 
 from pipelines.adapters.kafka import IdempotentProducer, Topics, group_name
+from pipelines.adapters.last_resort import leave_if_late
 from pipelines.adapters.metrics import serve_metrics
 from pipelines.adapters.redis_store import RedisStore
 from pipelines.adapters.schema_registry import schemas_of
@@ -23,9 +22,6 @@ from pipelines.feature_processor.router import Router
 from pipelines.feature_processor.settings import ProcessorSettings
 
 log = structlog.get_logger("forebay.process")
-
-STOP_TIMEOUT_S = 5.0
-"""Half of the 10 s that supervisors (Docker, `forebay up`) wait before they kill."""
 
 
 def build_pipelines(plan: Plan, settings: ProcessorSettings) -> list[FeedPipeline]:
@@ -81,11 +77,7 @@ async def _run_until_stopped(
     crash = app.failure or app.crash_reason
     if crash is None and running.done():
         crash = running.exception()
-    # A timer of its own: neither Faust nor a thread that waits for a broker may hold up the end.
-    last_resort = threading.Timer(STOP_TIMEOUT_S, _leave, (crash,))
-    last_resort.daemon = True
-    last_resort.start()
-    ended.callback(last_resort.cancel)
+    ended.callback(leave_if_late(3, repr(crash)).cancel if crash else leave_if_late().cancel)
     await app.stop()
     if isinstance(crash, ForebayError):
         raise crash
@@ -93,12 +85,6 @@ async def _run_until_stopped(
         raise ForebayError(
             f"the feature processor crashed: {crash!r}; started again it goes on from its progress"
         ) from crash
-
-
-def _leave(crash: BaseException | None) -> None:
-    # Every batch is written before its offset is committed, so there is nothing left to lose.
-    log.warning("not stopped in time, leaving", seconds=STOP_TIMEOUT_S, crash=repr(crash) if crash else None)
-    os._exit(3 if crash else 0)
 
 
 async def _start_and_wait(app: ProcessorApp) -> None:

@@ -1,0 +1,30 @@
+"""The end of a process that was told to stop and whose broker or store does not let it."""
+
+from __future__ import annotations
+
+import os
+import threading
+
+import structlog
+
+log = structlog.get_logger("forebay")
+
+STOP_TIMEOUT_S = 5.0
+"""Half of the 10 s that supervisors (Docker, `forebay up`) wait before they kill."""
+
+
+def leave_if_late(status: int = 0, because: str = "told to stop") -> threading.Timer:
+    """Ends the process with this status after `STOP_TIMEOUT_S`, unless the timer is cancelled before.
+
+    Nothing is lost by it: what was not committed is read again, as after a kill. A thread of its own, since
+    calls into a library that wait for a broker hold up everything else.
+    """
+    timer = threading.Timer(STOP_TIMEOUT_S, _leave, (status, because))
+    timer.daemon = True
+    timer.start()
+    return timer
+
+
+def _leave(status: int, because: str) -> None:
+    log.warning("not stopped in time, leaving", seconds=STOP_TIMEOUT_S, because=because)
+    os._exit(status)
