@@ -1,4 +1,4 @@
-"""The events every system reads: small JSON card payments, keyed by their card."""
+"""The events every system reads: JSON card payments of some 150 bytes, keyed by their card."""
 
 from __future__ import annotations
 
@@ -13,25 +13,31 @@ from numpy.typing import NDArray
 from pipelines.errors import ForebayError
 
 PARTITIONS = 4
-CARDS = 50_000
+CARDS = 100_000
+ZIPF_EXPONENT = 1.1
 SPAN_MS = 2 * 3_600_000
 """Event time from the first event to the last: every card's window closes once."""
 _SEED = 7
 _REPORTED_EVENTS = 10_000
 _DELIVERY_TIMEOUT_S = 60.0
 
-Distribution = Literal["zipf", "uniform"]
+_PAYMENT = (
+    b'{"payment_id":"p%012d","card_id":%d,"event_ms":%d,"amount":%d.%02d,'
+    b'"currency":"EUR","merchant_id":"m%06d","terminal_id":"t%05d"}'
+)
+
+Distribution = Literal["zipf", "unique"]
 
 
 def card_ids(distribution: Distribution, count: int) -> NDArray[np.int64]:
     """Cards of the events in order, shape (n,); the same ones every time.
 
-    Zipf: card k pays in proportion to 1/(k+1), so that the busiest makes 9 % of all payments.
+    Zipf: card k pays in proportion to (k+1)^-1.1. Unique: no card pays twice.
     """
     random = np.random.default_rng(_SEED)
-    if distribution == "uniform":
-        return random.integers(0, CARDS, count)
-    weights = 1.0 / np.arange(1, CARDS + 1)
+    if distribution == "unique":
+        return random.permutation(count)
+    weights = np.arange(1, CARDS + 1) ** -ZIPF_EXPONENT
     return np.searchsorted(np.cumsum(weights) / weights.sum(), random.random(count)).clip(max=CARDS - 1)
 
 
@@ -56,7 +62,7 @@ def produce_all(
     # Without warnings: a broker that has just been started first makes the topic of producers' states.
     producer = Producer({"bootstrap.servers": brokers, "enable.idempotence": True, "linger.ms": 20, "log_level": 3})
     for at, (card, event_ms, amount) in enumerate(zip(cards, times, cents, strict=True)):
-        value = b'{"card_id":%d,"event_ms":%d,"amount":%d.%02d}' % (card, event_ms, amount // 100, amount % 100)
+        value = _PAYMENT % (at, card, event_ms, amount // 100, amount % 100, at % 5_000, at % 997)
         _send(producer, topic, b"%d" % card, value, event_ms)
         if at % _REPORTED_EVENTS == 0:
             producer.poll(0)

@@ -32,8 +32,13 @@ _COLUMNS = (
     Column("amount", DataType.FLOAT64),
 )
 
-ONE_SUM = (Aggregation("amount_sum_1h", "amount", Function.SUM, HOUR_MS, HOUR_MS),)
-"""What the other systems compute too."""
+_EIGHT = (
+    *(Function.COUNT, Function.SUM, Function.MEAN, Function.MIN),
+    *(Function.MAX, Function.STD, Function.FIRST, Function.LAST),
+)
+
+EIGHT = tuple(Aggregation(f"amount_{function}_1h", "amount", function, HOUR_MS, HOUR_MS) for function in _EIGHT)
+"""Eight functions over a tumbling hour: what the other systems compute too."""
 
 EIGHT_BY_THREE = tuple(
     Aggregation(f"amount_{function}_{name}", "amount", function, window_ms, slide_ms)
@@ -42,12 +47,9 @@ EIGHT_BY_THREE = tuple(
         ("1h", HOUR_MS, 5 * MINUTE_MS),
         ("1d", 24 * HOUR_MS, HOUR_MS),
     )
-    for function in (
-        *(Function.COUNT, Function.SUM, Function.MEAN, Function.MIN),
-        *(Function.MAX, Function.STD, Function.FIRST, Function.LAST),
-    )
+    for function in _EIGHT
 )
-"""Eight functions over three sliding windows."""
+"""The same over three sliding windows."""
 
 _SCORED = (
     Aggregation("amount_count_5m", "amount", Function.COUNT, 5 * MINUTE_MS, MINUTE_MS),

@@ -40,7 +40,7 @@ def process(
     session_timeout_s: Annotated[
         float, typer.Option(help="A silent processor loses its partitions after this.")
     ] = 10.0,
-    max_batch_records: Annotated[int, typer.Option(min=1, help="Records fetched at once.")] = 20_000,
+    max_batch_records: Annotated[int, typer.Option(min=1, help="Records fetched at once.")] = 100_000,
 ) -> None:
     """Compute the stream views' windows from Kafka into Redis, until told to stop."""
     from pipelines.feature_processor.run import run

@@ -19,11 +19,11 @@ class MemoryStore:
         empty: dict[bytes, bytes] = {}
         return [[self.hashes.get(key, empty).get(field) for field in fields] for key, fields in requests]
 
-    def write(self, writes: Iterable[RowWrite]) -> list[Outcome]:
+    def write(self, writes: Iterable[RowWrite], names: Sequence[bytes] = ()) -> list[Outcome]:
         """See `Store.write`."""
-        return [self._write(write) for write in writes]
+        return [self._write(write, names) for write in writes]
 
-    def _write(self, write: RowWrite) -> Outcome:
+    def _write(self, write: RowWrite, names: Sequence[bytes]) -> Outcome:
         head_field, head = write.fields[:2]
         stored = self.hashes.get(write.key, {}).get(head_field)
         offset = -1
@@ -35,6 +35,7 @@ class MemoryStore:
         if offset != write.expected_offset:
             return Outcome.BEHIND if offset > write.expected_offset else Outcome.ROLLED_BACK
         pairs = dict(zip(write.fields[::2], write.fields[1::2], strict=True))
+        pairs |= dict(zip(names, write.values, strict=True))
         self.hashes.setdefault(write.key, {}).update(pairs)
         return Outcome.WRITTEN
 

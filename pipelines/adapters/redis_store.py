@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import hiredis
@@ -14,23 +14,46 @@ from redis.retry import Retry
 from pipelines.adapters.store import Outcome, RowWrite
 from pipelines.errors import SettingsError, StoreUnavailable
 
-# KEYS[1] the row; ARGV: expected offset, head field, head, field, value ...
+# KEYS: rows. ARGV: the number of shared names and these; then per row the expected offset, the number of its own
+# arguments and these (head field, head, field, value ...), and a value for every shared name.
 # Header offsets are those of contract.fence: identity 1-9, lineage and partition 10-21, offset 22-29.
 _COMPARE_AND_SET = """
-local stored = redis.call('HGET', KEYS[1], ARGV[2])
-local offset = -1
-if stored and string.sub(stored, 1, 9) == string.sub(ARGV[3], 1, 9) then
-  if string.sub(stored, 10, 21) ~= string.sub(ARGV[3], 10, 21) then return -2 end
-  offset = struct.unpack('>I8', stored, 22)
+local function outcome(stored, head, expected)
+  local offset = -1
+  if stored and string.sub(stored, 1, 9) == string.sub(head, 1, 9) then
+    if string.sub(stored, 10, 21) ~= string.sub(head, 10, 21) then return -2 end
+    offset = struct.unpack('>I8', stored, 22)
+  end
+  if offset > expected then return 0 end
+  if offset < expected then return -1 end
+  return 1
 end
-local expected = tonumber(ARGV[1])
-if offset > expected then return 0 end
-if offset < expected then return -1 end
-redis.call('HSET', KEYS[1], unpack(ARGV, 2))
-return 1
+local names = tonumber(ARGV[1])
+local at = 2 + names
+local outcomes = {}
+for row = 1, #KEYS do
+  local own = tonumber(ARGV[at + 1])
+  local values = at + 2 + own
+  local stored = redis.call('HGET', KEYS[row], ARGV[at + 2])
+  outcomes[row] = outcome(stored, ARGV[at + 3], tonumber(ARGV[at]))
+  if outcomes[row] == 1 then
+    local fields = {unpack(ARGV, at + 2, values - 1)}
+    for name = 1, names do
+      fields[own + 1] = ARGV[1 + name]
+      fields[own + 2] = ARGV[values - 1 + name]
+      own = own + 2
+    end
+    redis.call('HSET', KEYS[row], unpack(fields))
+  end
+  at = values + names
+end
+return outcomes
 """
 
 _SENT_AT_ONCE = 200
+_SCRIPT_ROWS = 20
+"""Rows of one script call: a call has its price, and holds up every other client while it runs."""
+_SCRIPT_ARGUMENTS = 1_000
 
 _UNREACHABLE = (redis.ConnectionError, redis.TimeoutError, redis.BusyLoadingError, redis.ReadOnlyError)
 
@@ -82,13 +105,19 @@ class RedisStore:
         """See `Store.read`: one HMGET per request in one round trip."""
         return self._pipeline(("HMGET", key, *fields) for key, fields in requests)
 
-    def write(self, writes: Iterable[RowWrite]) -> list[Outcome]:
-        """See `Store.write`: one script call per row in one round trip."""
+    def write(self, writes: Iterable[RowWrite], names: Sequence[bytes] = ()) -> list[Outcome]:
+        """See `Store.write`: a script call for some rows each, all in one round trip."""
         self._connect()
-        replies = self._pipeline(
-            ("EVALSHA", self._sha, 1, write.key, write.expected_offset, *write.fields) for write in writes
-        )
-        return [Outcome(reply) for reply in replies]
+        replies = self._pipeline(self._calls(iter(writes), names), max(1, _SENT_AT_ONCE // _SCRIPT_ROWS))
+        return [Outcome(reply) for call in replies for reply in call]
+
+    def _calls(self, writes: Iterator[RowWrite], names: Sequence[bytes]) -> Iterator[tuple[Any, ...]]:
+        rows = max(1, min(_SCRIPT_ROWS, _SCRIPT_ARGUMENTS // (len(names) + 8)))
+        while some := list(itertools.islice(writes, rows)):
+            call: list[Any] = ["EVALSHA", self._sha, len(some), *[write.key for write in some], len(names), *names]
+            for write in some:
+                call += (write.expected_offset, len(write.fields), *write.fields, *write.values)
+            yield tuple(call)
 
     def read_hash(self, key: bytes) -> dict[bytes, bytes]:
         """See `Store.read_hash`."""
@@ -124,13 +153,13 @@ class RedisStore:
         self._connection.send_packed_command([hiredis.pack_command(command)])
         return self._connection.read_response()
 
-    def _pipeline(self, commands: Iterable[tuple[Any, ...]]) -> list[Any]:
+    def _pipeline(self, commands: Iterable[tuple[Any, ...]], at_once: int = _SENT_AT_ONCE) -> list[Any]:
         self._connect()
         waiting = iter(commands)
         sent = 0
         try:
             # Sent bit by bit, so that the server works while the rest is still being encoded.
-            while packed := [hiredis.pack_command(command) for command in itertools.islice(waiting, _SENT_AT_ONCE)]:
+            while packed := [hiredis.pack_command(command) for command in itertools.islice(waiting, at_once)]:
                 self._connection.send_packed_command([b"".join(packed)])
                 sent += len(packed)
             return [self._connection.read_response() for _ in range(sent)]

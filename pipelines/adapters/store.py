@@ -27,6 +27,8 @@ class RowWrite(NamedTuple):
     """Fence of the row that was folded onto; -1 if there was none."""
     fields: list[bytes]
     """field, value, field, value ...; the first pair is the view's head."""
+    values: Sequence[bytes] = ()
+    """Of the fields whose names all writes of a call share."""
 
 
 class Store(Protocol):
@@ -39,8 +41,12 @@ class Store(Protocol):
         """Per (key, fields), the fields' values; None where absent."""
         ...
 
-    def write(self, writes: Iterable[RowWrite]) -> list[Outcome]:
-        """Compare-and-set of each row, atomically per row."""
+    def write(self, writes: Iterable[RowWrite], names: Sequence[bytes] = ()) -> list[Outcome]:
+        """Compare-and-set of each row, atomically per row.
+
+        Args:
+            names: fields that every write sets, to its `values`.
+        """
         ...
 
     def read_hash(self, key: bytes) -> dict[bytes, bytes]:

@@ -41,8 +41,15 @@ class RowCache(dict[bytes, StoredRow]):
 
     def shrink(self) -> None:
         """Drops rows, those first that were added first, until the rest fits."""
-        while self.size_bytes > self._max_bytes:
-            self.drop(next(iter(self)))
+        excess, oldest = self.size_bytes - self._max_bytes, []
+        # One pass: asked for its first key again and again, a dictionary looks through all that were removed.
+        for key, row in self.items():
+            if excess <= 0:
+                break
+            excess -= _size(key, row)
+            oldest.append(key)
+        for key in oldest:
+            self.drop(key)
 
 
 def _size(key: bytes, row: StoredRow) -> int:

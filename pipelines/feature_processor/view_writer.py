@@ -50,8 +50,10 @@ class ViewWriter:
         self._aggregate = ViewAggregator(view)
         self._key = EntityKeyEncoder(view.join_keys, project)
         self._row_fields = (head_field(view.name), closed_field(view.name))
-        self._ts_field = timestamp_field(view.name)
-        self._feature_fields = [feature_field(view.name, feature.name) for feature in view.features]
+        self._shared_fields = [
+            timestamp_field(view.name),
+            *(feature_field(view.name, feature.name) for feature in view.features),
+        ]
         self._columns = sorted({each.column for each in view.aggregations} - {""})
         self._cache = RowCache(CACHED_BYTES)
 
@@ -105,8 +107,8 @@ class ViewWriter:
         if missing:
             with metrics.READ_SECONDS.labels(self.view.name).time():
                 found = self._store.read([(key, self._row_fields) for key in missing])
-            for key, (head, closed) in zip(missing, found, strict=True):
-                self._cache.put(key, StoredRow(head, closed))
+            read = {key: StoredRow(*fields) for key, fields in zip(missing, found, strict=True)}
+            return [self._cache.get(key) or read[key] for key in keys]
         return [self._cache[key] for key in keys]
 
     def _send(
@@ -116,13 +118,14 @@ class ViewWriter:
         changed = result.entities.tolist()
         writes = self._encode(keys, stored, result)
         with metrics.WRITE_SECONDS.labels(self.view.name).time():
-            outcomes = self._store.write(writes)
+            outcomes = self._store.write(writes, self._shared_fields)
         behind = []
         for entity, row, outcome in zip(changed, result.rows, outcomes, strict=True):
             if outcome is Outcome.WRITTEN:
                 self._cache.put(keys[entity], row)
             elif outcome is Outcome.BEHIND:
-                self._cache.drop(keys[entity])
+                if keys[entity] in self._cache:
+                    self._cache.drop(keys[entity])
                 behind.append(entity)
             elif outcome is Outcome.ROLLED_BACK:
                 raise StoreRolledBack(f"view {self.view.name!r}: a stored row is older than acknowledged")
@@ -139,14 +142,15 @@ class ViewWriter:
             encode_column(np.ascontiguousarray(result.values[:, at]), feature.dtype)
             for at, feature in enumerate(self.view.features)
         ]
-        entities, times = result.entities.tolist(), result.last_event_ms.tolist()
-        for at, (entity, row, offset) in enumerate(zip(entities, result.rows, result.stored_offsets, strict=True)):
-            fields: list[Any] = [self._row_fields[0], row.head, self._ts_field, encode_timestamp(times[at])]
-            for name, column in zip(self._feature_fields, cells, strict=True):
-                fields += (name, column[at])
+        times = map(encode_timestamp, result.last_event_ms.tolist())
+        head_name, closed_name = self._row_fields
+        for entity, row, offset, values in zip(
+            result.entities.tolist(), result.rows, result.stored_offsets, zip(times, *cells, strict=True), strict=True
+        ):
+            fields: list[Any] = [head_name, row.head]
             if offset < 0 or row.closed != stored[entity].closed:
-                fields += (self._row_fields[1], row.closed)
-            yield RowWrite(keys[entity], offset, fields)
+                fields += (closed_name, row.closed)
+            yield RowWrite(keys[entity], offset, fields, values)
 
     def _foreign(self, read_from: ReadFrom) -> ProgressMismatch:
         return ProgressMismatch(

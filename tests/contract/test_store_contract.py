@@ -157,10 +157,26 @@ class TestOutcomes:
         assert store.write([other]) == [Outcome.WRITTEN]
         assert store.read([(KEY, [HEAD, b"_fb:other"])]) == [[head(5), head(3)]]
 
+    def test_fields_whose_names_are_shared_are_set_with_each_rows_own_values(self, store):
+        """More rows than one call takes; a refused one among them sets none of its values."""
+        store.write([write(-1, 9, key=b"k7")])
+        writes = [
+            write(-1, at, key=b"k%d" % at, fields=[b"own", b"o%d" % at])._replace(values=(b"a%d" % at, b"b%d" % at))
+            for at in range(50)
+        ]
+        outcomes = store.write(writes, [b"a", b"b"])
+        assert outcomes == [Outcome.BEHIND if at == 7 else Outcome.WRITTEN for at in range(50)]
+        assert store.read_hash(b"k7") == {HEAD: head(9)}
+        for at in {*range(50)} - {7}:
+            expected = {HEAD: head(at), b"own": b"o%d" % at, b"a": b"a%d" % at, b"b": b"b%d" % at}
+            assert store.read_hash(b"k%d" % at) == expected
+
     def test_a_row_with_many_features_is_written_whole(self, store):
         fields = [part for at in range(500) for part in (b"f%d" % at, b"%d" % at)]
         store.write([write(-1, 1, fields=fields)])
-        assert len(store.read_hash(KEY)) == 501
+        names = [b"n%d" % at for at in range(1_500)]
+        store.write([write(1, 2)._replace(values=names)], names)
+        assert len(store.read_hash(KEY)) == 2_001
 
 
 class TestConnection:

@@ -77,11 +77,11 @@ class FlakyStore(MemoryStore):
     def read_hash(self, key):
         return self._fail() if self._call("read_hash") else super().read_hash(key)
 
-    def write(self, writes):
+    def write(self, writes, names=()):
         writes = list(writes)
         done = {None: len(writes), "none": 0, "half": len(writes) // 2, "all": len(writes)}
         failure = self._call("write")
-        outcomes = super().write(writes[: done[failure]])
+        outcomes = super().write(writes[: done[failure]], names)
         return self._fail() if failure else outcomes
 
     def write_hash(self, key, fields):
