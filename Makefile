@@ -14,6 +14,8 @@ EXTRAS := bench,dev,example,local
 PYTHON ?=
 PYTEST_ARGS ?=
 BENCHMARKS ?= stream
+SEEDS ?= 20
+FROM ?= 1
 
 # The first of these that runs and is new enough; 3.11 is the version the lock file is tested on.
 define find_python
@@ -69,6 +71,10 @@ lint: setup ## Style, formatting, strict types, import rules
 .PHONY: bench
 bench: setup ## Run the benchmarks (BENCHMARKS="stream ..." chooses); results in benchmarks/results
 	for name in $(BENCHMARKS); do $(BIN)/python -m "benchmarks.$$name"; done
+
+.PHONY: faults
+faults: setup ## Random faults on real processes, Kafka and store (SEEDS=20 FROM=1)
+	$(BIN)/python -m tests.faults --seeds $(SEEDS) --from $(FROM)
 
 .PHONY: lock
 lock: ## Resolve the newest allowed versions and write requirements.lock

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import NamedTuple
 
 import numpy as np
 
 from pipelines.adapters.redis_store import RedisStore
-from pipelines.contract.entity_key import EntityKeyEncoder, feature_field
-from pipelines.contract.plan import StreamView
-from pipelines.contract.values import decode_value
+from pipelines.contract.entity_key import EntityKeyEncoder, feature_field, timestamp_field
+from pipelines.contract.plan import Plan, StreamView
+from pipelines.contract.values import decode_timestamp, decode_value
 from serving.view_rows import StreamRows
-from tests.e2e.offline import Contained, Entity, bits, position, window_values
+from tests.e2e.offline import At, Contained, Entity, bits, position, window_values
 from tests.e2e.payments_run import Outcome
 
 
@@ -38,15 +39,36 @@ def check_rows(result: Outcome) -> None:
 
 def check_row(result: Outcome, store: RedisStore, view: StreamView, entity: Entity, contained: list[Contained]) -> None:
     """The row holds all events of its entity, as its packed fields and as Feast's own fields say."""
-    rows = StreamRows(result.place.plan, view)
-    key = EntityKeyEncoder(view.join_keys, result.place.plan.project)(list(entity))
-    names = [feature_field(view.name, feature.name) for feature in view.features]
-    ((head, closed, *cells),) = store.read([(key, [*rows.fields, *names])])
+    assert row_of(result.place.plan, store, view, entity) == expected_row(view, contained)
+
+
+class Row(NamedTuple):
+    """What is compared of a row; numbers to the last bit."""
+
+    fence: At | None
+    newest_ms: float
+    packed: list[str | None]
+    """The windows as of the newest event, by Forebay's packed fields."""
+    feast: list[str | None]
+    """The same by Feast's own fields."""
+
+
+def expected_row(view: StreamView, contained: list[Contained]) -> Row:
+    """The row of these events."""
     newest_ms = max(each.event.event_ms for each in contained)
-    columns = rows.evaluate([(head, closed)], np.array([newest_ms]))
+    values = list(map(bits, window_values(view, [each.event for each in contained], newest_ms)))
+    return Row(contained[-1].at, newest_ms, values, values)
+
+
+def row_of(plan: Plan, store: RedisStore, view: StreamView, entity: Entity) -> Row:
+    """The row in the store."""
+    rows = StreamRows(plan, view)
+    key = EntityKeyEncoder(view.join_keys, plan.project)(list(entity))
+    names = [feature_field(view.name, feature.name) for feature in view.features]
+    (found,) = store.read([(key, [*rows.fields, timestamp_field(view.name), *names])])
+    packed_fields, newest, cells = found[: len(rows.fields)], found[len(rows.fields)], found[len(rows.fields) + 1 :]
+    newest_ms = decode_timestamp(newest) if newest else -1
+    columns = rows.evaluate([packed_fields], np.array([newest_ms]))
     packed = [None if value != value else value for value in (float(column[0]) for column in columns.columns)]
-    expected = list(map(bits, window_values(view, [each.event for each in contained], newest_ms)))
-    assert position(columns.fences[0]) == contained[-1].at
-    assert columns.event_ms[0] == newest_ms
-    assert list(map(bits, packed)) == expected
-    assert [bits(None if cell is None else decode_value(cell)) for cell in cells] == expected
+    feast = [bits(None if cell is None else decode_value(cell)) for cell in cells]
+    return Row(position(columns.fences[0]), float(columns.event_ms[0]), list(map(bits, packed)), feast)

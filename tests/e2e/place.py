@@ -1,0 +1,50 @@
+"""The payments repo as its author gets it running, and the same again under other project names."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+
+from pipelines.contract.plan_file import read_plan, write_plan
+from tests.e2e.broker import PARTITIONS
+from tests.e2e.deployment import SERVICE, Place, run_forebay
+from tests.models import write_sum_model
+from tests.payments import REPO
+
+STREAMED = Path(__file__).parent / "repo" / "streamed.py"
+
+
+def payments_place(brokers: str, redis: str, folder: Path) -> Place:
+    """feast apply, forebay plan, forebay topics, a model."""
+    repo = shutil.copytree(REPO, folder / "feature_repo", ignore=shutil.ignore_patterns("data", "__pycache__"))
+    shutil.copy(STREAMED, repo)
+    store = repo / "feature_store.yaml"
+    store.write_text(store.read_text().replace("localhost:6379", redis))
+    environment = {"FOREBAY_REDIS": redis, "FOREBAY_BROKERS": brokers}
+    feast = Path(sys.executable).with_name("feast")
+    subprocess.run([feast, "apply"], cwd=repo, env=os.environ | environment, check=True, capture_output=True)
+    plan_file = folder / "plan.msgpack"
+    planned = run_forebay("plan", "--repo", str(repo), "--out", str(plan_file))
+    assert planned.returncode == 0, planned.stderr
+    plan = read_plan(plan_file)
+    found = Place(plan, plan_file, folder / "models" / "sum", brokers, redis, folder)
+    options = ("--partitions", str(PARTITIONS), "--predictions", found.predictions)
+    topics = run_forebay("topics", "--plan", str(plan_file), *options, **environment)
+    assert topics.returncode == 0, topics.stderr
+    width = sum(len(view.features) for view in plan.service(SERVICE).views)
+    write_sum_model(found.model / "1", width, SERVICE)
+    return found
+
+
+def renamed(place: Place, project: str, folder: Path) -> Place:
+    """The same repo, as if its author had called it otherwise: own topics, groups and rows."""
+    sources = tuple(msgspec.structs.replace(each, topic=f"{project}.authorised") for each in place.plan.sources)
+    plan = msgspec.structs.replace(place.plan, project=project, sources=sources)
+    plan_file = folder / f"{project}.msgpack"
+    write_plan(plan, plan_file)
+    return place._replace(plan=plan, plan_file=plan_file, folder=folder)

@@ -1,0 +1,83 @@
+"""One seed: publish while things go wrong, let it heal, and compare every row with the oracle."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections import Counter
+from itertools import islice
+
+import msgspec
+
+from pipelines.adapters.redis_store import RedisStore
+from tests.e2e.checks import expected_row, row_of
+from tests.e2e.deployment import Place
+from tests.e2e.payments import Payment, random_payments
+from tests.e2e.payments_run import Published, outcome, publish
+from tests.faults.schedule import LARGEST_BURST, STEPS, Fault, Step, draw
+from tests.faults.site import Site
+from tests.kafka.apache_kafka import ApacheKafka
+
+HEAL_S = 120.0
+
+
+class SeedResult(msgspec.Struct, frozen=True):
+    """What came of one seed."""
+
+    seed: int
+    faults: dict[str, int]
+    events: int
+    rows: int
+    """Compared, over all views."""
+    seconds: float
+    failure: str = ""
+    """Empty: every row is, to the bit, the fold of its entity's events."""
+
+
+def run_seed(seed: int, place: Place, broker: ApacheKafka) -> SeedResult:
+    """Runs the schedule of a seed. A failure is a result, not an exception."""
+    schedule = draw(seed)
+    begun = time.monotonic()
+    published = Published({}, {})
+    rows, failure = 0, ""
+    with Site(place, f"faults{seed}x{time.time_ns() % 1_000_000}", broker) as site:
+        try:
+            _play(site, schedule, seed, published)
+            site.deployment.wait_until_processed(HEAL_S)
+            site.check_running()
+            rows, failure = _compare(site.place, published)
+        except Exception as error:  # every other seed is still to be run
+            failure = f"{error!r}\n{site.logs()}"
+    faults = Counter(step.fault.value for step in schedule)
+    return SeedResult(seed, dict(faults), len(published.payments), rows, time.monotonic() - begun, failure)
+
+
+def _play(site: Site, schedule: list[Step], seed: int, published: Published) -> None:
+    rng = random.Random(f"events {seed}")
+    payments = random_payments(rng, (STEPS + 2) * LARGEST_BURST)
+    last: list[Payment] = []
+    for step in schedule:
+        site.remember()
+        again = rng.sample(last, len(last) // 2) if step.fault is Fault.DUPLICATE else []
+        last = [*islice(payments, step.events), *again]
+        publish(site.place, last, published)
+        time.sleep(step.delay_s)
+        site.apply(step)
+    publish(site.place, islice(payments, LARGEST_BURST), published)
+
+
+def _compare(place: Place, published: Published) -> tuple[int, str]:
+    """How many rows were compared, and the first one that is not what its events say."""
+    result = outcome(place, published)
+    store = RedisStore(place.redis)
+    rows = 0
+    try:
+        for view, folded in result.views.values():
+            for entity, contained in folded.rows.items():
+                found, expected = row_of(place.plan, store, view, entity), expected_row(view, contained)
+                if found != expected:
+                    return rows, f"view {view.name!r}, entity {entity}: found {found}, expected {expected}"
+                rows += 1
+    finally:
+        store.close()
+    return rows, ""
