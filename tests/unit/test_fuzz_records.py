@@ -99,7 +99,8 @@ def offsets_on(producer: Producer, topic: str, records: list[Record]) -> set[int
 
 def event_of(payload: bytes) -> Event | None:
     """An accepted payload as Python's own JSON decoder reads it; None where it has no card."""
-    fields = json.loads(payload)
+    # Names and values of unknown fields are skipped, not read: they may be no UTF-8.
+    fields = json.loads(payload.decode(errors="replace"))
     amount = fields.get("amount")
     assert isinstance(fields["event_ms"], int)
     assert not isinstance(amount, (bool, str, list, dict))
