@@ -11,21 +11,17 @@ from typing import Any, cast
 import faust
 import structlog
 from faust.types import TP
-from mode import Service
 
 from pipelines.adapters import metrics
 from pipelines.errors import ForebayError, ProgressMismatch, StoreUnavailable
 from pipelines.feature_processor.partition_pipeline import FeedPipeline
 from pipelines.feature_processor.settings import ProcessorSettings
 from pipelines.feature_processor.transport import Consumer, RecordBatch
-from pipelines.feature_processor.unread_partitions import UnreadPartitions
 from pipelines.feature_processor.view_writer import StoreRolledBack
 
 log = structlog.get_logger("forebay.process")
 
 RETRY_SECONDS = (0.05, 0.1, 0.2, 0.5, 1.0)
-UNREAD_CHECK_S = 5.0
-"""How often it is asked whether somebody reads every partition."""
 
 
 class ProcessorApp(faust.App):
@@ -53,27 +49,12 @@ class ProcessorApp(faust.App):
         )
         self._pipelines = {pipeline.feed.topic: pipeline for pipeline in pipelines}
         self._busy = {topic: asyncio.Lock() for topic in self._pipelines}
-        partitions = {topic: pipeline.lineage.partitions for topic, pipeline in self._pipelines.items()}
-        self._unread = UnreadPartitions(settings.brokers, group, partitions)
         self.failure: ForebayError | None = None
         """Why the app gave up."""
         self.done: dict[TP, int] = {}
         """Per partition, the offset after the last batch that was processed completely: what may be committed."""
         for topic in self._pipelines:
             self.agent(self.topic(topic, value_serializer="raw", key_serializer="raw"), name=topic)(self._consume)
-
-    @Service.task
-    async def _rejoin_while_partitions_are_unread(self) -> None:
-        before: set[tuple[str, int]] = set()
-        while not self.should_stop:
-            await self.sleep(UNREAD_CHECK_S)
-            unread = await asyncio.to_thread(self._unread.find)
-            # Twice the same: between two generations everything is unread for a moment.
-            if unread and unread == before:
-                log.warning("joining again, since nobody reads these", partitions=sorted(unread))
-                await cast(Consumer, self.consumer).rejoin()
-                unread = set()
-            before = unread
 
     async def _consume(self, stream: Any) -> None:
         async for event in stream.events():

@@ -68,12 +68,6 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         epoch = self.in_flight.epoch
         return {tp: [RecordBatch(epoch, [_record(each) for each in raw])] for tp, raw in fetched.items()}
 
-    async def rejoin(self) -> None:
-        """Has the group assign its partitions anew, by what the brokers say of the topics now."""
-        consumer = self._ensure_consumer()
-        await consumer._client.force_metadata_update()
-        consumer._coordinator.request_rejoin()
-
     async def begin_seek(self) -> None:
         """Opens a new epoch, in which nothing is fetched before `seek_all`."""
         self.in_flight.begin_seek()
@@ -137,10 +131,6 @@ class Consumer(driver.Consumer):
         starts: Mapping[TP, int] = await self.app.start_offsets(committed, {tp: earliest[tp] for tp in assigned})
         await self._thread.call_thread(self._thread.seek_all, starts)
         return starts
-
-    async def rejoin(self) -> None:
-        """Has the group assign its partitions anew."""
-        await self._thread.call_thread(self._thread.rejoin)
 
     async def _committed(self, tp: TP) -> int | None:
         return await self._thread._ensure_consumer().committed(tp)  # type: ignore[no-any-return]

@@ -17,7 +17,7 @@ def test_a_seed_always_draws_the_same_schedule() -> None:
 
 @pytest.mark.kafka
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("seed", [1, 10])
+@pytest.mark.parametrize("seed", [1, 2])
 def test_every_row_is_the_fold_of_its_events_whatever_went_wrong(
     seed: int,
     place: Place,
