@@ -11,6 +11,8 @@ import redis
 
 from forebay.stack.tansu import Tansu
 from forebay.stack.valkey import Valkey
+from tests.e2e.deployment import Place
+from tests.e2e.place import payments_place
 from tests.kafka.apache_kafka import ApacheKafka, apache_kafka, unavailable
 from tests.payments import apply_payments, run_compiler
 
@@ -56,3 +58,9 @@ def valkey(valkey_server: Valkey) -> str:
     client.flushall()
     client.close()
     return valkey_server.address
+
+
+@pytest.fixture(scope="session")
+def place(kafka: ApacheKafka, valkey_server: Valkey, tmp_path_factory: pytest.TempPathFactory) -> Place:
+    """The payments repo as its author gets it running, to be run again under other project names."""
+    return payments_place(kafka.bootstrap, valkey_server.address, tmp_path_factory.mktemp("payments"))

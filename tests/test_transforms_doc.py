@@ -7,50 +7,36 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
-import dill
+import msgspec
 import numpy as np
 import pytest
 
-from pipelines.contract.plan import (
-    Aggregation,
-    Column,
-    DataType,
-    Feature,
-    Function,
-    JoinKey,
-    Source,
-    StreamView,
-    Udf,
-)
+from pipelines.contract.plan import Column, DataType
 from pipelines.steps.decode import event_type
 from pipelines.steps.events import EventBatch
 from pipelines.steps.transform import view_transform
+from tests.build import HOUR, SOURCE, make_view
+from tests.oracle import Window
 
 PAGE = (Path(__file__).parents[1] / "docs" / "transforms.md").read_text()
-HOUR_MS = 3_600_000
 
-SOURCE = Source(
-    "payments",
-    "payments",
-    "",
-    "json",
-    (
+CENTS = msgspec.structs.replace(
+    SOURCE,
+    columns=(
         Column("event_ms", DataType.INT64, required=True),
-        Column("card", DataType.INT64, required=True),
+        Column("card", DataType.STRING),
         Column("amount_cents", DataType.INT64),
         Column("declined", DataType.BOOL),
     ),
-    "event_ms",
-    ("card",),
 )
 
 PAYMENTS = [
-    (1, 7, 2_500, False),
-    (2, 7, 999, False),
-    (3, 8, None, False),
-    (4, 8, 5_000, True),
-    (5, 8, 5_000, None),
-    (6, 8, 1_000, False),
+    (1, "a", 2_500, False),
+    (2, "a", 999, False),
+    (3, "b", None, False),
+    (4, "b", 5_000, True),
+    (5, "b", 5_000, None),
+    (6, "b", 1_000, False),
 ]
 """Large enough and accepted are the first and the last."""
 
@@ -66,18 +52,9 @@ def shown(mode: str) -> Any:
 
 @pytest.mark.parametrize("mode", ["pandas", "python"])
 def test_the_function_adds_its_column_and_leaves_events_out(mode: str) -> None:
-    udf = Udf("large_and_accepted", mode, dill.dumps(shown(mode), recurse=True), "")
-    view = StreamView(
-        "large",
-        (JoinKey("card", DataType.INT64),),
-        "payments",
-        "event_ms",
-        (Aggregation("amount_sum_1h", "amount", Function.SUM, HOUR_MS, HOUR_MS),),
-        (Feature("amount_sum_1h", DataType.FLOAT64),),
-        udf=udf,
-    )
-    make = event_type("Event", SOURCE.columns)
+    view = make_view([Window("sum", "amount", HOUR, HOUR)], udf=shown(mode), mode=mode)
+    make = event_type("Event", CENTS.columns)
     events = [make(*each) for each in PAYMENTS]
-    kept = view_transform(view)(EventBatch(SOURCE, events, np.arange(6), np.array([each[0] for each in PAYMENTS])))
+    kept = view_transform(view)(EventBatch(CENTS, events, np.arange(6), np.array([each[0] for each in PAYMENTS])))
     assert kept.index.tolist() == [0, 5]
     assert kept.floats("amount").tolist() == [25.0, 10.0]

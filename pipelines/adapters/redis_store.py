@@ -54,6 +54,9 @@ _SENT_AT_ONCE = 200
 _SCRIPT_ROWS = 20
 """Rows of one script call: a call has its price, and holds up every other client while it runs."""
 _SCRIPT_ARGUMENTS = 1_000
+"""About so many of one call at most: rows with many features go fewer at a time."""
+_OWN_ARGUMENTS = 8
+"""Of a row beside its shared fields, at most: key, expected offset, count, head and closed tiles by name and value."""
 
 _UNREACHABLE = (redis.ConnectionError, redis.TimeoutError, redis.BusyLoadingError, redis.ReadOnlyError)
 
@@ -108,11 +111,11 @@ class RedisStore:
     def write(self, writes: Iterable[RowWrite], names: Sequence[bytes] = ()) -> list[Outcome]:
         """See `Store.write`: a script call for some rows each, all in one round trip."""
         self._connect()
-        replies = self._pipeline(self._calls(iter(writes), names), max(1, _SENT_AT_ONCE // _SCRIPT_ROWS))
+        replies = self._pipeline(self._calls(iter(writes), names), _SENT_AT_ONCE // _SCRIPT_ROWS)
         return [Outcome(reply) for call in replies for reply in call]
 
     def _calls(self, writes: Iterator[RowWrite], names: Sequence[bytes]) -> Iterator[tuple[Any, ...]]:
-        rows = max(1, min(_SCRIPT_ROWS, _SCRIPT_ARGUMENTS // (len(names) + 8)))
+        rows = max(1, min(_SCRIPT_ROWS, _SCRIPT_ARGUMENTS // (len(names) + _OWN_ARGUMENTS)))
         while some := list(itertools.islice(writes, rows)):
             call: list[Any] = ["EVALSHA", self._sha, len(some), *[write.key for write in some], len(names), *names]
             for write in some:

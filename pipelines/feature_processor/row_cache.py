@@ -31,8 +31,9 @@ class RowCache(dict[bytes, StoredRow]):
         self.size_bytes += _size(key, row)
 
     def drop(self, key: bytes) -> None:
-        """Removes a row that is there."""
-        self.size_bytes -= _size(key, self.pop(key))
+        """Removes a row, if it is there."""
+        if key in self:
+            self.size_bytes -= _size(key, self.pop(key))
 
     def forget(self) -> None:
         """Removes every row."""

@@ -24,6 +24,10 @@ from pipelines.feature_processor.settings import ProcessorSettings
 
 log = structlog.get_logger("forebay.process")
 
+COLLECT_AFTER = (100_000, 20, 100)
+"""A batch makes tens of thousands of objects, none of them in a cycle: at Python's own thresholds the garbage
+collector looks at every cached row again and again, for a fifth of the processor's time with 500,000 entities."""
+
 
 def build_pipelines(plan: Plan, settings: ProcessorSettings) -> list[FeedPipeline]:
     """One pipeline per topic; a connection and a producer each, since topics are processed side by side.
@@ -44,11 +48,6 @@ def _build(plan: Plan, feed: Feed, topics: Topics, settings: ProcessorSettings) 
     lineage = topics.lineage(feed.topic)
     schemas = schemas_of(feed.source, settings.schema_registry)
     return FeedPipeline(feed, plan.project, RedisStore(settings.redis), producer, lineage, router, schemas)
-
-
-COLLECT_AFTER = (100_000, 20, 100)
-"""A batch makes tens of thousands of objects, none of them in a cycle: at Python's own thresholds the garbage
-collector looks at every cached row again and again, for a fifth of all time with 500,000 entities."""
 
 
 def run(plan: Plan, settings: ProcessorSettings) -> None:
@@ -84,7 +83,8 @@ async def _run_until_stopped(
     crash = app.failure or app.crash_reason
     if crash is None and running.done():
         crash = running.exception()
-    ended.callback(leave_if_late(3, repr(crash)).cancel if crash else leave_if_late().cancel)
+    last_resort = leave_if_late(3, repr(crash)) if crash else leave_if_late()
+    ended.callback(last_resort.cancel)
     await app.stop()
     if isinstance(crash, ForebayError):
         raise crash

@@ -104,12 +104,12 @@ class ViewWriter:
 
     def _load(self, keys: Sequence[bytes]) -> list[StoredRow]:
         missing = [key for key in keys if key not in self._cache]
+        read: dict[bytes, StoredRow] = {}
         if missing:
             with metrics.READ_SECONDS.labels(self.view.name).time():
                 found = self._store.read([(key, self._row_fields) for key in missing])
             read = {key: StoredRow(*fields) for key, fields in zip(missing, found, strict=True)}
-            return [self._cache.get(key) or read[key] for key in keys]
-        return [self._cache[key] for key in keys]
+        return [self._cache.get(key) or read[key] for key in keys]
 
     def _send(
         self, keys: Sequence[bytes], stored: Sequence[StoredRow], result: Aggregated, read_from: ReadFrom
@@ -124,8 +124,7 @@ class ViewWriter:
             if outcome is Outcome.WRITTEN:
                 self._cache.put(keys[entity], row)
             elif outcome is Outcome.BEHIND:
-                if keys[entity] in self._cache:
-                    self._cache.drop(keys[entity])
+                self._cache.drop(keys[entity])
                 behind.append(entity)
             elif outcome is Outcome.ROLLED_BACK:
                 raise StoreRolledBack(f"view {self.view.name!r}: a stored row is older than acknowledged")

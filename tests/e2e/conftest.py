@@ -1,4 +1,4 @@
-"""The payments repo, applied and compiled once; places to run it."""
+"""Deployments of the payments repo."""
 
 from __future__ import annotations
 
@@ -7,18 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from forebay.stack.valkey import Valkey
 from tests.e2e.deployment import Deployment, Place
-from tests.e2e.place import payments_place, renamed
-from tests.kafka.apache_kafka import ApacheKafka
+from tests.e2e.place import renamed
 
 Deploy = Callable[[str], Deployment]
-
-
-@pytest.fixture(scope="session")
-def place(kafka: ApacheKafka, valkey_server: Valkey, tmp_path_factory: pytest.TempPathFactory) -> Place:
-    """The repo as its author gets it running."""
-    return payments_place(kafka.bootstrap, valkey_server.address, tmp_path_factory.mktemp("payments"))
 
 
 @pytest.fixture

@@ -18,6 +18,8 @@ from tests.e2e.broker import PARTITIONS, members_missing, until
 
 FOREBAY = str(Path(sys.executable).with_name("forebay"))
 SERVICE = "streamed"
+SESSION_S = 6
+"""How long a silent process keeps its partitions: the least that Apache Kafka allows."""
 
 
 class Place(NamedTuple):
@@ -48,10 +50,10 @@ class Deployment:
         self.place = place
         self._children: list[ChildProcess] = []
         options = ("--plan", str(place.plan_file), "--redis", place.redis, "--brokers", place.brokers)
-        self._process = (FOREBAY, "process", *options, "--session-timeout-s", "6")
+        self._process = (FOREBAY, "process", *options, "--session-timeout-s", str(SESSION_S))
         self._score = (
             *(FOREBAY, "score", *options, "--model", str(place.model), "--topic", place.topic),
-            *("--output", place.predictions, "--session-timeout-ms", "6000", "--include-features"),
+            *("--output", place.predictions, "--session-timeout-ms", str(SESSION_S * 1_000), "--include-features"),
             *("--feature-wait-ms", "5000"),
         )
         self._serve = (FOREBAY, "serve", *options, "--model", str(place.model), "--port")

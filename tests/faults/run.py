@@ -32,6 +32,8 @@ class SeedResult(msgspec.Struct, frozen=True):
     seconds: float
     failure: str = ""
     """Empty: every row is, to the bit, the fold of its entity's events."""
+    details: str = ""
+    """Of a failure: what led to it, and the ends of the logs. To be shown, not to be kept."""
 
 
 def run_seed(seed: int, place: Place, broker: ApacheKafka) -> SeedResult:
@@ -39,7 +41,7 @@ def run_seed(seed: int, place: Place, broker: ApacheKafka) -> SeedResult:
     schedule = draw(seed)
     begun = time.monotonic()
     published = Published({}, {})
-    rows, failure = 0, ""
+    rows, failure, details = 0, "", ""
     with Site(place, f"faults{seed}x{time.time_ns() % 1_000_000}", broker) as site:
         try:
             _play(site, schedule, seed, published)
@@ -47,9 +49,10 @@ def run_seed(seed: int, place: Place, broker: ApacheKafka) -> SeedResult:
             site.check_running()
             rows, failure = _compare(site.place, published)
         except Exception as error:  # every other seed is still to be run
-            failure = f"{error!r}\n{site.logs()}"
+            failure = str(error).split(";")[0]
+            details = f"{error}\n{site.logs()}"
     faults = Counter(step.fault.value for step in schedule)
-    return SeedResult(seed, dict(faults), len(published.payments), rows, time.monotonic() - begun, failure)
+    return SeedResult(seed, dict(faults), len(published.payments), rows, time.monotonic() - begun, failure, details)
 
 
 def _play(site: Site, schedule: list[Step], seed: int, published: Published) -> None:

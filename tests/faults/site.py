@@ -11,13 +11,11 @@ from tempfile import TemporaryDirectory
 
 from forebay.stack.process import ChildProcess
 from forebay.stack.valkey import Valkey, ValkeySettings
-from tests.e2e.deployment import Deployment, Place
+from tests.e2e.deployment import SESSION_S, Deployment, Place
 from tests.e2e.place import renamed
 from tests.faults.schedule import Fault, Step
 from tests.kafka.apache_kafka import ApacheKafka
 
-SESSION_S = 6.0
-"""As `Deployment` starts processors."""
 PAUSE_S = SESSION_S + 2.0
 
 

@@ -24,5 +24,5 @@ def test_every_row_is_the_fold_of_its_events_whatever_went_wrong(
     kafka: ApacheKafka,
 ) -> None:
     result = run_seed(seed, place, kafka)
-    assert result.failure == "", draw(seed)
+    assert result.failure == "", (result.details, draw(seed))
     assert result.rows > 100
