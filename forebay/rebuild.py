@@ -15,7 +15,7 @@ from pipelines.contract.entity_key import (
     timestamp_field,
 )
 from pipelines.contract.plan import Plan, StreamView
-from pipelines.contract.topology import progress_keys, view_topic
+from pipelines.contract.topology import is_progress_of, progress_keys, view_topic
 from pipelines.errors import SettingsError
 
 _ANSWER_S = 10.0
@@ -73,7 +73,7 @@ def clear_view(plan: Plan, view: StreamView, store: str) -> Cleared:
     with opened(store) as client:
         # Progress first: should this stop half way, the rest of the rows still say what they contain.
         for key in hashes(client, progress_keys(plan.project, topic)):
-            stale = [field for field in client.hkeys(key) if field.startswith(f"{view.name}@".encode())]
+            stale = [field for field in client.hkeys(key) if is_progress_of(field, view)]
             partitions += bool(stale and client.hdel(key, *stale))
         for key, entity in entity_rows(client, plan.project):
             if entity.keys() == names:

@@ -46,3 +46,8 @@ class MemoryStore:
     def write_hash(self, key: bytes, fields: dict[bytes, bytes]) -> None:
         """See `Store.write_hash`."""
         self.hashes.setdefault(key, {}).update(fields)
+
+    def remove_from_hash(self, key: bytes, fields: Sequence[bytes]) -> None:
+        """See `Store.remove_from_hash`."""
+        for field in fields:
+            self.hashes.get(key, {}).pop(field, None)

@@ -131,6 +131,10 @@ class RedisStore:
         """See `Store.write_hash`."""
         self._pipeline([("HSET", key, *(part for pair in fields.items() for part in pair))])
 
+    def remove_from_hash(self, key: bytes, fields: Sequence[bytes]) -> None:
+        """See `Store.remove_from_hash`."""
+        self._pipeline([("HDEL", key, *fields)])
+
     def ping(self) -> None:
         """Raises `StoreUnavailable` if the store does not answer."""
         self._pipeline([("PING",)])

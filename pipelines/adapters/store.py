@@ -56,3 +56,7 @@ class Store(Protocol):
     def write_hash(self, key: bytes, fields: dict[bytes, bytes]) -> None:
         """Sets fields of a hash."""
         ...
+
+    def remove_from_hash(self, key: bytes, fields: Sequence[bytes]) -> None:
+        """Removes fields of a hash, at least one; those that are absent already may be named."""
+        ...

@@ -104,3 +104,8 @@ def glob_literal(text: str) -> bytes:
 def progress_field(view: StreamView) -> bytes:
     """The field of that hash that belongs to a view's present definition."""
     return f"{view.name}@{view.fingerprint}".encode()
+
+
+def is_progress_of(field: bytes, view: StreamView) -> bool:
+    """Whether a field of that hash belongs to a view, whatever its definition was."""
+    return field.rpartition(b"@")[0] == view.name.encode()

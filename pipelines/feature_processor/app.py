@@ -23,6 +23,10 @@ log = structlog.get_logger("forebay.process")
 
 RETRY_SECONDS = (0.05, 0.1, 0.2, 0.5, 1.0)
 
+METADATA_MAX_AGE_MS = 5_000
+"""A broker that has just come back may not know its topics yet. A group that is assigned on its word is assigned
+nothing, and stays so until the client asks again: after five minutes by default."""
+
 
 class ProcessorApp(faust.App):
     """A Faust app whose partitions start where the store's progress says."""
@@ -38,6 +42,7 @@ class ProcessorApp(faust.App):
             topic_allow_declare=False,
             topic_disable_leader=True,
             consumer_auto_offset_reset="earliest",
+            consumer_metadata_max_age_ms=METADATA_MAX_AGE_MS,
             broker_max_poll_records=settings.max_batch_records,
             broker_max_poll_interval=86_400.0,
             consumer_max_fetch_size=8 * 1024 * 1024,

@@ -14,7 +14,7 @@ from pipelines.contract.progress import (
     decode_progress,
     encode_progress,
 )
-from pipelines.contract.topology import progress_field, progress_key
+from pipelines.contract.topology import is_progress_of, progress_field, progress_key
 from pipelines.errors import ProgressMismatch
 
 
@@ -37,23 +37,38 @@ class ProgressLedger:
         return min((progress.offset for progress in self._progress.values()), default=NOTHING_YET)
 
     def load(self) -> None:
-        """Reads the progress of every view.
+        """Reads the progress of every view, and removes what other definitions of it had made.
+
+        From here on this definition writes over the rows of the others. One that comes back must not go on from
+        where it was: its rows are gone.
 
         Raises:
             ProgressMismatch: progress was made on another life of the topic.
         """
-        self._progress = self._read()
+        stored = self._store.read_hash(self._key)
+        self._progress = self._of_views(stored)
+        if given_up := self._of_other_definitions(stored):
+            self._store.remove_from_hash(self._key, given_up)
 
     def of(self, view: StreamView) -> Progress:
         """What a view contains; views that were added at different times differ."""
         return self._progress[view.name]
 
     def has_fallen_back(self) -> bool:
-        """Whether the store's progress is behind this process: it lost acknowledged writes. Raises as `load`."""
-        return any(stored.offset < self._progress[name].offset for name, stored in self._read().items())
-
-    def _read(self) -> dict[str, Progress]:
+        """Whether the store lost what this process had written or removed. Raises as `load`."""
         stored = self._store.read_hash(self._key)
+        behind = (each.offset < self._progress[name].offset for name, each in self._of_views(stored).items())
+        return any(behind) or bool(self._of_other_definitions(stored))
+
+    def _of_other_definitions(self, stored: Mapping[bytes, bytes]) -> list[bytes]:
+        present = {progress_field(view) for view in self._views}
+        return [
+            field
+            for field in stored
+            if field not in present and any(is_progress_of(field, view) for view in self._views)
+        ]
+
+    def _of_views(self, stored: Mapping[bytes, bytes]) -> dict[str, Progress]:
         found = {}
         for view in self._views:
             data = stored.get(progress_field(view))

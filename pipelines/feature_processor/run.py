@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import gc
 import signal
+import time
 from contextlib import ExitStack
 
 import structlog
+from aiokafka.errors import KafkaError
 
 from pipelines.adapters.kafka import IdempotentProducer, Topics, group_name
 from pipelines.adapters.last_resort import leave_if_late
@@ -27,6 +29,12 @@ log = structlog.get_logger("forebay.process")
 COLLECT_AFTER = (100_000, 20, 100)
 """A batch makes tens of thousands of objects, none of them in a cycle: at Python's own thresholds the garbage
 collector looks at every cached row again and again, for a fifth of the processor's time with 500,000 entities."""
+
+START_AGAIN_S = 1.0
+
+
+class BrokersWentAway(ForebayError):
+    """The app could not start, or go on, for a reason that passes: it can be started again."""
 
 
 def build_pipelines(plan: Plan, settings: ProcessorSettings) -> list[FeedPipeline]:
@@ -64,9 +72,15 @@ def run(plan: Plan, settings: ProcessorSettings) -> None:
     if settings.metrics_port:
         serve_metrics(settings.metrics_host, settings.metrics_port)
     log.info("processing", topics=[pipeline.feed.topic for pipeline in pipelines])
-    with ExitStack() as ended:
-        # Faust decides that a service belongs to the loop it is made in.
-        asyncio.run(_run_until_stopped(plan, pipelines, settings, ended))
+    while True:
+        try:
+            with ExitStack() as ended:
+                # Faust decides that a service belongs to the loop it is made in.
+                asyncio.run(_run_until_stopped(plan, pipelines, settings, ended))
+            return
+        except BrokersWentAway as error:
+            log.warning("starting again", error=str(error))
+            time.sleep(START_AGAIN_S)
 
 
 async def _run_until_stopped(
@@ -88,6 +102,8 @@ async def _run_until_stopped(
     await app.stop()
     if isinstance(crash, ForebayError):
         raise crash
+    if isinstance(crash, KafkaError) and crash.retriable:
+        raise BrokersWentAway(f"the brokers went away: {crash!r}") from crash
     if crash is not None:
         raise ForebayError(
             f"the feature processor crashed: {crash!r}; started again it goes on from its progress"

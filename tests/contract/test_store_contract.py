@@ -79,6 +79,14 @@ class TestRead:
         store.write_hash(everything, {b"x": b"2"})
         assert store.read_hash(everything) == {everything: everything, b"x": b"2"}
 
+    def test_removed_fields_are_gone_and_the_others_stay(self, store):
+        everything = bytes(range(256))
+        store.write_hash(b"k", {everything: b"1", b"x": b"2", b"y": b"3"})
+        store.remove_from_hash(b"k", [everything, b"y", b"never there"])
+        assert store.read_hash(b"k") == {b"x": b"2"}
+        store.remove_from_hash(b"none", [b"x"])
+        assert store.read_hash(b"none") == {}
+
     def test_thousands_of_rows_come_back_in_order(self, store):
         store.write([write(-1, at, key=b"k%d" % at) for at in range(3_000)])
         rows = store.read([(b"k%d" % at, [HEAD]) for at in range(3_000)])

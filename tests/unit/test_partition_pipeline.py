@@ -12,7 +12,7 @@ from pipelines.adapters.memory_store import MemoryStore
 from pipelines.contract.entity_key import EntityKeyEncoder, closed_field, feature_field, head_field, timestamp_field
 from pipelines.contract.fence import Lineage
 from pipelines.contract.plan import JoinKey
-from pipelines.contract.progress import decode_progress
+from pipelines.contract.progress import NOTHING_YET, decode_progress
 from pipelines.contract.records import SOURCE_HEADER, Record, source_header
 from pipelines.contract.topology import Feed, Route, progress_field, progress_key, routed_partition, routing_key
 from pipelines.contract.values import decode_timestamp, decode_value
@@ -544,6 +544,34 @@ class TestAnotherLife:
         changed = make_view(WINDOWS, fingerprint="44" * 8)
         start(store, changed).process([record(0, card("a", 5))])
         assert row(store, changed, "a") == folded(changed, [(0, card("a", 5))])["a"]
+
+    def test_a_view_that_is_changed_back_starts_afresh_too(self):
+        store, log = MemoryStore(), [record(at, card("ab"[at % 2], at)) for at in range(6)]
+        changed = make_view(WINDOWS, fingerprint="44" * 8)
+        start(store, CARDS).process(log[:3])
+        start(store, changed).process(log[:4])
+        back = start(store, CARDS)
+        assert back.ledger.offset == NOTHING_YET
+        back.process(log)
+        for name in "ab":
+            events = [(at, card("ab"[at % 2], at)) for at in range(6) if "ab"[at % 2] == name]
+            assert row(store, CARDS, name) == folded(CARDS, events)[name]
+
+    def test_progress_of_another_view_stays_where_a_view_is_changed(self):
+        store = MemoryStore()
+        other = make_view(WINDOWS, name="card_activity@2")
+        start(store, CARDS, other).process([record(0, card("a", 0))])
+        start(store, make_view(WINDOWS, fingerprint="44" * 8))
+        assert start(store, other).ledger.offset == 0
+
+    def test_progress_that_a_restored_store_brought_back_is_noticed(self):
+        store = MemoryStore()
+        start(store, CARDS).process([record(0, card("a", 0))])
+        snapshot = {key: dict(fields) for key, fields in store.hashes.items()}
+        changed = start(store, make_view(WINDOWS, fingerprint="44" * 8))
+        assert not changed.ledger.has_fallen_back()
+        store.hashes = snapshot
+        assert changed.ledger.has_fallen_back()
 
 
 class TestRouting:
