@@ -9,11 +9,10 @@ from itertools import islice
 
 import msgspec
 
-from pipelines.adapters.redis_store import RedisStore
-from tests.e2e.checks import expected_row, row_of
 from tests.e2e.deployment import Place
 from tests.e2e.payments import Payment, random_payments
-from tests.e2e.payments_run import Published, outcome, publish
+from tests.e2e.payments_run import Published, publish
+from tests.faults.compare import compare
 from tests.faults.schedule import LARGEST_BURST, STEPS, Fault, Step, draw
 from tests.faults.site import Site
 from tests.kafka.apache_kafka import ApacheKafka
@@ -26,6 +25,7 @@ class SeedResult(msgspec.Struct, frozen=True):
 
     seed: int
     faults: dict[str, int]
+    """Those that had something to work on."""
     events: int
     rows: int
     """Compared, over all views."""
@@ -42,20 +42,20 @@ def run_seed(seed: int, place: Place, broker: ApacheKafka) -> SeedResult:
     begun = time.monotonic()
     published = Published({}, {})
     rows, failure, details = 0, "", ""
+    faults: Counter[str] = Counter()
     with Site(place, f"faults{seed}x{time.time_ns() % 1_000_000}", broker) as site:
         try:
-            _play(site, schedule, seed, published)
+            _play(site, schedule, seed, published, faults)
             site.deployment.wait_until_processed(HEAL_S)
             site.check_running()
-            rows, failure = _compare(site.place, published)
+            rows, failure = compare(site.place, published)
         except Exception as error:  # every other seed is still to be run
             failure = str(error).split(";")[0]
             details = f"{error}\n{site.logs()}"
-    faults = Counter(step.fault.value for step in schedule)
-    return SeedResult(seed, dict(faults), len(published.payments), rows, time.monotonic() - begun, failure, details)
+    return SeedResult(seed, dict(+faults), len(published.payments), rows, time.monotonic() - begun, failure, details)
 
 
-def _play(site: Site, schedule: list[Step], seed: int, published: Published) -> None:
+def _play(site: Site, schedule: list[Step], seed: int, published: Published, faults: Counter[str]) -> None:
     rng = random.Random(f"events {seed}")
     payments = random_payments(rng, (STEPS + 2) * LARGEST_BURST)
     last: list[Payment] = []
@@ -65,22 +65,6 @@ def _play(site: Site, schedule: list[Step], seed: int, published: Published) -> 
         last = [*islice(payments, step.events), *again]
         publish(site.place, last, published)
         time.sleep(step.delay_s)
-        site.apply(step)
+        applied = bool(again) if step.fault is Fault.DUPLICATE else site.apply(step)
+        faults[step.fault] += applied
     publish(site.place, islice(payments, LARGEST_BURST), published)
-
-
-def _compare(place: Place, published: Published) -> tuple[int, str]:
-    """How many rows were compared, and the first one that is not what its events say."""
-    result = outcome(place, published)
-    store = RedisStore(place.redis)
-    rows = 0
-    try:
-        for view, folded in result.views.values():
-            for entity, contained in folded.rows.items():
-                found, expected = row_of(place.plan, store, view, entity), expected_row(view, contained)
-                if found != expected:
-                    return rows, f"view {view.name!r}, entity {entity}: found {found}, expected {expected}"
-                rows += 1
-    finally:
-        store.close()
-    return rows, ""

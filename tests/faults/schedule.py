@@ -43,7 +43,7 @@ class Step(NamedTuple):
     """From the publishing of the events to the fault, so that it hits any step of the work."""
     fault: Fault
     target: int
-    """Which of the processors, modulo their number."""
+    """Which of the processors, or of the store's former states, modulo their number."""
     down_s: float
     """How long what was ended stays away."""
 

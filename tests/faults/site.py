@@ -26,13 +26,14 @@ class Site:
         self._temporary = TemporaryDirectory(prefix="forebay-faults-", ignore_cleanup_errors=True)
         folder = Path(self._temporary.name)
         self._data = folder / "store"
-        self._snapshot = folder / "snapshot"
+        self._snapshots = folder / "snapshots"
         self._store = Valkey(ValkeySettings(appendonly=True, data_folder=self._data))
         self._broker = broker
         self.deployment = Deployment(renamed(place, project, folder)._replace(redis=self._store.address))
         self.place = self.deployment.place
         self._processors: list[ChildProcess] = []
         self._started = 0
+        self._remembered = 0
 
     def __enter__(self) -> Site:
         self._store.start()
@@ -62,11 +63,11 @@ class Site:
 
     def remember(self) -> None:
         """Keeps what the store holds now, for a later rollback: a prefix of its log of writes."""
-        shutil.rmtree(self._snapshot, ignore_errors=True)
-        shutil.copytree(self._data, self._snapshot)
+        shutil.copytree(self._data, self._snapshots / str(self._remembered))
+        self._remembered += 1
 
-    def apply(self, step: Step) -> None:
-        """Does the step's fault, and what heals it."""
+    def apply(self, step: Step) -> bool:
+        """Does the step's fault, and what heals it; False where there is nothing to do it to."""
         chosen = self._processors[step.target % len(self._processors)]
         match step.fault:
             case Fault.KILL:
@@ -80,19 +81,22 @@ class Site:
             case Fault.ADD:
                 self._add()
             case Fault.REMOVE:
-                if len(self._processors) > 1:
-                    chosen.stop()
-                    self._processors.remove(chosen)
+                if len(self._processors) == 1:
+                    return False
+                chosen.stop()
+                self._processors.remove(chosen)
             case Fault.BROKER:
                 self._broker.kill()
                 time.sleep(step.down_s)
                 self._broker.start()
             case Fault.STORE:
-                self._restart_store(step.down_s, rolled_back=False)
+                self._restart_store(step.down_s)
             case Fault.ROLLBACK:
-                self._restart_store(step.down_s, rolled_back=True)
+                back = 1 + step.target % self._remembered
+                self._restart_store(step.down_s, self._snapshots / str(self._remembered - back))
             case Fault.DUPLICATE:
-                pass  # done by who publishes
+                raise ValueError("whoever publishes does this")
+        return True
 
     def _add(self) -> None:
         self._started += 1
@@ -107,11 +111,11 @@ class Site:
         for each in processors:
             each.spawn()
 
-    def _restart_store(self, down_s: float, *, rolled_back: bool) -> None:
+    def _restart_store(self, down_s: float, snapshot: Path | None = None) -> None:
         self._store.kill()
-        if rolled_back:
+        if snapshot is not None:
             shutil.rmtree(self._data)
-            shutil.copytree(self._snapshot, self._data)
+            shutil.copytree(snapshot, self._data)
         time.sleep(down_s)
         self._store.start()
 
