@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Sequence
 
 from pipelines.adapters.store import Outcome, RowWrite
@@ -13,17 +14,26 @@ class MemoryStore:
 
     def __init__(self) -> None:
         self.hashes: dict[bytes, dict[bytes, bytes]] = {}
+        self._deadlines: dict[bytes, dict[bytes, float]] = {}
+
+    def _expire(self, key: bytes) -> None:
+        deadlines = self._deadlines.get(key, {})
+        for field in [field for field, deadline in deadlines.items() if deadline <= time.monotonic()]:
+            del deadlines[field]
+            self.hashes[key].pop(field, None)
 
     def read(self, requests: Sequence[tuple[bytes, Sequence[bytes]]]) -> list[list[bytes | None]]:
         """See `Store.read`."""
         empty: dict[bytes, bytes] = {}
+        for key, _ in requests:
+            self._expire(key)
         return [[self.hashes.get(key, empty).get(field) for field in fields] for key, fields in requests]
 
-    def write(self, writes: Iterable[RowWrite], names: Sequence[bytes] = ()) -> list[Outcome]:
+    def write(self, writes: Iterable[RowWrite], names: Sequence[bytes] = (), expire_ms: int = 0) -> list[Outcome]:
         """See `Store.write`."""
-        return [self._write(write, names) for write in writes]
+        return [self._write(write, names, expire_ms) for write in writes]
 
-    def _write(self, write: RowWrite, names: Sequence[bytes]) -> Outcome:
+    def _write(self, write: RowWrite, names: Sequence[bytes], expire_ms: int) -> Outcome:
         head_field, head = write.fields[:2]
         stored = self.hashes.get(write.key, {}).get(head_field)
         offset = -1
@@ -37,10 +47,14 @@ class MemoryStore:
         pairs = dict(zip(write.fields[::2], write.fields[1::2], strict=True))
         pairs |= dict(zip(names, write.values, strict=True))
         self.hashes.setdefault(write.key, {}).update(pairs)
+        if expire_ms:
+            deadline = time.monotonic() + expire_ms / 1_000
+            self._deadlines.setdefault(write.key, {}).update(dict.fromkeys(names, deadline))
         return Outcome.WRITTEN
 
     def read_hash(self, key: bytes) -> dict[bytes, bytes]:
         """See `Store.read_hash`."""
+        self._expire(key)
         return dict(self.hashes.get(key, {}))
 
     def write_hash(self, key: bytes, fields: dict[bytes, bytes]) -> None:

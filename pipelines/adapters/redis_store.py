@@ -14,8 +14,9 @@ from redis.retry import Retry
 from pipelines.adapters.store import Outcome, RowWrite
 from pipelines.errors import SettingsError, StoreUnavailable
 
-# KEYS: rows. ARGV: the number of shared names and these; then per row the expected offset, the number of its own
-# arguments and these (head field, head, field, value ...), and a value for every shared name.
+# KEYS: rows. ARGV: how long shared fields live in ms (0: for ever), their number and their names; then per row the
+# expected offset, the number of its own arguments and these (head field, head, field, value ...), and a value for
+# every shared name.
 # Header offsets are those of contract.fence: identity 1-9, lineage and partition 10-21, offset 22-29.
 _COMPARE_AND_SET = """
 local function outcome(stored, head, expected)
@@ -28,8 +29,9 @@ local function outcome(stored, head, expected)
   if offset < expected then return -1 end
   return 1
 end
-local names = tonumber(ARGV[1])
-local at = 2 + names
+local expire = tonumber(ARGV[1])
+local names = tonumber(ARGV[2])
+local at = 3 + names
 local outcomes = {}
 for row = 1, #KEYS do
   local own = tonumber(ARGV[at + 1])
@@ -37,12 +39,16 @@ for row = 1, #KEYS do
   local stored = redis.call('HGET', KEYS[row], ARGV[at + 2])
   outcomes[row] = outcome(stored, ARGV[at + 3], tonumber(ARGV[at]))
   if outcomes[row] == 1 then
-    local fields = {unpack(ARGV, at + 2, values - 1)}
+    local fields = {}
     for name = 1, names do
-      fields[own + 1] = ARGV[1 + name]
-      fields[own + 2] = ARGV[values - 1 + name]
-      own = own + 2
+      fields[2 * name - 1] = ARGV[2 + name]
+      fields[2 * name] = ARGV[values - 1 + name]
     end
+    if expire > 0 and names > 0 then
+      redis.call('HSETEX', KEYS[row], 'PX', expire, 'FIELDS', names, unpack(fields))
+      fields = {}
+    end
+    for own_field = at + 2, values - 1 do fields[#fields + 1] = ARGV[own_field] end
     redis.call('HSET', KEYS[row], unpack(fields))
   end
   at = values + names
@@ -103,21 +109,24 @@ class RedisStore:
         )
         self._connection: Any = None
         self._sha = b""
+        self._expires = False
+        """Whether the server can let single fields of a hash expire as they are set."""
 
     def read(self, requests: Sequence[tuple[bytes, Sequence[bytes]]]) -> list[list[bytes | None]]:
         """See `Store.read`: one HMGET per request in one round trip."""
         return self._pipeline(("HMGET", key, *fields) for key, fields in requests)
 
-    def write(self, writes: Iterable[RowWrite], names: Sequence[bytes] = ()) -> list[Outcome]:
+    def write(self, writes: Iterable[RowWrite], names: Sequence[bytes] = (), expire_ms: int = 0) -> list[Outcome]:
         """See `Store.write`: a script call for some rows each, all in one round trip."""
         self._connect()
-        replies = self._pipeline(self._calls(iter(writes), names), _SENT_AT_ONCE // _SCRIPT_ROWS)
+        shared: tuple[bytes | int, ...] = (expire_ms if self._expires else 0, len(names), *names)
+        replies = self._pipeline(self._calls(iter(writes), shared), _SENT_AT_ONCE // _SCRIPT_ROWS)
         return [Outcome(reply) for call in replies for reply in call]
 
-    def _calls(self, writes: Iterator[RowWrite], names: Sequence[bytes]) -> Iterator[tuple[Any, ...]]:
-        rows = max(1, min(_SCRIPT_ROWS, _SCRIPT_ARGUMENTS // (len(names) + _OWN_ARGUMENTS)))
+    def _calls(self, writes: Iterator[RowWrite], shared: Sequence[bytes | int]) -> Iterator[tuple[Any, ...]]:
+        rows = max(1, min(_SCRIPT_ROWS, _SCRIPT_ARGUMENTS // (len(shared) + _OWN_ARGUMENTS)))
         while some := list(itertools.islice(writes, rows)):
-            call: list[Any] = ["EVALSHA", self._sha, len(some), *[write.key for write in some], len(names), *names]
+            call: list[Any] = ["EVALSHA", self._sha, len(some), *[write.key for write in some], *shared]
             for write in some:
                 call += (write.expected_offset, len(write.fields), *write.fields, *write.values)
             yield tuple(call)
@@ -153,6 +162,7 @@ class RedisStore:
         try:
             self._connection = self._client.connection_pool.get_connection()
             self._sha = self._call("SCRIPT", "LOAD", _COMPARE_AND_SET)
+            self._expires = bool(self._call("COMMAND", "INFO", "HSETEX")[0])
         except (*_UNREACHABLE, redis.ResponseError) as error:
             raise self._unavailable(error) from error
 

@@ -41,11 +41,12 @@ class Store(Protocol):
         """Per (key, fields), the fields' values; None where absent."""
         ...
 
-    def write(self, writes: Iterable[RowWrite], names: Sequence[bytes] = ()) -> list[Outcome]:
+    def write(self, writes: Iterable[RowWrite], names: Sequence[bytes] = (), expire_ms: int = 0) -> list[Outcome]:
         """Compare-and-set of each row, atomically per row.
 
         Args:
             names: fields that every write sets, to its `values`.
+            expire_ms: how long these live from now, where the server can do that; 0: until they are removed.
         """
         ...
 

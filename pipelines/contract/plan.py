@@ -166,6 +166,11 @@ class StreamView(msgspec.Struct, frozen=True):
         """Length of the longest window."""
         return max(aggregation.window_ms for aggregation in self.aggregations)
 
+    @property
+    def expire_ms(self) -> int:
+        """How long what Feast reads of a row lives after its last write: all its windows are empty by then."""
+        return max(self.ttl_ms, *(each.window_ms + each.slide_ms for each in self.aggregations))
+
 
 class BatchView(msgspec.Struct, frozen=True):
     """A Feast `FeatureView`, filled by `feast materialize` and only read here."""

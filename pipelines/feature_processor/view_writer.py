@@ -118,7 +118,7 @@ class ViewWriter:
         changed = result.entities.tolist()
         writes = self._encode(keys, stored, result)
         with metrics.WRITE_SECONDS.labels(self.view.name).time():
-            outcomes = self._store.write(writes, self._shared_fields)
+            outcomes = self._store.write(writes, self._shared_fields, self.view.expire_ms)
         behind = []
         for entity, row, outcome in zip(changed, result.rows, outcomes, strict=True):
             if outcome is Outcome.WRITTEN:

@@ -1,6 +1,7 @@
 """What every online store promises, asked of the one in memory and of the real one."""
 
 import socket
+import time
 
 import pytest
 import redis
@@ -91,6 +92,42 @@ class TestRead:
         store.write([write(-1, at, key=b"k%d" % at) for at in range(3_000)])
         rows = store.read([(b"k%d" % at, [HEAD]) for at in range(3_000)])
         assert rows == [[head(at)] for at in range(3_000)]
+
+
+class TestExpiry:
+    NAMES = (b"f1", b"f2")
+
+    def written(self, store, offset, expire_ms):
+        (outcome,) = store.write(
+            [write(offset - 1, offset, fields=[b"own", b"x"])._replace(values=[b"1", b"2"])], self.NAMES, expire_ms
+        )
+        assert outcome is Outcome.WRITTEN
+
+    def until_gone(self, store):
+        deadline = time.monotonic() + 10.0
+        while store.read([(KEY, self.NAMES)]) != [[None, None]]:
+            assert time.monotonic() < deadline
+
+    def test_shared_fields_expire_and_a_rows_own_do_not(self, store):
+        self.written(store, 0, 100)
+        self.until_gone(store)
+        assert store.read_hash(KEY) == {HEAD: head(0), b"own": b"x"}
+
+    def test_every_write_lets_them_live_on(self, store):
+        self.written(store, 0, 100)
+        self.written(store, 1, 60_000)
+        time.sleep(0.2)
+        assert store.read([(KEY, self.NAMES)]) == [[b"1", b"2"]]
+
+    def test_without_a_time_they_stay(self, redis_store, admin):
+        self.written(redis_store, 0, 0)
+        assert admin.hpttl(KEY, *self.NAMES) == [-1, -1]
+
+    def test_the_time_is_in_milliseconds(self, redis_store, admin):
+        self.written(redis_store, 0, 60_000)
+        assert all(50_000 < left <= 60_000 for left in admin.hpttl(KEY, *self.NAMES))
+        assert admin.hpttl(KEY, HEAD, b"own") == [-1, -1]
+        assert admin.ttl(KEY) == -1
 
 
 class TestOutcomes:

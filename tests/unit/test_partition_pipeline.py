@@ -77,11 +77,11 @@ class FlakyStore(MemoryStore):
     def read_hash(self, key):
         return self._fail() if self._call("read_hash") else super().read_hash(key)
 
-    def write(self, writes, names=()):
+    def write(self, writes, names=(), expire_ms=0):
         writes = list(writes)
         done = {None: len(writes), "none": 0, "half": len(writes) // 2, "all": len(writes)}
         failure = self._call("write")
-        outcomes = super().write(writes[: done[failure]], names)
+        outcomes = super().write(writes[: done[failure]], names, expire_ms)
         return self._fail() if failure else outcomes
 
     def write_hash(self, key, fields):
@@ -544,6 +544,22 @@ class TestAnotherLife:
         changed = make_view(WINDOWS, fingerprint="44" * 8)
         start(store, changed).process([record(0, card("a", 5))])
         assert row(store, changed, "a") == folded(changed, [(0, card("a", 5))])["a"]
+
+    def test_what_feast_reads_expires_and_the_state_does_not(self):
+        """A row of a pipeline that died is missing to the Feast SDK, and is still what the pipeline goes on from."""
+        short = make_view([Window("sum", "amount", SECOND // 50, SECOND // 100)])
+        store = MemoryStore()
+        pipeline = start(store, short)
+        pipeline.process([record(0, card("a", 0))])
+        key = EntityKeyEncoder(short.join_keys, PROJECT)(["a"])
+        feast = [timestamp_field(short.name), feature_field(short.name, "f0")]
+        assert None not in store.read([(key, feast)])[0]
+        while store.read([(key, feast)]) != [[None, None]]:
+            pass
+        assert row(store, short, "a") == folded(short, [(0, card("a", 0))])["a"]
+        pipeline.process([record(1, card("a", 0))])
+        assert None not in store.read([(key, feast)])[0]
+        assert row(store, short, "a") == folded(short, [(0, card("a", 0)), (1, card("a", 0))])["a"]
 
     def test_a_view_that_is_changed_back_starts_afresh_too(self):
         store, log = MemoryStore(), [record(at, card("ab"[at % 2], at)) for at in range(6)]
