@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from pipelines.contract.functions import spelled
 from pipelines.contract.plan import (
     Aggregation,
     BatchView,
@@ -110,7 +111,7 @@ def _stream_view(plan: Plan, view: StreamView) -> Table:
 
 
 def _value(aggregation: Aggregation) -> str:
-    return f"{aggregation.function}({aggregation.column or '*'})"
+    return f"{spelled(aggregation)}({aggregation.column or '*'})"
 
 
 def _policy(policy: Policy) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipelines.contract.plan import DataType
-from pipelines.steps.tiles import Floats
+from pipelines.steps.arrays import Floats
 
 Column = npt.NDArray[Any]
 """Shape (n,): float64 with NaN for null, or object with None for null (strings)."""

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from pipelines.contract.entity_key import EntityKeyEncoder
 from pipelines.contract.plan import BatchView, FeatureService, Plan, ServiceView, StreamView
-from pipelines.steps.tiles import Ints
+from pipelines.steps.arrays import Ints
 from serving.request import ScoringRequest
 from serving.view_rows import BatchRows, StreamRows, ViewColumns
 

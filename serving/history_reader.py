@@ -12,7 +12,7 @@ import pandas as pd
 from pipelines.backfill.load import HistoryError, load_view_events
 from pipelines.backfill.view_history import ViewHistory
 from pipelines.contract.plan import BatchView, Plan, ServiceView
-from pipelines.steps.tiles import Ints
+from pipelines.steps.arrays import Ints
 from serving.columns import to_column
 from serving.feature_reader import join_fields, view_definition
 from serving.request import ScoringRequest

@@ -19,7 +19,7 @@ from pipelines.contract.plan import (
     StreamView,
 )
 from pipelines.errors import FeatureRefused, PlanError, RequestError
-from pipelines.steps.tiles import Ints
+from pipelines.steps.arrays import Ints
 from serving.columns import Column, to_column, to_values
 from serving.feature_reader import FeatureReader, RowReader, stored_views
 from serving.model import Model

@@ -12,8 +12,8 @@ from pipelines.contract.fence import Header, Position
 from pipelines.contract.plan import BatchView, Feature, Plan, StreamView
 from pipelines.contract.topology import view_topic
 from pipelines.contract.values import decode_timestamp, decode_value
+from pipelines.steps.arrays import Floats, Ints
 from pipelines.steps.rows import RowCodec, StoredRow
-from pipelines.steps.tiles import Floats, Ints
 from pipelines.steps.windows import WindowEvaluator
 from serving.columns import Column, to_column
 from serving.policy import Bools

@@ -9,6 +9,7 @@ from typing import Any
 import dill
 import numpy as np
 
+from pipelines.contract.functions import PARAMETRIC, parse_function, spelled
 from pipelines.contract.plan import (
     Aggregation,
     Column,
@@ -22,8 +23,9 @@ from pipelines.contract.plan import (
 )
 from pipelines.contract.records import Record
 from pipelines.steps.aggregate import ViewAggregator
+from pipelines.steps.arrays import Floats
 from pipelines.steps.rows import ABSENT, StoredRow
-from pipelines.steps.tiles import Events, Floats
+from pipelines.steps.tiles import Events
 from tests.oracle import Event, Window, value_as_of
 
 SECOND, MINUTE, HOUR = 1_000, 60_000, 3_600_000
@@ -68,8 +70,9 @@ def make_view(
 ) -> StreamView:
     """A view on `SOURCE` with these aggregations, all features Float64."""
     aggregations = tuple(
-        Aggregation(f"f{at}", each.column, Function(each.function), each.window_ms, each.slide_ms)
+        Aggregation(f"f{at}", each.column, function, each.window_ms, each.slide_ms, parameter)
         for at, each in enumerate(windows)
+        for function, parameter in [parse_function(each.function)]
     )
     return StreamView(
         name,
@@ -84,10 +87,12 @@ def make_view(
     )
 
 
+FUNCTIONS = (*(str(each) for each in Function if each not in PARAMETRIC), "p1", "p50", "p99", "decayed_sum_90s")
+
 EVERY_FUNCTION = tuple(
     Window(function, column, *sizes)
     for sizes in WINDOWS
-    for function, column in [("count", ""), *((str(function), "amount") for function in Function), ("sum", "items")]
+    for function, column in [("count", ""), *((each, "amount") for each in FUNCTIONS), ("sum", "items")]
 )
 
 
@@ -138,6 +143,6 @@ class Folded:
 def expected(view: StreamView, events: Sequence[Event], as_of_ms: int) -> list[float]:
     """The oracle's values of one entity's events, in the order of the view's features."""
     return [
-        value_as_of(Window(str(each.function), each.column, each.window_ms, each.slide_ms), events, as_of_ms)
+        value_as_of(Window(spelled(each), each.column, each.window_ms, each.slide_ms), events, as_of_ms)
         for each in view.aggregations
     ]

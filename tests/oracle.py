@@ -38,6 +38,10 @@ def value_as_of(window: Window, events: Sequence[Event], as_of_ms: int) -> float
         return float(len(values))
     if window.function == "sum":
         return _sum_by_tile(tiles)
+    if window.function == "count_distinct":
+        return float(len(set(values)))
+    if window.function.startswith("decayed_sum_"):
+        return _decayed_sum_by_tile(window, tiles, as_of_ms)
     if not values:
         return math.nan
     if window.function == "mean":
@@ -54,13 +58,19 @@ def value_as_of(window: Window, events: Sequence[Event], as_of_ms: int) -> float
         return min(enumerate(arrived), key=lambda each: (each[1][0], each[0]))[1][1]
     if window.function == "last":
         return max(enumerate(arrived), key=lambda each: (each[1][0], each[0]))[1][1]
+    if window.function.startswith("p"):
+        needed = int(window.function[1:]) * len(values)
+        return next(value for at, value in enumerate(sorted(values), 1) if 100 * at >= needed)
     assert window.function == "time_since_last"
     return max(0, as_of_ms - max(event_ms for event_ms, _ in arrived)) / 1_000
 
 
 def exact_value_as_of(window: Window, events: Sequence[Event], as_of_ms: int) -> float:
-    """Sum, mean and (two-pass) variance without rounding on the way: what the sums should be close to."""
-    values = [value for pairs in _tiles_of_values(window, events, as_of_ms) for _, value in pairs]
+    """Sums, mean and (two-pass) variance without rounding on the way: what the sums should be close to."""
+    arrived = [pair for pairs in _tiles_of_values(window, events, as_of_ms) for pair in pairs]
+    values = [value for _, value in arrived]
+    if window.function.startswith("decayed_sum_"):
+        return math.fsum(value * 2.0 ** ((event_ms - as_of_ms) / half_life(window)) for event_ms, value in arrived)
     if window.function == "sum":
         return math.fsum(values)
     if window.function == "mean":
@@ -81,7 +91,7 @@ def _tiles_of_values(window: Window, events: Sequence[Event], as_of_ms: int) -> 
     for event in events:
         tile = event.event_ms // window.slide_ms
         value = 1.0 if window.column == "" else event.values[window.column]
-        if oldest <= tile <= newest and value is not None and not math.isnan(value):
+        if oldest <= tile <= newest and value is not None and value == value:
             tiles.setdefault(tile, []).append((event.event_ms, value))
     return [tiles[tile] for tile in sorted(tiles)]
 
@@ -104,3 +114,31 @@ def _variance_by_tile(tiles: Sequence[Sequence[tuple[int, float]]]) -> float:
     total = _sum_by_tile(tiles)
     spread = _sum_by_tile(tiles, power=2) - total * (total / count)
     return max(spread, 0.0) / (count - 1)
+
+
+def _decayed_sum_by_tile(window: Window, tiles: Sequence[Sequence[tuple[int, float]]], as_of_ms: int) -> float:
+    """Each tile's values grown to its start, their sum decayed from there."""
+    half_life_ms = half_life(window)
+    total = 0.0
+    for pairs in tiles:
+        start = pairs[0][0] // window.slide_ms * window.slide_ms
+        in_tile = 0.0
+        for event_ms, value in pairs:
+            in_tile += value * _power_of_half((start - event_ms) / half_life_ms)
+        total += in_tile * _power_of_half((as_of_ms - start) / half_life_ms)
+    return total
+
+
+def half_life(window: Window) -> int:
+    """In ms; of a decayed sum spelled in seconds."""
+    return int(window.function.removeprefix("decayed_sum_").removesuffix("s")) * 1_000
+
+
+def _power_of_half(periods: float) -> float:
+    """By the series of e^x, from its smallest term: the same steps everywhere, so that bits can be compared."""
+    whole = math.floor(periods)
+    exponent = (periods - whole) * math.log(2)
+    result = 1.0
+    for term in range(18, 0, -1):
+        result = 1.0 - exponent / term * result
+    return math.ldexp(result, -whole)

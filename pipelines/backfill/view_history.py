@@ -14,8 +14,10 @@ import numpy as np
 import numpy.typing as npt
 
 from pipelines.contract.plan import StreamView
+from pipelines.steps.arrays import Floats, Ints, Payloads
+from pipelines.steps.columns import AggregatedColumns
 from pipelines.steps.events import EventBatch, distinct_entities
-from pipelines.steps.tiles import INITIAL, Events, Floats, Ints, TileGroup, Tiles, accumulate
+from pipelines.steps.tiles import INITIAL, Events, TileGroup, Tiles, accumulate, no_payloads
 from pipelines.steps.windows import WindowEvaluator
 
 CHUNK = 20_000
@@ -36,6 +38,10 @@ class _GroupHistory(NamedTuple):
     """Shape (n,): tile of each event."""
     snapshots: Floats
     """Shape (n, accumulators): its tile right after each event."""
+    final_sketches: Payloads
+    """Shape (tiles, sketches)."""
+    sketch_snapshots: Payloads
+    """Shape (n, sketches)."""
 
 
 class AsOf(NamedTuple):
@@ -61,7 +67,7 @@ class ViewHistory:
         self.entities = found.values
         order = np.lexsort((batch.event_ms, found.codes))
         order = order[found.codes[order] >= 0]
-        columns = {name: batch.floats(name)[order] for name in {each.column for each in view.aggregations} - {""}}
+        columns = {name: column[order] for name, column in AggregatedColumns(view)(batch).items()}
         self.events = Events(found.codes[order], batch.event_ms[order], columns)
         """Sorted by (entity, event time)."""
         self._groups = [_fold(group, self.events) for group in self._evaluate.groups]
@@ -119,15 +125,17 @@ def _fold(group: TileGroup, events: Events) -> _GroupHistory:
     final = np.empty((len(keys), len(group.accumulators)))
     final[:] = [INITIAL[accumulator.kind] for accumulator in group.accumulators]
     snapshots = np.empty((len(row), len(group.accumulators)))
+    final_sketches, sketch_snapshots = no_payloads(group, len(keys)), no_payloads(group, len(row))
     for members in _by_rank(np.arange(len(row)) - first[row]):
         subset = Events(
             events.entity[members],
             events.event_ms[members],
             {name: column[members] for name, column in events.columns.items()},
         )
-        accumulate(group, final, row[members], subset)
+        accumulate(group, final, final_sketches, row[members], subset)
         snapshots[members] = final[row[members]]
-    return _GroupHistory(group, keys, lowest, span, final, tile, snapshots)
+        sketch_snapshots[members] = final_sketches[row[members]]
+    return _GroupHistory(group, keys, lowest, span, final, tile, snapshots, final_sketches, sketch_snapshots)
 
 
 def _by_rank(rank: Ints) -> Iterator[npt.NDArray[np.intp]]:
@@ -153,5 +161,6 @@ def _gather(history: _GroupHistory, codes: Ints, as_of_ms: Ints, last: Ints, liv
     entity = np.concatenate((which, query[is_open]))
     tile = np.concatenate((history.keys[at] % history.span + history.lowest, newest[is_open]))
     values = np.concatenate((history.final[at], history.snapshots[last[is_open]]))
+    sketches = np.concatenate((history.final_sketches[at], history.sketch_snapshots[last[is_open]]))
     order = np.lexsort((tile, entity))
-    return Tiles(entity[order], tile[order], values[order])
+    return Tiles(entity[order], tile[order], values[order], sketches[order])

@@ -9,6 +9,7 @@ from feast.aggregation import Aggregation as Declared
 from feast.stream_feature_view import StreamFeatureView
 
 from pipelines.compiler.schema import timedelta_ms
+from pipelines.contract.functions import SPELLINGS, parse_function
 from pipelines.contract.plan import MAX_TILES_PER_WINDOW, Aggregation, DataType, Feature, Function
 from pipelines.errors import PlanError
 
@@ -16,7 +17,13 @@ _DEFAULT_HOP = timedelta(minutes=5)
 """Feast's hop of a tiled view that does not say."""
 
 _WHOLE_TYPES = (DataType.INT32, DataType.INT64, DataType.BOOL, DataType.UNIX_TIMESTAMP)
-_FRACTIONAL = (Function.MEAN, Function.STD, Function.VAR, Function.TIME_SINCE_LAST)
+_FRACTIONAL = (
+    *(Function.MEAN, Function.STD, Function.VAR, Function.TIME_SINCE_LAST),
+    *(Function.QUANTILE, Function.DECAYED_SUM),
+)
+
+MAX_HALF_LIVES_PER_SLIDE = 500
+"""An event at the end of a tile weighs 2^this times one at its start, which a float64 must hold."""
 
 
 def compile_aggregation(declared: Declared, view: StreamFeatureView, where: str) -> Aggregation:
@@ -27,7 +34,7 @@ def compile_aggregation(declared: Declared, view: StreamFeatureView, where: str)
     """
     name = declared.resolved_name(declared.time_window)
     at = f"{where}: aggregation {name!r}"
-    function = _function(declared.function, at)
+    function, parameter = _function(declared.function, at)
     column = "" if declared.column == "*" else declared.column
     if not column and function is not Function.COUNT:
         raise PlanError(f"{at} has no column; {function} needs one, set column=")
@@ -36,14 +43,19 @@ def compile_aggregation(declared: Declared, view: StreamFeatureView, where: str)
     window_ms = timedelta_ms(declared.time_window, f"{at}: time_window")
     slide_ms = timedelta_ms(_slide(declared, view), f"{at}: slide_interval")
     _check_tiles(window_ms, slide_ms, at)
-    return Aggregation(name, column, function, window_ms, slide_ms)
+    if function is Function.DECAYED_SUM and slide_ms > MAX_HALF_LIVES_PER_SLIDE * parameter:
+        raise PlanError(
+            f"{at}: a half-life of {parameter} ms is too short for a slide of {slide_ms} ms; "
+            f"set slide_interval to {MAX_HALF_LIVES_PER_SLIDE * parameter} ms or less"
+        )
+    return Aggregation(name, column, function, window_ms, slide_ms, parameter)
 
 
-def _function(name: str, where: str) -> Function:
+def _function(name: str, where: str) -> tuple[Function, int]:
     try:
-        return Function(name)
+        return parse_function(name)
     except ValueError:
-        supported = ", ".join(Function)
+        supported = ", ".join(SPELLINGS)
         raise PlanError(f"{where} has unknown function {name!r}; use one of {supported}") from None
 
 
@@ -80,13 +92,16 @@ def check_column(
         PlanError: naming the view, the aggregation and what to change.
     """
     at = f"{where}: aggregation {aggregation.name!r}"
-    whole = aggregation.function is Function.COUNT
+    whole = aggregation.function in (Function.COUNT, Function.COUNT_DISTINCT)
     if aggregation.column and columns is not None:
         dtype = columns.get(aggregation.column)
         if dtype is None:
             raise PlanError(f"{at}: unknown column {aggregation.column!r}; its events have {', '.join(columns)}")
-        if not dtype.is_numeric:
-            raise PlanError(f"{at}: column {aggregation.column!r} is {dtype}; only numbers and booleans do")
+        if not dtype.is_numeric and aggregation.function is not Function.COUNT_DISTINCT:
+            raise PlanError(
+                f"{at}: column {aggregation.column!r} is {dtype}; only numbers and booleans do, "
+                f"except for {Function.COUNT_DISTINCT}"
+            )
         whole = whole or (aggregation.function not in _FRACTIONAL and dtype in _WHOLE_TYPES)
     if not feature.dtype.is_numeric:
         raise PlanError(f"{at}: feature of type {feature.dtype} can't hold a number; declare Float64")

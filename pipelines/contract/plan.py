@@ -51,6 +51,9 @@ class Function(enum.StrEnum):
     FIRST = "first"
     LAST = "last"
     TIME_SINCE_LAST = "time_since_last"
+    COUNT_DISTINCT = "count_distinct"
+    QUANTILE = "quantile"
+    DECAYED_SUM = "decayed_sum"
 
 
 class Column(msgspec.Struct, frozen=True):
@@ -113,7 +116,7 @@ class Feature(msgspec.Struct, frozen=True):
     stale: Policy = Policy()
 
 
-class Aggregation(msgspec.Struct, frozen=True):
+class Aggregation(msgspec.Struct, frozen=True, omit_defaults=True):
     """A windowed aggregation; `name` is the feature it fills."""
 
     name: str
@@ -122,6 +125,8 @@ class Aggregation(msgspec.Struct, frozen=True):
     function: Function
     window_ms: int
     slide_ms: int
+    parameter: int = 0
+    """Of a quantile: percent. Of a decayed sum: its half-life in ms. Absent from the fingerprints of the others."""
 
     @property
     def tiles(self) -> int:

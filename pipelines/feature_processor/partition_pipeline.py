@@ -24,10 +24,10 @@ from pipelines.feature_processor.progress_ledger import ProgressLedger
 from pipelines.feature_processor.refused_records import RefusedRecords
 from pipelines.feature_processor.router import Producer, Router
 from pipelines.feature_processor.view_writer import ReadFrom, ViewWriter
+from pipelines.steps.arrays import Ints
 from pipelines.steps.decode import SchemaSource, decoder_for
 from pipelines.steps.events import EventBatch
 from pipelines.steps.late import too_late, watermarks
-from pipelines.steps.tiles import Ints
 from pipelines.steps.transform import Transform, transform_each, view_transform
 from pipelines.steps.validate import Validator
 

@@ -22,9 +22,11 @@ from pipelines.contract.values import encode_column, encode_timestamp
 from pipelines.errors import ForebayError, ProgressMismatch
 from pipelines.feature_processor.row_cache import RowCache
 from pipelines.steps.aggregate import Aggregated, ViewAggregator
+from pipelines.steps.arrays import Ints
+from pipelines.steps.columns import AggregatedColumns
 from pipelines.steps.events import EventBatch, distinct_entities
 from pipelines.steps.rows import StoredRow
-from pipelines.steps.tiles import Events, Ints
+from pipelines.steps.tiles import Events
 
 CACHED_BYTES = 128 * 1024 * 1024
 """Rows of one view kept in the process; beyond it the oldest are dropped and read again when needed."""
@@ -54,7 +56,7 @@ class ViewWriter:
             timestamp_field(view.name),
             *(feature_field(view.name, feature.name) for feature in view.features),
         ]
-        self._columns = sorted({each.column for each in view.aggregations} - {""})
+        self._columns = AggregatedColumns(view)
         self._cache = RowCache(CACHED_BYTES)
 
     def forget(self) -> None:
@@ -82,7 +84,7 @@ class ViewWriter:
         events = Events(
             entities.codes[known],
             batch.event_ms[known],
-            {name: batch.floats(name)[known] for name in self._columns},
+            {name: column[known] for name, column in self._columns(batch).items()},
         )
         self._write_until_contained(keys, events, offsets[known], read_from)
 

@@ -9,8 +9,9 @@ import numpy as np
 
 from pipelines.contract.fence import Header
 from pipelines.contract.plan import StreamView
+from pipelines.steps.arrays import Floats, Ints
 from pipelines.steps.rows import RowCodec, StoredRow
-from pipelines.steps.tiles import Events, Floats, Ints, Tiles, fold, retain
+from pipelines.steps.tiles import Events, Tiles, fold, retain
 from pipelines.steps.windows import WindowEvaluator
 
 

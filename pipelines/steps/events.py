@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from operator import attrgetter
 from typing import Any, NamedTuple
 
+import mmh3
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from pipelines.contract.plan import Column, DataType, Source
+from pipelines.steps.arrays import Floats, Ints
 from pipelines.steps.decoded import to_event_ms
-from pipelines.steps.tiles import Floats, Ints
 
 Objects = npt.NDArray[np.object_]
 
@@ -53,6 +54,21 @@ class EventBatch:
         if name not in self._floats:
             self._floats[name] = self._as_floats(name)
         return self._floats[name]
+
+    def identities(self, name: str) -> Floats:
+        """A column of any type, shape (n,), in which equal values are equal numbers, NaN for null.
+
+        Of a string, 53 bits of its MurmurHash3: what a float64 holds.
+        """
+        if self._frame is not None:
+            values: Any = self._frame[name]
+            if values.dtype != object and not isinstance(values.dtype, pd.StringDtype):
+                return self.floats(name)
+        elif next(each for each in self._source.columns if each.name == name).dtype.is_numeric:
+            return self.floats(name)
+        else:
+            values = self.values(name)
+        return np.array([_identity(value) for value in values], dtype=np.float64)
 
     def _as_floats(self, name: str) -> Floats:
         if self._frame is not None:
@@ -109,6 +125,12 @@ class EventBatch:
     def _take(self, kept: Ints, frame: pd.DataFrame | None) -> EventBatch:
         events = [self._events[at] for at in kept.tolist()]
         return EventBatch(self._source, events, self.index[kept], self.event_ms[kept], frame)
+
+
+def _identity(value: Any) -> float:
+    if isinstance(value, str):
+        return float(mmh3.hash64(value.encode("utf-8", "surrogatepass"), signed=False)[0] >> 11)
+    return float("nan") if value is None or value is pd.NA else float(value)
 
 
 def _frame_type(dtype: DataType, required: bool) -> str:

@@ -5,6 +5,9 @@ Words are 8 bytes, little endian. A tile is its number (int64) and its accumulat
     _fb   header (contract.fence), then per group the newest tile
     _fc   per group the number of older tiles (int64); then per group those tiles, ascending
 
+Sketches have no fixed width. Where a view has some, the payloads of each field's tiles follow at its end, in the same
+order: the size of each (4 bytes, little endian) and then its bytes.
+
 Rows of many entities are decoded with one `frombuffer` per group, and encoded from one buffer.
 """
 
@@ -16,9 +19,11 @@ from typing import NamedTuple
 import numpy as np
 
 from pipelines.contract.fence import HEADER, HEADER_BYTES, IDENTITY, ROW_FORMAT, Header
-from pipelines.steps.tiles import Floats, Ints, TileGroup, Tiles, no_tiles
+from pipelines.steps.arrays import Floats, Ints, Payloads
+from pipelines.steps.tiles import TileGroup, Tiles, no_tiles
 
 _WORD = 8
+_SIZE_BYTES = 4
 
 
 class StoredRow(NamedTuple):
@@ -41,6 +46,9 @@ class RowCodec:
         self._widths = [_WORD * (1 + len(group.accumulators)) for group in groups]
         self._counts_bytes = _WORD * len(self._groups)
         self.head_bytes = HEADER_BYTES + sum(self._widths)
+        """Without sketches."""
+        self._payloads = [len(group.sketches) for group in groups]
+        self._has_sketches = any(self._payloads)
 
     def header(self, row: StoredRow) -> Header | None:
         """The row's header; None if the row is absent or belongs to another definition of the view.
@@ -50,7 +58,7 @@ class RowCodec:
         """
         if row.head is None or row.head[IDENTITY] != self._identity:
             return None
-        if len(row.head) != self.head_bytes:
+        if len(row.head) < self.head_bytes or (len(row.head) > self.head_bytes and not self._has_sketches):
             raise ValueError(f"a stored row of this view has {self.head_bytes} bytes, this one {len(row.head)}")
         return Header.unpack(row.head)
 
@@ -65,36 +73,63 @@ class RowCodec:
         """
         chunks: list[list[bytes]] = [[] for _ in self._groups]
         sizes: list[list[int]] = [[] for _ in self._groups]
+        payloads: list[list[bytes]] = [[] for _ in self._groups]
         entities: list[int] = []
         for entity, (row, header) in enumerate(zip(rows, headers, strict=True)):
             if header is not None:
                 entities.append(entity)
-                self._slice(row, chunks, sizes)
+                counts = self._slice(row, chunks, sizes)
+                if self._has_sketches:
+                    self._slice_payloads(row, counts, payloads)
         who = np.array(entities, dtype=np.int64)
         return [
-            _join(group, chunks[at], np.repeat(who, sizes[at])) if entities else no_tiles(group)
+            _join(group, chunks[at], payloads[at], np.repeat(who, sizes[at])) if entities else no_tiles(group)
             for at, group in enumerate(self._groups)
         ]
 
-    def _slice(self, row: StoredRow, chunks: list[list[bytes]], sizes: list[list[int]]) -> None:
+    def _slice(self, row: StoredRow, chunks: list[list[bytes]], sizes: list[list[int]]) -> list[int]:
         head, closed = row.head or b"", row.closed or b""
-        counts = np.frombuffer(closed, dtype="<i8", count=len(self._groups)).tolist() if closed else None
-        if counts:
+        counts: list[int] = [0] * len(self._groups)
+        if closed:
+            counts = np.frombuffer(closed, dtype="<i8", count=len(self._groups)).tolist()
             self._check_counts(counts, closed)
         head_at, closed_at = HEADER_BYTES, self._counts_bytes
         for at, width in enumerate(self._widths):
-            count = counts[at] if counts else 0
+            count = counts[at]
             if count:
                 chunks[at].append(closed[closed_at : closed_at + count * width])
                 closed_at += count * width
             chunks[at].append(head[head_at : head_at + width])
             head_at += width
             sizes[at].append(count + 1)
+        return counts
+
+    def _slice_payloads(self, row: StoredRow, counts: Sequence[int], payloads: list[list[bytes]]) -> None:
+        closed = iter(self._cut(row.closed or b"", self._closed_bytes(counts) if row.closed else 0, counts))
+        newest = iter(self._cut(row.head or b"", self.head_bytes, [1] * len(counts)))
+        for at, each in enumerate(self._payloads):
+            payloads[at] += [next(closed) for _ in range(counts[at] * each)]
+            payloads[at] += [next(newest) for _ in range(each)]
+
+    def _cut(self, field: bytes, start: int, tiles: Sequence[int]) -> list[bytes]:
+        """The payloads behind the tiles of a field, of so many tiles per group."""
+        found = []
+        for _ in range(sum(count * each for count, each in zip(tiles, self._payloads, strict=True))):
+            size = int.from_bytes(field[start : start + _SIZE_BYTES], "little")
+            found.append(field[start + _SIZE_BYTES : start + _SIZE_BYTES + size])
+            start += _SIZE_BYTES + size
+        if start != len(field):
+            raise ValueError(f"stored sketches end at byte {start} of {len(field)} bytes")
+        return found
 
     def _check_counts(self, counts: Sequence[int], closed: bytes) -> None:
-        said = self._counts_bytes + sum(count * width for count, width in zip(counts, self._widths, strict=True))
-        if said != len(closed) or min(counts) < 0:
+        said = self._closed_bytes(counts)
+        if min(counts) < 0 or said > len(closed) or (said < len(closed) and not self._has_sketches):
             raise ValueError(f"stored closed tiles take {len(closed)} bytes, their counts {counts} say {said}")
+
+    def _closed_bytes(self, counts: Sequence[int]) -> int:
+        """Of the closed tiles, without sketches."""
+        return self._counts_bytes + sum(count * width for count, width in zip(counts, self._widths, strict=True))
 
     def pack(self, tiles: Sequence[Tiles], headers: Sequence[Header]) -> list[StoredRow]:
         """The rows of entities 0 ... n-1; every entity has at least one tile in every group."""
@@ -117,6 +152,11 @@ class RowCodec:
                 start, newest, end = starts[at][entity], ends[at][entity] - 1, ends[at][entity]
                 head.append(buffers[at][newest * width : end * width])
                 closed.append(buffers[at][start * width : newest * width])
+            if self._has_sketches:
+                for at, each in enumerate(tiles):
+                    start, end = starts[at][entity], ends[at][entity]
+                    closed += _framed(each.sketches[start : end - 1])
+                    head += _framed(each.sketches[end - 1 : end])
             rows.append(StoredRow(b"".join(head), b"".join(closed)))
         return rows
 
@@ -125,7 +165,11 @@ class RowCodec:
         return Header(ROW_FORMAT, self._fingerprint, lineage, partition, offset, last_event_ms)
 
 
-def _join(group: TileGroup, chunks: Sequence[bytes], entity: Ints) -> Tiles:
+def _framed(payloads: Payloads) -> list[bytes]:
+    return [part for each in payloads.ravel().tolist() for part in (len(each).to_bytes(_SIZE_BYTES, "little"), each)]
+
+
+def _join(group: TileGroup, chunks: Sequence[bytes], payloads: Sequence[bytes], entity: Ints) -> Tiles:
     width = 1 + len(group.accumulators)
     data = b"".join(chunks)
     if len(data) != len(entity) * width * _WORD:
@@ -135,4 +179,6 @@ def _join(group: TileGroup, chunks: Sequence[bytes], entity: Ints) -> Tiles:
         )
     words: Floats = np.frombuffer(data, dtype="<f8").reshape(-1, width)
     tile: Ints = np.frombuffer(data, dtype="<i8").reshape(-1, width)[:, 0]
-    return Tiles(entity, tile, words[:, 1:])
+    sketches = np.empty((len(entity), len(group.sketches)), dtype=object)
+    sketches.ravel()[:] = payloads
+    return Tiles(entity, tile, words[:, 1:], sketches)

@@ -10,16 +10,16 @@ so a state is a function of its records alone: how they were cut into batches ca
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from pipelines.contract.plan import Aggregation, Function, StreamView
-
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
+from pipelines.steps import sketches
+from pipelines.steps.arrays import Floats, Ints, Payloads
+from pipelines.steps.decay import decayed
 
 
 class Kind(enum.StrEnum):
@@ -34,6 +34,10 @@ class Kind(enum.StrEnum):
     FIRST = "first"
     LAST_MS = "last_ms"
     LAST = "last"
+    DECAYED_SUM = "decayed_sum"
+    """Every value grown to the tile's start: times 2^((event time - start) / half-life)."""
+    DISTINCT = "distinct"
+    DIGEST = "digest"
 
 
 INITIAL: dict[Kind, float] = {
@@ -46,6 +50,7 @@ INITIAL: dict[Kind, float] = {
     Kind.FIRST: np.nan,
     Kind.LAST_MS: -np.inf,
     Kind.LAST: np.nan,
+    Kind.DECAYED_SUM: 0.0,
 }
 """The value of an accumulator before its first event; neutral in every merge."""
 
@@ -60,8 +65,17 @@ NEEDS: dict[Function, tuple[Kind, ...]] = {
     Function.FIRST: (Kind.FIRST_MS, Kind.FIRST),
     Function.LAST: (Kind.LAST_MS, Kind.LAST),
     Function.TIME_SINCE_LAST: (Kind.LAST_MS,),
+    Function.DECAYED_SUM: (Kind.DECAYED_SUM,),
+    Function.COUNT_DISTINCT: (Kind.DISTINCT,),
+    Function.QUANTILE: (Kind.DIGEST,),
 }
 """The accumulators a function reads, in the order `windows.RESULTS` takes them."""
+
+ABSORB: dict[Kind, Callable[[bytes, Floats], bytes]] = {
+    Kind.DISTINCT: sketches.absorb_distinct,
+    Kind.DIGEST: sketches.absorb_digest,
+}
+"""The accumulators that are sketches."""
 
 
 class Accumulator(NamedTuple):
@@ -69,6 +83,8 @@ class Accumulator(NamedTuple):
 
     column: str
     kind: Kind
+    half_life_ms: int = 0
+    """Of a decayed sum."""
 
 
 class TileGroup(NamedTuple):
@@ -78,6 +94,8 @@ class TileGroup(NamedTuple):
     tiles: int
     """Tiles of the longest window of this slide; one more is kept for readers slightly behind."""
     accumulators: tuple[Accumulator, ...]
+    """Those that are one number."""
+    sketches: tuple[Accumulator, ...]
 
     def column(self, accumulator: Accumulator) -> int:
         """The column of this accumulator in a tile."""
@@ -93,6 +111,8 @@ class Tiles(NamedTuple):
     """Shape (r,)."""
     values: Floats
     """Shape (r, accumulators)."""
+    sketches: Payloads
+    """Shape (r, sketches), see `pipelines.steps.sketches`."""
 
 
 class Events(NamedTuple):
@@ -117,14 +137,27 @@ def tile_groups(view: StreamView) -> tuple[TileGroup, ...]:
 def _group(slide_ms: int, aggregations: Sequence[Aggregation]) -> TileGroup:
     accumulators: dict[Accumulator, None] = {}
     for aggregation in aggregations:
-        for kind in NEEDS[aggregation.function]:
-            accumulators[Accumulator(aggregation.column, kind)] = None
-    return TileGroup(slide_ms, max(each.tiles for each in aggregations), tuple(accumulators))
+        accumulators.update(dict.fromkeys(accumulators_of(aggregation)))
+    numbers = tuple(each for each in accumulators if each.kind not in ABSORB)
+    sketched = tuple(each for each in accumulators if each.kind in ABSORB)
+    return TileGroup(slide_ms, max(each.tiles for each in aggregations), numbers, sketched)
+
+
+def accumulators_of(aggregation: Aggregation) -> list[Accumulator]:
+    """What an aggregation reads, in the order `windows.RESULTS` takes it."""
+    half_life_ms = aggregation.parameter if aggregation.function is Function.DECAYED_SUM else 0
+    return [Accumulator(aggregation.column, kind, half_life_ms) for kind in NEEDS[aggregation.function]]
 
 
 def no_tiles(group: TileGroup) -> Tiles:
     """No tile at all."""
-    return Tiles(np.empty(0, np.int64), np.empty(0, np.int64), np.empty((0, len(group.accumulators))))
+    none = np.empty(0, np.int64)
+    return Tiles(none, none, np.empty((0, len(group.accumulators))), no_payloads(group, 0))
+
+
+def no_payloads(group: TileGroup, rows: int) -> Payloads:
+    """Of tiles without an event; shape (rows, sketches)."""
+    return np.full((rows, len(group.sketches)), b"", dtype=object)
 
 
 def fold(group: TileGroup, tiles: Tiles, events: Events) -> Tiles:
@@ -138,8 +171,10 @@ def fold(group: TileGroup, tiles: Tiles, events: Events) -> Tiles:
     values = np.empty((len(keys), len(group.accumulators)))
     values[:] = [INITIAL[accumulator.kind] for accumulator in group.accumulators]
     values[np.searchsorted(keys, old_keys)] = tiles.values
-    accumulate(group, values, np.searchsorted(keys, event_keys), events)
-    return Tiles(keys // span, keys % span + lowest, values)
+    payloads = no_payloads(group, len(keys))
+    payloads[np.searchsorted(keys, old_keys)] = tiles.sketches
+    accumulate(group, values, payloads, np.searchsorted(keys, event_keys), events)
+    return Tiles(keys // span, keys % span + lowest, values, payloads)
 
 
 def retain(group: TileGroup, tiles: Tiles, last_ms: Ints) -> Tiles:
@@ -149,18 +184,23 @@ def retain(group: TileGroup, tiles: Tiles, last_ms: Ints) -> Tiles:
         last_ms: shape (entities,), event time of the newest event of each entity.
     """
     kept = tiles.tile >= last_ms[tiles.entity] // group.slide_ms - group.tiles
-    return tiles if kept.all() else Tiles(tiles.entity[kept], tiles.tile[kept], tiles.values[kept])
+    return (
+        tiles if kept.all() else Tiles(tiles.entity[kept], tiles.tile[kept], tiles.values[kept], tiles.sketches[kept])
+    )
 
 
-def accumulate(group: TileGroup, values: Floats, rows: npt.NDArray[np.intp], events: Events) -> None:
-    """Adds event i to `values[rows[i]]`, in place and one after another.
+def accumulate(
+    group: TileGroup, values: Floats, payloads: Payloads, rows: npt.NDArray[np.intp], events: Events
+) -> None:
+    """Adds event i to `values[rows[i]]` and `payloads[rows[i]]`, in place and one after another.
 
     Args:
         values: shape (r, accumulators).
+        payloads: shape (r, sketches).
         rows: shape (n,), the tile row of each event.
     """
     present: dict[str, npt.NDArray[np.bool_]] = {}
-    for at, (column, kind) in enumerate(group.accumulators):
+    for at, (column, kind, half_life_ms) in enumerate(group.accumulators):
         if column == "":
             np.add.at(values[:, at], rows, 1.0)
             continue
@@ -178,6 +218,9 @@ def accumulate(group: TileGroup, values: Floats, rows: npt.NDArray[np.intp], eve
             np.minimum.at(values[:, at], where, added)
         elif kind is Kind.MAX:
             np.maximum.at(values[:, at], where, added)
+        elif kind is Kind.DECAYED_SUM:
+            since_start = events.event_ms[has_value] % group.slide_ms
+            np.add.at(values[:, at], where, added * decayed(since_start / -half_life_ms))
         elif kind is Kind.FIRST:
             _keep_first(
                 values,
@@ -197,11 +240,26 @@ def accumulate(group: TileGroup, values: Floats, rows: npt.NDArray[np.intp], eve
                 events.event_ms[has_value],
             )
     # Times come last: `_keep_first` and `_keep_last` compare with the times before these events.
-    for at, (column, kind) in enumerate(group.accumulators):
+    for at, (column, kind, _) in enumerate(group.accumulators):
         if kind is Kind.FIRST_MS:
             np.minimum.at(values[:, at], rows[present[column]], events.event_ms[present[column]])
         elif kind is Kind.LAST_MS:
             np.maximum.at(values[:, at], rows[present[column]], events.event_ms[present[column]])
+    for at, sketch in enumerate(group.sketches):
+        has_value = ~np.isnan(events.columns[sketch.column])
+        _add_to_sketches(
+            payloads[:, at], ABSORB[sketch.kind], rows[has_value], events.columns[sketch.column][has_value]
+        )
+
+
+def _add_to_sketches(
+    payloads: Payloads, absorb: Callable[[bytes, Floats], bytes], rows: npt.NDArray[np.intp], values: Floats
+) -> None:
+    """Adds value i to `payloads[rows[i]]`, tile by tile."""
+    order = np.argsort(rows, kind="stable")
+    touched, starts = np.unique(rows[order], return_index=True)
+    for row, added in zip(touched.tolist(), np.split(values[order], starts[1:]), strict=False):
+        payloads[row] = sketches.add(absorb, payloads[row], added)
 
 
 def _keep_first(values: Floats, at: int, at_ms: int, rows: npt.NDArray[np.intp], added: Floats, event_ms: Ints) -> None:

@@ -11,8 +11,9 @@ import pandas as pd
 
 from pipelines.contract.plan import StreamView, Udf
 from pipelines.errors import PlanError, TransformError
+from pipelines.steps.arrays import Ints
+from pipelines.steps.columns import AggregatedColumns
 from pipelines.steps.events import EventBatch
-from pipelines.steps.tiles import Ints
 
 Transform = Callable[[EventBatch], EventBatch]
 
@@ -42,7 +43,7 @@ def view_transform(view: StreamView) -> Transform:
         return _keep
     function = load_udf(view.udf)
     run = _pandas(function) if view.udf.mode == "pandas" else _python(function)
-    aggregated = sorted({each.column for each in view.aggregations} - {""})
+    aggregated = AggregatedColumns(view)
     kept_as_they_are = [key.name for key in view.join_keys] + [view.timestamp_field]
 
     def transform(batch: EventBatch) -> EventBatch:
@@ -50,8 +51,7 @@ def view_transform(view: StreamView) -> Transform:
         after = batch.transformed(frame)
         if len(after):
             _check_unchanged(after, frame, kept_as_they_are)
-            for name in aggregated:
-                after.floats(name)
+            aggregated(after)
         return after
 
     return transform

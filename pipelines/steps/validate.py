@@ -10,9 +10,9 @@ import numpy as np
 
 from pipelines.contract.plan import DataType, Source
 from pipelines.errors import InvalidEvent
+from pipelines.steps.arrays import Ints
 from pipelines.steps.decoded import to_event_ms
 from pipelines.steps.events import EventBatch
-from pipelines.steps.tiles import Ints
 
 EARLIEST_MS = 0
 LATEST_MS = 4_102_444_800_000

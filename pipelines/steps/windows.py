@@ -11,17 +11,10 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from pipelines.contract.plan import Aggregation, Function, StreamView
-from pipelines.steps.tiles import (
-    INITIAL,
-    NEEDS,
-    Accumulator,
-    Floats,
-    Ints,
-    Kind,
-    TileGroup,
-    Tiles,
-    tile_groups,
-)
+from pipelines.steps.arrays import Floats, Ints
+from pipelines.steps.decay import decayed
+from pipelines.steps.sketches import Quantiles, distinct
+from pipelines.steps.tiles import INITIAL, Accumulator, Kind, TileGroup, Tiles, accumulators_of, tile_groups
 
 
 class WindowEvaluator:
@@ -47,12 +40,17 @@ class WindowEvaluator:
             if merge is None:
                 merge = _Merge(self.groups[which], tiles[which], as_of_ms, aggregation.tiles)
                 merged[which, aggregation.tiles] = merge
-            out[:, at] = RESULTS[aggregation.function](*_inputs(merge, aggregation), as_of_ms)
+            out[:, at] = _result(aggregation, merge, as_of_ms)
         return out
 
 
-def _inputs(merge: _Merge, aggregation: Aggregation) -> list[Floats]:
-    return [merge.accumulator(Accumulator(aggregation.column, kind)) for kind in NEEDS[aggregation.function]]
+def _result(aggregation: Aggregation, merge: _Merge, as_of_ms: Ints) -> Floats:
+    needed = accumulators_of(aggregation)
+    if aggregation.function is Function.COUNT_DISTINCT:
+        return np.array([distinct(payloads) for payloads in merge.payloads(*needed)], dtype=np.float64)
+    if aggregation.function is Function.QUANTILE:
+        return np.array([each.value(aggregation.parameter) for each in merge.quantiles(*needed)], dtype=np.float64)
+    return RESULTS[aggregation.function](*map(merge.accumulator, needed), as_of_ms)
 
 
 class _Merge:
@@ -65,7 +63,10 @@ class _Merge:
         self._entities = len(as_of_ms)
         self._entity = tiles.entity[inside]
         self._values = tiles.values[inside]
+        self._sketches = tiles.sketches[inside]
+        self._since_start_ms = as_of_ms[self._entity] - tiles.tile[inside] * group.slide_ms
         self._known: dict[Accumulator, Floats] = {}
+        self._quantiles: dict[Accumulator, list[Quantiles]] = {}
 
     def accumulator(self, accumulator: Accumulator) -> Floats:
         """One merged accumulator, shape (n,)."""
@@ -73,10 +74,24 @@ class _Merge:
             self._known[accumulator] = self._merge(accumulator)
         return self._known[accumulator]
 
+    def payloads(self, accumulator: Accumulator) -> list[list[bytes]]:
+        """Per entity, what its tiles keep for one sketch, in ascending order of the tiles."""
+        column = self._sketches[:, self._group.sketches.index(accumulator)]
+        bounds = np.searchsorted(self._entity, np.arange(1, self._entities))
+        return [each.tolist() for each in np.split(column, bounds)[: self._entities]]
+
+    def quantiles(self, accumulator: Accumulator) -> list[Quantiles]:
+        """Per entity, its merged digest, which all quantiles of a column share."""
+        if accumulator not in self._quantiles:
+            self._quantiles[accumulator] = [Quantiles(payloads) for payloads in self.payloads(accumulator)]
+        return self._quantiles[accumulator]
+
     def _merge(self, accumulator: Accumulator) -> Floats:
         column = self._values[:, self._group.column(accumulator)]
         kind = accumulator.kind
-        if kind in (Kind.COUNT, Kind.SUM, Kind.SUM_OF_SQUARES):
+        if kind is Kind.DECAYED_SUM:
+            column = column * decayed(self._since_start_ms / accumulator.half_life_ms)
+        if kind in (Kind.COUNT, Kind.SUM, Kind.SUM_OF_SQUARES, Kind.DECAYED_SUM):
             total: Floats = np.bincount(self._entity, weights=column, minlength=self._entities).astype(np.float64)
             return total
         out = np.full(self._entities, INITIAL[kind])
@@ -138,5 +153,6 @@ RESULTS: dict[Function, Callable[..., Floats]] = {
     Function.FIRST: _value_at,
     Function.LAST: _value_at,
     Function.TIME_SINCE_LAST: _seconds_since,
+    Function.DECAYED_SUM: _as_is,
 }
 """Function -> result of its merged accumulators (in the order of `NEEDS`) and the as-of times."""

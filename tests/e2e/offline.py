@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from confluent_kafka import Message
 
+from pipelines.contract.functions import spelled
 from pipelines.contract.plan import Aggregation, Feature, StreamView
 from tests.e2e.payments import MINUTE, Payment
 from tests.oracle import Event, Window, value_as_of
@@ -122,7 +123,7 @@ def _value(
     longest_ms = max(each.window_ms for each in view.aggregations if each.slide_ms == slide_ms)
     oldest = newest_ms // slide_ms - longest_ms // slide_ms
     kept = [event for event in events if event.event_ms // slide_ms >= oldest]
-    window = Window(str(aggregation.function), aggregation.column, aggregation.window_ms, slide_ms)
+    window = Window(spelled(aggregation), aggregation.column, aggregation.window_ms, slide_ms)
     value = value_as_of(window, kept, as_of_ms)
     return None if value != value else value
 

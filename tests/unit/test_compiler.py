@@ -343,6 +343,19 @@ REFUSED = {
         lambda: stream(aggregations=[total(column="note")]),
         "column 'note' is string; only numbers",
     ),
+    "quantile without percent": (
+        lambda: stream(aggregations=[total(function="quantile")]),
+        "unknown function 'quantile'; use one of count, .*, p1 ... p99, decayed_sum_<half-life>",
+    ),
+    "no such quantile": (lambda: stream(aggregations=[total(function="p100")]), "unknown function 'p100'"),
+    "half-life of nothing": (
+        lambda: stream(aggregations=[total(function="decayed_sum_0s")]),
+        "unknown function 'decayed_sum_0s'",
+    ),
+    "half-life too short": (
+        lambda: stream(aggregations=[total(function="decayed_sum_1s", slide_interval=timedelta(hours=1))]),
+        "a half-life of 1000 ms is too short for a slide of 3600000 ms; set slide_interval to 500000 ms or less",
+    ),
     "no column": (lambda: stream(aggregations=[total(column="")]), "has no column; sum needs one"),
     "no window": (lambda: stream(aggregations=[total(time_window=None)]), "has no time_window"),
     "uneven slide": (

@@ -11,14 +11,16 @@ from pipelines.steps.tiles import Tiles
 from tests.build import EVERY_FUNCTION, MINUTE, START_MS, Folded, make_view
 from tests.oracle import Event
 
-VIEW = make_view(EVERY_FUNCTION)
+SKETCHED = make_view(EVERY_FUNCTION)
+WITHOUT_SKETCHES = [each for each in EVERY_FUNCTION if each.function not in ("count_distinct", "p1", "p50", "p99")]
+VIEW = make_view(WITHOUT_SKETCHES)
 BITS = st.integers(-(2**63), 2**63 - 1).map(lambda bits: float(np.int64(bits).view(np.float64)))
 
 
-def folded(minutes=30):
+def folded(minutes=30, view=VIEW):
     """A row of one entity with many closed tiles."""
     events = [Event("a", START_MS + at * MINUTE, {"amount": at / 3, "items": 1.0}) for at in range(minutes)]
-    return Folded(VIEW).add(events, 0)
+    return Folded(view).add(events, 0)
 
 
 @pytest.fixture
@@ -39,16 +41,20 @@ def unpack(codec, rows):
 @given(sizes=st.lists(st.integers(1, 5), min_size=1, max_size=4), data=st.data())
 def test_tiles_come_back_bit_for_bit(sizes, data):
     """Any tile numbers and any float bits (NaN payloads, infinities, negative zero), for several entities."""
-    codec = RowCodec(Folded(VIEW).aggregate.evaluate.groups, VIEW.fingerprint)
+    codec = RowCodec(Folded(SKETCHED).aggregate.evaluate.groups, SKETCHED.fingerprint)
     tiles = []
-    for group in Folded(VIEW).aggregate.evaluate.groups:
+    for group in Folded(SKETCHED).aggregate.evaluate.groups:
         entity = np.repeat(np.arange(len(sizes)), sizes)
         tile = np.concatenate(
             [np.sort(data.draw(st.lists(st.integers(0, 2**40), min_size=n, max_size=n))) for n in sizes]
         )
         count = len(entity) * len(group.accumulators)
         values = np.array(data.draw(st.lists(BITS, min_size=count, max_size=count))).reshape(len(entity), -1)
-        tiles.append(Tiles(entity, tile, values))
+        payloads = np.empty((len(entity), len(group.sketches)), dtype=object)
+        payloads.ravel()[:] = data.draw(
+            st.lists(st.binary(max_size=20), min_size=payloads.size, max_size=payloads.size)
+        )
+        tiles.append(Tiles(entity, tile, values, payloads))
     headers = [codec.new_header(b"12345678", 3, 2**53 + at, START_MS - at) for at in range(len(sizes))]
     rows = codec.pack(tiles, headers)
     assert [codec.header(row) for row in rows] == headers
@@ -56,6 +62,7 @@ def test_tiles_come_back_bit_for_bit(sizes, data):
         assert after.entity.tolist() == before.entity.tolist()
         assert after.tile.tolist() == before.tile.tolist()
         assert after.values.tobytes() == before.values.tobytes()
+        assert after.sketches.tolist() == before.sketches.tolist()
 
 
 class TestAbsent:
@@ -68,7 +75,7 @@ class TestAbsent:
 
     def test_a_row_of_another_definition_is_as_good_as_absent(self, row):
         """The view changed: its fingerprint is another one, and the state is rebuilt."""
-        other = Folded(make_view(EVERY_FUNCTION, fingerprint="22" * 8)).aggregate.codec
+        other = Folded(make_view(WITHOUT_SKETCHES, fingerprint="22" * 8)).aggregate.codec
         assert other.header(row) is None
 
     def test_a_row_of_another_format_is_as_good_as_absent(self, codec, row):
@@ -115,6 +122,23 @@ class TestDamaged:
             rows.append(StoredRow(row.head, counts.tobytes() + row.closed[32:]))
         with pytest.raises(ValueError, match="counts"):
             unpack(codec, rows)
+
+
+class TestDamagedSketches:
+    """A field with sketches has no fixed length: what is cut short or too long is found by what it says of itself."""
+
+    @pytest.mark.parametrize("field", ["head", "closed"])
+    @pytest.mark.parametrize("change", [lambda data: data[:-1], lambda data: data[:-30], lambda data: data + b"\0"])
+    def test_bytes_too_few_or_too_many_are_an_error(self, field, change):
+        folds = folded(view=SKETCHED)
+        row = folds.rows["a"]
+        with pytest.raises(ValueError, match="bytes"):
+            unpack(folds.aggregate.codec, [row._replace(**{field: change(getattr(row, field))})])
+
+    def test_a_view_without_sketches_stores_what_it_always_did(self):
+        """Header and newest tiles; counts and older tiles: nothing behind them."""
+        row, codec = folded().rows["a"], folded().aggregate.codec
+        assert len(row.head) == codec.head_bytes
 
 
 class TestHeader:

@@ -133,13 +133,13 @@ def test_the_fold_writes_the_values_as_of_the_last_event(events):
 @given(events=st.lists(events_of, min_size=1, max_size=40), sizes=st.sampled_from(WINDOWS))
 def test_sums_are_close_to_the_exact_ones(events, sizes):
     """Adding tile by tile loses no more than double precision does."""
-    windows = [Window(function, "amount", *sizes) for function in ("sum", "mean", "var", "std")]
+    windows = [Window(function, "amount", *sizes) for function in ("sum", "mean", "decayed_sum_90s", "var", "std")]
     folded = Folded(make_view(windows)).add(events, 0)
     at = last_ms(events, events[0].entity)
     (values,) = folded.values([events[0].entity], [at])
     exact = [exact_value_as_of(each, of(events, events[0].entity), at) for each in windows]
-    np.testing.assert_allclose(values[:3], exact[:3], rtol=1e-9, atol=1e-2)
-    np.testing.assert_allclose(values[3] ** 2, exact[2], rtol=1e-9, atol=1e-2)
+    np.testing.assert_allclose(values[:4], exact[:4], rtol=1e-9, atol=1e-2)
+    np.testing.assert_allclose(values[4] ** 2, exact[3], rtol=1e-9, atol=1e-2)
 
 
 class TestDrawn:

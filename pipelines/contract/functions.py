@@ -1,0 +1,46 @@
+"""How aggregation functions are spelled in a Feast definition, those with a parameter included.
+
+count sum mean min max std var first last time_since_last count_distinct
+p1 ... p99                     quantiles, in percent
+decayed_sum_<half-life>        decayed_sum_30s, decayed_sum_10m, decayed_sum_12h, decayed_sum_7d
+"""
+
+from __future__ import annotations
+
+import re
+
+from pipelines.contract.plan import Aggregation, Function
+
+PARAMETRIC = (Function.QUANTILE, Function.DECAYED_SUM)
+SPELLINGS = (*(str(each) for each in Function if each not in PARAMETRIC), "p1 ... p99", "decayed_sum_<half-life>")
+
+_QUANTILE = re.compile(r"p([1-9]\d?)")
+_DECAYED_SUM = re.compile(r"decayed_sum_([1-9]\d{0,8})(ms|s|m|h|d)")
+_UNIT_MS = {"d": 86_400_000, "h": 3_600_000, "m": 60_000, "s": 1_000, "ms": 1}
+
+
+def parse_function(spelling: str) -> tuple[Function, int]:
+    """The function and its parameter (see `Aggregation.parameter`).
+
+    Raises:
+        ValueError: there is no such function.
+    """
+    if found := _QUANTILE.fullmatch(spelling):
+        return Function.QUANTILE, int(found[1])
+    if found := _DECAYED_SUM.fullmatch(spelling):
+        return Function.DECAYED_SUM, int(found[1]) * _UNIT_MS[found[2]]
+    if spelling in PARAMETRIC:
+        raise ValueError(f"{spelling} is spelled with its parameter")
+    return Function(spelling), 0
+
+
+def spelled(aggregation: Aggregation) -> str:
+    """The function of an aggregation as it is spelled, the half-life in the largest unit that divides it."""
+    match aggregation.function:
+        case Function.QUANTILE:
+            return f"p{aggregation.parameter}"
+        case Function.DECAYED_SUM:
+            unit = next(unit for unit, unit_ms in _UNIT_MS.items() if aggregation.parameter % unit_ms == 0)
+            return f"decayed_sum_{aggregation.parameter // _UNIT_MS[unit]}{unit}"
+        case _:
+            return str(aggregation.function)

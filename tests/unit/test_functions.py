@@ -1,0 +1,31 @@
+"""How functions are spelled."""
+
+import pytest
+
+from pipelines.contract.functions import parse_function, spelled
+from pipelines.contract.plan import Aggregation, Function
+
+
+@pytest.mark.parametrize(
+    ("spelling", "function", "parameter"),
+    [
+        ("sum", Function.SUM, 0),
+        ("count_distinct", Function.COUNT_DISTINCT, 0),
+        ("p1", Function.QUANTILE, 1),
+        ("p99", Function.QUANTILE, 99),
+        ("decayed_sum_250ms", Function.DECAYED_SUM, 250),
+        ("decayed_sum_90s", Function.DECAYED_SUM, 90_000),
+        ("decayed_sum_10m", Function.DECAYED_SUM, 600_000),
+        ("decayed_sum_12h", Function.DECAYED_SUM, 12 * 3_600_000),
+        ("decayed_sum_7d", Function.DECAYED_SUM, 7 * 86_400_000),
+    ],
+)
+def test_a_function_is_read_as_it_is_spelled(spelling, function, parameter):
+    assert parse_function(spelling) == (function, parameter)
+    assert spelled(Aggregation("f", "x", function, 1, 1, parameter)) == spelling
+
+
+@pytest.mark.parametrize("spelling", ["median", "p", "p0", "p100", "p05", "quantile", "decayed_sum", "decayed_sum_1"])
+def test_anything_else_is_no_function(spelling):
+    with pytest.raises(ValueError, match=spelling):
+        parse_function(spelling)
