@@ -518,6 +518,20 @@ class TestRolledBack:
         assert not pipeline.ledger.has_fallen_back()
 
 
+class TestText:
+    def test_distinct_texts_are_counted_from_batch_to_batch(self):
+        view = make_view([Window("count_distinct", "merchant", HOUR, 5 * MINUTE)])
+        store = MemoryStore()
+        pipeline = start(store, view)
+        names = ["x", "ß", None, "x", "", "ß"]
+        events = [card("a", at, merchant=name) for at, name in enumerate(names)]
+        for start_at in range(0, len(events), 2):
+            batch = [record(start_at + at, each) for at, each in enumerate(events[start_at : start_at + 2])]
+            pipeline.process(batch)
+        assert row(store, view, "a") == folded(view, list(enumerate(events)))["a"]
+        assert row(store, view, "a")[2] == [3.0]
+
+
 class TestAnotherLife:
     @pytest.mark.parametrize("now", [Lineage("payments", "id-2", 4), Lineage("payments", "id-1", 8)])
     def test_progress_of_another_life_of_the_topic_is_refused_with_the_repair(self, now):
