@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from pipelines.contract.durations import duration_text
 from pipelines.contract.functions import spelled
 from pipelines.contract.plan import (
     Aggregation,
@@ -21,8 +22,6 @@ from pipelines.contract.plan import (
     StreamView,
 )
 from pipelines.contract.topology import is_direct, view_topic
-
-_UNITS = (("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1))
 
 
 def plan_as_json(plan: Plan) -> dict[str, Any]:
@@ -50,12 +49,6 @@ def print_plan(plan: Plan, console: Console) -> None:
         console.print(_other_views(plan))
     for service in plan.services:
         console.print(_service(plan, service))
-
-
-def duration_text(milliseconds: int) -> str:
-    """A duration in the largest unit that divides it: `90m`, `1d`."""
-    unit, size = next((unit, size) for unit, size in _UNITS if milliseconds % size == 0)
-    return f"{milliseconds // size}{unit}"
 
 
 def _table(title: str, *columns: str) -> Table:

@@ -20,7 +20,7 @@ class MemoryStore:
         deadlines = self._deadlines.get(key, {})
         for field in [field for field, deadline in deadlines.items() if deadline <= time.monotonic()]:
             del deadlines[field]
-            self.hashes[key].pop(field, None)
+            self.hashes.get(key, {}).pop(field, None)
 
     def read(self, requests: Sequence[tuple[bytes, Sequence[bytes]]]) -> list[list[bytes | None]]:
         """See `Store.read`."""
@@ -46,7 +46,7 @@ class MemoryStore:
             return Outcome.BEHIND if offset > write.expected_offset else Outcome.ROLLED_BACK
         pairs = dict(zip(write.fields[::2], write.fields[1::2], strict=True))
         pairs |= dict(zip(names, write.values, strict=True))
-        self.hashes.setdefault(write.key, {}).update(pairs)
+        self._set(write.key, pairs)
         if expire_ms:
             deadline = time.monotonic() + expire_ms / 1_000
             self._deadlines.setdefault(write.key, {}).update(dict.fromkeys(names, deadline))
@@ -59,7 +59,12 @@ class MemoryStore:
 
     def write_hash(self, key: bytes, fields: dict[bytes, bytes]) -> None:
         """See `Store.write_hash`."""
+        self._set(key, fields)
+
+    def _set(self, key: bytes, fields: dict[bytes, bytes]) -> None:
         self.hashes.setdefault(key, {}).update(fields)
+        for field in fields:
+            self._deadlines.get(key, {}).pop(field, None)
 
     def remove_from_hash(self, key: bytes, fields: Sequence[bytes]) -> None:
         """See `Store.remove_from_hash`."""

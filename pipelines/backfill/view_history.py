@@ -127,12 +127,7 @@ def _fold(group: TileGroup, events: Events) -> _GroupHistory:
     snapshots = np.empty((len(row), len(group.accumulators)))
     final_sketches, sketch_snapshots = no_payloads(group, len(keys)), no_payloads(group, len(row))
     for members in _by_rank(np.arange(len(row)) - first[row]):
-        subset = Events(
-            events.entity[members],
-            events.event_ms[members],
-            {name: column[members] for name, column in events.columns.items()},
-        )
-        accumulate(group, final, final_sketches, row[members], subset)
+        accumulate(group, final, final_sketches, row[members], events.take(members))
         snapshots[members] = final[row[members]]
         sketch_snapshots[members] = final_sketches[row[members]]
     return _GroupHistory(group, keys, lowest, span, final, tile, snapshots, final_sketches, sketch_snapshots)
@@ -163,4 +158,4 @@ def _gather(history: _GroupHistory, codes: Ints, as_of_ms: Ints, last: Ints, liv
     values = np.concatenate((history.final[at], history.snapshots[last[is_open]]))
     sketches = np.concatenate((history.final_sketches[at], history.sketch_snapshots[last[is_open]]))
     order = np.lexsort((tile, entity))
-    return Tiles(entity[order], tile[order], values[order], sketches[order])
+    return Tiles(entity, tile, values, sketches).take(order)

@@ -11,6 +11,7 @@ from feast.types import from_value_type
 from feast.value_type import ValueType
 
 from pipelines.compiler.event_schema import is_field_name
+from pipelines.contract.durations import UNIT_MS
 from pipelines.contract.plan import Column, DataType
 from pipelines.errors import PlanError
 
@@ -39,7 +40,6 @@ _FEAST_TYPES = {
 _COLUMN = re.compile(r"`?(?P<name>\w+)`?(?:\s*:\s*|\s+)(?P<type>.+?)(?P<required>\s+not\s+null)?", re.IGNORECASE)
 _TOP_LEVEL_COMMA = re.compile(r",(?![^<(]*[>)])")
 _DURATION = re.compile(r"\s*(\d+)\s*(ms|s|m|h|d)\s*")
-_UNIT_MS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 
 
 def columns_of(ddl: str, where: str) -> tuple[Column, ...]:
@@ -102,7 +102,7 @@ def duration_ms(text: str, where: str) -> int:
     match = _DURATION.fullmatch(text)
     if match is None:
         raise PlanError(f"{where}: {text!r} is no duration; write a whole number and one of ms, s, m, h, d")
-    return int(match[1]) * _UNIT_MS[match[2]]
+    return int(match[1]) * UNIT_MS[match[2]]
 
 
 def timedelta_ms(duration: timedelta, where: str) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 
+from pipelines.contract.durations import UNIT_MS, duration_text
 from pipelines.contract.plan import Aggregation, Function
 
 PARAMETRIC = (Function.QUANTILE, Function.DECAYED_SUM)
@@ -16,7 +17,6 @@ SPELLINGS = (*(str(each) for each in Function if each not in PARAMETRIC), "p1 ..
 
 _QUANTILE = re.compile(r"p([1-9]\d?)")
 _DECAYED_SUM = re.compile(r"decayed_sum_([1-9]\d{0,8})(ms|s|m|h|d)")
-_UNIT_MS = {"d": 86_400_000, "h": 3_600_000, "m": 60_000, "s": 1_000, "ms": 1}
 
 
 def parse_function(spelling: str) -> tuple[Function, int]:
@@ -28,7 +28,7 @@ def parse_function(spelling: str) -> tuple[Function, int]:
     if found := _QUANTILE.fullmatch(spelling):
         return Function.QUANTILE, int(found[1])
     if found := _DECAYED_SUM.fullmatch(spelling):
-        return Function.DECAYED_SUM, int(found[1]) * _UNIT_MS[found[2]]
+        return Function.DECAYED_SUM, int(found[1]) * UNIT_MS[found[2]]
     if spelling in PARAMETRIC:
         raise ValueError(f"{spelling} is spelled with its parameter")
     return Function(spelling), 0
@@ -40,7 +40,6 @@ def spelled(aggregation: Aggregation) -> str:
         case Function.QUANTILE:
             return f"p{aggregation.parameter}"
         case Function.DECAYED_SUM:
-            unit = next(unit for unit, unit_ms in _UNIT_MS.items() if aggregation.parameter % unit_ms == 0)
-            return f"decayed_sum_{aggregation.parameter // _UNIT_MS[unit]}{unit}"
+            return f"decayed_sum_{duration_text(aggregation.parameter)}"
         case _:
             return str(aggregation.function)

@@ -81,11 +81,7 @@ class ViewWriter:
         if not known.any():
             return
         keys = [self._key(values) for values in entities.values]
-        events = Events(
-            entities.codes[known],
-            batch.event_ms[known],
-            {name: column[known] for name, column in self._columns(batch).items()},
-        )
+        events = Events(entities.codes, batch.event_ms, self._columns(batch)).take(known)
         self._write_until_contained(keys, events, offsets[known], read_from)
 
     def _write_until_contained(self, keys: list[bytes], events: Events, offsets: Ints, read_from: ReadFrom) -> None:
@@ -98,11 +94,7 @@ class ViewWriter:
             # Another processor is ahead on these entities: fold what its rows do not contain yet.
             again = np.isin(events.entity, behind)
             offsets = offsets[again]
-            events = Events(
-                events.entity[again],
-                events.event_ms[again],
-                {name: column[again] for name, column in events.columns.items()},
-            )
+            events = events.take(again)
 
     def _load(self, keys: Sequence[bytes]) -> list[StoredRow]:
         missing = [key for key in keys if key not in self._cache]

@@ -63,12 +63,7 @@ class ViewAggregator:
             dtype=np.int64,
         )
         fresh = offsets > fences[events.entity]
-        events = Events(
-            events.entity[fresh],
-            events.event_ms[fresh],
-            {name: column[fresh] for name, column in events.columns.items()},
-        )
-        return self._fold(stored, headers, events, offsets[fresh], lineage, partition)
+        return self._fold(stored, headers, events.take(fresh), offsets[fresh], lineage, partition)
 
     def _fold(
         self,

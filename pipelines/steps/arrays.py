@@ -11,3 +11,5 @@ Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 Payloads = npt.NDArray[Any]
 """Of dtype object: every element is `bytes`."""
+Chosen = npt.NDArray[np.bool_] | npt.NDArray[np.intp]
+"""Rows of an array: a mask, or indices."""

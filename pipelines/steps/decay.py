@@ -1,4 +1,4 @@
-"""Exponential decay, the same bits on every machine: additions and multiplications in a fixed order.
+"""Exponential decay, the same bits on every machine: basic arithmetic in a fixed order.
 
 The system's own exp2 may differ in the last bit between processors, and state must not.
 """

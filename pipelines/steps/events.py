@@ -39,6 +39,7 @@ class EventBatch:
         self._events = events
         self._frame = frame
         self._floats: dict[str, Floats] = {}
+        self._identities: dict[str, Floats] = {}
         self.index = index
         self.event_ms = event_ms
 
@@ -60,11 +61,16 @@ class EventBatch:
 
         Of a string, 53 bits of its MurmurHash3: what a float64 holds.
         """
+        if name not in self._identities:
+            self._identities[name] = self._as_identities(name)
+        return self._identities[name]
+
+    def _as_identities(self, name: str) -> Floats:
         if self._frame is not None:
             values: Any = self._frame[name]
             if values.dtype != object and not isinstance(values.dtype, pd.StringDtype):
                 return self.floats(name)
-        elif next(each for each in self._source.columns if each.name == name).dtype.is_numeric:
+        elif self._declared(name).dtype.is_numeric:
             return self.floats(name)
         else:
             values = self.values(name)
@@ -74,8 +80,10 @@ class EventBatch:
         if self._frame is not None:
             column: Floats = pd.to_numeric(self._frame[name]).to_numpy(np.float64, na_value=np.nan)
             return column
-        declared = next(each for each in self._source.columns if each.name == name)
-        return np.array(self._plain(declared), dtype=np.float64)
+        return np.array(self._plain(self._declared(name)), dtype=np.float64)
+
+    def _declared(self, name: str) -> Column:
+        return next(each for each in self._source.columns if each.name == name)
 
     def _plain(self, column: Column) -> list[Any]:
         values = self.values(column.name)

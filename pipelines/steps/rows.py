@@ -58,7 +58,7 @@ class RowCodec:
         """
         if row.head is None or row.head[IDENTITY] != self._identity:
             return None
-        if len(row.head) < self.head_bytes or (len(row.head) > self.head_bytes and not self._has_sketches):
+        if not self._fits(row.head, self.head_bytes):
             raise ValueError(f"a stored row of this view has {self.head_bytes} bytes, this one {len(row.head)}")
         return Header.unpack(row.head)
 
@@ -124,8 +124,12 @@ class RowCodec:
 
     def _check_counts(self, counts: Sequence[int], closed: bytes) -> None:
         said = self._closed_bytes(counts)
-        if min(counts) < 0 or said > len(closed) or (said < len(closed) and not self._has_sketches):
+        if min(counts) < 0 or not self._fits(closed, said):
             raise ValueError(f"stored closed tiles take {len(closed)} bytes, their counts {counts} say {said}")
+
+    def _fits(self, field: bytes, tiles_bytes: int) -> bool:
+        """Whether a field has the bytes of its tiles, and more only where sketches may follow."""
+        return len(field) == tiles_bytes or (self._has_sketches and len(field) > tiles_bytes)
 
     def _closed_bytes(self, counts: Sequence[int]) -> int:
         """Of the closed tiles, without sketches."""

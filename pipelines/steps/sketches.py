@@ -24,7 +24,7 @@ LG_K = 12
 """HyperLogLog with 2^12 registers: relative standard error 1.6 %, about 2 KB."""
 
 DIGEST_K = 200
-"""Compression of the t-digest: at most some 3 KB."""
+"""Compression of the t-digest: at most some 4.5 KB."""
 
 _SIZE = struct.Struct("<I")
 _VALUE = 8

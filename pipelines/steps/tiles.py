@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from pipelines.contract.plan import Aggregation, Function, StreamView
 from pipelines.steps import sketches
-from pipelines.steps.arrays import Floats, Ints, Payloads
+from pipelines.steps.arrays import Chosen, Floats, Ints, Payloads
 from pipelines.steps.decay import decayed
 
 
@@ -114,6 +114,10 @@ class Tiles(NamedTuple):
     sketches: Payloads
     """Shape (r, sketches), see `pipelines.steps.sketches`."""
 
+    def take(self, chosen: Chosen) -> Tiles:
+        """Some of the tiles, by mask or by index."""
+        return Tiles(self.entity[chosen], self.tile[chosen], self.values[chosen], self.sketches[chosen])
+
 
 class Events(NamedTuple):
     """Events of one view, as columns, in arrival order."""
@@ -124,6 +128,11 @@ class Events(NamedTuple):
     """Shape (n,): event time, ms since the epoch."""
     columns: Mapping[str, Floats]
     """Each of shape (n,); NaN where the event has no value."""
+
+    def take(self, chosen: Chosen) -> Events:
+        """Some of the events, by mask or by index."""
+        columns = {name: column[chosen] for name, column in self.columns.items()}
+        return Events(self.entity[chosen], self.event_ms[chosen], columns)
 
 
 def tile_groups(view: StreamView) -> tuple[TileGroup, ...]:
@@ -184,9 +193,7 @@ def retain(group: TileGroup, tiles: Tiles, last_ms: Ints) -> Tiles:
         last_ms: shape (entities,), event time of the newest event of each entity.
     """
     kept = tiles.tile >= last_ms[tiles.entity] // group.slide_ms - group.tiles
-    return (
-        tiles if kept.all() else Tiles(tiles.entity[kept], tiles.tile[kept], tiles.values[kept], tiles.sketches[kept])
-    )
+    return tiles if kept.all() else tiles.take(kept)
 
 
 def accumulate(
@@ -199,13 +206,11 @@ def accumulate(
         payloads: shape (r, sketches).
         rows: shape (n,), the tile row of each event.
     """
-    present: dict[str, npt.NDArray[np.bool_]] = {}
+    present = {column: ~np.isnan(values_of) for column, values_of in events.columns.items()}
     for at, (column, kind, half_life_ms) in enumerate(group.accumulators):
         if column == "":
             np.add.at(values[:, at], rows, 1.0)
             continue
-        if column not in present:
-            present[column] = ~np.isnan(events.columns[column])
         has_value = present[column]
         where, added = rows[has_value], events.columns[column][has_value]
         if kind is Kind.COUNT:
@@ -246,7 +251,7 @@ def accumulate(
         elif kind is Kind.LAST_MS:
             np.maximum.at(values[:, at], rows[present[column]], events.event_ms[present[column]])
     for at, sketch in enumerate(group.sketches):
-        has_value = ~np.isnan(events.columns[sketch.column])
+        has_value = present[sketch.column]
         _add_to_sketches(
             payloads[:, at], ABSORB[sketch.kind], rows[has_value], events.columns[sketch.column][has_value]
         )

@@ -63,8 +63,9 @@ class _Merge:
         self._entities = len(as_of_ms)
         self._entity = tiles.entity[inside]
         self._values = tiles.values[inside]
-        self._sketches = tiles.sketches[inside]
-        self._since_start_ms = as_of_ms[self._entity] - tiles.tile[inside] * group.slide_ms
+        self._tiles = tiles
+        self._inside = inside
+        self._as_of_ms = as_of_ms
         self._known: dict[Accumulator, Floats] = {}
         self._quantiles: dict[Accumulator, list[Quantiles]] = {}
 
@@ -76,7 +77,7 @@ class _Merge:
 
     def payloads(self, accumulator: Accumulator) -> list[list[bytes]]:
         """Per entity, what its tiles keep for one sketch, in ascending order of the tiles."""
-        column = self._sketches[:, self._group.sketches.index(accumulator)]
+        column = self._tiles.sketches[self._inside, self._group.sketches.index(accumulator)]
         bounds = np.searchsorted(self._entity, np.arange(1, self._entities))
         return [each.tolist() for each in np.split(column, bounds)[: self._entities]]
 
@@ -90,7 +91,8 @@ class _Merge:
         column = self._values[:, self._group.column(accumulator)]
         kind = accumulator.kind
         if kind is Kind.DECAYED_SUM:
-            column = column * decayed(self._since_start_ms / accumulator.half_life_ms)
+            starts_ms = self._tiles.tile[self._inside] * self._group.slide_ms
+            column = column * decayed((self._as_of_ms[self._entity] - starts_ms) / accumulator.half_life_ms)
         if kind in (Kind.COUNT, Kind.SUM, Kind.SUM_OF_SQUARES, Kind.DECAYED_SUM):
             total: Floats = np.bincount(self._entity, weights=column, minlength=self._entities).astype(np.float64)
             return total

@@ -11,6 +11,7 @@ from pipelines.adapters.redis_store import RedisStore
 from pipelines.adapters.store import Outcome, RowWrite
 from pipelines.contract.fence import HEADER, ROW_FORMAT
 from pipelines.errors import SettingsError, StoreUnavailable
+from tests.e2e.broker import until
 
 KEY, HEAD = b"\x02\x00\x00\x00\x00key\xff", b"_fb:view"
 
@@ -103,19 +104,20 @@ class TestExpiry:
         )
         assert outcome is Outcome.WRITTEN
 
-    def until_gone(self, store):
-        deadline = time.monotonic() + 10.0
-        while store.read([(KEY, self.NAMES)]) != [[None, None]]:
-            assert time.monotonic() < deadline
-
     def test_shared_fields_expire_and_a_rows_own_do_not(self, store):
         self.written(store, 0, 100)
-        self.until_gone(store)
+        until(lambda: store.read([(KEY, self.NAMES)]) == [[None, None]], 10.0, "expiry")
         assert store.read_hash(KEY) == {HEAD: head(0), b"own": b"x"}
 
     def test_every_write_lets_them_live_on(self, store):
         self.written(store, 0, 100)
         self.written(store, 1, 60_000)
+        time.sleep(0.2)
+        assert store.read([(KEY, self.NAMES)]) == [[b"1", b"2"]]
+
+    def test_a_later_write_without_a_time_lets_them_stay(self, store):
+        self.written(store, 0, 100)
+        self.written(store, 1, 0)
         time.sleep(0.2)
         assert store.read([(KEY, self.NAMES)]) == [[b"1", b"2"]]
 

@@ -23,6 +23,7 @@ from pipelines.feature_processor.view_writer import StoreRolledBack
 from pipelines.steps.aggregate import ViewAggregator
 from pipelines.steps.rows import StoredRow
 from tests.build import HOUR, MINUTE, SECOND, SOURCE, START_MS, expected, make_view, record
+from tests.e2e.broker import until
 from tests.oracle import Event, Window
 
 PROJECT = "shop"
@@ -568,8 +569,7 @@ class TestAnotherLife:
         key = EntityKeyEncoder(short.join_keys, PROJECT)(["a"])
         feast = [timestamp_field(short.name), feature_field(short.name, "f0")]
         assert None not in store.read([(key, feast)])[0]
-        while store.read([(key, feast)]) != [[None, None]]:
-            pass
+        until(lambda: store.read([(key, feast)]) == [[None, None]], 10.0, "expiry")
         assert row(store, short, "a") == folded(short, [(0, card("a", 0))])["a"]
         pipeline.process([record(1, card("a", 0))])
         assert None not in store.read([(key, feast)])[0]
