@@ -23,3 +23,8 @@ def error_line() -> Iterator[None]:
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)
+    except SystemError as error:
+        # librdkafka's binding may return a result although Ctrl-C came while it worked; Python then says so of it.
+        if isinstance(error.__cause__, KeyboardInterrupt):
+            sys.exit(130)
+        raise

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from forebay.error_line import error_line
 from pipelines.contract.plan import PLAN_FORMAT, Plan
 from pipelines.contract.plan_file import write_plan
 from tests.build import HOUR, SOURCE, make_view
@@ -25,15 +26,26 @@ def test_a_waiting_process_ends(tmp_path: Path, ignored: bool) -> None:
     write_plan(Plan(PLAN_FORMAT, "shop", "0" * 16, "", (SOURCE,), (view,), (), (), ()), tmp_path / "plan")
     trap = 'trap "" INT; ' if ignored else ""
     command = f'{trap}exec "$0" process --plan "$1" --brokers {NOBODY} --redis {NOBODY}'
-    process = subprocess.Popen(
+    with subprocess.Popen(
         ["sh", "-c", command, FOREBAY, tmp_path / "plan"], stderr=subprocess.PIPE, text=True, start_new_session=True
-    )
-    assert process.stderr is not None
-    for line in process.stderr:
-        if "waiting for the broker" in line:
-            break
-    process.send_signal(signal.SIGINT)
-    said = process.stderr.read()
-    assert process.wait(10) == 130
-    assert "Traceback" not in said
-    process.stderr.close()
+    ) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if "waiting for the broker" in line:
+                break
+        process.send_signal(signal.SIGINT)
+        said = process.stderr.read()
+        assert process.wait(10) == 130
+        assert "Traceback" not in said
+
+
+def test_an_interrupt_that_a_library_made_something_else_of_is_one() -> None:
+    """Python reports a C function that returned a result although Ctrl-C came as a SystemError caused by it."""
+    with pytest.raises(SystemExit) as ended, error_line():
+        raise SystemError("returned a result with an exception set") from KeyboardInterrupt()
+    assert ended.value.code == 130
+
+
+def test_any_other_system_error_is_shown() -> None:
+    with pytest.raises(SystemError, match="a bug"), error_line():
+        raise SystemError("a bug")
