@@ -23,8 +23,14 @@ def error_line() -> Iterator[None]:
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)
-    except SystemError as error:
-        # librdkafka's binding may return a result although Ctrl-C came while it worked; Python then says so of it.
-        if isinstance(error.__cause__, KeyboardInterrupt):
+    except Exception as error:
+        if _from_interrupt(error):
             sys.exit(130)
         raise
+
+
+def _from_interrupt(error: BaseException | None) -> bool:
+    """Whether an error came of Ctrl-C: amid a library's code or a lock, one may be made into something else."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__cause__ or error.__context__
+    return error is not None

@@ -39,13 +39,25 @@ def test_a_waiting_process_ends(tmp_path: Path, ignored: bool) -> None:
         assert "Traceback" not in said
 
 
-def test_an_interrupt_that_a_library_made_something_else_of_is_one() -> None:
+def test_an_interrupt_that_a_library_made_into_something_else_is_one() -> None:
     """Python reports a C function that returned a result although Ctrl-C came as a SystemError caused by it."""
     with pytest.raises(SystemExit) as ended, error_line():
         raise SystemError("returned a result with an exception set") from KeyboardInterrupt()
     assert ended.value.code == 130
 
 
-def test_any_other_system_error_is_shown() -> None:
-    with pytest.raises(SystemError, match="a bug"), error_line():
-        raise SystemError("a bug")
+def test_an_interrupt_that_upset_a_lock_is_one() -> None:
+    def upset() -> None:
+        try:
+            raise KeyboardInterrupt
+        finally:
+            raise RuntimeError("cannot release un-acquired lock")
+
+    with pytest.raises(SystemExit) as ended, error_line():
+        upset()
+    assert ended.value.code == 130
+
+
+def test_any_other_error_is_shown() -> None:
+    with pytest.raises(RuntimeError, match="a bug"), error_line():
+        raise RuntimeError("a bug") from ValueError("no interrupt")
