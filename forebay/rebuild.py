@@ -65,7 +65,7 @@ def clear_view(plan: Plan, view: StreamView, store: str) -> Cleared:
         StoreUnavailable: the store can't be reached; run it again.
     """
     fields = [
-        *(head_field(view.name), closed_field(view.name), timestamp_field(view.name)),
+        *(head_field(view), closed_field(view), timestamp_field(view.name)),
         *(feature_field(view.name, feature.name) for feature in view.features),
     ]
     topic, names = view_topic(plan, view), {key.name for key in view.join_keys}

@@ -42,7 +42,7 @@ class StreamRows:
     """Rows that the feature processor writes: windows are evaluated as of the request's time."""
 
     def __init__(self, plan: Plan, view: StreamView) -> None:
-        self.fields = [head_field(view.name), closed_field(view.name)]
+        self.fields = [head_field(view), closed_field(view)]
         self._view = view
         self._topic = view_topic(plan, view)
         self._evaluate = WindowEvaluator(view)

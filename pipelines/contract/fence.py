@@ -1,6 +1,6 @@
 """The header of a stored row: which records it contains, and under which definition.
 
-Layout of `_fb:<view>`: 37 bytes of header, then the newest tile of every group (see `steps.rows`).
+Layout of `_fb:<view>@<definition>`: 37 bytes of header, then the newest tile of every group (see `steps.rows`).
 
     0   u8      format version
     1   8 bytes view fingerprint
@@ -65,7 +65,7 @@ class Header(NamedTuple):
 
     @classmethod
     def unpack(cls, head: bytes) -> Header:
-        """The header of `_fb:<view>` bytes.
+        """The header of `_fb:<view>@<definition>` bytes.
 
         Raises:
             ValueError: the bytes are too short to be a row.

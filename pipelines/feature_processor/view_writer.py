@@ -51,7 +51,7 @@ class ViewWriter:
         self._store = store
         self._aggregate = ViewAggregator(view)
         self._key = EntityKeyEncoder(view.join_keys, project)
-        self._row_fields = (head_field(view.name), closed_field(view.name))
+        self._row_fields = (head_field(view), closed_field(view))
         self._shared_fields = [
             timestamp_field(view.name),
             *(feature_field(view.name, feature.name) for feature in view.features),

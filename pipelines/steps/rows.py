@@ -1,4 +1,4 @@
-"""Stored rows to columns and back: the bytes of `_fb:<view>` and `_fc:<view>`.
+"""Stored rows to columns and back: the bytes of `_fb:<view>@<definition>` and `_fc:<view>@<definition>`.
 
 Words are 8 bytes, little endian. A tile is its number (int64) and its accumulators (float64).
 

@@ -42,5 +42,5 @@ def _entities(place: Place, view: StreamView) -> set[Entity]:
         return {
             tuple(entity[name] for name in names)
             for key, entity in entity_rows(client, place.plan.project)
-            if entity.keys() == set(names) and client.hexists(key, head_field(view.name))
+            if entity.keys() == set(names) and client.hexists(key, head_field(view))
         }

@@ -54,13 +54,13 @@ def test_the_comparison_notices_a_row_too_many_a_row_too_few_and_a_bit_that_is_w
             key = next(
                 key
                 for key, entity in entity_rows(client, site.place.plan.project)
-                if list(entity) == names and client.hexists(key, head_field(view.name))
+                if list(entity) == names and client.hexists(key, head_field(view))
             )
             good = client.hgetall(key)
             cell = feature_field(view.name, view.features[0].name)
             client.hset(key, cell, client.hget(key, cell)[:-1] + b"\x7f")
             assert "found" in compare(site.place, published)[1]
-            client.hdel(key, head_field(view.name), closed_field(view.name), timestamp_field(view.name))
+            client.hdel(key, head_field(view), closed_field(view), timestamp_field(view.name))
             assert "found" in compare(site.place, published)[1]
             client.delete(key)
             client.hset(key, mapping=good)

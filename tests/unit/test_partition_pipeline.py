@@ -109,7 +109,7 @@ def of(pipeline):
 def row(store, view, entity):
     """(fence offset, last event time, values as of then) of an entity; None if it has no row."""
     key = EntityKeyEncoder(view.join_keys, PROJECT)([entity])
-    ((head, closed),) = store.read([(key, [head_field(view.name), closed_field(view.name)])])
+    ((head, closed),) = store.read([(key, [head_field(view), closed_field(view)])])
     aggregate = ViewAggregator(view)
     header = aggregate.codec.header(StoredRow(head, closed))
     if header is None:
