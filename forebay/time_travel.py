@@ -63,7 +63,7 @@ class TimeTravel:
         pipeline = FeedPipeline(
             feed, self._plan.project, self._store, self._log, lineage, router if feed.routes else None
         )
-        pipeline.assign(range(self._partitions))
+        pipeline.assign(dict.fromkeys(range(self._partitions), 0))
         return pipeline
 
     def feed(self, topic: str, *events: Mapping[str, Any] | bytes) -> None:

@@ -41,6 +41,10 @@ def process(
         float, typer.Option(help="A silent processor loses its partitions after this.")
     ] = 10.0,
     max_batch_records: Annotated[int, typer.Option(min=1, help="Records fetched at once.")] = 100_000,
+    level_records: Annotated[
+        int,
+        typer.Option(min=0, help="A view further behind others of its topic is first brought up on its own."),
+    ] = 10_000,
 ) -> None:
     """Compute the stream views' windows from Kafka into Redis, until told to stop."""
     from pipelines.feature_processor.run import run
@@ -56,6 +60,8 @@ def process(
             metrics_port=metrics_port,
             max_batch_records=max_batch_records,
             session_timeout_s=session_timeout_s,
+            level_records=level_records,
+            plan_file=plan_file,
         ),
     )
 

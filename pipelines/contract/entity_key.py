@@ -107,6 +107,12 @@ def closed_field(view: StreamView) -> bytes:
     return f"_fc:{_definition(view)}".encode()
 
 
+def is_state_of(field: bytes, view: StreamView) -> bool:
+    """Whether a hash field holds state of a view, whatever its definition was."""
+    kind, _, definition = field.partition(b":")
+    return kind in (b"_fb", b"_fc") and definition.rpartition(b"@")[0] == view.name.encode()
+
+
 def _definition(view: StreamView) -> str:
     """Two definitions of a view keep their state side by side, so that one is read while the other is rebuilt.
 

@@ -92,6 +92,11 @@ class Source(msgspec.Struct, frozen=True):
     allowed_ahead_ms: int = HOUR_MS
     """Tag `allowed_ahead`: how much later than its record an event may say it happened."""
 
+    def allowed_lateness_of(self, view: StreamView) -> int:
+        """How far behind the watermark an event may come for this view, ms: never longer than its longest window."""
+        longest_ms = view.longest_window_ms
+        return longest_ms if self.allowed_lateness_ms is None else min(longest_ms, self.allowed_lateness_ms)
+
 
 class JoinKey(msgspec.Struct, frozen=True):
     """One join key of an entity."""

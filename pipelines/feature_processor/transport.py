@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from aiokafka import TopicPartition
@@ -25,9 +25,6 @@ from pipelines.feature_processor.in_flight import InFlight
 
 FETCH_TIMEOUT_S = 1.0
 """How long a fetch may take before Faust looks whether it should stop."""
-
-StartOffsets = Callable[[Mapping[TP, int | None], Mapping[TP, int]], Awaitable[Mapping[TP, int]]]
-"""(committed offsets, earliest offsets) -> where each assigned partition starts."""
 
 
 class RecordBatch(NamedTuple):
@@ -124,16 +121,11 @@ class Consumer(driver.Consumer):
         """
         await self._thread.call_thread(self._thread.begin_seek)
         assigned = self.assignment()
-        if not assigned:
-            return await self.app.start_offsets({}, {})  # type: ignore[no-any-return]
-        committed = {tp: await self._thread.call_thread(self._committed, tp) for tp in assigned}
-        earliest = await self.earliest_offsets(*assigned)
-        starts: Mapping[TP, int] = await self.app.start_offsets(committed, {tp: earliest[tp] for tp in assigned})
-        await self._thread.call_thread(self._thread.seek_all, starts)
+        earliest = await self.earliest_offsets(*assigned) if assigned else {}
+        starts: Mapping[TP, int] = await self.app.start_offsets({tp: earliest[tp] for tp in assigned})
+        if assigned:
+            await self._thread.call_thread(self._thread.seek_all, starts)
         return starts
-
-    async def _committed(self, tp: TP) -> int | None:
-        return await self._thread._ensure_consumer().committed(tp)  # type: ignore[no-any-return]
 
 
 class Transport(driver.Transport):

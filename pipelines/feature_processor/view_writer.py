@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -41,6 +42,8 @@ class ReadFrom(NamedTuple):
 
     lineage: Lineage
     partition: int
+    published: bool = True
+    """Whether the view's values are written too, where Feast reads them, or its state alone."""
 
 
 class ViewWriter:
@@ -56,12 +59,28 @@ class ViewWriter:
             timestamp_field(view.name),
             *(feature_field(view.name, feature.name) for feature in view.features),
         ]
+        self.all_fields = (*self._row_fields, *self._shared_fields)
+        """Every field of a row."""
         self._columns = AggregatedColumns(view)
         self._cache = RowCache(CACHED_BYTES)
 
     def forget(self) -> None:
         """Drops every cached row: the store, or the assignment, may have changed under them."""
         self._cache.forget()
+
+    def drop(self, keys: Sequence[bytes]) -> None:
+        """Drops some cached rows."""
+        for key in keys:
+            self._cache.drop(key)
+
+    def publish(self, keys: Sequence[bytes], rows: Sequence[StoredRow]) -> None:
+        """Writes what Feast reads of rows that were written without it; a row that has changed since does it itself.
+
+        Raises:
+            StoreUnavailable: nothing can be said about which rows were written; it can be tried again.
+        """
+        as_they_are = self._aggregate.unchanged(rows)
+        self._store.write(self._encode(keys, rows, as_they_are, True), self._shared_fields, self.view.expire_ms)
 
     def write(self, batch: EventBatch, offsets: Ints, read_from: ReadFrom) -> None:
         """Folds the batch into the rows of its entities and writes them.
@@ -110,9 +129,10 @@ class ViewWriter:
     ) -> list[int]:
         """Writes the changed rows; returns the entities whose stored row was ahead."""
         changed = result.entities.tolist()
-        writes = self._encode(keys, stored, result)
+        writes = self._encode(keys, stored, result, read_from.published)
+        shared = self._shared_fields if read_from.published else ()
         with metrics.WRITE_SECONDS.labels(self.view.name).time():
-            outcomes = self._store.write(writes, self._shared_fields, self.view.expire_ms)
+            outcomes = self._store.write(writes, shared, self.view.expire_ms)
         behind = []
         for entity, row, outcome in zip(changed, result.rows, outcomes, strict=True):
             if outcome is Outcome.WRITTEN:
@@ -129,21 +149,27 @@ class ViewWriter:
         self._cache.shrink()
         return behind
 
-    def _encode(self, keys: Sequence[bytes], stored: Sequence[StoredRow], result: Aggregated) -> Iterator[RowWrite]:
+    def _encode(
+        self, keys: Sequence[bytes], stored: Sequence[StoredRow], result: Aggregated, published: bool
+    ) -> Iterator[RowWrite]:
         """The writes, one by one: the store may send the first while the last is not made yet."""
-        cells = [
-            encode_column(np.ascontiguousarray(result.values[:, at]), feature.dtype)
-            for at, feature in enumerate(self.view.features)
-        ]
-        times = map(encode_timestamp, result.last_event_ms.tolist())
         head_name, closed_name = self._row_fields
+        shared = self._cells(result) if published else itertools.repeat(())
         for entity, row, offset, values in zip(
-            result.entities.tolist(), result.rows, result.stored_offsets, zip(times, *cells, strict=True), strict=True
+            result.entities.tolist(), result.rows, result.stored_offsets, shared, strict=False
         ):
             fields: list[Any] = [head_name, row.head]
             if offset < 0 or row.closed != stored[entity].closed:
                 fields += (closed_name, row.closed)
             yield RowWrite(keys[entity], offset, fields, values)
+
+    def _cells(self, result: Aggregated) -> Iterator[Sequence[bytes]]:
+        """Per row, what Feast reads: the time, and a value per feature."""
+        cells = [
+            encode_column(np.ascontiguousarray(result.values[:, at]), feature.dtype)
+            for at, feature in enumerate(self.view.features)
+        ]
+        return zip(map(encode_timestamp, result.last_event_ms.tolist()), *cells, strict=True)
 
     def _foreign(self, read_from: ReadFrom) -> ProgressMismatch:
         return ProgressMismatch(

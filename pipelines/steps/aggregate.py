@@ -65,6 +65,17 @@ class ViewAggregator:
         fresh = offsets > fences[events.entity]
         return self._fold(stored, headers, events.take(fresh), offsets[fresh], lineage, partition)
 
+    def unchanged(self, stored: Sequence[StoredRow]) -> Aggregated:
+        """What rows of this definition say as they are, as of the newest event of each."""
+        headers = [self.codec.header(row) for row in stored]
+        present = [header for header in headers if header is not None]
+        if len(present) != len(stored):
+            raise ValueError("a row of another definition, or none at all")
+        last_ms = np.array([header.last_event_ms for header in present], dtype=np.int64)
+        values = self.evaluate(self.codec.unpack(stored, headers), last_ms)
+        offsets = [header.offset for header in present]
+        return Aggregated(np.arange(len(stored)), list(stored), last_ms, values, offsets)
+
     def _fold(
         self,
         stored: Sequence[StoredRow],

@@ -51,7 +51,11 @@ class Deployment:
         self.place = place
         self._children: list[ChildProcess] = []
         options = ("--plan", str(place.plan_file), "--redis", place.redis, "--brokers", place.brokers)
-        self._process = (FOREBAY, "process", *options, "--session-timeout-s", str(SESSION_S))
+        self._process = (
+            *(FOREBAY, "process", *options, "--session-timeout-s", str(SESSION_S)),
+            # Few enough for tests: a view that is added later is brought up by a process of its own.
+            *("--level-records", "20"),
+        )
         self._score = (
             *(FOREBAY, "score", *options, "--model", str(place.model), "--topic", place.topic),
             *("--output", place.predictions, "--session-timeout-ms", str(SESSION_S * 1_000), "--include-features"),
