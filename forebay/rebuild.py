@@ -12,6 +12,7 @@ from pipelines.contract.entity_key import (
     closed_field,
     feature_field,
     head_field,
+    ids_field,
     timestamp_field,
 )
 from pipelines.contract.plan import Plan, StreamView
@@ -65,7 +66,7 @@ def clear_view(plan: Plan, view: StreamView, store: str) -> Cleared:
         StoreUnavailable: the store can't be reached; run it again.
     """
     fields = [
-        *(head_field(view), closed_field(view), timestamp_field(view.name)),
+        *(head_field(view), closed_field(view), ids_field(view), timestamp_field(view.name)),
         *(feature_field(view.name, feature.name) for feature in view.features),
     ]
     topic, names = view_topic(plan, view), {key.name for key in view.join_keys}

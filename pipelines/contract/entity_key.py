@@ -107,6 +107,11 @@ def closed_field(view: StreamView) -> bytes:
     return f"_fc:{_definition(view)}".encode()
 
 
+def ids_field(view: StreamView) -> bytes:
+    """The hash field that holds the ids which one definition of a view remembers, where its source names them."""
+    return f"_fi:{_definition(view)}".encode()
+
+
 def _definition(view: StreamView) -> str:
     """Two definitions of a view keep their state side by side, so that one is read while the other is rebuilt.
 

@@ -14,6 +14,7 @@ from pipelines.contract.entity_key import (
     closed_field,
     feature_field,
     head_field,
+    ids_field,
     timestamp_field,
 )
 from pipelines.contract.fence import Lineage
@@ -51,7 +52,9 @@ class ViewWriter:
         self._store = store
         self._aggregate = ViewAggregator(view)
         self._key = EntityKeyEncoder(view.join_keys, project)
-        self._row_fields = (head_field(view), closed_field(view))
+        self._row_fields = [head_field(view), closed_field(view)]
+        if view.event_id is not None:
+            self._row_fields.append(ids_field(view))
         self._shared_fields = [
             timestamp_field(view.name),
             *(feature_field(view.name, feature.name) for feature in view.features),
@@ -81,7 +84,8 @@ class ViewWriter:
         if not known.any():
             return
         keys = [self._key(values) for values in entities.values]
-        events = Events(entities.codes, batch.event_ms, self._columns(batch)).take(known)
+        ids = None if self.view.event_id is None else batch.ids(self.view.event_id.column)
+        events = Events(entities.codes, batch.event_ms, self._columns(batch), ids).take(known)
         self._write_until_contained(keys, events, offsets[known], read_from)
 
     def _write_until_contained(self, keys: list[bytes], events: Events, offsets: Ints, read_from: ReadFrom) -> None:
@@ -126,6 +130,10 @@ class ViewWriter:
                 raise self._foreign(read_from)
         metrics.ROWS_WRITTEN.labels(self.view.name).inc(len(changed) - len(behind))
         metrics.ROWS_REFUSED.labels(self.view.name).inc(len(behind))
+        if len(result.duplicates):
+            # Those of rows that were ahead are judged again.
+            judged = np.isin(result.duplicates, behind, invert=True)
+            metrics.DUPLICATE_EVENTS.labels(self.view.name).inc(int(judged.sum()))
         self._cache.shrink()
         return behind
 
@@ -136,13 +144,14 @@ class ViewWriter:
             for at, feature in enumerate(self.view.features)
         ]
         times = map(encode_timestamp, result.last_event_ms.tolist())
-        head_name, closed_name = self._row_fields
+        head_name, *other_names = self._row_fields
         for entity, row, offset, values in zip(
             result.entities.tolist(), result.rows, result.stored_offsets, zip(times, *cells, strict=True), strict=True
         ):
             fields: list[Any] = [head_name, row.head]
-            if offset < 0 or row.closed != stored[entity].closed:
-                fields += (closed_name, row.closed)
+            for name, new, old in zip(other_names, row[1:], stored[entity][1:], strict=False):
+                if offset < 0 or new != old:
+                    fields += (name, new)
             yield RowWrite(keys[entity], offset, fields, values)
 
     def _foreign(self, read_from: ReadFrom) -> ProgressMismatch:

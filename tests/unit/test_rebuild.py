@@ -1,5 +1,6 @@
 """Rebuild: a view is cleared, its neighbours in the same hash are not, and it is computed anew."""
 
+import msgspec
 import pytest
 import redis
 from confluent_kafka import Consumer
@@ -8,9 +9,9 @@ from forebay.rebuild import check_stopped, clear_view
 from forebay.stack.topics import create_topics
 from pipelines.adapters.kafka import group_name
 from pipelines.adapters.redis_store import RedisStore
-from pipelines.contract.entity_key import EntityKeyEncoder, feature_field
+from pipelines.contract.entity_key import EntityKeyEncoder, feature_field, ids_field
 from pipelines.contract.fence import Lineage
-from pipelines.contract.plan import PLAN_FORMAT, Plan
+from pipelines.contract.plan import PLAN_FORMAT, EventId, Plan
 from pipelines.contract.topology import Feed
 from pipelines.contract.values import decode_value
 from pipelines.errors import ProgressMismatch, SettingsError, StoreUnavailable
@@ -82,6 +83,22 @@ def test_rebuilding_on_the_same_topic_gives_the_same_rows(valkey):
     again.process(payments(5))
     assert client.hgetall(key) == before
     client.close()
+    store.close()
+
+
+def test_what_a_view_remembers_of_its_events_is_cleared_with_it(valkey):
+    """Else the same events, read again, would be duplicates of themselves."""
+    named = msgspec.structs.replace(CARDS, event_id=EventId("items", HOUR))
+    store = RedisStore(valkey)
+    events = [record(at, Event("a", START_MS, {"items": at})) for at in range(5)]
+    pipeline(store, FIRST, named).process(events)
+    key = EntityKeyEncoder(named.join_keys, PLAN.project)(["a"])
+    before = store.read_hash(key)
+    assert len(before[ids_field(named)]) == 5 * 16
+    clear_view(PLAN, named, valkey)
+    assert store.read_hash(key) == {}
+    pipeline(store, FIRST, named).process(events)
+    assert store.read_hash(key) == before
     store.close()
 
 
