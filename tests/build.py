@@ -14,6 +14,7 @@ from pipelines.contract.plan import (
     Aggregation,
     Column,
     DataType,
+    EventId,
     Feature,
     Function,
     JoinKey,
@@ -67,6 +68,7 @@ def make_view(
     mode: str = "pandas",
     fingerprint: str = "11" * 8,
     ttl_ms: int = 0,
+    event_id: EventId | None = None,
 ) -> StreamView:
     """A view on `SOURCE` with these aggregations, all features Float64."""
     aggregations = tuple(
@@ -84,6 +86,7 @@ def make_view(
         udf=None if udf is None else Udf("udf", mode, dill.dumps(udf, recurse=True), "udf"),
         fingerprint=fingerprint,
         ttl_ms=ttl_ms,
+        event_id=event_id,
     )
 
 

@@ -29,6 +29,23 @@ class Window(NamedTuple):
     slide_ms: int
 
 
+def repeated(events: Sequence[tuple[object, int]], window_ms: int, most: int = 1_024) -> list[bool]:
+    """Which of one entity's (id, event time) pairs, in order of arrival, repeat an event that was counted.
+
+    The one that was counted is at most the window older than the newest so far, and one of the last so many with an id.
+    """
+    counted: list[tuple[object, int]] = []
+    found = []
+    for name, event_ms in events:
+        newest_ms = max([event_ms, *(ms for _, ms in counted)])
+        remembered = [each for each in counted if each[0] is not None][-most:]
+        again = name is not None and any(each == name and ms >= newest_ms - window_ms for each, ms in remembered)
+        if not again:
+            counted.append((name, event_ms))
+        found.append(again)
+    return found
+
+
 def value_as_of(window: Window, events: Sequence[Event], as_of_ms: int) -> float:
     """The value of one entity's events, given in order of arrival; NaN is null."""
     tiles = _tiles_of_values(window, events, as_of_ms)

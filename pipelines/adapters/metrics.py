@@ -16,6 +16,9 @@ RECORDS = Counter("forebay_records_total", "Records read.", ["topic"])
 BATCHES = Counter("forebay_batches_total", "Batches of records processed.", ["topic"])
 DEAD_LETTERS = Counter("forebay_dead_letters_total", "Records given up, by reason.", ["topic", "reason"])
 LATE_EVENTS = Counter("forebay_late_events_total", "Events too late for a view.", ["view"])
+DUPLICATE_EVENTS = Counter(
+    "forebay_duplicate_events_total", "Events that a view had counted before, by their ids.", ["view"]
+)
 DUPLICATES = Counter("forebay_routed_duplicates_total", "Routed records dropped as duplicates.", ["topic"])
 ROUTED = Counter("forebay_routed_records_total", "Records re-keyed for another entity.", ["topic"])
 NULL_ENTITIES = Counter("forebay_null_entity_events_total", "Events without this view's entity.", ["view"])

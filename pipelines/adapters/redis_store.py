@@ -22,8 +22,9 @@ _SCRIPT_ROWS = 20
 """Rows of one script call: a call has its price, and holds up every other client while it runs."""
 _SCRIPT_ARGUMENTS = 1_000
 """About so many of one call at most: rows with many features go fewer at a time."""
-_OWN_ARGUMENTS = 8
-"""Of a row beside its shared fields, at most: key, expected offset, count, head and closed tiles by name and value."""
+_OWN_ARGUMENTS = 9
+"""Of a row beside its shared fields, at most: key, expected offset, count, and head, closed tiles and ids by name and
+value."""
 
 _UNREACHABLE = (redis.ConnectionError, redis.TimeoutError, redis.BusyLoadingError, redis.ReadOnlyError)
 

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from pipelines.contract.plan import StreamView
 from pipelines.steps.arrays import Floats, Ints, Payloads
 from pipelines.steps.columns import AggregatedColumns
+from pipelines.steps.duplicates import IdMemory
 from pipelines.steps.events import EventBatch, distinct_entities
 from pipelines.steps.tiles import INITIAL, Events, TileGroup, Tiles, accumulate, no_payloads
 from pipelines.steps.windows import WindowEvaluator
@@ -68,8 +69,12 @@ class ViewHistory:
         order = np.lexsort((batch.event_ms, found.codes))
         order = order[found.codes[order] >= 0]
         columns = {name: column[order] for name, column in AggregatedColumns(view)(batch).items()}
-        self.events = Events(found.codes[order], batch.event_ms[order], columns)
-        """Sorted by (entity, event time)."""
+        events = Events(found.codes[order], batch.event_ms[order], columns)
+        if view.event_id is not None:
+            named = events._replace(ids=batch.ids(view.event_id.column).take(order))
+            events = events.take(IdMemory(view.event_id.window_ms).first_ones(named, len(found.values)))
+        self.events = events
+        """Sorted by (entity, event time), every event once."""
         self._groups = [_fold(group, self.events) for group in self._evaluate.groups]
 
     def codes(self, entities: Sequence[tuple[Any, ...]]) -> Ints:

@@ -56,6 +56,7 @@ def compile_stream_view(
         online=view.online,
         batch_path=batch_path(view, repo),
         batch_timestamp_field=view.batch_source.timestamp_field if view.batch_source else "event_timestamp",
+        event_id=source.event_id,
     )
     return msgspec.structs.replace(compiled, fingerprint=stream_view_fingerprint(compiled, source))
 

@@ -13,10 +13,13 @@ import msgspec
 
 Named = TypeVar("Named", "Source", "StreamView", "BatchView", "OnDemandView", "FeatureService")
 
-PLAN_FORMAT = 2
+PLAN_FORMAT = 3
 """Version of the plan file's layout; a file of another version is refused, never guessed at."""
 
 MAX_TILES_PER_WINDOW = 1_024
+
+MAX_EVENT_IDS = 1_024
+"""Events of one entity that a row remembers by their ids; one more, and the oldest is forgotten."""
 
 HOUR_MS = 3_600_000
 
@@ -65,6 +68,15 @@ class Column(msgspec.Struct, frozen=True):
     """A null or missing value makes the event invalid (the timestamp, and `not null` columns)."""
 
 
+class EventId(msgspec.Struct, frozen=True):
+    """What tells an event that was sent twice from two events (see `pipelines.steps.duplicates`)."""
+
+    column: str
+    """Tag `event_id`: a text or whole number that no other event of the entity has."""
+    window_ms: int
+    """Tag `event_id_window`: how much older than the newest event of its entity the first one may be."""
+
+
 class Source(msgspec.Struct, frozen=True):
     """A Kafka topic as declared by a Feast `KafkaSource`."""
 
@@ -91,6 +103,8 @@ class Source(msgspec.Struct, frozen=True):
     """Fields of the Protobuf message that are no columns, and what they are."""
     allowed_ahead_ms: int = HOUR_MS
     """Tag `allowed_ahead`: how much later than its record an event may say it happened."""
+    event_id: EventId | None = None
+    """None: every record is an event of its own."""
 
     def allowed_lateness_of(self, view: StreamView) -> int:
         """How far behind the watermark an event may come for this view, ms: never longer than its longest window."""
@@ -168,6 +182,8 @@ class StreamView(msgspec.Struct, frozen=True):
     batch_path: str | None = None
     """Absolute path of the view's batch source (Parquet), which `forebay backfill` writes."""
     batch_timestamp_field: str = "event_timestamp"
+    event_id: EventId | None = None
+    """That of the source."""
     fingerprint: str = ""
     """16 hex digits over everything that changes the meaning of stored state."""
 

@@ -9,7 +9,7 @@ import msgspec
 
 from pipelines.adapters import metrics
 from pipelines.adapters.store import Removal
-from pipelines.contract.entity_key import closed_field, decode_entity_key, head_field
+from pipelines.contract.entity_key import closed_field, decode_entity_key, head_field, state_fields
 from pipelines.contract.fence import HEADER_BYTES, Header
 from pipelines.contract.plan import StreamView
 from pipelines.contract.topology import progress_field, progress_key
@@ -91,7 +91,7 @@ class RowWalk:
     def _remove_retired(self, name: str, keys: Sequence[bytes]) -> None:
         for old in (view for view in self._retired if view.name == name):
             found = self._rows(old, keys)
-            fields = (head_field(old), closed_field(old))
+            fields = state_fields(old)
             self._pipeline.store.remove([_removal(old, each, fields, self._progress_key(each)) for each in found])
 
     def _rows(self, view: StreamView, keys: Sequence[bytes]) -> list[Found]:

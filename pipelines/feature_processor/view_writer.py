@@ -10,13 +10,7 @@ import numpy as np
 
 from pipelines.adapters import metrics
 from pipelines.adapters.store import Outcome, RowWrite, Store
-from pipelines.contract.entity_key import (
-    EntityKeyEncoder,
-    closed_field,
-    feature_field,
-    head_field,
-    timestamp_field,
-)
+from pipelines.contract.entity_key import EntityKeyEncoder, feature_field, state_fields, timestamp_field
 from pipelines.contract.fence import Lineage
 from pipelines.contract.plan import StreamView
 from pipelines.contract.values import encode_column, encode_timestamp
@@ -54,7 +48,7 @@ class ViewWriter:
         self._store = store
         self._aggregate = ViewAggregator(view)
         self._key = EntityKeyEncoder(view.join_keys, project)
-        self._row_fields = (head_field(view), closed_field(view))
+        self._row_fields = state_fields(view)
         self._shared_fields = [
             timestamp_field(view.name),
             *(feature_field(view.name, feature.name) for feature in view.features),
@@ -100,7 +94,8 @@ class ViewWriter:
         if not known.any():
             return
         keys = [self._key(values) for values in entities.values]
-        events = Events(entities.codes, batch.event_ms, self._columns(batch)).take(known)
+        ids = None if self.view.event_id is None else batch.ids(self.view.event_id.column)
+        events = Events(entities.codes, batch.event_ms, self._columns(batch), ids).take(known)
         self._write_until_contained(keys, events, offsets[known], read_from)
 
     def _write_until_contained(self, keys: list[bytes], events: Events, offsets: Ints, read_from: ReadFrom) -> None:
@@ -146,6 +141,10 @@ class ViewWriter:
                 raise self._foreign(read_from)
         metrics.ROWS_WRITTEN.labels(self.view.name).inc(len(changed) - len(behind))
         metrics.ROWS_REFUSED.labels(self.view.name).inc(len(behind))
+        if len(result.duplicates):
+            # Those of rows that were ahead are judged again.
+            judged = np.isin(result.duplicates, behind, invert=True)
+            metrics.DUPLICATE_EVENTS.labels(self.view.name).inc(int(judged.sum()))
         self._cache.shrink()
         return behind
 
@@ -153,14 +152,15 @@ class ViewWriter:
         self, keys: Sequence[bytes], stored: Sequence[StoredRow], result: Aggregated, published: bool
     ) -> Iterator[RowWrite]:
         """The writes, one by one: the store may send the first while the last is not made yet."""
-        head_name, closed_name = self._row_fields
+        head_name, *other_names = self._row_fields
         shared = self._cells(result) if published else itertools.repeat(())
         for entity, row, offset, values in zip(
             result.entities.tolist(), result.rows, result.stored_offsets, shared, strict=False
         ):
             fields: list[Any] = [head_name, row.head]
-            if offset < 0 or row.closed != stored[entity].closed:
-                fields += (closed_name, row.closed)
+            for name, new, old in zip(other_names, row[1:], stored[entity][1:], strict=False):
+                if offset < 0 or new != old:
+                    fields += (name, new)
             yield RowWrite(keys[entity], offset, fields, values)
 
     def _cells(self, result: Aggregated) -> Iterator[Sequence[bytes]]:

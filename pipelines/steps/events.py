@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from pipelines.contract.plan import Column, DataType, Source
-from pipelines.steps.arrays import Floats, Ints
+from pipelines.steps.arrays import EventIds, Floats, Ints
 from pipelines.steps.decoded import to_event_ms
 
 Objects = npt.NDArray[np.object_]
@@ -64,6 +64,15 @@ class EventBatch:
         if name not in self._identities:
             self._identities[name] = self._as_identities(name)
         return self._identities[name]
+
+    def ids(self, name: str) -> EventIds:
+        """The column that names the events, as the source has it: a transform can't change it."""
+        values = self.values(name)
+        numbers = map(_hash64, values) if self._declared(name).dtype is DataType.STRING else values
+        return EventIds(
+            np.array([number or 0 for number in numbers], dtype=np.int64),
+            np.array([value is not None and value != "" for value in values], dtype=bool),
+        )
 
     def _as_identities(self, name: str) -> Floats:
         if self._frame is not None:
@@ -133,6 +142,10 @@ class EventBatch:
     def _take(self, kept: Ints, frame: pd.DataFrame | None) -> EventBatch:
         events = [self._events[at] for at in kept.tolist()]
         return EventBatch(self._source, events, self.index[kept], self.event_ms[kept], frame)
+
+
+def _hash64(text: str | None) -> int:
+    return 0 if text is None else mmh3.hash64(text.encode("utf-8", "surrogatepass"))[0]
 
 
 def _identity(value: Any) -> float:

@@ -31,6 +31,8 @@ class StoredRow(NamedTuple):
 
     head: bytes | None
     closed: bytes | None
+    ids: bytes | None = None
+    """Events by their ids (see `pipelines.steps.duplicates`); None where the view's source does not name them."""
 
 
 ABSENT = StoredRow(None, None)

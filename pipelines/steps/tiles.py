@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from pipelines.contract.plan import Aggregation, Function, StreamView
 from pipelines.steps import sketches
-from pipelines.steps.arrays import Chosen, Floats, Ints, Payloads
+from pipelines.steps.arrays import Chosen, EventIds, Floats, Ints, Payloads
 from pipelines.steps.decay import decayed
 
 
@@ -128,11 +128,14 @@ class Events(NamedTuple):
     """Shape (n,): event time, ms since the epoch."""
     columns: Mapping[str, Floats]
     """Each of shape (n,); NaN where the event has no value."""
+    ids: EventIds | None = None
+    """Where the source names its events: needed to find duplicates, not to fold."""
 
     def take(self, chosen: Chosen) -> Events:
         """Some of the events, by mask or by index."""
         columns = {name: column[chosen] for name, column in self.columns.items()}
-        return Events(self.entity[chosen], self.event_ms[chosen], columns)
+        ids = None if self.ids is None else self.ids.take(chosen)
+        return Events(self.entity[chosen], self.event_ms[chosen], columns, ids)
 
 
 def tile_groups(view: StreamView) -> tuple[TileGroup, ...]:

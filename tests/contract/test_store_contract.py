@@ -218,6 +218,18 @@ class TestOutcomes:
             expected = {HEAD: head(at), b"own": b"o%d" % at, b"a": b"a%d" % at, b"b": b"b%d" % at}
             assert store.read_hash(b"k%d" % at) == expected
 
+    def test_rows_with_closed_tiles_and_ids_of_their_own_go_as_many_at_a_time(self, store):
+        """Heads, closed tiles and ids differ in whether they are there, and each row keeps its own."""
+        names = [b"n%d" % at for at in range(39)]
+        own = [[], [b"_fc:view", b"c"], [b"_fi:view", b"i" * 16_384], [b"_fc:view", b"c", b"_fi:view", b""]]
+        values = [b"%d" % at for at in range(39)]
+        writes = [write(-1, at, key=b"k%d" % at, fields=own[at % 4])._replace(values=values) for at in range(90)]
+        assert store.write(writes, names) == [Outcome.WRITTEN] * 90
+        for at in range(90):
+            fields = own[at % 4]
+            expected = dict(zip(fields[::2], fields[1::2], strict=True)) | dict(zip(names, values, strict=True))
+            assert store.read_hash(b"k%d" % at) == {HEAD: head(at)} | expected
+
     def test_a_row_with_many_features_is_written_whole(self, store):
         fields = [part for at in range(500) for part in (b"f%d" % at, b"%d" % at)]
         store.write([write(-1, 1, fields=fields)])

@@ -14,10 +14,12 @@ from confluent_kafka import Message
 from pipelines.contract.functions import spelled
 from pipelines.contract.plan import Aggregation, Feature, StreamView
 from tests.e2e.payments import MINUTE, Payment
-from tests.oracle import Event, Window, value_as_of
+from tests.oracle import Event, Window, repeated, value_as_of
 
 ALLOWED_LATENESS_MS = 10 * MINUTE
 """Tag `allowed_lateness` of the payments topic."""
+EVENT_ID_WINDOW_MS = 5 * MINUTE
+"""Tag `event_id_window` of the payments topic, whose events are named by `payment_id`."""
 
 At = tuple[int, int]
 """(partition, offset)."""
@@ -44,7 +46,7 @@ class Folded(NamedTuple):
     """All that a view contains."""
 
     rows: dict[Entity, list[Contained]]
-    """Events by entity, in order of arrival."""
+    """Events by entity, in order of arrival, those that were sent again left out."""
     late: list[At]
     """Source positions of events that came too late."""
 
@@ -67,6 +69,7 @@ def routed(messages: Iterable[Message], published: Mapping[At, Payment]) -> Iter
 def fold(view: StreamView, arrivals: Iterable[Arrival]) -> Folded:
     """The events each row contains, once all arrivals have been read."""
     folded = Folded({}, [])
+    arrived: dict[Entity, list[tuple[object, Contained]]] = {}
     highest: dict[tuple[int, int], int] = {}
     newest_ms: dict[tuple[int, int], int] = {}
     for at, source, payment in arrivals:
@@ -81,7 +84,10 @@ def fold(view: StreamView, arrivals: Iterable[Arrival]) -> Folded:
             folded.late.append(source)
         elif None not in entity:
             event = Event(str(entity), payment.event_ms, _values(payment))
-            folded.rows.setdefault(entity, []).append(Contained(at, source, event))
+            arrived.setdefault(entity, []).append((payment.fields["payment_id"], Contained(at, source, event)))
+    for entity, named in arrived.items():
+        again = repeated([(name, each.event.event_ms) for name, each in named], EVENT_ID_WINDOW_MS)
+        folded.rows[entity] = [each for (_, each), left_out in zip(named, again, strict=True) if not left_out]
     return folded
 
 

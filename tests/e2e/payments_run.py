@@ -17,6 +17,8 @@ from tests.e2e.offline import At, Contained, Entity, Folded, direct, events_up_t
 from tests.e2e.payments import Payment, bad_payloads, random_payments
 
 BURST = 200
+SENT_AGAIN = 20
+"""One record in so many is a payment that was sent before."""
 
 
 class Published(NamedTuple):
@@ -65,11 +67,13 @@ def outgoing(payment: Payment) -> Outgoing:
 
 
 def publish_mixed(place: Place, count: int, seed: int) -> Published:
-    """Publishes payments in bursts, with two of every kind of bad record among them."""
+    """Publishes payments in bursts, some of them twice, with two of every kind of bad record among them."""
     rng = random.Random(seed)
-    mixed: list[tuple[Outgoing, Payment | None]] = [
-        (outgoing(payment), payment) for payment in random_payments(rng, count)
-    ]
+    payments = list(random_payments(rng, count - count // SENT_AGAIN))
+    for _ in range(count // SENT_AGAIN):
+        at = rng.randrange(len(payments))
+        payments.insert(at + rng.randrange(1, BURST), payments[at])
+    mixed: list[tuple[Outgoing, Payment | None]] = [(outgoing(payment), payment) for payment in payments]
     for payload in bad_payloads(rng) * 2:
         garbage = Outgoing(rng.randrange(PARTITIONS), rng.randbytes(5), payload)
         mixed.insert(rng.randrange(len(mixed)), (garbage, None))

@@ -106,6 +106,17 @@ def test_where_the_barrier_was_met_the_rows_contain_the_event_itself(run: Outcom
             assert not own or (fence is not None and own[0] <= fence), (alias, prediction["source"])
 
 
+def test_payments_that_were_sent_again_count_once_and_beyond_the_window_again(run: Outcome) -> None:
+    """What the rows of the other tests are compared with has cases of both."""
+    view, folded = run.views["card_activity"]
+    assert [key.name for key in view.join_keys] == ["card_id"]
+    in_time = [payment for at, payment in run.published.payments.items() if at not in folded.late]
+    counted = [each.source for contained in folded.rows.values() for each in contained]
+    times = Counter(run.published.payments[at].fields["payment_id"] for at in counted)
+    assert len(counted) < len(in_time)
+    assert max(times.values()) > 1
+
+
 def test_the_skew_against_pure_event_time_is_reported(run: Outcome, record_property: Any) -> None:
     differing = compared = 0
     for prediction in run.predictions:

@@ -28,7 +28,7 @@ class Fault(enum.StrEnum):
     ROLLBACK = "rollback"
     """The store is killed and comes back as it was some time before."""
     DUPLICATE = "duplicate"
-    """Producers send events again: these are records of their own, and count."""
+    """Producers send events again: the same ids in records of their own, which count only beyond the ids' window."""
 
 
 COSTLY = {Fault.PAUSE, Fault.BROKER}

@@ -34,7 +34,7 @@ from pipelines.compiler import compile_registry
 from pipelines.compiler.registry import Registry, open_registry, redis_of
 from pipelines.compiler.schema import columns_of, duration_ms
 from pipelines.compiler.udf import stored_udf
-from pipelines.contract.plan import Column, DataType, OnDemandInput, Policy, ServiceView
+from pipelines.contract.plan import Column, DataType, EventId, OnDemandInput, Policy, ServiceView
 from pipelines.contract.plan_file import read_plan
 from pipelines.contract.topology import is_direct
 from pipelines.errors import PlanError
@@ -63,6 +63,8 @@ class TestPayments:
             "event_time",
         )
         assert source.allowed_lateness_ms == 600_000
+        assert source.event_id == EventId("payment_id", 300_000)
+        assert {view.event_id for view in plan.stream_views} == {source.event_id}
         assert source.columns[1] == Column("event_time", DataType.UNIX_TIMESTAMP, required=True)
         assert source.columns[-1] == Column("declined", DataType.BOOL)
 
@@ -136,6 +138,7 @@ print(json.dumps([amounts, ratios, sorted(loaded)]))
         print_plan(plan, console)
         text = console.file.getvalue()
         assert "mean(declined)" in text
+        assert "payment_id, 5m" in text
         assert "amount_ratio__amount_to_mean" in text
 
 
@@ -301,6 +304,23 @@ REFUSED = {
     "bad lateness": (
         lambda: kafka(tags={"allowed_lateness": "soon"}),
         "'allowed_lateness': 'soon' is no duration",
+    ),
+    "unknown event id": (lambda: kafka(tags={"event_id": "uuid"}), "tag 'event_id' names 'uuid', no column .* has at"),
+    "event id of a wrong type": (
+        lambda: kafka(tags={"event_id": "amount"}),
+        "tag 'event_id' names 'amount', which is float64; use a text or whole number",
+    ),
+    "event ids remembered for no time": (
+        lambda: kafka(tags={"event_id": "note", "event_id_window": "0s"}),
+        "'event_id_window' is '0s', which is no time to remember an id",
+    ),
+    "bad window of event ids": (
+        lambda: kafka(tags={"event_id": "note", "event_id_window": "long"}),
+        "'event_id_window': 'long' is no duration",
+    ),
+    "a window of event ids without any": (
+        lambda: kafka(tags={"event_id_window": "1h"}),
+        "tag 'event_id_window' needs the tag 'event_id'",
     ),
     "field mapping": (lambda: kafka(field_mapping={"a": "b"}), "field_mapping, which is not supported"),
     "contradiction": (
@@ -536,6 +556,20 @@ def test_the_watermark_delay_is_the_lateness_where_no_tag_is():
     assert plan.sources[0].allowed_lateness_ms == 120_000
 
 
+@pytest.mark.parametrize(
+    ("tags", "window_ms"),
+    [
+        ({}, 3_600_000),
+        ({"allowed_lateness": "2m"}, 120_000),
+        ({"allowed_lateness": "0s"}, 3_600_000),
+        ({"allowed_lateness": "2m", "event_id_window": "1d"}, 86_400_000),
+    ],
+)
+def test_ids_are_remembered_as_long_as_events_may_be_late_where_no_tag_says_more(tags, window_ms):
+    plan = compiled(kafka(tags={"event_id": "note", **tags}))
+    assert plan.sources[0].event_id == EventId("note", window_ms)
+
+
 def test_a_view_can_be_read_twice_under_other_names_and_keys():
     payer = stream().with_name("payer").with_join_key_map({"card": "from_card"})
     payee = stream().with_name("payee").with_join_key_map({"card": "to_card"})
@@ -609,10 +643,11 @@ class TestFingerprint:
             {"aggregations": [total(time_window=2 * HOUR)]},
             {"source": kafka(topic="other")},
             {"source": kafka(tags={})},
+            {"source": kafka(tags={"key": "card", "event_id": "note"})},
             {"source": kafka(message_format=JsonFormat(SCHEMA.replace("amount double", "amount float")))},
             {"udf": keeps},
         ],
-        ids=["function", "window", "topic", "key", "schema", "udf"],
+        ids=["function", "window", "topic", "key", "event id", "schema", "udf"],
     )
 
     @same

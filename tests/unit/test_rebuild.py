@@ -9,9 +9,9 @@ from forebay.rebuild import check_stopped, clear_view
 from forebay.stack.topics import create_topics
 from pipelines.adapters.kafka import group_name
 from pipelines.adapters.redis_store import RedisStore
-from pipelines.contract.entity_key import EntityKeyEncoder, feature_field
+from pipelines.contract.entity_key import EntityKeyEncoder, feature_field, ids_field
 from pipelines.contract.fence import Lineage
-from pipelines.contract.plan import PLAN_FORMAT, Plan
+from pipelines.contract.plan import PLAN_FORMAT, EventId, Plan
 from pipelines.contract.topology import Feed, route_for
 from pipelines.contract.values import decode_value
 from pipelines.errors import ProgressMismatch, SettingsError, StoreUnavailable
@@ -118,6 +118,22 @@ def test_every_definition_of_a_view_goes(valkey):
     clear_view(PLAN, CARDS, valkey)
     key = EntityKeyEncoder(CARDS.join_keys, PLAN.project)(["a"])
     assert store.read_hash(key) == {}
+    store.close()
+
+
+def test_what_a_view_remembers_of_its_events_is_cleared_with_it(valkey):
+    """Else the same events, read again, would be duplicates of themselves."""
+    named = msgspec.structs.replace(CARDS, event_id=EventId("items", HOUR))
+    store = RedisStore(valkey)
+    events = [record(at, Event("a", START_MS, {"items": at})) for at in range(5)]
+    pipeline(store, FIRST, named).process(events)
+    key = EntityKeyEncoder(named.join_keys, PLAN.project)(["a"])
+    before = store.read_hash(key)
+    assert len(before[ids_field(named)]) == 5 * 16
+    clear_view(PLAN, named, valkey)
+    assert store.read_hash(key) == {}
+    pipeline(store, FIRST, named).process(events)
+    assert store.read_hash(key) == before
     store.close()
 
 

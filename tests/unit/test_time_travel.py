@@ -80,6 +80,18 @@ class TestPayments:
         travel.feed(PAYMENTS, *(payment(at, NOON, card=at, declined=at % 2 == 0) for at in range(8)))
         assert asked(travel, NOON)["merchant_activity__declined_mean_1h"] == 0.5
 
+    def test_a_payment_that_is_sent_twice_counts_once(self, travel):
+        """By its id, wherever it is sent from, for as long as ids are remembered: 5 minutes of the payments."""
+        sent = payment(1, NOON)
+        travel.feed(PAYMENTS, sent, sent, sent | {"amount_cents": 5})
+        travel.feed(PAYMENTS, sent, payment(2, NOON))
+        assert asked(travel, NOON)["card_activity__payments_count_1h"] == 2
+        assert asked(travel, NOON)["card_activity__amount_mean_1h"] == 10.0
+        travel.feed(PAYMENTS, payment(3, NOON + timedelta(minutes=5)), sent)
+        assert asked(travel, NOON + timedelta(minutes=5))["card_activity__payments_count_1h"] == 3
+        travel.feed(PAYMENTS, payment(4, NOON + timedelta(minutes=5, milliseconds=1)), sent)
+        assert asked(travel, NOON + timedelta(minutes=6))["card_activity__payments_count_1h"] == 5
+
     def test_what_came_into_no_view_can_be_looked_at(self, travel):
         travel.feed(PAYMENTS, payment(1, NOON), payment(2, NOON - timedelta(days=30)), b"garbage", {"card_id": 7})
         assert {(each.topic, each.reason) for each in travel.refused} == {

@@ -36,7 +36,7 @@ def authorised(view: str) -> KafkaSource:
             file_format=ParquetFormat(),
             timestamp_field="event_timestamp",
         ),
-        tags={"key": "card_id", "allowed_lateness": "10m"},
+        tags={"key": "card_id", "allowed_lateness": "10m", "event_id": "payment_id", "event_id_window": "5m"},
     )
 
 
