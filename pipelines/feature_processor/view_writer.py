@@ -81,7 +81,7 @@ class ViewWriter:
         if not known.any():
             return
         keys = [self._key(values) for values in entities.values]
-        events = Events(entities.codes, batch.event_ms, self._columns(batch)).take(known)
+        events = Events(entities.codes, batch.event_ms, *self._columns(batch)).take(known)
         self._write_until_contained(keys, events, offsets[known], read_from)
 
     def _write_until_contained(self, keys: list[bytes], events: Events, offsets: Ints, read_from: ReadFrom) -> None:
@@ -132,8 +132,8 @@ class ViewWriter:
     def _encode(self, keys: Sequence[bytes], stored: Sequence[StoredRow], result: Aggregated) -> Iterator[RowWrite]:
         """The writes, one by one: the store may send the first while the last is not made yet."""
         cells = [
-            encode_column(np.ascontiguousarray(result.values[:, at]), feature.dtype)
-            for at, feature in enumerate(self.view.features)
+            encode_column(values, feature.dtype)
+            for values, feature in zip(result.values, self.view.features, strict=True)
         ]
         times = map(encode_timestamp, result.last_event_ms.tolist())
         head_name, closed_name = self._row_fields
