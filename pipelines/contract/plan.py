@@ -25,7 +25,7 @@ HOUR_MS = 3_600_000
 
 
 class DataType(enum.StrEnum):
-    """Scalar types that events, join keys and features may have (Feast's names, lower case)."""
+    """Types that events, join keys and features may have (Feast's names, lower case); lists only features."""
 
     STRING = "string"
     INT32 = "int32"
@@ -34,11 +34,28 @@ class DataType(enum.StrEnum):
     FLOAT64 = "float64"
     BOOL = "bool"
     UNIX_TIMESTAMP = "unix_timestamp"
+    STRING_LIST = "array(string)"
+    INT32_LIST = "array(int32)"
+    INT64_LIST = "array(int64)"
+    FLOAT32_LIST = "array(float32)"
+    FLOAT64_LIST = "array(float64)"
+    BOOL_LIST = "array(bool)"
+    UNIX_TIMESTAMP_LIST = "array(unix_timestamp)"
+
+    @property
+    def is_list(self) -> bool:
+        """Whether values of this type are lists."""
+        return self.value.startswith("array(")
+
+    @property
+    def element(self) -> DataType:
+        """The type of a list's elements; of a scalar, the type itself."""
+        return DataType(self.value.removeprefix("array(").removesuffix(")"))
 
     @property
     def is_numeric(self) -> bool:
         """Whether values of this type can be held in a float64 column."""
-        return self is not DataType.STRING
+        return self is not DataType.STRING and not self.is_list
 
 
 class Function(enum.StrEnum):
@@ -57,6 +74,18 @@ class Function(enum.StrEnum):
     COUNT_DISTINCT = "count_distinct"
     QUANTILE = "quantile"
     DECAYED_SUM = "decayed_sum"
+    LAST_N = "last_n"
+    TOP_K = "top_k"
+
+    @property
+    def makes_lists(self) -> bool:
+        """Whether a result is a list of values."""
+        return self in (Function.LAST_N, Function.TOP_K)
+
+    @property
+    def keeps_values(self) -> bool:
+        """Whether a result consists of values as they came, which may then be texts."""
+        return self.makes_lists or self in (Function.FIRST, Function.LAST)
 
 
 class Column(msgspec.Struct, frozen=True):
@@ -145,7 +174,10 @@ class Aggregation(msgspec.Struct, frozen=True, omit_defaults=True):
     window_ms: int
     slide_ms: int
     parameter: int = 0
-    """Of a quantile: percent. Of a decayed sum: its half-life in ms. Absent from the fingerprints of the others."""
+    """Of a quantile: percent. Of a decayed sum: its half-life in ms. Of a list: its greatest length. Absent from the
+    fingerprints of the others."""
+    text: bool = False
+    """Whether the values it keeps are texts."""
 
     @property
     def tiles(self) -> int:

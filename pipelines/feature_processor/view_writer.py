@@ -95,7 +95,7 @@ class ViewWriter:
             return
         keys = [self._key(values) for values in entities.values]
         ids = None if self.view.event_id is None else batch.ids(self.view.event_id.column)
-        events = Events(entities.codes, batch.event_ms, self._columns(batch), ids).take(known)
+        events = Events(entities.codes, batch.event_ms, *self._columns(batch), ids).take(known)
         self._write_until_contained(keys, events, offsets[known], read_from)
 
     def _write_until_contained(self, keys: list[bytes], events: Events, offsets: Ints, read_from: ReadFrom) -> None:
@@ -166,8 +166,8 @@ class ViewWriter:
     def _cells(self, result: Aggregated) -> Iterator[Sequence[bytes]]:
         """Per row, what Feast reads: the time, and a value per feature."""
         cells = [
-            encode_column(np.ascontiguousarray(result.values[:, at]), feature.dtype)
-            for at, feature in enumerate(self.view.features)
+            encode_column(values, feature.dtype)
+            for values, feature in zip(result.values, self.view.features, strict=True)
         ]
         return zip(map(encode_timestamp, result.last_event_ms.tolist()), *cells, strict=True)
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from pipelines.contract.fence import Header
 from pipelines.contract.plan import StreamView
-from pipelines.steps.arrays import Floats, Ints
+from pipelines.steps.arrays import Column, Ints
 from pipelines.steps.duplicates import NEVER_MS, IdMemory
 from pipelines.steps.rows import RowCodec, StoredRow
 from pipelines.steps.tiles import Events, Tiles, fold, retain
@@ -24,8 +24,8 @@ class Aggregated(NamedTuple):
     rows: list[StoredRow]
     last_event_ms: Ints
     """Shape (m,): event time of each entity's newest event."""
-    values: Floats
-    """Shape (m, features): values as of `last_event_ms`."""
+    values: list[Column]
+    """Per feature, shape (m,): values as of `last_event_ms`."""
     stored_offsets: list[int]
     """The fence of the row each was folded onto; -1 where there was none."""
     duplicates: Ints
@@ -104,7 +104,7 @@ class ViewAggregator:
         np.maximum.at(last_ms, local, events.event_ms)
         fence = np.zeros(len(changed), dtype=np.int64)
         np.maximum.at(fence, local, offsets)
-        events = Events(local, events.event_ms, events.columns)
+        events = events._replace(entity=local)
         tiles: list[Tiles] = [
             retain(group, fold(group, old, events), last_ms)
             for group, old in zip(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,6 +12,10 @@ Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 Payloads = npt.NDArray[Any]
 """Of dtype object: every element is `bytes`."""
+Texts = npt.NDArray[Any]
+"""Of dtype object: every element is `bytes` in UTF-8, or None for null."""
+Column = npt.NDArray[Any]
+"""Values of a feature, shape (n,): float64 with NaN for null, or object with None for null (texts and lists)."""
 Chosen = npt.NDArray[np.bool_] | npt.NDArray[np.intp]
 """Rows of an array: a mask, or indices."""
 
@@ -26,3 +31,8 @@ class EventIds(NamedTuple):
     def take(self, chosen: Chosen) -> EventIds:
         """Some of the ids, by mask or by index."""
         return EventIds(self.values[chosen], self.known[chosen])
+
+
+def objects(values: Sequence[Any]) -> npt.NDArray[Any]:
+    """A column of Python objects, shape (n,); lists stay lists, of whatever length."""
+    return np.fromiter(values, dtype=object, count=len(values))

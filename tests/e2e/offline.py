@@ -91,12 +91,13 @@ def fold(view: StreamView, arrivals: Iterable[Arrival]) -> Folded:
     return folded
 
 
-def _values(payment: Payment) -> dict[str, float | None]:
+def _values(payment: Payment) -> dict[str, float | str | None]:
     cents, declined = payment.fields["amount_cents"], payment.fields["declined"]
     return {
         "amount_cents": None if cents is None else float(cents),
         "amount": None if cents is None else cents / 100.0,
         "declined": None if declined is None else float(declined),
+        "merchant_id": payment.fields["merchant_id"],
     }
 
 
@@ -107,7 +108,7 @@ def events_up_to(contained: Sequence[Contained], fence: At | None) -> list[Event
     return [each.event for each in contained if each.at[0] == fence[0] and each.at[1] <= fence[1]]
 
 
-def values_of_row(view: StreamView, events: Sequence[Event], as_of_ms: int) -> list[float | None]:
+def values_of_row(view: StreamView, events: Sequence[Event], as_of_ms: int) -> list[Any]:
     """What a row that contains these events says as of a time, policies applied."""
     newest_ms = max((event.event_ms for event in events), default=as_of_ms)
     stale = bool(view.ttl_ms) and as_of_ms - newest_ms > view.ttl_ms
@@ -115,15 +116,13 @@ def values_of_row(view: StreamView, events: Sequence[Event], as_of_ms: int) -> l
     return [_with_policies(feature, each, stale) for feature, each in zip(view.features, values, strict=True)]
 
 
-def window_values(view: StreamView, events: Sequence[Event], as_of_ms: int) -> list[float | None]:
+def window_values(view: StreamView, events: Sequence[Event], as_of_ms: int) -> list[Any]:
     """The windows of a row that contains these events, as of a time."""
     newest_ms = max((event.event_ms for event in events), default=as_of_ms)
     return [_value(view, each, events, newest_ms, as_of_ms) for each in view.aggregations]
 
 
-def _value(
-    view: StreamView, aggregation: Aggregation, events: Sequence[Event], newest_ms: int, as_of_ms: int
-) -> float | None:
+def _value(view: StreamView, aggregation: Aggregation, events: Sequence[Event], newest_ms: int, as_of_ms: int) -> Any:
     # A row keeps the tiles that a window as of its newest event, or one slide before it, can hold.
     slide_ms = aggregation.slide_ms
     longest_ms = max(each.window_ms for each in view.aggregations if each.slide_ms == slide_ms)
@@ -134,7 +133,7 @@ def _value(
     return None if value != value else value
 
 
-def _with_policies(feature: Feature, value: float | None, stale: bool) -> float | None:
+def _with_policies(feature: Feature, value: Any, stale: bool) -> Any:
     policy = feature.stale if stale else feature.missing
     assert policy.action in ("null", "default")
     if policy.action == "null" or (value is not None and not stale):
@@ -143,9 +142,11 @@ def _with_policies(feature: Feature, value: float | None, stale: bool) -> float 
     return float(policy.default)
 
 
-def bits(value: float | None) -> str | None:
-    """A number to the last bit, whether it is written 1 or 1.0."""
-    return None if value is None else float(value).hex()
+def bits(value: Any) -> Any:
+    """Numbers to the last bit, whether they are written 1 or 1.0; of lists, each."""
+    if isinstance(value, list):
+        return [bits(each) for each in value]
+    return value if value is None or isinstance(value, str) else float(value).hex()
 
 
 def position(text: str | None) -> At | None:

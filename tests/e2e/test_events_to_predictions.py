@@ -121,7 +121,7 @@ def test_the_skew_against_pure_event_time_is_reported(run: Outcome, record_prope
     differing = compared = 0
     for prediction in run.predictions:
         payment = run.payment(prediction)
-        for alias, (view, _) in run.views.items():
+        for alias, view in run.scored.items():
             contained = run.contained(alias, payment.fields)
             events = [each.event for each in contained if each.event.event_ms <= payment.event_ms]
             for feature, value in zip(view.features, values_of_row(view, events, payment.event_ms), strict=True):
@@ -151,7 +151,7 @@ def test_the_endpoint_answers_what_the_whole_topic_folded_says(run: Outcome, dep
         response = httpx.post(f"{address}/v1/predict", json=body)
         assert response.status_code == 200, response.text
         for fields, answer in zip(entities, response.json()["predictions"], strict=True):
-            for alias, (view, _) in run.views.items():
+            for alias, view in run.scored.items():
                 events = [each.event for each in run.contained(alias, fields)]
                 found = [answer["features"][f"{alias}__{feature.name}"] for feature in view.features]
                 expected = values_of_row(view, events, as_of_ms)

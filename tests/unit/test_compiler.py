@@ -70,7 +70,12 @@ class TestPayments:
 
     def test_a_view_by_more_than_the_topics_key_is_not_routed(self, plan):
         direct = {view.name: is_direct(plan.source(view.source), view) for view in plan.stream_views}
-        assert direct == {"card_activity": True, "card_at_merchant": True, "merchant_activity": False}
+        assert direct == {
+            "card_activity": True,
+            "card_at_merchant": True,
+            "merchant_activity": False,
+            "card_habits": True,
+        }
 
     def test_features_are_in_the_order_of_their_aggregations(self, plan):
         view = plan.stream_view("card_activity")
@@ -78,6 +83,14 @@ class TestPayments:
         assert view.features[0].dtype is DataType.INT64
         assert view.features[1].missing == Policy("default", 0.0)
         assert (view.ttl_ms, view.longest_window_ms) == (172_800_000, 86_400_000)
+
+    def test_values_that_are_kept_are_numbers_or_texts_as_their_features_are(self, plan):
+        view = plan.stream_view("card_habits")
+        assert [(each.dtype, made.text) for each, made in zip(view.features, view.aggregations, strict=True)] == [
+            (DataType.INT64_LIST, False),
+            (DataType.STRING_LIST, True),
+            (DataType.STRING, True),
+        ]
 
     def test_batch_paths_are_absolute(self, plan, payments):
         path = payments / "feature_repo" / "data" / "card_activity.parquet"
@@ -124,7 +137,7 @@ print(json.dumps([amounts, ratios, sorted(loaded)]))
         again = read_plan(payments / "again.bin")
         assert again.fingerprint == plan.fingerprint
         assert [view.fingerprint for view in again.stream_views] == [view.fingerprint for view in plan.stream_views]
-        assert len({plan.fingerprint, *(view.fingerprint for view in plan.stream_views)}) == 4
+        assert len({plan.fingerprint, *(view.fingerprint for view in plan.stream_views)}) == 5
 
     def test_the_compiler_is_silent_and_warns_nobody(self, payments):
         assert open_registry(payments / "feature_repo").project == "payments"
@@ -133,7 +146,7 @@ print(json.dumps([amounts, ratios, sorted(loaded)]))
         plain = json.loads(json.dumps(plan_as_json(plan)))
         assert "body" not in plain["stream_views"][0]["udf"]
         assert (plain["sources"][0]["format"], "schema" in plain["sources"][0]) == ("json", False)
-        assert plain["stream_views"][2]["topic"] == "payments.merchant_id.payments.authorised"
+        assert plain["stream_views"][3]["topic"] == "payments.merchant_id.payments.authorised"
         console = Console(width=160, file=io.StringIO())
         print_plan(plan, console)
         text = console.file.getvalue()
@@ -291,6 +304,10 @@ def only_large(event):
     return {**event, "euros": event["amount"] / 100} if event["amount"] > 1_000_000 else None
 
 
+def listed(element):
+    return [Field(name="total", dtype=Array(element))]
+
+
 REFUSED = {
     # sources
     "no topic": (lambda: kafka(topic=""), "has no topic"),
@@ -338,9 +355,51 @@ REFUSED = {
     ),
     "nothing to compute": (lambda: stream(aggregations=[]), "'spend' has no aggregations"),
     "negative ttl": (lambda: stream(ttl=-HOUR), "'spend': ttl is -1 day, 23:00:00; use a duration"),
-    "list feature": (
+    "list of one value": (
         lambda: stream(schema=[Field(name="total", dtype=Array(Float64))]),
-        r"feature 'total' has type Array\(Float64\), which is not supported; use one of String",
+        r"'total': a feature of type array\(float64\) can't hold one value; declare Float64",
+    ),
+    "one value of a list": (
+        lambda: stream(aggregations=[total(function="last_3")]),
+        r"'total': a feature of type float64 can't hold a list of values; declare Array\(Float64\)",
+    ),
+    "list of another type": (
+        lambda: stream(aggregations=[total(function="top_3", column="note")], schema=listed(Float64)),
+        r"column 'note' is string, which a feature of type array\(float64\) can't hold; declare Array\(String\)",
+    ),
+    "texts of numbers": (
+        lambda: stream(aggregations=[total(function="top_3")], schema=listed(String)),
+        r"column 'amount' is float64, which a feature of type array\(string\) can't hold; declare Array\(Float64\)",
+    ),
+    "text of a number": (
+        lambda: stream(aggregations=[total(function="last")], schema=[Field(name="total", dtype=String)]),
+        "column 'amount' is float64, which a feature of type string can't hold; declare Float64",
+    ),
+    "whole numbers of fractions": (
+        lambda: stream(aggregations=[total(function="last_3")], schema=listed(Int64)),
+        r"feature of type array\(int64\) loses the fraction; declare Array\(Float64\)",
+    ),
+    "list of lists": (
+        lambda: stream(schema=listed(Array(Float64))),
+        r"feature 'total': a list has type Array\(Float64\), which is not supported; use one of String",
+    ),
+    "list too long": (
+        lambda: stream(aggregations=[total(function="last_101")], schema=listed(Float64)),
+        "unknown function 'last_101'; use one of .*, last_1 ... last_100, top_1 ... top_100",
+    ),
+    "default of a list": (
+        lambda: stream(
+            aggregations=[total(function="last_3")],
+            schema=[Field(name="total", dtype=Array(Float64), tags={"missing": "default:0"})],
+        ),
+        r"tag 'missing' gives a list a default; use 'null' .* or 'refuse'",
+    ),
+    "list in a request": (
+        lambda: (
+            stream(),
+            on_demand(sources=[stream(), RequestSource(name="r", schema=[Field(name="x", dtype=Array(Int64))])]),
+        ),
+        r"field 'x' has type Array\(Int64\), which is not supported",
     ),
     "bad policy": (
         lambda: stream(schema=[Field(name="total", dtype=Float64, tags={"missing": "zero"})]),
@@ -544,6 +603,40 @@ def test_a_count_of_rows_has_no_column(column):
 def test_a_column_that_the_function_adds_can_be_aggregated():
     made = view_of(udf=euros, aggregations=[total(column="euros")])
     assert made.udf.mode == "pandas"
+
+
+@pytest.mark.parametrize(
+    ("function", "column", "dtype", "text"),
+    [
+        ("last_3", "amount", Array(Float64), False),
+        ("last_3", "n", Array(Int64), False),
+        ("top_3", "ok", Array(Bool), False),
+        ("top_3", "note", Array(String), True),
+        ("first", "note", String, True),
+        ("last", "label", String, True),
+        ("last_2", "label", Array(String), True),
+        ("count_distinct", "note", Int64, False),
+    ],
+)
+def test_values_are_kept_as_the_column_has_them(function, column, dtype, text):
+    made = view_of(
+        **({"udf": euros} if column == "label" else {}),
+        aggregations=[total(function=function, column=column)],
+        schema=[Field(name="total", dtype=dtype)],
+    )
+    assert made.aggregations[0].text is text
+
+
+def test_where_the_function_hides_its_columns_the_feature_says_what_they_hold():
+    """And so the state's meaning changes with the feature's type."""
+
+    def made(element):
+        return view_of(
+            udf=only_large, mode="python", aggregations=[total(column="x", function="last_3")], schema=listed(element)
+        )
+
+    assert [made(each).aggregations[0].text for each in (String, Float64)] == [True, False]
+    assert made(String).fingerprint != made(Float64).fingerprint
 
 
 def test_a_python_function_that_drops_the_samples_is_not_held_to_their_columns():

@@ -37,7 +37,7 @@ class Remembering:
             np.array([names.index(entity) for entity, _, _ in events], dtype=np.int64),
             np.array([event_ms for *_, event_ms in events], dtype=np.int64),
             {},
-            EventIds(
+            ids=EventIds(
                 np.array([each or 0 for _, each, _ in events]), np.array([each is not None for _, each, _ in events])
             ),
         )

@@ -268,5 +268,5 @@ def test_history_counts_every_event_once_in_the_order_of_event_time(events):
     for entity in "ab":
         for as_of_ms in {event.event_ms for event in ordered} | {START_MS + HOUR}:
             known = [Event(*each) for each in kept if each.entity == entity and each.event_ms <= as_of_ms]
-            found = history.as_of(history.codes([(entity,)]), np.array([as_of_ms])).values[0]
-            np.testing.assert_array_equal(found, expected(NAMED, known, as_of_ms))
+            found = history.as_of(history.codes([(entity,)]), np.array([as_of_ms])).values
+            np.testing.assert_array_equal([column[0] for column in found], expected(NAMED, known, as_of_ms))

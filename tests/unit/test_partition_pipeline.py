@@ -22,7 +22,7 @@ from pipelines.feature_processor.router import Router
 from pipelines.feature_processor.view_writer import StoreRolledBack
 from pipelines.steps.aggregate import ViewAggregator
 from pipelines.steps.rows import StoredRow
-from tests.build import HOUR, MINUTE, SECOND, SOURCE, START_MS, expected, make_view, record
+from tests.build import HOUR, MINUTE, SECOND, SOURCE, START_MS, expected, make_view, record, rows_of
 from tests.e2e.broker import until
 from tests.oracle import Event, Window
 
@@ -116,7 +116,7 @@ def row(store, view, entity):
         return None
     tiles = aggregate.codec.unpack([StoredRow(head, closed)], [header])
     values = aggregate.evaluate(tiles, np.array([header.last_event_ms]))
-    return header.offset, header.last_event_ms, values[0].tolist()
+    return header.offset, header.last_event_ms, rows_of(values)[0]
 
 
 def folded(view, records, by=lambda event: event.entity):
