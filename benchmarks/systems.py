@@ -13,8 +13,8 @@ import redis
 from benchmarks.events import PARTITIONS
 from benchmarks.peers.settings import PeerSettings
 from benchmarks.plans import stream_plan
-from benchmarks.report import BASELINE
 from benchmarks.shared_count import SharedCount
+from benchmarks.stream_report import BASELINE
 from forebay.stack.process import ChildProcess, Command
 from pipelines.adapters.progress_reader import ProgressReader, ViewTopic
 from pipelines.adapters.redis_store import RedisStore
