@@ -29,7 +29,7 @@ _PAYMENT = (
 Distribution = Literal["zipf", "unique"]
 
 
-def card_ids(distribution: Distribution, count: int) -> NDArray[np.int64]:
+def card_ids(distribution: Distribution, count: int, cards: int = CARDS) -> NDArray[np.int64]:
     """Cards of the events in order, shape (n,); the same ones every time.
 
     Zipf: card k pays in proportion to (k+1)^-1.1. Unique: no card pays twice.
@@ -37,8 +37,13 @@ def card_ids(distribution: Distribution, count: int) -> NDArray[np.int64]:
     random = np.random.default_rng(_SEED)
     if distribution == "unique":
         return random.permutation(count)
-    weights = np.arange(1, CARDS + 1) ** -ZIPF_EXPONENT
-    return np.searchsorted(np.cumsum(weights) / weights.sum(), random.random(count)).clip(max=CARDS - 1)
+    weights = np.arange(1, cards + 1) ** -ZIPF_EXPONENT
+    return np.searchsorted(np.cumsum(weights) / weights.sum(), random.random(count)).clip(max=cards - 1)
+
+
+def payment(at: int, card: int, event_ms: int, cents: int) -> bytes:
+    """Event number `at`, as JSON."""
+    return _PAYMENT % (at, card, event_ms, cents // 100, cents % 100, at % 5_000, at % 997)
 
 
 def produce_all(
@@ -62,8 +67,7 @@ def produce_all(
     # Without warnings: a broker that has just been started first makes the topic of producers' states.
     producer = Producer({"bootstrap.servers": brokers, "enable.idempotence": True, "linger.ms": 20, "log_level": 3})
     for at, (card, event_ms, amount) in enumerate(zip(cards, times, cents, strict=True)):
-        value = _PAYMENT % (at, card, event_ms, amount // 100, amount % 100, at % 5_000, at % 997)
-        _send(producer, topic, b"%d" % card, value, event_ms)
+        _send(producer, topic, b"%d" % card, payment(at, card, event_ms, amount), event_ms)
         if at % _REPORTED_EVENTS == 0:
             producer.poll(0)
             produced(at)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from benchmarks.rate import MeasurementError
 
@@ -23,14 +23,14 @@ class Percentiles(NamedTuple):
         return [f"{value:.1f}" for value in self]
 
 
-def percentiles_of(times_us: Sequence[int]) -> Percentiles:
+def percentiles_of(times_us: npt.ArrayLike) -> Percentiles:
     """Of times in microseconds, interpolated between neighbours.
 
     Raises:
         MeasurementError: there are none.
     """
-    if not len(times_us):
+    times_ms = np.asarray(times_us) / 1e3
+    if not times_ms.size:
         raise MeasurementError("nothing was measured after the warm-up: give more seconds")
-    times_ms = np.array(times_us) / 1e3
     p50, p90, p99, longest = np.percentile(times_ms, (50, 90, 99, 100)).tolist()
     return Percentiles(p50, p90, p99, longest)
