@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table as Shown
 
 from benchmarks.machine import Machine
@@ -17,6 +17,11 @@ def progress_display() -> Progress:
     """A display of steps done, to be entered."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     return Progress(*columns, console=errors)
+
+
+def completed(display: Progress, task: TaskID, count: int) -> None:
+    """Shows how far a task has come."""
+    display.update(task, completed=count)
 
 
 def show(table: Table, machine: Machine) -> None:

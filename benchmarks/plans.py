@@ -55,6 +55,9 @@ EIGHT_BY_THREE = tuple(
 )
 """The same over three sliding windows."""
 
+SLIDE_MS = MINUTE_MS
+"""Of the windows that `sliding` makes."""
+
 _SCORED = (
     Aggregation("amount_count_5m", "amount", Function.COUNT, 5 * MINUTE_MS, MINUTE_MS),
     Aggregation("amount_mean_1h", "amount", Function.MEAN, HOUR_MS, 5 * MINUTE_MS),
@@ -88,6 +91,19 @@ def _plan(
     # Addresses are given on the command line.
     source = Source(topic, topic, "", "json", columns, "event_ms", ("card_id",))
     return Plan(PLAN_FORMAT, project, "11" * 8, "", (source,), (view_of(topic, aggregations),), (), (), services)
+
+
+def sliding(tiles: int, windows: int) -> list[Aggregation]:
+    """Eight functions over windows of the same slide, each one tile shorter than the one before: they share tiles.
+
+    Args:
+        tiles: of the longest window.
+    """
+    return [
+        Aggregation(f"amount_{function}_{length}", "amount", function, length * SLIDE_MS, SLIDE_MS)
+        for length in range(tiles, tiles - windows, -1)
+        for function in EIGHT_FUNCTIONS
+    ]
 
 
 def view_of(source: str, aggregations: Sequence[Aggregation]) -> StreamView:

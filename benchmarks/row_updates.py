@@ -6,18 +6,16 @@ from typing import NamedTuple
 
 import numpy as np
 
-from benchmarks.plans import EIGHT_FUNCTIONS, VIEW, view_of
+from benchmarks.plans import SLIDE_MS, VIEW, sliding, view_of
 from benchmarks.row_layouts import Layout
 from pipelines.adapters.store import RowWrite
 from pipelines.contract.entity_key import EntityKeyEncoder, feature_field, timestamp_field
-from pipelines.contract.plan import Aggregation, StreamView
 from pipelines.contract.values import encode_column, encode_timestamp
 from pipelines.steps.aggregate import ViewAggregator
 from pipelines.steps.arrays import Ints
 from pipelines.steps.rows import ABSENT, StoredRow
 from pipelines.steps.tiles import Events
 
-SLIDE_MS = 60_000
 LINEAGE = bytes(8)
 PARTITION = 0
 _SEED = 11
@@ -44,7 +42,7 @@ class RowSet:
         tiles: of the longest window.
         windows: of eight functions each.
         """
-        self.view = _view(tiles, windows)
+        self.view = view_of("payments", sliding(tiles, windows))
         self.keys = [EntityKeyEncoder(self.view.join_keys, "bench")([at]) for at in range(entities)]
         self.shared_fields = [
             timestamp_field(VIEW),
@@ -92,13 +90,3 @@ def writes_of(layout: Layout, rows: RowSet, update: Update) -> list[RowWrite]:
         RowWrite(key, update.expected_offset, layout.fields(VIEW, stored, row), values)
         for key, stored, row, values in zip(rows.keys, update.stored, update.rows, update.values, strict=True)
     ]
-
-
-def _view(tiles: int, windows: int) -> StreamView:
-    """Windows of the same slide, each one tile shorter than the one before: they share their tiles."""
-    aggregations = [
-        Aggregation(f"amount_{function}_{length}", "amount", function, length * SLIDE_MS, SLIDE_MS)
-        for length in range(tiles, tiles - windows, -1)
-        for function in EIGHT_FUNCTIONS
-    ]
-    return view_of("payments", aggregations)

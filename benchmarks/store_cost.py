@@ -62,6 +62,10 @@ class StoreMeter:
                 pipe.memory_usage(key, samples=0)
             return float(sum(pipe.execute())) / len(keys)
 
+    def rows(self) -> int:
+        """Keys of any kind."""
+        return int(self.client.dbsize())
+
     def empty(self) -> None:
         """Removes everything, and returns when its memory is free."""
         self.client.execute_command("FLUSHALL", "SYNC")

@@ -15,9 +15,9 @@ from tempfile import TemporaryDirectory
 from typing import Annotated, NamedTuple
 
 import typer
-from rich.progress import Progress, TaskID
+from rich.progress import Progress
 
-from benchmarks.display import progress_display
+from benchmarks.display import completed, progress_display
 from benchmarks.events import PARTITIONS, Distribution, produce_all
 from benchmarks.machine import this_machine
 from benchmarks.plans import EIGHT, EIGHT_BY_THREE
@@ -83,12 +83,8 @@ def _fill_topics(brokers: str, events: int, display: Progress) -> dict[Distribut
     create_topics(brokers, dict.fromkeys(topics.values(), PARTITIONS))
     for distribution, topic in topics.items():
         task = display.add_task(f"producing {topic}", total=events)
-        produce_all(brokers, topic, distribution, events, partial(_completed, display, task))
+        produce_all(brokers, topic, distribution, events, partial(completed, display, task))
     return topics
-
-
-def _completed(display: Progress, task: TaskID, count: int) -> None:
-    display.update(task, completed=count)
 
 
 def _turns(all_contests: Sequence[Contest], repeats: int) -> Iterator[tuple[Contest, System]]:

@@ -65,6 +65,12 @@ class Forebay:
 
     def prepare(self, run: Run) -> Started:
         """See `System.prepare`. The store is emptied, so that every run begins with no rows."""
+        plan_file, count = self.deploy(run)
+        process = forebay_process("process", run.folder, plan_file, run.brokers, run.redis, *self._more)
+        return Started(process, count)
+
+    def deploy(self, run: Run) -> tuple[Path, Callable[[], int]]:
+        """The plan's file, and the number of events that processors of this plan have processed so far."""
         empty_store(run.redis)
         plan = stream_plan(run.name, run.topic, self._aggregations)
         plan_file = run.folder / "plan.msgpack"
@@ -76,8 +82,7 @@ class Forebay:
             found = [reader.progress(view, partition) for partition in range(PARTITIONS)]
             return sum(progress.offset + 1 for progress in found if progress is not None)
 
-        process = forebay_process("process", run.folder, plan_file, run.brokers, run.redis, *self._more)
-        return Started(process, count)
+        return plan_file, count
 
 
 class Peer:
