@@ -55,6 +55,10 @@ class StoreMeter:
         """Memory of everything stored, without connections' buffers (`used_memory_dataset`)."""
         return int(self.client.info("memory")["used_memory_dataset"])
 
+    def process_bytes(self) -> int:
+        """Memory of everything the store has allocated (`used_memory`)."""
+        return int(self.client.info("memory")["used_memory"])
+
     def row_bytes(self, keys: list[bytes]) -> float:
         """Mean of `MEMORY USAGE`, every field counted."""
         with self.client.pipeline(transaction=False) as pipe:
