@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 from benchmarks.display import show
-from benchmarks.report import Report, Row, Table, as_json, write_results, write_table
+from benchmarks.report import DOCUMENT, Report, Row, Table, as_json, write_results, write_table
 
 
-def publish(name: str, report: Report[Row], tables: Mapping[str, Table], in_json: bool) -> None:
+def publish(
+    name: str, report: Report[Row], tables: Mapping[str, Table], in_json: bool, document: Path = DOCUMENT
+) -> None:
     """Writes `<name>.json` and the document's tables, and prints either.
 
     Args:
@@ -20,7 +23,7 @@ def publish(name: str, report: Report[Row], tables: Mapping[str, Table], in_json
     """
     write_results(name, report)
     for marker, table in tables.items():
-        write_table(marker, table, report.machine)
+        write_table(marker, table, report.machine, document)
     if in_json:
         print(as_json(report), end="")
         return
