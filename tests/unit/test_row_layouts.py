@@ -45,6 +45,5 @@ def test_a_row_holds_a_tile_more_than_its_window(updates):
 @pytest.mark.parametrize(("update", "closes"), [("stay", False), ("close", True)])
 def test_apart_closed_tiles_are_written_only_when_one_closes(update, closes):
     _, rows, writes = written(LAYOUTS[0], ["fill", update])
-    name = rows.view.name
-    expected = [head_field(name), closed_field(name)] if closes else [head_field(name)]
+    expected = [head_field(rows.view), closed_field(rows.view)] if closes else [head_field(rows.view)]
     assert [write.fields[::2] for write in writes] == [expected] * ENTITIES
