@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import msgspec
-from confluent_kafka import KafkaException
-from confluent_kafka.admin import AdminClient
+from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from forebay.store_walk import entity_rows, hashes, opened
 from pipelines.adapters.kafka import group_name
@@ -54,6 +54,30 @@ def _members(admin: AdminClient, brokers: str, group: str) -> int:
         return len(described[group].result(_ANSWER_S).members)
     except (KafkaException, TimeoutError) as error:
         raise SettingsError(f"{brokers} does not say whether processors run: {error}") from error
+
+
+def route_again(plan: Plan, view: StreamView, brokers: str) -> None:
+    """Lets the router of a routed view begin with the earliest record that its source topic retains.
+
+    What it routed before may be of a former life, and gone or skipped. Where it is not, it is dropped as a duplicate.
+
+    Raises:
+        SettingsError: the brokers refuse it, or do not answer.
+    """
+    source = plan.source(view.source).topic
+    if view_topic(plan, view) == source:
+        return
+    admin = AdminClient({"bootstrap.servers": brokers})
+    try:
+        partitions = admin.list_topics(source, _ANSWER_S).topics[source].partitions
+        asked = {TopicPartition(source, each): OffsetSpec.earliest() for each in partitions}
+        earliest = admin.list_offsets(asked, request_timeout=_ANSWER_S)
+        starts = [TopicPartition(source, at.partition, found.result().offset) for at, found in earliest.items()]
+        group = group_name(plan.project, "process")
+        for answer in admin.alter_consumer_group_offsets([ConsumerGroupTopicPartitions(group, starts)]).values():
+            answer.result(_ANSWER_S)
+    except (KafkaException, TimeoutError) as error:
+        raise SettingsError(f"{brokers} does not let {source!r} be routed again: {error}") from error
 
 
 def clear_view(plan: Plan, view: StreamView, store: str) -> Cleared:

@@ -14,6 +14,7 @@ from faust.types import TP
 
 from pipelines.adapters import metrics
 from pipelines.errors import ForebayError, ProgressMismatch, StoreUnavailable
+from pipelines.feature_processor.mismatch import not_retained
 from pipelines.feature_processor.partition_pipeline import FeedPipeline
 from pipelines.feature_processor.settings import ProcessorSettings
 from pipelines.feature_processor.transport import Consumer, RecordBatch
@@ -164,17 +165,14 @@ class ProcessorApp(faust.App):
         starts = []
         ledger = pipeline.partitions[tp.partition].ledger
         if ledger is not None:
-            start = ledger.offset + 1
-            if 0 < start < earliest:
-                raise ProgressMismatch(
-                    f"progress on {tp.topic}[{tp.partition}] ends at offset {ledger.offset}, but Kafka retains records "
-                    f"only from {earliest}: those between are lost; rebuild the topic's views, each with "
-                    f"`forebay rebuild VIEW`, then start again"
-                )
-            starts.append(max(start, earliest))
+            starts.append(ledger.offset + 1)
         if pipeline.router is not None:
-            starts.append(earliest if committed is None else max(committed, earliest))
-        return min(starts)
+            starts.append(committed or 0)
+        # A record is routed before the progress of the views passes it.
+        for reached in (starts[0], max(starts)):
+            if 0 < reached < earliest:
+                raise not_retained(pipeline.feed, tp.partition, reached, earliest)
+        return max(min(starts), earliest)
 
     async def _give_up(self, error: ForebayError) -> None:
         log.error("stopping", error=str(error))

@@ -36,9 +36,12 @@ class Origins(NamedTuple):
     """Where the records of a batch were first produced."""
 
     partitions: Ints
-    """Shape (n,): source partition per record; -1 where the record does not say."""
+    """Shape (n,): source partition per record; -1 where the record does not say, or speaks of a former life."""
     offsets: Ints
     """Shape (n,): source offset per record."""
+
+
+_NOWHERE = (-1, -1)
 
 
 class FeedPipeline:
@@ -90,7 +93,7 @@ class PartitionPipeline:
         self._refused = RefusedRecords(shared.feed, shared.producer, partition)
         self.ledger: ProgressLedger | None = None
         if shared.feed.views:
-            self.ledger = ProgressLedger(shared.project, shared.feed.views, shared.store, shared.lineage, partition)
+            self.ledger = ProgressLedger(shared.project, shared.feed, shared.store, shared.lineage, partition)
             self.ledger.load()
 
     def process(self, records: Sequence[Record]) -> None:
@@ -156,6 +159,10 @@ class PartitionPipeline:
         origins = self._origins(records, errors)
         if errors:
             batch = batch.select(~np.isin(batch.index, list(errors)))
+        present = origins.partitions[batch.index] >= 0
+        if not present.all():
+            metrics.DUPLICATES.labels(self._feed.topic).inc(int(len(present) - present.sum()))
+            batch = batch.select(present)
         for index, error in sorted(errors.items()):
             self._refused.dead_letter(records[index], error)
         return batch, origins
@@ -173,10 +180,12 @@ class PartitionPipeline:
         positions = []
         for index, record in enumerate(records):
             try:
-                positions.append(source_position(record))
+                partition, offset, life = source_position(record)
+                # What was routed in a former life of either topic: its source position says nothing in this one.
+                positions.append((partition, offset) if life == self._read_from.lineage.digest else _NOWHERE)
             except DecodeError as error:
                 errors[index] = error
-                positions.append((-1, -1))
+                positions.append(_NOWHERE)
         both = np.array(positions, dtype=np.int64).reshape(-1, 2)
         return Origins(both[:, 0], both[:, 1])
 

@@ -14,18 +14,17 @@ from pipelines.contract.progress import (
     decode_progress,
     encode_progress,
 )
-from pipelines.contract.topology import is_progress_of, progress_field, progress_key
-from pipelines.errors import ProgressMismatch
+from pipelines.contract.topology import Feed, is_progress_of, progress_field, progress_key
+from pipelines.feature_processor.mismatch import another_life
 
 
 class ProgressLedger:
     """The views' progress on one partition, in the process and in the store."""
 
-    def __init__(
-        self, project: str, views: tuple[StreamView, ...], store: Store, lineage: Lineage, partition: int
-    ) -> None:
+    def __init__(self, project: str, feed: Feed, store: Store, lineage: Lineage, partition: int) -> None:
         self._key = progress_key(project, lineage.topic, partition)
-        self._views = views
+        self._feed = feed
+        self._views = feed.views
         self._store = store
         self._lineage = lineage
         self._partition = partition
@@ -72,9 +71,9 @@ class ProgressLedger:
         found = {}
         for view in self._views:
             data = stored.get(progress_field(view))
-            progress = decode_progress(data) if data else Progress(self._lineage)
-            self._check(view, progress.lineage)
-            found[view.name] = progress
+            found[view.name] = decode_progress(data) if data else Progress(self._lineage)
+        if others := [name for name, progress in found.items() if progress.lineage != self._lineage]:
+            raise another_life(found[others[0]].lineage, self._lineage, self._partition, self._feed, others)
         return found
 
     def advance(self, offset: int, sources: Mapping[str, Mapping[int, SourceProgress]]) -> None:
@@ -95,12 +94,3 @@ class ProgressLedger:
     def watermark_ms(self) -> int:
         """Highest event time that some view contains; -1 before the first."""
         return max(progress.watermark_ms for progress in self._progress.values())
-
-    def _check(self, view: StreamView, stored: Lineage) -> None:
-        if stored != self._lineage:
-            raise ProgressMismatch(
-                f"view {view.name!r}: progress on partition {self._partition} of topic {stored.topic!r} was made with "
-                f"topic id {stored.topic_id} and {stored.partitions} partitions; the topic now has id "
-                f"{self._lineage.topic_id} and {self._lineage.partitions} partitions, so its offsets do not compare: "
-                f"rebuild the view with `forebay rebuild {view.name}`, then start again"
-            )

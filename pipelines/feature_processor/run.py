@@ -50,10 +50,12 @@ def build_pipelines(plan: Plan, settings: ProcessorSettings) -> list[FeedPipelin
 def _build(plan: Plan, feed: Feed, topics: Topics, settings: ProcessorSettings) -> FeedPipeline:
     producer = IdempotentProducer(settings.brokers)
     router = None
-    if feed.routes:
-        partitions = {route.topic: topics.lineage(route.topic).partitions for route in feed.routes}
-        router = Router(feed.routes, partitions, producer)
     lineage = topics.lineage(feed.topic)
+    if feed.routed:
+        lineage = lineage.routed_from(topics.lineage(feed.source.topic))
+    if feed.routes:
+        lives = {route.topic: topics.lineage(route.topic).routed_from(lineage) for route in feed.routes}
+        router = Router(feed.routes, lives, producer)
     schemas = schemas_of(feed.source, settings.schema_registry)
     return FeedPipeline(feed, plan.project, RedisStore(settings.redis), producer, lineage, router, schemas)
 
