@@ -8,8 +8,8 @@ from itertools import islice
 
 from tests.e2e.broker import PARTITIONS
 from tests.e2e.payments import Payment, random_payments
-from tests.faults.schedule import LARGEST_BURST, STEPS
 
+ENOUGH = 10_000
 PRODUCER_BATCH, IN_FLIGHT = 12, 5
 """Events of a producer's batch, and batches that may overtake each other."""
 
@@ -22,7 +22,7 @@ class Events:
         send: publishes payments at once, in this order.
         """
         self._publish = send
-        self._payments = random_payments(random.Random(f"events {seed}"), (STEPS + 4) * LARGEST_BURST)
+        self._payments = random_payments(random.Random(f"events {seed}"), ENOUGH)
         self._rng = random.Random(f"arrivals {seed}")
         self._last: list[Payment] = []
         self._withheld: list[list[Payment]] = []
@@ -32,11 +32,11 @@ class Events:
         """Publishes new events at once, and what of a former burst was not delivered yet."""
         self._send(list(islice(self._payments, count)))
 
-    def burst_with_duplicates(self, count: int) -> bool:
-        """The same, and half of the burst before once more; False where there was none."""
-        again = self._rng.sample(self._last, len(self._last) // 2)
-        self._send([*islice(self._payments, count), *again])
-        return bool(again)
+    def burst_with_duplicates(self, count: int) -> None:
+        """The same, and half of the burst before once more; where there was none, half of this one."""
+        new = list(islice(self._payments, count))
+        before = self._last or new
+        self._send([*new, *self._rng.sample(before, len(before) // 2)])
 
     def burst_out_of_order(self, count: int) -> bool:
         """New events by batches that overtake each other, two left for the next burst.

@@ -57,16 +57,21 @@ class Processors:
         for child in doomed:
             child.spawn()
 
+    def kill_all(self) -> None:
+        """Ends every one for good."""
+        for child in self.running:
+            child.kill()
+
     @contextmanager
     def standing_still(self, some: Sequence[ChildProcess]) -> Iterator[None]:
         """These are stopped, and go on afterwards where they were."""
         for child in some:
-            tell(child, signal.SIGSTOP)
+            _tell(child, signal.SIGSTOP)
         try:
             yield
         finally:
             for child in some:
-                tell(child, signal.SIGCONT)
+                _tell(child, signal.SIGCONT)
 
     def check_running(self) -> None:
         """Raises `StackError` if one ended by itself."""
@@ -85,7 +90,6 @@ class Processors:
         )
 
 
-def tell(child: ChildProcess, number: signal.Signals) -> None:
-    """Sends a signal to a process and what it has started, if it runs."""
+def _tell(child: ChildProcess, number: signal.Signals) -> None:
     if child.running:
         os.killpg(child.pid, number)

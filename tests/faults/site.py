@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import signal
 import time
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from tests.e2e.broker import PARTITIONS
+from tests.e2e.broker import PARTITIONS, members_missing, until
 from tests.e2e.deployment import Deployment, Place
 from tests.e2e.payments import Payment
 from tests.e2e.payments_run import Published, publish
 from tests.e2e.place import renamed
 from tests.faults.broken import harness
 from tests.faults.events import Events
-from tests.faults.processors import Processors, tell
+from tests.faults.processors import Processors
 from tests.faults.routed import RoutedAgain
 from tests.faults.schedule import Step
 from tests.faults.store import SiteStore
@@ -22,6 +22,9 @@ from tests.kafka.apache_kafka import ApacheKafka
 
 SESSION_S = 3
 """How long a processor that was killed keeps its partitions: what every seed waits for again and again."""
+
+AT_WORK_S = 8.0
+"""Sessions of killed processors are over by then, and those that were started are at work."""
 
 
 class Site:
@@ -54,9 +57,7 @@ class Site:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for each in self.processors.running:
-            tell(each, signal.SIGCONT)
-        self.deployment.stop()
+        self.processors.kill_all()  # nothing is kept, so nothing needs an orderly end
         self.store.stop()
         self._temporary.cleanup()
 
@@ -68,6 +69,13 @@ class Site:
         """The step's events, and the time until something goes wrong."""
         self.events.burst(step.events)
         time.sleep(step.delay_s)
+
+    def at_work(self) -> None:
+        """Returns when every processor has partitions and has done what there is, or when that takes long."""
+        brokers, group, members = self.place.brokers, self.deployment.process_group, len(self.processors.running)
+        with suppress(AssertionError):
+            until(lambda: members_missing(brokers, group, members) is None, AT_WORK_S, f"{members} members")
+            self.deployment.wait_until_processed(AT_WORK_S)
 
     def settle(self, seconds: float) -> None:
         """Until every row contains every record; fails if that does not come, or a processor ends by itself."""

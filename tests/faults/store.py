@@ -19,6 +19,8 @@ from tests.faults.broken import harness
 NO_WRITE_FITS = 1
 """Bytes: less than an empty store takes, so that every command that may need memory is refused."""
 
+CUT = ("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+
 
 class SiteStore:
     """A Valkey that keeps what it acknowledged."""
@@ -74,17 +76,28 @@ class SiteStore:
 
     @contextmanager
     def standing_still(self) -> Iterator[None]:
-        """It answers nothing meanwhile; what is sent waits for it."""
+        """It answers nothing meanwhile."""
         os.killpg(self._server.process.pid, signal.SIGSTOP)
         try:
             yield
         finally:
             os.killpg(self._server.process.pid, signal.SIGCONT)
 
-    def cut(self) -> int:
-        """Closes every connection, whatever is under way on it; how many there were."""
+    @contextmanager
+    def stalled(self) -> Iterator[None]:
+        """The same; then it does what was sent to it, but cuts all connections before it answers."""
         with self.client() as client:
-            return int(client.client_kill_filter(_type="normal", skipme=True))
+            connection = client.connection_pool.get_connection()
+            with self.standing_still():
+                yield
+                connection.send_command(*CUT)
+            connection.read_response()
+            client.connection_pool.release(connection)
+
+    def cut(self) -> None:
+        """Closes every connection, whatever is under way on it."""
+        with self.client() as client:
+            client.execute_command(*CUT)
 
     def contents(self) -> dict[bytes, Any]:
         """All it holds: hashes by key."""

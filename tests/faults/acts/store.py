@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 from tests.faults.schedule import Step
 from tests.faults.site import Site
@@ -10,7 +11,11 @@ from tests.faults.site import Site
 DELAYED = "batch delayed"
 """What a processor says when the store failed it in the middle of a batch."""
 
+MET_WITHIN_S = 8.0
+"""How long a fault lasts that no processor has met: they may be starting, or wait for a dead one's session to end."""
 BETWEEN_CUTS_S = 0.02
+TOLD_WITHIN_S = 0.2
+"""From a lost connection to what a processor says of it."""
 LONGEST_STALL_S = 7.0
 """More than the 5 s that a processor waits for an answer."""
 
@@ -35,27 +40,38 @@ def full(site: Site, step: Step) -> bool:
     site.burst(step._replace(events=step.events // 2))
     with site.store.full():
         site.events.burst(step.events - step.events // 2)
-        time.sleep(step.down_s + 0.5)
-    return site.processors.said(DELAYED) > before
+        return _lasts_until_met(site, step, before)
 
 
 def cut(site: Site, step: Step) -> bool:
-    """From the burst on, for as long as it may be worked on; False if no batch met it."""
+    """From the burst on, again and again; False if no batch met it."""
     before = site.processors.said(DELAYED)
     site.events.burst(step.events)
-    deadline = time.monotonic() + step.down_s + 0.5
-    while time.monotonic() < deadline:
-        site.store.cut()
-        time.sleep(BETWEEN_CUTS_S)
-    return site.processors.said(DELAYED) > before
+    return _lasts_until_met(site, step, before, meanwhile=site.store.cut)
 
 
 def stall(site: Site, step: Step) -> bool:
-    """What was sent to it is done late, when its client has given it up or lost its connection."""
+    """What was sent to it is done late, and no one is told: its client has given it up, or loses its connection.
+
+    Returns:
+        False if no batch met it.
+    """
+    site.at_work()
     before = site.processors.said(DELAYED)
-    site.burst(step)
-    with site.store.standing_still():
-        site.events.burst(step.events)
+    with site.store.stalled():
+        site.burst(step)
         time.sleep(step.down_s * LONGEST_STALL_S)
-    site.store.cut()
+    time.sleep(TOLD_WITHIN_S)
     return site.processors.said(DELAYED) > before
+
+
+def _lasts_until_met(site: Site, step: Step, before: int, meanwhile: Callable[[], object] = lambda: None) -> bool:
+    """Until some batch was delayed, and as long again as the step says; whether one was."""
+    deadline = time.monotonic() + MET_WITHIN_S
+    met = False
+    while time.monotonic() < deadline:
+        meanwhile()
+        time.sleep(BETWEEN_CUTS_S)
+        if not met and site.processors.said(DELAYED) > before:
+            met, deadline = True, time.monotonic() + step.down_s
+    return met
