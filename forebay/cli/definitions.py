@@ -92,21 +92,24 @@ def forget(
 
 
 def rebuild(
-    view: Annotated[str, typer.Argument(help="Stream feature view.")],
+    views: Annotated[list[str], typer.Argument(help="Stream feature views.")],
     plan_file: PlanOption = DEFAULT_PLAN,
     brokers: BrokersOption = None,
     redis: RedisOption = None,
 ) -> None:
-    """Remove a view's rows and progress, so that it is computed anew from what Kafka retains."""
+    """Remove the rows and progress of views, so that they are computed anew from what Kafka retains."""
     from forebay.rebuild import check_stopped, clear_view
 
     compiled = read(plan_file)
-    check_stopped(compiled, brokers_of(compiled, brokers))
-    cleared = clear_view(compiled, stream_view(compiled, view), redis_of(compiled, redis))
-    console.print(
-        f"{escape(view)}: {cleared.rows} rows and the progress of {cleared.partitions} partitions removed; "
-        f"`forebay process` now reads {escape(cleared.topic)} from its beginning"
-    )
+    addresses = brokers_of(compiled, brokers)
+    chosen = [stream_view(compiled, name) for name in views]
+    check_stopped(compiled, addresses)
+    for view in chosen:
+        cleared = clear_view(compiled, view, redis_of(compiled, redis))
+        console.print(
+            f"{escape(view.name)}: {cleared.rows} rows and the progress of {cleared.partitions} partitions removed; "
+            f"`forebay process` now reads {escape(cleared.topic)} from its beginning"
+        )
 
 
 def backfill(

@@ -24,8 +24,6 @@ class Progress(msgspec.Struct, frozen=True):
     lineage: Lineage
     offset: int = NOTHING_YET
     sources: dict[int, SourceProgress] = {}
-    origin: Lineage | None = None
-    """Of a routed topic, the life of the topic it is routed from: source offsets compare only within it."""
 
     @property
     def watermark_ms(self) -> int:

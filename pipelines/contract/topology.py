@@ -30,6 +30,8 @@ class Feed(NamedTuple):
     """Views computed from this topic."""
     routes: tuple[Route, ...]
     """Topics this one is re-keyed into; empty for a routed topic."""
+    routed_views: tuple[str, ...] = ()
+    """Names of the views computed from those."""
 
 
 def is_direct(source: Source, view: StreamView) -> bool:
@@ -65,9 +67,10 @@ def feeds(plan: Plan, routed_elsewhere: Collection[str] = ()) -> list[Feed]:
             if not is_direct(source, view):
                 by_route.setdefault(route_for(plan.project, source, view), []).append(view)
         own = tuple(view for view in views if is_direct(source, view))
+        others = tuple(view.name for view in views if view not in own)
         routes = tuple(route for route in by_route if route.topic not in routed_elsewhere)
         if own or routes:
-            direct.append(Feed(source.topic, source, False, own, routes))
+            direct.append(Feed(source.topic, source, False, own, routes, others))
         routed += [Feed(route.topic, source, True, tuple(each), ()) for route, each in by_route.items()]
     return direct + routed
 

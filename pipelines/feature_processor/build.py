@@ -44,18 +44,16 @@ def close(pipelines: Sequence[FeedPipeline]) -> None:
 
 def _build(share: Share, feed: Feed, topics: Topics, settings: ProcessorSettings) -> FeedPipeline:
     producer = IdempotentProducer(settings.brokers)
-    router = None
-    if feed.routes:
-        partitions = {route.topic: topics.lineage(route.topic).partitions for route in feed.routes}
-        router = Router(feed.routes, partitions, producer)
+    source = topics.lineage(feed.source.topic)
+    lives = {route.topic: topics.lineage(route.topic).routed_from(source) for route in feed.routes}
     return FeedPipeline(
         feed,
         share.plan.project,
         RedisStore(settings.redis),
         producer,
-        topics.lineage(feed.topic),
-        router,
+        topics.lineage(feed.topic).routed_from(source) if feed.routed else source,
+        Router(feed.routes, lives, producer) if feed.routes else None,
         schemas_of(feed.source, settings.schema_registry),
         publishes=share.publishes,
-        origin=topics.lineage(feed.source.topic) if feed.routed else None,
+        source_partitions=source.partitions,
     )

@@ -37,9 +37,12 @@ class Origins(NamedTuple):
     """Where the records of a batch were first produced."""
 
     partitions: Ints
-    """Shape (n,): source partition per record; -1 where the record does not say."""
+    """Shape (n,): source partition per record; -1 where the record does not say, or speaks of a former life."""
     offsets: Ints
     """Shape (n,): source offset per record."""
+
+
+_NOWHERE = (-1, -1)
 
 
 class FeedPipeline:
@@ -56,12 +59,12 @@ class FeedPipeline:
         schemas: SchemaSource | None = None,
         *,
         publishes: bool = True,
-        origin: Lineage | None = None,
+        source_partitions: int | None = None,
     ) -> None:
         """Args:
             schemas: of the topic's events, where they name them by an id.
             publishes: whether what Feast reads is written: not by a process that only catches up.
-            origin: of a routed topic, the life of the one it is routed from.
+            source_partitions: of the topic that a routed one is routed from; None: not known.
 
         Raises:
             SettingsError: they do, and it is not there.
@@ -73,20 +76,14 @@ class FeedPipeline:
         self.lineage = lineage
         self.router = router
         self.publishes = publishes
-        self.origin = origin
+        self.source_partitions = source_partitions if feed.routed else 1
+        """How many partitions of the source an entity's events may come from; None where that is not known."""
         self.decode = decoder_for(feed.source, schemas)
         entities = [view.join_keys for view in feed.views] + [route.join_keys for route in feed.routes]
         self.validate = Validator(feed.source, {key.name for keys in entities for key in keys})
         self.writers = [ViewWriter(view, project, store) for view in feed.views]
         self.transforms: list[Transform] = [view_transform(view) for view in feed.views]
         self.partitions: dict[int, PartitionPipeline] = {}
-
-    @property
-    def source_partitions(self) -> int | None:
-        """How many partitions of the source an entity's events may come from; None where that is not known."""
-        if not self.feed.routed:
-            return 1
-        return self.origin.partitions if self.origin is not None else None
 
     def assign(self, partitions: Mapping[int, int]) -> None:
         """Starts afresh on these partitions: nothing of a former assignment is kept.
@@ -113,9 +110,8 @@ class PartitionPipeline:
         self._feed = shared.feed
         self._read_from = ReadFrom(shared.lineage, partition)
         self._refused = RefusedRecords(shared.feed, shared.producer, partition)
-        self.ledger = ProgressLedger(
-            shared.project, shared.feed, shared.store, Lives(shared.lineage, shared.origin), partition
-        )
+        lives = Lives(shared.lineage, shared.router.lives if shared.router else {})
+        self.ledger = ProgressLedger(shared.project, shared.feed, shared.store, lives, partition)
         self.ledger.load()
         self.ledger.begin(earliest)
         self.publications = Publications(shared.feed.views, self.ledger, shared.store, shared.publishes)
@@ -185,6 +181,10 @@ class PartitionPipeline:
         origins = self._origins(records, errors)
         if errors:
             batch = batch.select(~np.isin(batch.index, list(errors)))
+        present = origins.partitions[batch.index] >= 0
+        if not present.all():
+            metrics.DUPLICATES.labels(self._feed.topic).inc(int(len(present) - present.sum()))
+            batch = batch.select(present)
         for index, error in sorted(errors.items()):
             self._refused.dead_letter(records[index], error)
         return batch, origins
@@ -202,10 +202,12 @@ class PartitionPipeline:
         positions = []
         for index, record in enumerate(records):
             try:
-                positions.append(source_position(record))
+                partition, offset, life = source_position(record)
+                # What was routed in a former life of either topic: its source position says nothing in this one.
+                positions.append((partition, offset) if life == self._read_from.lineage.digest else _NOWHERE)
             except DecodeError as error:
                 errors[index] = error
-                positions.append((-1, -1))
+                positions.append(_NOWHERE)
         both = np.array(positions, dtype=np.int64).reshape(-1, 2)
         return Origins(both[:, 0], both[:, 1])
 

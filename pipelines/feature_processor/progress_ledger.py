@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 from pipelines.adapters.store import Store
@@ -15,41 +16,30 @@ from pipelines.contract.progress import (
     decode_progress,
     encode_progress,
 )
-from pipelines.contract.topology import Feed, Route, is_progress_of, progress_field, progress_key, route_field
-from pipelines.errors import ProgressMismatch
-
-
-class _Part(NamedTuple):
-    """Something that is brought forward by records: a view, or a route into another topic."""
-
-    field: bytes
-    what: str
-    """For errors."""
-    repair: str
+from pipelines.contract.topology import Feed, is_progress_of, progress_field, progress_key, route_field
+from pipelines.feature_processor.mismatch import another_life, not_retained
 
 
 class Lives(NamedTuple):
-    """The lives of topics that offsets belong to."""
+    """The lives of topics that progress is made on."""
 
-    topic: Lineage
-    origin: Lineage | None = None
-    """Of the topic that a routed one is routed from."""
+    read: Lineage
+    """Of the topic that is read."""
+    routes: Mapping[str, Lineage] = MappingProxyType({})
+    """By routed topic, of those it is routed into."""
 
 
 class ProgressLedger:
     """How far the views and routes of a feed have come on one partition, in the process and in the store."""
 
     def __init__(self, project: str, feed: Feed, store: Store, lives: Lives, partition: int) -> None:
-        lineage = lives.topic
-        self.key = progress_key(project, lineage.topic, partition)
+        self.key = progress_key(project, lives.read.topic, partition)
         """Of the hash in the store."""
-        self._origin = lives.origin
-        self._views = feed.views
+        self._feed = feed
         self._store = store
-        self._lineage = lineage
         self._partition = partition
-        self._parts = list(map(_view_part, feed.views))
-        self._parts += map(_route_part, feed.routes)
+        self._views = {progress_field(view): lives.read for view in feed.views}
+        self._routes = {route_field(route): lives.routes[route.topic] for route in feed.routes}
         self._progress: dict[bytes, Progress] = {}
 
     @property
@@ -61,11 +51,11 @@ class ProgressLedger:
         """Reads all progress. What has none gets its first: that it is computed is known before its first row is.
 
         Raises:
-            ProgressMismatch: progress was made on another life of the topic.
+            ProgressMismatch: a view's progress was made on another life of the topic.
         """
         stored = self._store.read_hash(self.key)
-        self._progress = {part.field: self._found(stored, part) for part in self._parts}
-        if missing := {field: each for field, each in self._progress.items() if field not in stored}:
+        self._progress = self._found(stored)
+        if missing := {field: each for field, each in self._progress.items() if each.offset == NOTHING_YET}:
             self._write(missing)
 
     def begin(self, earliest: int) -> None:
@@ -74,18 +64,17 @@ class ProgressLedger:
         Raises:
             ProgressMismatch: some records were removed before they were read.
         """
-        for part in self._parts:
-            offset = self._progress[part.field].offset
-            if NOTHING_YET < offset < earliest - 1:
-                raise ProgressMismatch(
-                    f"progress of {part.what} on {self._lineage.topic}[{self._partition}] ends at offset {offset}, but "
-                    f"Kafka retains records only from {earliest}: those between are lost; {part.repair}, "
-                    f"then start again"
-                )
-        fresh = [field for field, each in self._progress.items() if each.offset == NOTHING_YET]
+        reached = [each.offset for each in self._progress.values() if each.offset != NOTHING_YET]
+        if reached and min(reached) < earliest - 1:
+            raise not_retained(self._feed, self._partition, min(reached) + 1, earliest)
+        fresh = {
+            field: Progress(each.lineage, earliest - 1)
+            for field, each in self._progress.items()
+            if each.offset == NOTHING_YET
+        }
         if fresh and earliest > 0:
-            self._progress.update(dict.fromkeys(fresh, self._at(earliest - 1)))
-            self._write({field: self._progress[field] for field in fresh})
+            self._progress |= fresh
+            self._write(fresh)
 
     def of(self, view: StreamView) -> Progress:
         """What a view contains; views that were added at different times differ."""
@@ -93,13 +82,12 @@ class ProgressLedger:
 
     def routed(self) -> dict[bytes, int]:
         """By `route_field`, the offset up to which records have been routed."""
-        views = {progress_field(view) for view in self._views}
-        return {field: progress.offset for field, progress in self._progress.items() if field not in views}
+        return {field: self._progress[field].offset for field in self._routes}
 
     def has_fallen_back(self) -> bool:
         """Whether the store lost what this process had written. Raises as `load`."""
-        stored = self._store.read_hash(self.key)
-        return any(self._found(stored, part).offset < self._progress[part.field].offset for part in self._parts)
+        found = self._found(self._store.read_hash(self.key))
+        return any(each.offset < self._progress[field].offset for field, each in found.items())
 
     def retire_others(self, view: StreamView) -> list[str]:
         """Removes the progress of all other definitions of the view; returns their fingerprints.
@@ -117,11 +105,17 @@ class ProgressLedger:
         Args:
             sources: per view that has come forward, its source partitions. Routes have none.
         """
-        views = {progress_field(view): sources[view.name] for view in self._views if view.name in sources}
-        routes = [field for field, reached in self.routed().items() if reached < offset]
-        forward = {field: self._at(offset, each) for field, each in views.items()}
-        forward |= dict.fromkeys(routes, self._at(offset))
-        self._progress.update(forward)
+        forward = {
+            progress_field(view): Progress(self._views[progress_field(view)], offset, dict(sources[view.name]))
+            for view in self._feed.views
+            if view.name in sources
+        }
+        forward |= {
+            field: Progress(life, offset)
+            for field, life in self._routes.items()
+            if self._progress[field].offset < offset
+        }
+        self._progress |= forward
         if forward:
             self._write(forward)
 
@@ -132,25 +126,26 @@ class ProgressLedger:
     def _write(self, progress: Mapping[bytes, Progress]) -> None:
         self._store.write_hash(self.key, {field: encode_progress(each) for field, each in progress.items()})
 
-    def _found(self, stored: Mapping[bytes, bytes], part: _Part) -> Progress:
-        data = stored.get(part.field)
-        progress = decode_progress(data) if data else self._at(NOTHING_YET)
-        self._check(part, progress.lineage, self._lineage)
-        if progress.origin is not None and self._origin is not None:
-            self._check(part, progress.origin, self._origin)
-        return progress
+    def _found(self, stored: Mapping[bytes, bytes]) -> dict[bytes, Progress]:
+        """What has been reached in these lives of the topics. A route into a topic made anew begins afresh."""
+        found = {}
+        mismatched: dict[str, Lineage] = {}
+        for view in self._feed.views:
+            field, life = progress_field(view), self._views[progress_field(view)]
+            found[field] = _stored(stored, field, life)
+            if found[field].lineage != life:
+                mismatched[view.name] = found[field].lineage
+        if mismatched:
+            was, present = next(iter(mismatched.values())), next(iter(self._views.values()))
+            raise another_life(was, present, self._partition, self._feed, list(mismatched))
+        for field, life in self._routes.items():
+            progress = _stored(stored, field, life)
+            found[field] = progress if progress.lineage == life else Progress(life)
+        return found
 
-    def _at(self, offset: int, sources: Mapping[int, SourceProgress] | None = None) -> Progress:
-        return Progress(self._lineage, offset, dict(sources or {}), self._origin)
 
-    def _check(self, part: _Part, stored: Lineage, present: Lineage) -> None:
-        if stored != present:
-            raise ProgressMismatch(
-                f"{part.what}: progress on partition {self._partition} of topic {self._lineage.topic!r} was made when "
-                f"topic {stored.topic!r} had id {stored.topic_id} and {stored.partitions} partitions; it now has id "
-                f"{present.topic_id} and {present.partitions} partitions, so its offsets do not compare: "
-                f"{part.repair}, then start again"
-            )
+def _stored(stored: Mapping[bytes, bytes], field: bytes, life: Lineage) -> Progress:
+    return decode_progress(stored[field]) if field in stored else Progress(life)
 
 
 def other_definitions(stored: Mapping[bytes, bytes], view: StreamView) -> dict[bytes, Progress]:
@@ -159,11 +154,3 @@ def other_definitions(stored: Mapping[bytes, bytes], view: StreamView) -> dict[b
     return {
         field: decode_progress(data) for field, data in stored.items() if field != own and is_progress_of(field, view)
     }
-
-
-def _view_part(view: StreamView) -> _Part:
-    return _Part(progress_field(view), f"view {view.name!r}", f"rebuild the view with `forebay rebuild {view.name}`")
-
-
-def _route_part(route: Route) -> _Part:
-    return _Part(route_field(route), f"route {route.topic!r}", "rebuild the views computed from it")

@@ -111,6 +111,13 @@ class Consumer(driver.Consumer):
         offset: int | None = self.app.done.get(tp)
         return offset
 
+    async def _commit(self, offsets: Any) -> bool:
+        # A crash ends the thread that would commit: who waits for its answer waits for ever, and the process does not
+        # come to say why it crashed. What is not committed is read again.
+        if self._thread.crashed:
+            return False
+        return await super()._commit(offsets)
+
     async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
         """Nothing to remember: a batch's offset is its last record's, so gaps are the rule."""
 

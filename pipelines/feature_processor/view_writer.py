@@ -14,7 +14,8 @@ from pipelines.contract.entity_key import EntityKeyEncoder, feature_field, state
 from pipelines.contract.fence import Lineage
 from pipelines.contract.plan import StreamView
 from pipelines.contract.values import encode_column, encode_timestamp
-from pipelines.errors import ForebayError, ProgressMismatch
+from pipelines.errors import ForebayError
+from pipelines.feature_processor.mismatch import foreign_row
 from pipelines.feature_processor.row_cache import RowCache
 from pipelines.steps.aggregate import Aggregated, ViewAggregator
 from pipelines.steps.arrays import Ints
@@ -138,7 +139,7 @@ class ViewWriter:
             elif outcome is Outcome.ROLLED_BACK:
                 raise StoreRolledBack(f"view {self.view.name!r}: a stored row is older than acknowledged")
             else:
-                raise self._foreign(read_from)
+                raise foreign_row(self.view.name, read_from.lineage, read_from.partition)
         metrics.ROWS_WRITTEN.labels(self.view.name).inc(len(changed) - len(behind))
         metrics.ROWS_REFUSED.labels(self.view.name).inc(len(behind))
         if len(result.duplicates):
@@ -170,10 +171,3 @@ class ViewWriter:
             for values, feature in zip(result.values, self.view.features, strict=True)
         ]
         return zip(map(encode_timestamp, result.last_event_ms.tolist()), *cells, strict=True)
-
-    def _foreign(self, read_from: ReadFrom) -> ProgressMismatch:
-        return ProgressMismatch(
-            f"view {self.view.name!r}: a stored row was computed from another partition, or another life, of "
-            f"{read_from.lineage.topic}[{read_from.partition}]; the topic was re-created or given more partitions: "
-            f"rebuild the view with `forebay rebuild {self.view.name}`, then start again"
-        )

@@ -60,7 +60,7 @@ def routed(messages: Iterable[Message], published: Mapping[At, Payment]) -> Iter
     """Arrivals at a view that reads a routed topic."""
     for message in messages:
         (position,) = [value for name, value in message.headers() if name == "forebay-source"]
-        source = struct.unpack(">IQ", position)
+        source = struct.unpack(">IQ", position[:12])
         payment = published[source]
         assert message.value() == payment.payload
         yield Arrival((message.partition(), message.offset()), source, payment)

@@ -75,9 +75,9 @@ def _full_names(alias: str, features: Iterable[str]) -> list[str]:
     return [f"{alias}__{each}" for each in features]
 
 
-def outgoing(payment: Payment) -> Outgoing:
+def outgoing(payment: Payment, partitions: int = PARTITIONS) -> Outgoing:
     """The record of a payment, keyed by its card."""
-    return Outgoing(payment.card % PARTITIONS, str(payment.card).encode(), payment.payload)
+    return Outgoing(payment.card % partitions, str(payment.card).encode(), payment.payload)
 
 
 def publish_mixed(place: Place, count: int, seed: int) -> Published:
@@ -103,12 +103,13 @@ def publish_mixed(place: Place, count: int, seed: int) -> Published:
     return published
 
 
-def publish(place: Place, payments: Iterable[Payment], published: Published) -> None:
+def publish(place: Place, payments: Iterable[Payment], published: Published, partitions: int = PARTITIONS) -> None:
     """Publishes payments at once, and notes where each of them is."""
     each = list(payments)
-    offsets = produce(place.brokers, place.topic, map(outgoing, each))
-    for payment, offset in zip(each, offsets, strict=True):
-        published.payments[payment.card % PARTITIONS, offset] = payment
+    records = [outgoing(payment, partitions) for payment in each]
+    offsets = produce(place.brokers, place.topic, records)
+    for payment, record, offset in zip(each, records, offsets, strict=True):
+        published.payments[record.partition, offset] = payment
 
 
 def predictions(place: Place) -> list[dict[str, Any]]:

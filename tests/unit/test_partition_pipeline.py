@@ -13,7 +13,7 @@ from pipelines.contract.entity_key import EntityKeyEncoder, closed_field, featur
 from pipelines.contract.fence import Lineage
 from pipelines.contract.plan import JoinKey
 from pipelines.contract.progress import NOTHING_YET, decode_progress
-from pipelines.contract.records import SOURCE_HEADER, Record, source_header
+from pipelines.contract.records import SOURCE_HEADER, Record, SourcePosition, source_header
 from pipelines.contract.topology import Feed, Route, progress_field, progress_key, routed_partition, routing_key
 from pipelines.contract.values import decode_timestamp, decode_value
 from pipelines.errors import ProgressMismatch, StoreUnavailable
@@ -34,6 +34,7 @@ WINDOWS = [
 CARDS = make_view(WINDOWS)
 MERCHANTS = make_view(WINDOWS, name="merchant_activity", keys=["merchant"], fingerprint="22" * 8)
 ROUTED = Route("shop.merchant.payments", (JoinKey("merchant", "string"),))
+ROUTED_LIFE = Lineage(ROUTED.topic, "id-2", 3).routed_from(LIFE)
 moderately = settings(max_examples=50, deadline=None)
 
 
@@ -93,13 +94,19 @@ class FlakyStore(MemoryStore):
             self._fail()
 
 
-def start(store, *views, lineage=LIFE, partition=0, routed=False, origin=None, router=None, routes=(), producer=None):
+def start(store, *views, lineage=LIFE, partition=0, routed=False, router=None, routes=(), producer=None):
     """A pipeline on one partition, as after an assignment."""
     topic = ROUTED.topic if routed else SOURCE.topic
     feed = Feed(topic, SOURCE, routed, tuple(views), routes)
-    shared = FeedPipeline(feed, PROJECT, store, producer or Producer(), lineage, router, origin=origin)
+    shared = FeedPipeline(feed, PROJECT, store, producer or Producer(), lineage, router)
     shared.assign({partition: 0})
     return shared.partitions[partition]
+
+
+def routed(offset, source_offset, life=ROUTED_LIFE):
+    """A record as the router writes it."""
+    event = card("a", source_offset, merchant="m")
+    return record(offset, event, [source_header(SourcePosition(0, source_offset, life.digest))])
 
 
 def of(pipeline):
@@ -263,7 +270,7 @@ class TestOrder:
     def test_a_store_that_takes_no_writes_does_not_multiply_what_is_refused_or_routed(self):
         """However often the batch is tried."""
         store, producer = FlakyStore(), Producer()
-        router = Router([ROUTED], {ROUTED.topic: 3}, producer)
+        router = Router([ROUTED], {ROUTED.topic: ROUTED_LIFE}, producer)
         pipeline = start(store, CARDS, routes=(ROUTED,), router=router, producer=producer)
         first_write = len(store.calls) + 2
         store.failures = dict.fromkeys(range(first_write, first_write + 6), "none")
@@ -544,16 +551,6 @@ class TestAnotherLife:
         with pytest.raises(ProgressMismatch, match=f"{now.topic_id} and {now.partitions} partitions.*rebuild"):
             start(store, CARDS, lineage=now)
 
-    def test_a_routed_topic_whose_source_was_made_anew_is_refused(self):
-        """Its records carry offsets of the source: those of the new life would be taken for repeats of the old."""
-        store, life = MemoryStore(), Lineage(ROUTED.topic, "id-9", 3)
-        old, new = Lineage("payments", "id-1", 4), Lineage("payments", "id-2", 4)
-        routed = record(0, card("a", 0, merchant="m"), [source_header(0, 0)])
-        start(store, MERCHANTS, routed=True, lineage=life, origin=old).process([routed])
-        start(store, MERCHANTS, routed=True, lineage=life, origin=old)
-        with pytest.raises(ProgressMismatch, match=r"topic .payments. had id id-1.*forebay rebuild merchant_activity"):
-            start(store, MERCHANTS, routed=True, lineage=life, origin=new)
-
     @pytest.mark.parametrize(
         ("lineage", "partition"), [(Lineage("payments", "id-2", 4), 0), (Lineage("payments", "id-1", 8), 5), (LIFE, 1)]
     )
@@ -615,7 +612,7 @@ class TestAnotherLife:
 class TestRouting:
     def route(self, store, producer, partition, events, first_offset=0):
         """Routes events of one source partition, as the pipeline of the source topic does."""
-        router = Router([ROUTED], {ROUTED.topic: 3}, producer)
+        router = Router([ROUTED], {ROUTED.topic: ROUTED_LIFE}, producer)
         pipeline = start(store, routes=(ROUTED,), router=router, producer=producer, partition=partition)
         pipeline.process([record(first_offset + at, each) for at, each in enumerate(events)])
 
@@ -626,7 +623,7 @@ class TestRouting:
             assert (topic, key) == (ROUTED.topic, routing_key([name]))
             assert partition == routed_partition(key, 3)
             assert value == record(0, card("ab"[at], at, merchant=name)).value
-            assert headers == dict([source_header(2, 40 + at)])
+            assert headers == dict([source_header(SourcePosition(2, 40 + at, ROUTED_LIFE.digest))])
 
     def test_events_without_the_entity_and_bad_records_are_not_routed(self):
         producer = Producer()
@@ -640,13 +637,13 @@ class TestRouting:
         self.route(store, first, 0, [card("a", 0, merchant="m")])
         self.route(store, second, 0, [card("a", 0, merchant="m"), card("a", 1, merchant="m")])
         assert [len(each.to(ROUTED.topic)) for each in (first, second)] == [1, 1]
-        assert second.sent[0][-1] == dict([source_header(0, 1)])
+        assert second.sent[0][-1] == dict([source_header(SourcePosition(0, 1, ROUTED_LIFE.digest))])
 
     def test_a_route_that_is_added_later_gets_everything(self):
         store = MemoryStore()
         start(store, CARDS).process([record(at, card("a", at, merchant="m")) for at in range(3)])
         producer = Producer()
-        router = Router([ROUTED], {ROUTED.topic: 3}, producer)
+        router = Router([ROUTED], {ROUTED.topic: ROUTED_LIFE}, producer)
         both = start(store, CARDS, routes=(ROUTED,), router=router, producer=producer)
         assert both.ledger.offset == NOTHING_YET
         both.process([record(at, card("a", at, merchant="m")) for at in range(4)])
@@ -675,7 +672,6 @@ class TestRouting:
             if events:
                 self.route(MemoryStore(), producer, source, events, first)
         store = FlakyStore(failures)
-        life = Lineage(ROUTED.topic, "id-1", 3)
         for partition in range(3):
             log = [each for each in producer.sent if each[1] == partition]
             records = [
@@ -685,19 +681,16 @@ class TestRouting:
                 store,
                 records,
                 sizes,
-                lambda partition=partition: start(store, MERCHANTS, routed=True, lineage=life, partition=partition),
+                lambda partition=partition: start(
+                    store, MERCHANTS, routed=True, lineage=ROUTED_LIFE, partition=partition
+                ),
             )
         store.failures = {}
         assert self.found(store) == self.once(producer.sent, sources)
 
     def test_a_view_that_is_added_does_not_make_its_neighbour_count_repeats(self):
         """The originals are trimmed, so the added view takes the router's repeats for new; the older knows better."""
-        store, life = MemoryStore(), Lineage(ROUTED.topic, "id-1", 3)
-
-        def routed(offset, source_offset):
-            event = card("a", source_offset, merchant="m")
-            return record(offset, event, [source_header(0, source_offset)])
-
+        store, life = MemoryStore(), ROUTED_LIFE
         log = [routed(0, 0), routed(1, 1), routed(2, 2), routed(3, 1), routed(4, 2)]
         start(store, MERCHANTS, routed=True, lineage=life).process(log)
         other = make_view(WINDOWS, name="other", keys=["merchant"], fingerprint="33" * 8)
@@ -706,6 +699,39 @@ class TestRouting:
         both.process([routed(5, 2), routed(6, 3)])
         truth = folded(MERCHANTS, [(at, card("a", at, merchant="m")) for at in range(4)], lambda event: "m")["m"]
         assert row(store, MERCHANTS, "m")[1:] == truth[1:]
+
+    @pytest.mark.parametrize(
+        "former",
+        [
+            ROUTED_LIFE.routed_from(Lineage("payments", "id-0", 4)),
+            Lineage(ROUTED.topic, "id-1", 3).routed_from(LIFE),
+            Lineage(ROUTED.topic, "id-2", 2).routed_from(LIFE),
+        ],
+    )
+    def test_what_was_routed_in_a_former_life_of_a_topic_counts_for_nothing_and_hides_nothing(self, former):
+        """Its offsets were those of another source topic, or its partition that of another layout."""
+        store = MemoryStore()
+        pipeline = start(store, MERCHANTS, routed=True, lineage=ROUTED_LIFE)
+        pipeline.process([routed(0, 7, former), routed(1, 8, former), routed(2, 0), routed(3, 9, former), routed(4, 1)])
+        truth = folded(MERCHANTS, [(at, card("a", at, merchant="m")) for at in range(2)], lambda event: "m")["m"]
+        assert row(store, MERCHANTS, "m")[1:] == truth[1:]
+        assert of(pipeline).producer.sent == []
+
+    def test_what_was_routed_before_records_named_their_life_is_of_a_former_one(self):
+        store = MemoryStore()
+        old = record(0, card("a", 0, merchant="m"), [(SOURCE_HEADER, bytes(12))])
+        pipeline = start(store, MERCHANTS, routed=True, lineage=ROUTED_LIFE)
+        pipeline.process([old])
+        assert rows(store, MERCHANTS, "m") == {}
+        assert of(pipeline).producer.sent == []
+
+    def test_progress_made_from_another_life_of_the_source_topic_is_refused_with_the_repair(self):
+        """The routed topic is the same one, but the offsets in its records begin again."""
+        store = MemoryStore()
+        start(store, MERCHANTS, routed=True, lineage=ROUTED_LIFE).process([routed(0, 0)])
+        now = ROUTED_LIFE.routed_from(Lineage("payments", "id-9", 4))
+        with pytest.raises(ProgressMismatch, match=r"when it had id id-1.* id-9.*rebuild merchant_activity`"):
+            start(store, MERCHANTS, routed=True, lineage=now)
 
     def found(self, store):
         return {entity: (each[1], str(each[2])) for entity, each in rows(store, MERCHANTS, "mno").items()}
@@ -721,7 +747,7 @@ class TestRouting:
                     continue
                 seen.add(at)
                 source = int.from_bytes(at[:4], "big")
-                name, at_ms, amount = sources[source][int.from_bytes(at[4:], "big")]
+                name, at_ms, amount = sources[source][int.from_bytes(at[4:12], "big")]
                 event = card("a", at_ms, amount)
                 if event.event_ms >= watermark[source] - HOUR:
                     arrived.setdefault(name, []).append(event)

@@ -95,7 +95,7 @@ def test_a_rebuilt_view_of_another_entity_is_routed_again_from_the_beginning(val
     feed = Feed(SOURCE.topic, SOURCE, False, (CARDS,), (route,))
 
     def started():
-        router = Router([route], {route.topic: 1}, producer)
+        router = Router([route], {route.topic: Lineage(route.topic, "id", 1)}, producer)
         shared = FeedPipeline(feed, PLAN.project, store, producer, FIRST, router)
         shared.assign({0: 0})
         return shared.partitions[0]

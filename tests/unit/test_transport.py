@@ -1,4 +1,5 @@
-"""A fetch that crosses a seek: nothing of the old positions is kept, nothing of the new ones is lost."""
+"""A fetch that crosses a seek: nothing of the old positions is kept, nothing of the new ones is lost. And the end of a
+consumer that crashed."""
 
 import asyncio
 from types import SimpleNamespace
@@ -7,7 +8,7 @@ import pytest
 from faust.transport.drivers import aiokafka as driver
 
 from pipelines.feature_processor.in_flight import InFlight
-from pipelines.feature_processor.transport import ConsumerThread
+from pipelines.feature_processor.transport import Consumer, ConsumerThread
 
 FETCHED = {"tp": [SimpleNamespace(offset=7, key=None, value=b"x", headers=(), timestamp=0)]}
 
@@ -48,3 +49,10 @@ def test_what_comes_after_the_seek_is_kept_though_its_fetch_began_before(thread)
     thread.meanwhile = seek
     (batch,) = asyncio.run(thread._fetch_records())["tp"]
     assert batch.epoch == thread.in_flight.epoch == 1
+
+
+def test_a_consumer_that_crashed_asks_its_thread_for_nothing_more():
+    """That thread has ended: it would never answer, and the process would not come to say why it crashed."""
+    made = Consumer.__new__(Consumer)
+    made._thread = SimpleNamespace(crashed=True)
+    assert asyncio.run(asyncio.wait_for(made._commit({"tp": 7}), 1.0)) is False
