@@ -66,6 +66,7 @@ class TimeTravel:
             feed, self._plan.project, self._store, self._log, lineage, router if feed.routes else None
         )
         pipeline.assign(dict.fromkeys(range(self._partitions), 0))
+        pipeline.begin()
         return pipeline
 
     def _life(self, topic: str) -> Lineage:

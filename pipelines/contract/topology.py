@@ -120,9 +120,17 @@ def is_progress_of(field: bytes, view: StreamView) -> bool:
     return field.rpartition(b"@")[0] == view.name.encode()
 
 
+_PUBLISHED = b"published:"
+
+
 def published_field(view: StreamView) -> bytes:
     """The field of that hash that says which definition of a view Feast reads (see `contract.publication`)."""
-    return b"published:" + view.name.encode()
+    return _PUBLISHED + view.name.encode()
+
+
+def tells_progress(field: bytes) -> bool:
+    """Whether a field of that hash is the progress of a view or a route."""
+    return not field.startswith(_PUBLISHED)
 
 
 def route_field(route: Route) -> bytes:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -140,28 +141,30 @@ class ProcessorApp(faust.App):
         Args:
             earliest: the first record that Kafka retains of each assigned partition.
         """
-        starts: dict[TP, int] = {}
         for topic, pipeline in self._pipelines.items():
-            assigned = {tp: offset for tp, offset in earliest.items() if tp.topic == topic}
+            assigned = {tp.partition: offset for tp, offset in earliest.items() if tp.topic == topic}
             async with self._busy[topic]:
                 try:
-                    await self._assign(pipeline, {tp.partition: offset for tp, offset in assigned.items()})
+                    await self._with_store(topic, partial(pipeline.assign, assigned))
                 except ProgressMismatch as error:
                     await self._give_up(error)
                     raise
-                for tp in assigned:
-                    self.done.pop(tp, None)
-                    starts[tp] = pipeline.partitions[tp.partition].ledger.offset + 1
             metrics.ASSIGNED_PARTITIONS.labels(topic).set(len(assigned))
-        return starts
+        # Where one topic is refused, nothing has been written for any.
+        for topic, pipeline in self._pipelines.items():
+            async with self._busy[topic]:
+                await self._with_store(topic, pipeline.begin)
+        self.done = {tp: offset for tp, offset in self.done.items() if tp not in earliest}
+        return {tp: self._pipelines[tp.topic].partitions[tp.partition].ledger.offset + 1 for tp in earliest}
 
-    async def _assign(self, pipeline: FeedPipeline, partitions: Mapping[int, int]) -> None:
+    async def _with_store(self, topic: str, ask: Callable[[], None]) -> None:
+        """Asks until the store answers."""
         attempt = 0
         while True:
             try:
-                await asyncio.to_thread(pipeline.assign, partitions)
+                await asyncio.to_thread(ask)
             except StoreUnavailable as error:
-                log.warning("waiting for the store", topic=pipeline.feed.topic, error=str(error))
+                log.warning("waiting for the store", topic=topic, error=str(error))
                 await self.sleep(RETRY_SECONDS[min(attempt, len(RETRY_SECONDS) - 1)])
                 attempt += 1
                 if self.should_stop:

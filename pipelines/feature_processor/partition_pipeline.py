@@ -86,7 +86,7 @@ class FeedPipeline:
         self.partitions: dict[int, PartitionPipeline] = {}
 
     def assign(self, partitions: Mapping[int, int]) -> None:
-        """Starts afresh on these partitions: nothing of a former assignment is kept.
+        """Starts afresh on these partitions: nothing of a former assignment is kept. The store is left as it is.
 
         Args:
             partitions: each with the first offset that Kafka retains.
@@ -101,6 +101,15 @@ class FeedPipeline:
             partition: PartitionPipeline(self, partition, earliest) for partition, earliest in partitions.items()
         }
 
+    def begin(self) -> None:
+        """After `assign`, before the first batch: the store is told what is computed here from now on.
+
+        Raises:
+            StoreUnavailable: it can be tried again.
+        """
+        for partition in self.partitions.values():
+            partition.begin()
+
 
 class PartitionPipeline:
     """Processes the batches of one partition."""
@@ -112,9 +121,12 @@ class PartitionPipeline:
         self._refused = RefusedRecords(shared.feed, shared.producer, partition)
         lives = Lives(shared.lineage, shared.router.lives if shared.router else {})
         self.ledger = ProgressLedger(shared.project, shared.feed, shared.store, lives, partition)
-        self.ledger.load()
-        self.ledger.begin(earliest)
+        self.ledger.load(earliest)
         self.publications = Publications(shared.feed.views, self.ledger, shared.store, shared.publishes)
+
+    def begin(self) -> None:
+        """See `FeedPipeline.begin`."""
+        self.ledger.begin()
         self.publications.take_over()
 
     def process(self, records: Sequence[Record]) -> None:

@@ -41,40 +41,37 @@ class ProgressLedger:
         self._views = {progress_field(view): lives.read for view in feed.views}
         self._routes = {route_field(route): lives.routes[route.topic] for route in feed.routes}
         self._progress: dict[bytes, Progress] = {}
+        self._fresh: dict[bytes, Progress] = {}
 
     @property
     def offset(self) -> int:
         """Everything contains all records up to here: the slowest says where to start."""
         return min(progress.offset for progress in self._progress.values())
 
-    def load(self) -> None:
-        """Reads all progress. What has none gets its first: that it is computed is known before its first row is.
+    def load(self, earliest: int) -> None:
+        """Reads all progress, and changes nothing.
+
+        Args:
+            earliest: the first offset that Kafka retains: what has no progress has nothing to wait for before it.
 
         Raises:
-            ProgressMismatch: a view's progress was made on another life of the topic.
+            ProgressMismatch: a view's progress was made on another life of the topic, or records were removed before
+                they were read.
         """
-        stored = self._store.read_hash(self.key)
-        self._progress = self._found(stored)
-        if missing := {field: each for field, each in self._progress.items() if each.offset == NOTHING_YET}:
-            self._write(missing)
-
-    def begin(self, earliest: int) -> None:
-        """Takes note of the first record that Kafka retains: what never saw one before has nothing to wait for.
-
-        Raises:
-            ProgressMismatch: some records were removed before they were read.
-        """
-        reached = [each.offset for each in self._progress.values() if each.offset != NOTHING_YET]
+        found = self._found(self._store.read_hash(self.key))
+        reached = [each.offset for each in found.values() if each.offset != NOTHING_YET]
         if reached and min(reached) < earliest - 1:
             raise not_retained(self._feed, self._partition, min(reached) + 1, earliest)
-        fresh = {
-            field: Progress(each.lineage, earliest - 1)
-            for field, each in self._progress.items()
-            if each.offset == NOTHING_YET
+        self._fresh = {
+            field: Progress(each.lineage, earliest - 1) for field, each in found.items() if each.offset == NOTHING_YET
         }
-        if fresh and earliest > 0:
-            self._progress |= fresh
-            self._write(fresh)
+        self._progress = found | self._fresh
+
+    def begin(self) -> None:
+        """Writes the first progress of what had none: that it is computed is known before its first row is."""
+        if self._fresh:
+            self._write(self._fresh)
+            self._fresh = {}
 
     def of(self, view: StreamView) -> Progress:
         """What a view contains; views that were added at different times differ."""

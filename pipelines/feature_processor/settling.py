@@ -21,6 +21,7 @@ from pipelines.contract.topology import (
     progress_key,
     route_field,
     route_for,
+    tells_progress,
     view_topic,
 )
 
@@ -71,9 +72,5 @@ def _hashes(plan: Plan, topic: str, store: HashReader, topics: TopicLives) -> It
 
 def _behind(stored: Mapping[bytes, bytes], field: bytes) -> int:
     own = decode_progress(stored[field]).offset if field in stored else NOTHING_YET
-    others = [decode_progress(data).offset for name, data in stored.items() if name != field and _tells_progress(name)]
+    others = [decode_progress(data).offset for name, data in stored.items() if name != field and tells_progress(name)]
     return max(others, default=NOTHING_YET) - own
-
-
-def _tells_progress(field: bytes) -> bool:
-    return not field.startswith(b"published:")

@@ -12,12 +12,11 @@ import pytest
 from forebay.stack.process import ChildProcess
 from pipelines.contract.plan import Plan, StreamView
 from pipelines.contract.plan_file import write_plan
-from tests.e2e.broker import until
 from tests.e2e.conftest import Deploy
 from tests.e2e.deployment import Deployment
 from tests.e2e.payments import HOUR, random_payments
 from tests.e2e.payments_run import Published, publish
-from tests.faults.compare import compare
+from tests.faults.compare import Readable, compare
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(240)]
 
@@ -43,7 +42,8 @@ class Running(NamedTuple):
     def check_rows(self) -> None:
         """Every row of every view of the plan is the fold of its events, to the bit, and Feast reads it."""
         self.deployment.wait_until_processed()
-        until(lambda: compare(self.deployment.place, self.published)[1] == "", 30, "rows")
+        self.deployment.wait_until_published()
+        assert compare(self.deployment.place, Readable.all_of(self.published))[1] == ""
 
 
 def changed(view: StreamView) -> StreamView:

@@ -23,6 +23,8 @@ class Fault(enum.StrEnum):
     ADD = "add"
     REMOVE = "remove"
     """A processor is added, or told to stop: partitions move in order."""
+    RELOAD = "reload"
+    """The plan is replaced by one in which a view has other windows; it is taken over while the others go on."""
     BROKER = "broker"
     """Kafka is killed and started again."""
     BROKER_STALL = "broker stall"

@@ -22,10 +22,10 @@ ROUTED_LIFE = Lineage(ROUTE.topic, "id-2", 4).routed_from(LIFE)
 def refusal(now: Lineage) -> str:
     store = MemoryStore()
     made = ProgressLedger("shop", FEED, store, Lives(LIFE), 0)
-    made.load()
+    made.load(0)
     made.advance(9, {view.name: {} for view in VIEWS})
     with pytest.raises(ProgressMismatch) as raised:
-        ProgressLedger("shop", FEED, store, Lives(now), 0).load()
+        ProgressLedger("shop", FEED, store, Lives(now), 0).load(0)
     assert "\n" not in str(raised.value)
     return str(raised.value)
 
@@ -53,12 +53,12 @@ def start(progress: int, routed: int, earliest: int) -> int:
     both = FEED._replace(routes=(ROUTE,))
     for feed, reached in ((FEED, progress), (FEED._replace(views=(), routes=(ROUTE,)), routed)):
         made = ProgressLedger("shop", feed, store, lives, 0)
-        made.load()
+        made.load(0)
+        made.begin()
         if reached >= 0:
             made.advance(reached, {view.name: {} for view in VIEWS})
     ledger = ProgressLedger("shop", both, store, lives, 0)
-    ledger.load()
-    ledger.begin(earliest)
+    ledger.load(earliest)
     return ledger.offset + 1
 
 
@@ -80,8 +80,8 @@ def test_a_routed_topic_made_anew_is_filled_from_the_beginning():
     """Its views are refused until they are rebuilt; the route has nothing to be rebuilt."""
     store, feed = MemoryStore(), FEED._replace(views=(), routes=(ROUTE,))
     made = ProgressLedger("shop", feed, store, Lives(LIFE, {ROUTE.topic: ROUTED_LIFE}), 0)
-    made.load()
+    made.load(0)
     made.advance(9, {})
     again = ProgressLedger("shop", feed, store, Lives(LIFE, {ROUTE.topic: Lineage(ROUTE.topic, "id-3", 4)}), 0)
-    again.load()
+    again.load(0)
     assert again.offset == -1

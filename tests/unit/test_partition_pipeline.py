@@ -100,6 +100,7 @@ def start(store, *views, lineage=LIFE, partition=0, routed=False, router=None, r
     feed = Feed(topic, SOURCE, routed, tuple(views), routes)
     shared = FeedPipeline(feed, PROJECT, store, producer or Producer(), lineage, router)
     shared.assign({partition: 0})
+    shared.begin()
     return shared.partitions[partition]
 
 

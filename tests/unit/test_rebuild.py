@@ -43,6 +43,7 @@ def pipeline(store, lineage, *views):
         Feed(SOURCE.topic, SOURCE, False, views, ()), PLAN.project, store, NoProducer(), lineage, None
     )
     shared.assign({0: 0})
+    shared.begin()
     return shared.partitions[0]
 
 
@@ -98,6 +99,7 @@ def test_a_rebuilt_view_of_another_entity_is_routed_again_from_the_beginning(val
         router = Router([route], {route.topic: Lineage(route.topic, "id", 1)}, producer)
         shared = FeedPipeline(feed, PLAN.project, store, producer, FIRST, router)
         shared.assign({0: 0})
+        shared.begin()
         return shared.partitions[0]
 
     started().process(payments(5))

@@ -24,6 +24,7 @@ def begin(store, *views, publishes=True, partitions=(0,)):
     feed = Feed(SOURCE.topic, SOURCE, False, views, ())
     shared = FeedPipeline(feed, PROJECT, store, Producer(), LIFE, None, publishes=publishes)
     shared.assign(dict.fromkeys(partitions, 0))
+    shared.begin()
     return shared
 
 
@@ -89,6 +90,7 @@ class TestPublication:
         broken_off = RowWalk(pipeline, {})
         assert not broken_off.page()
         pipeline.assign({0: 0})
+        pipeline.begin()
         while not broken_off.page():
             pass
         assert pipeline.partitions[0].publications.incomplete(CARDS)
