@@ -16,8 +16,8 @@ from pipelines.errors import SettingsError, StoreUnavailable
 
 # KEYS: rows. ARGV: how long shared fields live in ms (0: for ever), their number and their names; then per row the
 # expected offset, the number of its own arguments and these (head field, head, field, value ...), and a value for
-# every shared name. One table takes the fields of every row in turn, its names set once, and numbers are passed on as the
-# texts they came as: a table for each row and texts made of numbers would take a tenth of the time.
+# every shared name. One table takes the fields of every row in turn, its names set once, and numbers are passed on as
+# the texts they came as: a table for each row and texts made of numbers would take a tenth of the time.
 # Header offsets are those of contract.fence: identity 1-9, lineage and partition 10-21, offset 22-29.
 _COMPARE_AND_SET = """
 local function outcome(stored, head, expected)
