@@ -16,6 +16,7 @@ PYTEST_ARGS ?=
 BENCHMARKS ?= stream
 SEEDS ?= 20
 FROM ?= 1
+JOBS ?= 1
 
 # The first of these that runs and is new enough; 3.11 is the version the lock file is tested on.
 define find_python
@@ -73,8 +74,8 @@ bench: setup ## Run the benchmarks (BENCHMARKS="stream ..." chooses); results in
 	for name in $(BENCHMARKS); do $(BIN)/python -m "benchmarks.$$name"; done
 
 .PHONY: faults
-faults: setup ## Random faults on real processes, Kafka and store (SEEDS=20 FROM=1)
-	$(BIN)/python -m tests.faults --seeds $(SEEDS) --from $(FROM)
+faults: setup ## Random faults on real processes, Kafka and store (SEEDS=20 FROM=1 JOBS=1)
+	$(BIN)/python -m tests.faults --seeds $(SEEDS) --from $(FROM) --jobs $(JOBS)
 
 .PHONY: lock
 lock: ## Resolve the newest allowed versions and write requirements.lock

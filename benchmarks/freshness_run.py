@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 
 from benchmarks.events import PARTITIONS
-from benchmarks.plans import CARD, VIEW
+from benchmarks.plans import CARD, HEAD_FIELD
 from benchmarks.rate import MeasurementError
 from benchmarks.row_watcher import DRAIN_S
 from benchmarks.schedule import now_us
@@ -23,7 +23,7 @@ from benchmarks.systems import Run, System
 from forebay.stack.process import ChildProcess, Command
 from forebay.stack.topics import create_topics
 from pipelines.adapters.redis_store import RedisStore
-from pipelines.contract.entity_key import EntityKeyEncoder, head_field
+from pipelines.contract.entity_key import EntityKeyEncoder
 from pipelines.steps.arrays import Ints
 
 START_TIMEOUT_S = 90.0
@@ -102,7 +102,7 @@ def _wait_until_it_works(run: Run, load: StreamLoad, process: ChildProcess) -> N
     send(producer, run.topic, 0, card, timeline(load, 0, 0, time.time_ns() // 1_000_000).first_event_ms)
     producer.flush(START_TIMEOUT_S)
     store = RedisStore(run.redis)
-    asked = [(EntityKeyEncoder(CARD, run.name)((card,)), [head_field(VIEW)])]
+    asked = [(EntityKeyEncoder(CARD, run.name)((card,)), [HEAD_FIELD])]
     deadline = time.monotonic() + START_TIMEOUT_S
     try:
         while store.read(asked) == [[None]]:

@@ -17,7 +17,7 @@ from rich.progress import Progress
 from benchmarks.display import progress_display
 from benchmarks.layout_report import ExpiryRow, LayoutReport, LayoutRow, expiry_table, layout_table
 from benchmarks.machine import this_machine
-from benchmarks.plans import EIGHT_FUNCTIONS, VIEW
+from benchmarks.plans import EIGHT_FUNCTIONS
 from benchmarks.publish import publish
 from benchmarks.rate import MeasurementError
 from benchmarks.row_layouts import LAYOUTS, Layout
@@ -84,7 +84,7 @@ def measure(bench: Bench, case: Case, rounds: int) -> Measured:
     used_bytes = (bench.meter.used_bytes() - before) / entities
     stay = _rounds(bench, case, rows, rows.stay, rounds)
     close = _rounds(bench, case, rows, rows.close, rounds)
-    requests = [(key, case.layout.read(VIEW)) for key in rows.keys]
+    requests = [(key, case.layout.read) for key in rows.keys]
     read = bench.meter.cost(partial(bench.store.read, requests)).per(entities)
     return Measured(row_bytes, used_bytes, fill, stay, close, read)
 

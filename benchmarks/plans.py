@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from pipelines.contract.entity_key import closed_field, head_field
 from pipelines.contract.plan import (
     PLAN_FORMAT,
     Aggregation,
@@ -110,3 +111,7 @@ def view_of(source: str, aggregations: Sequence[Aggregation]) -> StreamView:
     """The view of all plans, with these aggregations."""
     features = tuple(Feature(each.name, DataType.FLOAT64) for each in aggregations)
     return StreamView(VIEW, CARD, source, "event_ms", tuple(aggregations), features, fingerprint="11" * 8)
+
+
+HEAD_FIELD, CLOSED_FIELD = (field(view_of("", EIGHT)) for field in (head_field, closed_field))
+"""Where the state of that view stands in a row, whatever it aggregates."""

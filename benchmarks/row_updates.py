@@ -77,8 +77,8 @@ class RowSet:
         result = self._aggregate(stored, events, offsets, LINEAGE, PARTITION)
         self._rows = result.rows
         cells = [
-            encode_column(np.ascontiguousarray(result.values[:, at]), feature.dtype)
-            for at, feature in enumerate(self.view.features)
+            encode_column(values, feature.dtype)
+            for values, feature in zip(result.values, self.view.features, strict=True)
         ]
         times = map(encode_timestamp, result.last_event_ms.tolist())
         return Update(stored, result.rows, expected, list(zip(times, *cells, strict=True)))
@@ -87,6 +87,6 @@ class RowSet:
 def writes_of(layout: Layout, rows: RowSet, update: Update) -> list[RowWrite]:
     """The update as the store takes it."""
     return [
-        RowWrite(key, update.expected_offset, layout.fields(VIEW, stored, row), values)
+        RowWrite(key, update.expected_offset, layout.fields(stored, row), values)
         for key, stored, row, values in zip(rows.keys, update.stored, update.rows, update.values, strict=True)
     ]

@@ -11,11 +11,11 @@ import time
 
 import numpy as np
 
-from benchmarks.plans import CARD, VIEW
+from benchmarks.plans import CARD, HEAD_FIELD
 from benchmarks.schedule import now_us
 from benchmarks.stream_settings import StreamSettings, stream_settings
 from pipelines.adapters.redis_store import RedisStore
-from pipelines.contract.entity_key import EntityKeyEncoder, head_field
+from pipelines.contract.entity_key import EntityKeyEncoder
 from pipelines.contract.fence import Header
 from pipelines.steps.arrays import Ints
 
@@ -34,7 +34,7 @@ def watch_rows(settings: StreamSettings) -> Ints:
     happened_ms = settings.timeline.event_ms(load, events).tolist()
     due_us = [schedule.due_us(at) for at in events.tolist()]
     seen_us = np.full(len(events), -1, dtype=np.int64)
-    store, head = RedisStore(settings.redis), [head_field(VIEW)]
+    store, head = RedisStore(settings.redis), [HEAD_FIELD]
     deadline_us = schedule.end_us + int(DRAIN_S * 1e6)
     outstanding: list[int] = []
     coming = 0

@@ -34,16 +34,17 @@ class ProcessorLag:
             SettingsError: the brokers do not answer.
             StoreUnavailable: progress can't be read.
         """
-        ends: dict[tuple[str, int], int] = {}
+        retained: dict[tuple[str, int], tuple[int, int]] = {}
         behind: dict[str, int] = {}
         for each in self._views:
             missing = 0
             for partition in range(each.partitions):
                 where = (each.topic, partition)
-                if where not in ends:
-                    ends[where] = self._end(*where)
+                if where not in retained:
+                    retained[where] = self._retained(*where)
+                first, end = retained[where]
                 progress = self._progress.progress(each, partition)
-                missing += ends[where] - (progress.offset + 1 if progress else 0)
+                missing += end - max(first, progress.offset + 1 if progress else 0)
             behind[each.topic] = max(behind.get(each.topic, 0), missing)
         return behind
 
@@ -51,9 +52,10 @@ class ProcessorLag:
         """Leaves the brokers."""
         self._consumer.close()
 
-    def _end(self, topic: str, partition: int) -> int:
+    def _retained(self, topic: str, partition: int) -> tuple[int, int]:
+        """The first offset that Kafka retains, and the one after the last."""
         try:
-            _, end = self._consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=10.0)
+            first, end = self._consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=10.0)
         except KafkaException as error:
             raise SettingsError(f"{self._brokers} does not say where {topic}[{partition}] ends: {error}") from error
-        return int(end)
+        return int(first), int(end)

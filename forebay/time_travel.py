@@ -58,13 +58,18 @@ class TimeTravel:
         self._assemblers: dict[str, FeatureAssembler] = {}
 
     def _pipeline(self, feed: Feed) -> FeedPipeline:
-        router = Router(feed.routes, dict.fromkeys((route.topic for route in feed.routes), self._partitions), self._log)
-        lineage = Lineage(feed.topic, "memory", self._partitions)
+        source = self._life(feed.source.topic)
+        lives = {route.topic: self._life(route.topic).routed_from(source) for route in feed.routes}
+        router = Router(feed.routes, lives, self._log)
+        lineage = self._life(feed.topic).routed_from(source) if feed.routed else source
         pipeline = FeedPipeline(
             feed, self._plan.project, self._store, self._log, lineage, router if feed.routes else None
         )
-        pipeline.assign(range(self._partitions))
+        pipeline.assign(dict.fromkeys(range(self._partitions), 0))
         return pipeline
+
+    def _life(self, topic: str) -> Lineage:
+        return Lineage(topic, "memory", self._partitions)
 
     def feed(self, topic: str, *events: Mapping[str, Any] | bytes) -> None:
         """Publishes events on a topic, and processes them completely.

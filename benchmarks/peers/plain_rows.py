@@ -15,9 +15,9 @@ from confluent_kafka import Consumer
 
 from benchmarks.peers.ceiling import Payment
 from benchmarks.peers.settings import peer_settings
-from benchmarks.plans import CARD, VIEW
+from benchmarks.plans import CARD, HEAD_FIELD
 from benchmarks.shared_count import SharedCount
-from pipelines.contract.entity_key import EntityKeyEncoder, head_field
+from pipelines.contract.entity_key import EntityKeyEncoder
 from pipelines.contract.fence import HEADER, ROW_FORMAT
 
 BATCH_RECORDS = 10_000
@@ -31,7 +31,7 @@ def main() -> None:
     decoder = msgspec.json.Decoder(Payment)
     host, _, port = settings.redis.partition(":")
     connection: Any = redis.Redis(host, int(port)).connection_pool.get_connection()
-    key, field = EntityKeyEncoder(CARD, settings.group), head_field(VIEW)
+    key, field = EntityKeyEncoder(CARD, settings.group), HEAD_FIELD
     consumer = Consumer(
         {"bootstrap.servers": settings.brokers, "group.id": settings.group, "auto.offset.reset": "earliest"}
     )

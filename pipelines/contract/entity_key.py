@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 
 import mmh3
 
-from pipelines.contract.plan import DataType, JoinKey
+from pipelines.contract.plan import DataType, JoinKey, StreamView
 
 _STRING_TAG = 2
 _U32 = struct.Struct("<I")
@@ -97,11 +97,36 @@ def timestamp_field(view: str) -> bytes:
     return f"_ts:{view}".encode()
 
 
-def head_field(view: str) -> bytes:
-    """The hash field that holds a view's fence and open tiles."""
-    return f"_fb:{view}".encode()
+def head_field(view: StreamView) -> bytes:
+    """The hash field that holds the fence and the open tiles of one definition of a view."""
+    return f"_fb:{_definition(view)}".encode()
 
 
-def closed_field(view: str) -> bytes:
-    """The hash field that holds a view's closed tiles."""
-    return f"_fc:{view}".encode()
+def closed_field(view: StreamView) -> bytes:
+    """The hash field that holds the closed tiles of one definition of a view."""
+    return f"_fc:{_definition(view)}".encode()
+
+
+def ids_field(view: StreamView) -> bytes:
+    """The hash field that holds the ids which one definition of a view remembers, where its source names them."""
+    return f"_fi:{_definition(view)}".encode()
+
+
+def state_fields(view: StreamView) -> tuple[bytes, ...]:
+    """All of those that one definition of a view has, the head first."""
+    fields = (head_field(view), closed_field(view))
+    return fields if view.event_id is None else (*fields, ids_field(view))
+
+
+def is_state_of(field: bytes, view: StreamView) -> bool:
+    """Whether a hash field holds state of a view, whatever its definition was."""
+    kind, _, definition = field.partition(b":")
+    return kind in (b"_fb", b"_fc", b"_fi") and definition.rpartition(b"@")[0] == view.name.encode()
+
+
+def _definition(view: StreamView) -> str:
+    """Two definitions of a view keep their state side by side, so that one is read while the other is rebuilt.
+
+    Half of the fingerprint: the row's own header has all of it, and a row of another definition is as good as absent.
+    """
+    return f"{view.name}@{view.fingerprint[:8]}"

@@ -1,6 +1,6 @@
 """The header of a stored row: which records it contains, and under which definition.
 
-Layout of `_fb:<view>`: 37 bytes of header, then the newest tile of every group (see `steps.rows`).
+Layout of `_fb:<view>@<definition>`: 37 bytes of header, then the newest tile of every group (see `steps.rows`).
 
     0   u8      format version
     1   8 bytes view fingerprint
@@ -45,12 +45,18 @@ class Lineage(msgspec.Struct, frozen=True):
     topic: str
     topic_id: str
     partitions: int
+    source_id: str = ""
+    """Of a routed topic: the id of the topic it is routed from, whose offsets its records carry."""
+
+    def routed_from(self, source: Lineage) -> Lineage:
+        """The life of a routed topic: one more begins where its source topic is made anew."""
+        return msgspec.structs.replace(self, source_id=source.topic_id)
 
     @property
     def digest(self) -> bytes:
         """8 bytes that name this life."""
-        identity = f"{self.topic}\0{self.topic_id}\0{self.partitions}".encode()
-        return hashlib.blake2b(identity, digest_size=8).digest()
+        parts = [self.topic, self.topic_id, str(self.partitions), *([self.source_id] if self.source_id else [])]
+        return hashlib.blake2b("\0".join(parts).encode(), digest_size=8).digest()
 
 
 class Header(NamedTuple):
@@ -65,7 +71,7 @@ class Header(NamedTuple):
 
     @classmethod
     def unpack(cls, head: bytes) -> Header:
-        """The header of `_fb:<view>` bytes.
+        """The header of `_fb:<view>@<definition>` bytes.
 
         Raises:
             ValueError: the bytes are too short to be a row.

@@ -15,9 +15,20 @@ from pipelines.errors import DecodeError, RecordError
 Headers = list[tuple[str, bytes]]
 
 SOURCE_HEADER = "forebay-source"
-"""On routed records: partition (u32) and offset (u64) in the source topic, big endian."""
+"""On routed records: partition (u32) and offset (u64) in the source topic, big endian, and the life of the routed
+topic that the router wrote to (8 bytes)."""
 
 _SOURCE = struct.Struct(">IQ")
+_LIFE_BYTES = 8
+
+
+class SourcePosition(NamedTuple):
+    """Where a routed record comes from."""
+
+    partition: int
+    offset: int
+    life: bytes
+    """`Lineage.digest` of the routed topic as its router knew it; empty on records from before it was carried."""
 
 
 class Record(NamedTuple):
@@ -41,22 +52,22 @@ def recorded_ms(timestamps_ms: Sequence[int], now_ms: int) -> npt.NDArray[np.int
     return np.where(stamps < 0, now_ms, np.minimum(stamps, now_ms))
 
 
-def source_header(partition: int, offset: int) -> tuple[str, bytes]:
+def source_header(position: SourcePosition) -> tuple[str, bytes]:
     """The header that says where a routed record comes from."""
-    return SOURCE_HEADER, _SOURCE.pack(partition, offset)
+    return SOURCE_HEADER, _SOURCE.pack(position.partition, position.offset) + position.life
 
 
-def source_position(record: Record) -> tuple[int, int]:
-    """Source partition and offset of a routed record.
+def source_position(record: Record) -> SourcePosition:
+    """Where a routed record comes from.
 
     Raises:
         DecodeError: the record was not written by a router.
     """
     for name, value in record.headers:
-        if name == SOURCE_HEADER and value is not None and len(value) == _SOURCE.size:
-            partition, offset = _SOURCE.unpack(value)
+        if name == SOURCE_HEADER and value is not None and len(value) in (_SOURCE.size, _SOURCE.size + _LIFE_BYTES):
+            partition, offset = _SOURCE.unpack_from(value)
             if offset < 2**63:
-                return partition, offset
+                return SourcePosition(partition, offset, value[_SOURCE.size :])
     raise DecodeError(f"no header {SOURCE_HEADER!r}: only Forebay's router may write to this topic")
 
 

@@ -14,6 +14,7 @@ from faust.types import TP
 
 from pipelines.adapters import metrics
 from pipelines.errors import ForebayError, ProgressMismatch, StoreUnavailable
+from pipelines.feature_processor.caretaker import Caretaker
 from pipelines.feature_processor.partition_pipeline import FeedPipeline
 from pipelines.feature_processor.settings import ProcessorSettings
 from pipelines.feature_processor.transport import Consumer, RecordBatch
@@ -54,12 +55,17 @@ class ProcessorApp(faust.App):
         )
         self._pipelines = {pipeline.feed.topic: pipeline for pipeline in pipelines}
         self._busy = {topic: asyncio.Lock() for topic in self._pipelines}
+        self._caretakers = [Caretaker(pipeline, self._busy[topic]) for topic, pipeline in self._pipelines.items()]
         self.failure: ForebayError | None = None
         """Why the app gave up."""
         self.done: dict[TP, int] = {}
         """Per partition, the offset after the last batch that was processed completely: what may be committed."""
         for topic in self._pipelines:
             self.agent(self.topic(topic, value_serializer="raw", key_serializer="raw"), name=topic)(self._consume)
+
+    async def take_care(self) -> None:
+        """What is to be done between batches, for as long as the app runs."""
+        await asyncio.gather(*(each.run() for each in self._caretakers))
 
     async def _consume(self, stream: Any) -> None:
         async for event in stream.events():
@@ -125,27 +131,31 @@ class ProcessorApp(faust.App):
             for writer in pipeline.writers:
                 writer.forget()
             for each in pipeline.partitions.values():
-                if each.ledger is not None and await asyncio.to_thread(each.ledger.has_fallen_back):
+                if await asyncio.to_thread(each.ledger.has_fallen_back):
                     raise StoreRolledBack(f"{topic}: the store's progress is behind what it had acknowledged")
 
-    async def start_offsets(self, committed: Mapping[TP, int | None], earliest: Mapping[TP, int]) -> Mapping[TP, int]:
-        """Where every assigned partition starts; waits as long as the store can't be reached."""
+    async def start_offsets(self, earliest: Mapping[TP, int]) -> Mapping[TP, int]:
+        """Where every assigned partition starts; waits as long as the store can't be reached.
+
+        Args:
+            earliest: the first record that Kafka retains of each assigned partition.
+        """
         starts: dict[TP, int] = {}
         for topic, pipeline in self._pipelines.items():
-            assigned = [tp for tp in committed if tp.topic == topic]
+            assigned = {tp: offset for tp, offset in earliest.items() if tp.topic == topic}
             async with self._busy[topic]:
                 try:
-                    await self._assign(pipeline, [tp.partition for tp in assigned])
-                    for tp in assigned:
-                        self.done.pop(tp, None)
-                        starts[tp] = self._start(pipeline, tp, committed[tp], earliest[tp])
+                    await self._assign(pipeline, {tp.partition: offset for tp, offset in assigned.items()})
                 except ProgressMismatch as error:
                     await self._give_up(error)
                     raise
+                for tp in assigned:
+                    self.done.pop(tp, None)
+                    starts[tp] = pipeline.partitions[tp.partition].ledger.offset + 1
             metrics.ASSIGNED_PARTITIONS.labels(topic).set(len(assigned))
         return starts
 
-    async def _assign(self, pipeline: FeedPipeline, partitions: Sequence[int]) -> None:
+    async def _assign(self, pipeline: FeedPipeline, partitions: Mapping[int, int]) -> None:
         attempt = 0
         while True:
             try:
@@ -158,23 +168,6 @@ class ProcessorApp(faust.App):
                     raise
             else:
                 return
-
-    def _start(self, pipeline: FeedPipeline, tp: TP, committed: int | None, earliest: int) -> int:
-        """The first offset some part of the pipeline has not seen."""
-        starts = []
-        ledger = pipeline.partitions[tp.partition].ledger
-        if ledger is not None:
-            start = ledger.offset + 1
-            if 0 < start < earliest:
-                raise ProgressMismatch(
-                    f"progress on {tp.topic}[{tp.partition}] ends at offset {ledger.offset}, but Kafka retains records "
-                    f"only from {earliest}: those between are lost; rebuild the topic's views, each with "
-                    f"`forebay rebuild VIEW`, then start again"
-                )
-            starts.append(max(start, earliest))
-        if pipeline.router is not None:
-            starts.append(earliest if committed is None else max(committed, earliest))
-        return min(starts)
 
     async def _give_up(self, error: ForebayError) -> None:
         log.error("stopping", error=str(error))

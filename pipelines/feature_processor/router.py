@@ -1,7 +1,8 @@
 """Route: a source topic's records, re-keyed for entities that its own key scatters over partitions.
 
 Idempotent without transactions: every routed record carries its source position, records of one
-source partition are produced in order, and the reader drops positions it has already seen.
+source partition are produced in order, and the reader drops positions it has already seen. It carries the life of
+the routed topic too: what a router wrote before one of the topics was made anew, or given more partitions, is skipped.
 """
 
 from __future__ import annotations
@@ -9,9 +10,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
+import numpy as np
+
 from pipelines.adapters import metrics
-from pipelines.contract.records import Record, source_header
-from pipelines.contract.topology import Route, routed_partition, routing_key
+from pipelines.contract.fence import Lineage
+from pipelines.contract.records import Record, SourcePosition, source_header
+from pipelines.contract.topology import Route, route_field, routed_partition, routing_key
 from pipelines.steps.events import EventBatch
 
 
@@ -37,20 +41,27 @@ class Producer(Protocol):
 class Router:
     """Re-keys the records of one source topic."""
 
-    def __init__(self, routes: Sequence[Route], partitions: Mapping[str, int], producer: Producer) -> None:
+    def __init__(self, routes: Sequence[Route], lives: Mapping[str, Lineage], producer: Producer) -> None:
         """Args:
-        partitions: number of partitions per routed topic.
+        lives: by routed topic, its present life.
         """
         self._routes = routes
-        self._partitions = partitions
+        self.lives = lives
         self._producer = producer
 
-    def route(self, batch: EventBatch, records: Sequence[Record], partition: int) -> None:
-        """Queues every event of the batch once per route; events without the entity are not routed."""
+    def route(self, batch: EventBatch, records: Sequence[Record], partition: int, routed: Mapping[bytes, int]) -> None:
+        """Queues every event of the batch once per route; events without the entity are not routed.
+
+        Args:
+            routed: by `route_field`, the offset up to which that was done before.
+        """
+        offsets = np.array([record.offset for record in records], dtype=np.int64)
         for route in self._routes:
-            columns = [batch.values(key.name) for key in route.join_keys]
+            new = batch.select(offsets[batch.index] > routed[route_field(route)])
+            columns = [new.values(key.name) for key in route.join_keys]
+            life = self.lives[route.topic]
             count = 0
-            for at, values in zip(batch.index.tolist(), zip(*columns, strict=True), strict=True):
+            for at, values in zip(new.index.tolist(), zip(*columns, strict=True), strict=True):
                 if None in values:
                     continue
                 record = records[at]
@@ -59,8 +70,8 @@ class Router:
                     route.topic,
                     record.value,
                     key,
-                    [source_header(partition, record.offset)],
-                    routed_partition(key, self._partitions[route.topic]),
+                    [source_header(SourcePosition(partition, record.offset, life.digest))],
+                    routed_partition(key, life.partitions),
                 )
                 count += 1
             metrics.ROUTED.labels(route.topic).inc(count)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from aiokafka import TopicPartition
@@ -29,9 +29,6 @@ FETCH_TIMEOUT_S = 1.0
 
 LATER_ONES_S = 0.005
 """How long a fetch that has records already waits for those that came meanwhile: the broker is asked, and has none."""
-
-StartOffsets = Callable[[Mapping[TP, int | None], Mapping[TP, int]], Awaitable[Mapping[TP, int]]]
-"""(committed offsets, earliest offsets) -> where each assigned partition starts."""
 
 
 class RecordBatch(NamedTuple):
@@ -152,6 +149,13 @@ class Consumer(driver.Consumer):
         offset: int | None = self.app.done.get(tp)
         return offset
 
+    async def _commit(self, offsets: Any) -> bool:
+        # A crash ends the thread that would commit: who waits for its answer waits for ever, and the process does not
+        # come to say why it crashed. What is not committed is read again.
+        if self._thread.crashed:
+            return False
+        return await super()._commit(offsets)
+
     async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
         """Nothing to remember: a batch's offset is its last record's, so gaps are the rule."""
 
@@ -162,16 +166,11 @@ class Consumer(driver.Consumer):
         """
         await self._thread.call_thread(self._thread.begin_seek)
         assigned = self.assignment()
-        if not assigned:
-            return await self.app.start_offsets({}, {})  # type: ignore[no-any-return]
-        committed = {tp: await self._thread.call_thread(self._committed, tp) for tp in assigned}
-        earliest = await self.earliest_offsets(*assigned)
-        starts: Mapping[TP, int] = await self.app.start_offsets(committed, {tp: earliest[tp] for tp in assigned})
-        await self._thread.call_thread(self._thread.seek_all, starts)
+        earliest = await self.earliest_offsets(*assigned) if assigned else {}
+        starts: Mapping[TP, int] = await self.app.start_offsets({tp: earliest[tp] for tp in assigned})
+        if assigned:
+            await self._thread.call_thread(self._thread.seek_all, starts)
         return starts
-
-    async def _committed(self, tp: TP) -> int | None:
-        return await self._thread._ensure_consumer().committed(tp)  # type: ignore[no-any-return]
 
 
 class Transport(driver.Transport):

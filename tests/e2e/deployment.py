@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,13 +15,13 @@ from forebay.stack.topics import create_topics
 from forebay.topics import needed_topics
 from pipelines.adapters.kafka import group_name
 from pipelines.contract.plan import Plan
-from pipelines.errors import SettingsError
+from pipelines.errors import SettingsError, StoreUnavailable
 from tests.e2e.broker import PARTITIONS, members_missing, until
 
 FOREBAY = str(Path(sys.executable).with_name("forebay"))
 SERVICE = "streamed"
 SESSION_S = 6
-"""How long a silent process keeps its partitions: the least that Apache Kafka allows."""
+"""How long a silent process keeps its partitions: the least that Apache Kafka allows by default."""
 
 
 class Place(NamedTuple):
@@ -47,14 +48,21 @@ class Place(NamedTuple):
 class Deployment:
     """As many processors, workers and endpoints as asked for; all of them are ended with it."""
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: Place, session_s: int = SESSION_S) -> None:
+        """Args:
+        session_s: how long a silent process keeps its partitions.
+        """
         self.place = place
         self._children: list[ChildProcess] = []
         options = ("--plan", str(place.plan_file), "--redis", place.redis, "--brokers", place.brokers)
-        self._process = (FOREBAY, "process", *options, "--session-timeout-s", str(SESSION_S))
+        self._process = (
+            *(FOREBAY, "process", *options, "--session-timeout-s", str(session_s)),
+            # Few enough for tests: a view that is added later is brought up by a process of its own.
+            *("--level-records", "20"),
+        )
         self._score = (
             *(FOREBAY, "score", *options, "--model", str(place.model), "--topic", place.topic),
-            *("--output", place.predictions, "--session-timeout-ms", str(SESSION_S * 1_000), "--include-features"),
+            *("--output", place.predictions, "--session-timeout-ms", str(session_s * 1_000), "--include-features"),
             *("--feature-wait-ms", "5000"),
         )
         self._serve = (FOREBAY, "serve", *options, "--model", str(place.model), "--port")
@@ -94,19 +102,34 @@ class Deployment:
             child.check_running()
         return members_missing(self.place.brokers, group, members) is None
 
-    def wait_until_processed(self, seconds: float = 60) -> None:
-        """Until every row contains every record that is in Kafka."""
-        lag = ProcessorLag(self.place.plan, self.place.brokers, self.place.redis)
+    def wait_until_processed(self, seconds: float = 60, check: Callable[[], None] = lambda: None) -> None:
+        """Until every row contains every record that is in Kafka; fails with what is missing.
+
+        Args:
+            check: called again and again meanwhile; what it raises ends the wait.
+        """
+        behind: dict[str, int] | str = "not known"
+        lag: ProcessorLag | None = None
 
         def all_processed() -> bool:
+            nonlocal behind, lag
+            check()
             try:
-                return not any(lag.records().values())
-            except SettingsError:
+                lag = lag or ProcessorLag(self.place.plan, self.place.brokers, self.place.redis)
+                behind = lag.records()
+            except (SettingsError, StoreUnavailable) as error:
                 # A broker that has just come back says for a moment that it does not lead the partition.
+                behind = f"not known: {error}"
                 return False
+            return not any(behind.values())
 
-        until(all_processed, seconds, "every record processed")
-        lag.close()
+        try:
+            until(all_processed, seconds, "every record processed")
+        except AssertionError as error:
+            raise AssertionError(f"{error}; records missing, by topic: {behind}") from None
+        finally:
+            if lag:
+                lag.close()
 
     def stop(self) -> None:
         for child in self._children:

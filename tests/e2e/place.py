@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import sys
@@ -21,21 +20,26 @@ STREAMED = Path(__file__).parent / "repo" / "streamed.py"
 
 def payments_place(brokers: str, redis: str, folder: Path) -> Place:
     """feast apply, forebay plan, forebay topics, a model."""
+    found = compiled_place(redis, folder)._replace(brokers=brokers)
+    options = ("--partitions", str(PARTITIONS), "--predictions", found.predictions)
+    topics = run_forebay("topics", "--plan", str(found.plan_file), *options, FOREBAY_BROKERS=brokers)
+    assert topics.returncode == 0, topics.stderr
+    return found
+
+
+def compiled_place(redis: str, folder: Path) -> Place:
+    """The same, before there are brokers; no one asks the store."""
     repo = shutil.copytree(REPO, folder / "feature_repo", ignore=shutil.ignore_patterns("data", "__pycache__"))
     shutil.copy(STREAMED, repo)
     store = repo / "feature_store.yaml"
     store.write_text(store.read_text().replace("localhost:6379", redis))
-    environment = {"FOREBAY_REDIS": redis, "FOREBAY_BROKERS": brokers}
     feast = Path(sys.executable).with_name("feast")
-    subprocess.run([feast, "apply"], cwd=repo, env=os.environ | environment, check=True, capture_output=True)
+    subprocess.run([feast, "apply"], cwd=repo, check=True, capture_output=True)
     plan_file = folder / "plan.msgpack"
     planned = run_forebay("plan", "--repo", str(repo), "--out", str(plan_file))
     assert planned.returncode == 0, planned.stderr
     plan = read_plan(plan_file)
-    found = Place(plan, plan_file, folder / "models" / "sum", brokers, redis, folder)
-    options = ("--partitions", str(PARTITIONS), "--predictions", found.predictions)
-    topics = run_forebay("topics", "--plan", str(plan_file), *options, **environment)
-    assert topics.returncode == 0, topics.stderr
+    found = Place(plan, plan_file, folder / "models" / "sum", brokers="", redis=redis, folder=folder)
     width = sum(len(view.features) for view in plan.service(SERVICE).views)
     write_sum_model(found.model / "1", width, SERVICE)
     return found

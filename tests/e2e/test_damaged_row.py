@@ -31,9 +31,9 @@ def test_a_damaged_row_ends_the_processor_with_the_place_of_its_records(deploy: 
     host, port = valkey.split(":")
     client = redis.Redis(host, int(port))
     for key in client.scan_iter(_type="HASH"):
-        head = client.hget(key, head_field(view.name))
+        head = client.hget(key, head_field(view))
         if decode_entity_key(key, deployment.place.plan.project) is not None and head is not None:
-            client.hset(key, head_field(view.name), head[:-3])
+            client.hset(key, head_field(view), head[:-3])
     client.close()
 
     processor.spawn()

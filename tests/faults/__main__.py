@@ -1,9 +1,10 @@
-"""Many seeds, one after another: `python -m tests.faults --seeds 200 --from 1`."""
+"""Many seeds, some side by side: `python -m tests.faults --seeds 200 --from 1 --jobs 2`."""
 
 from __future__ import annotations
 
 import sys
-from collections import Counter
+import time
+from contextlib import closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated
@@ -14,85 +15,67 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from benchmarks.machine import Machine, this_machine
 from benchmarks.report import RESULTS
 from forebay.error_line import error_line
-from forebay.stack.valkey import Valkey
 from pipelines.errors import SettingsError
-from tests.e2e.place import payments_place
-from tests.faults.run import SeedResult, run_seed
+from tests.e2e.place import compiled_place
+from tests.faults.jobs import run_seeds
+from tests.faults.result import FaultsReport, SeedResult, report_of
 from tests.faults.schedule import draw
-from tests.kafka.apache_kafka import ApacheKafka, apache_kafka, unavailable
+from tests.kafka.apache_kafka import unavailable
 
-
-class FaultsReport(msgspec.Struct, frozen=True):
-    """`faults.json`."""
-
-    machine: Machine
-    passed: int
-    failed: int
-    events: int
-    rows: int
-    """Compared with the oracle, over all seeds."""
-    faults: dict[str, int]
-    seeds: list[SeedResult]
-
-
-def report_of(results: list[SeedResult]) -> FaultsReport:
-    """The sum of all seeds."""
-    failed = sum(bool(each.failure) for each in results)
-    faults: Counter[str] = Counter()
-    for each in results:
-        faults.update(each.faults)
-    events, rows = sum(each.events for each in results), sum(each.rows for each in results)
-    return FaultsReport(
-        this_machine(), len(results) - failed, failed, events, rows, dict(sorted(faults.items())), results
-    )
+NO_STORE = "127.0.0.1:1"
+"""Every seed has a store of its own."""
 
 
 def main(
     seeds: Annotated[int, typer.Option(min=1, help="How many seeds.")] = 20,
     first: Annotated[int, typer.Option("--from", min=0, help="The first one; the others follow it.")] = 1,
+    jobs: Annotated[int, typer.Option(min=1, help="How many side by side, each on a broker of its own.")] = 1,
     out: Annotated[Path, typer.Option(help="Where the result is written.")] = RESULTS / "faults.json",
 ) -> None:
     """Run random schedules of faults on real processes, and compare every row with the oracle."""
     console = Console()
-    results: list[SeedResult] = []
-    with error_line(), _broker() as broker, Valkey() as store, TemporaryDirectory() as folder:
-        place = payments_place(broker.bootstrap, store.address, Path(folder))
-        with Progress(console=console) as progress:
-            task = progress.add_task("seeds", total=seeds)
-            for seed in range(first, first + seeds):
-                progress.update(task, description=f"seed {seed}")
-                results.append(run_seed(seed, place, broker))
+    with error_line(), TemporaryDirectory() as folder:
+        if reason := unavailable():
+            raise SettingsError(reason)
+        place = compiled_place(NO_STORE, Path(folder))
+        begun = time.monotonic()
+        results: list[SeedResult] = []
+        with (
+            Progress(console=console) as progress,
+            closing(run_seeds(range(first, first + seeds), jobs, place)) as arriving,
+        ):
+            task = progress.add_task(f"{seeds} seeds", total=seeds)
+            for result in arriving:
+                results.append(result)
                 progress.advance(task)
-                if results[-1].failure:
-                    _show_failure(progress.console, results[-1])
-    report = report_of(results)
-    kept = msgspec.structs.replace(report, seeds=[msgspec.structs.replace(each, details="") for each in results])
-    out.write_bytes(msgspec.json.format(msgspec.json.encode(kept), indent=2) + b"\n")
+                if result.failure or result.unjudged:
+                    _show(progress.console, result)
+    report = report_of(results, jobs, time.monotonic() - begun)
+    out.write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n")
     console.print(_table(report))
-    sys.exit(1 if report.failed else 0)
+    sys.exit(1 if report.failed or report.unjudged else 0)
 
 
-def _broker() -> ApacheKafka:
-    if reason := unavailable():
-        raise SettingsError(reason)
-    return apache_kafka()
-
-
-def _show_failure(console: Console, result: SeedResult) -> None:
-    console.print(f"seed {result.seed} failed; again: make faults SEEDS=1 FROM={result.seed}", style="bold red")
-    for step in draw(result.seed):
+def _show(console: Console, result: SeedResult) -> None:
+    what = "failed" if result.failure else "could not be judged"
+    console.print(f"seed {result.seed} {what}; again: make faults SEEDS=1 FROM={result.seed}", style="bold red")
+    schedule = draw(result.seed)
+    for step in schedule.steps:
         console.print(f"  {step}", highlight=False)
-    console.print(f"{result.failure}\n{result.details}", markup=False, highlight=False)
+    console.print(f"  in the end: {schedule.ending or 'nothing more'}", highlight=False)
+    console.print(f"{result.failure or result.unjudged}\n{result.details}", markup=False, highlight=False)
 
 
 def _table(report: FaultsReport) -> Table:
-    total = f"{report.passed} of {report.passed + report.failed} seeds passed"
-    table = Table("fault", "times", title=f"{total}: {report.events:,} events, {report.rows:,} rows compared")
-    for fault, times in report.faults.items():
-        table.add_row(fault, str(times))
+    total = f"{report.passed} of {len(report.seeds)} seeds passed"
+    if report.unjudged:
+        total += f", {report.unjudged} could not be judged"
+    counted = f"{report.events:,} events, {report.rows:,} rows compared, {report.routed_duplicates:,} routed duplicates"
+    table = Table("what went wrong", "times", title=f"{total}: {counted}, {report.seconds:.0f} s")
+    for what, times in [*report.faults.items(), *report.endings.items()]:
+        table.add_row(what, str(times))
     return table
 
 

@@ -2,37 +2,72 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+from confluent_kafka import Message
+
 from forebay.store_walk import entity_rows, opened
 from pipelines.adapters.redis_store import RedisStore
 from pipelines.contract.entity_key import head_field
 from pipelines.contract.plan import StreamView
+from pipelines.contract.topology import view_topic
+from tests.e2e.broker import read_topic
 from tests.e2e.checks import expected_row, row_of
 from tests.e2e.deployment import Place
-from tests.e2e.offline import Entity
-from tests.e2e.payments_run import Outcome, Published, outcome
+from tests.e2e.offline import Arrival, At, Entity, Folded, direct, fold, routed
+from tests.e2e.payments import Payment
+from tests.e2e.payments_run import Published
+from tests.faults.broken import patiently
 
 
-def compare(place: Place, published: Published) -> tuple[int, str]:
+class Readable(NamedTuple):
+    """What rows have to be made of."""
+
+    source: Mapping[At, Payment]
+    """What the source topic holds."""
+    known: Mapping[At, Payment]
+    """The same, and what it held before but a routed topic still holds."""
+    routed_from: Mapping[str, Mapping[int, int]] = {}
+    """By routed topic and partition the first offset that counts, where that is not the first of all."""
+
+    @classmethod
+    def all_of(cls, published: Published) -> Readable:
+        """Nothing was lost."""
+        return cls(published.payments, published.payments)
+
+
+def compare(place: Place, readable: Readable) -> tuple[int, str]:
     """How many rows were compared, and the first difference; empty if there is none."""
-    result = outcome(place, published)
     store = RedisStore(place.redis)
+    rows = 0
     try:
-        return _rows(result, store)
+        for view in place.plan.stream_views:
+            compared, difference = _compare_view(place, store, view, fold(view, _arrivals(place, view, readable)))
+            rows += compared
+            if difference:
+                return rows, f"view {view.name!r}{difference}"
     finally:
         store.close()
-
-
-def _rows(result: Outcome, store: RedisStore) -> tuple[int, str]:
-    rows = 0
-    for view, folded in result.views.values():
-        for entity, contained in folded.rows.items():
-            found, expected = row_of(result.place.plan, store, view, entity), expected_row(view, contained)
-            if found != expected:
-                return rows, f"view {view.name!r}, entity {entity}: found {found}, expected {expected}"
-            rows += 1
-        if unexpected := _entities(result.place, view) - folded.rows.keys():
-            return rows, f"view {view.name!r}: rows of entities without an event: {sorted(unexpected)}"
     return rows, ""
+
+
+def _compare_view(place: Place, store: RedisStore, view: StreamView, folded: Folded) -> tuple[int, str]:
+    for number, (entity, contained) in enumerate(folded.rows.items()):
+        found, expected = row_of(place.plan, store, view, entity), expected_row(view, contained)
+        if found != expected:
+            return number, f", entity {entity}: found {found}, expected {expected}"
+    unexpected = _entities(place, view) - folded.rows.keys()
+    return len(folded.rows), f": rows of entities without an event: {sorted(unexpected)}" if unexpected else ""
+
+
+def _arrivals(place: Place, view: StreamView, readable: Readable) -> Iterator[Arrival]:
+    topic = view_topic(place.plan, view)
+    if topic == place.topic:
+        return direct(readable.source)
+    first = readable.routed_from.get(topic, {})
+    messages: list[Message] = patiently(lambda: read_topic(place.brokers, topic), f"all of {topic}")
+    return routed((each for each in messages if each.offset() >= first.get(each.partition(), 0)), readable.known)
 
 
 def _entities(place: Place, view: StreamView) -> set[Entity]:
@@ -42,5 +77,5 @@ def _entities(place: Place, view: StreamView) -> set[Entity]:
         return {
             tuple(entity[name] for name in names)
             for key, entity in entity_rows(client, place.plan.project)
-            if entity.keys() == set(names) and client.hexists(key, head_field(view.name))
+            if entity.keys() == set(names) and client.hexists(key, head_field(view))
         }

@@ -2,69 +2,107 @@
 
 from __future__ import annotations
 
-import random
 import time
+import traceback
 from collections import Counter
-from itertools import islice
 
-import msgspec
+from confluent_kafka import KafkaException
 
 from tests.e2e.deployment import Place
-from tests.e2e.payments import Payment, random_payments
-from tests.e2e.payments_run import Published, publish
-from tests.faults.compare import compare
-from tests.faults.schedule import LARGEST_BURST, STEPS, Fault, Step, draw
+from tests.faults.acts import ACTS
+from tests.faults.broken import HarnessError
+from tests.faults.compare import Readable, compare
+from tests.faults.endings import ENDINGS
+from tests.faults.result import SeedResult
+from tests.faults.routed import routed_sources
+from tests.faults.schedule import LARGEST_BURST, Schedule, draw
 from tests.faults.site import Site
 from tests.kafka.apache_kafka import ApacheKafka
 
 HEAL_S = 120.0
 
 
-class SeedResult(msgspec.Struct, frozen=True):
-    """What came of one seed."""
-
-    seed: int
-    faults: dict[str, int]
-    """Those that had something to work on."""
-    events: int
-    rows: int
-    """Compared, over all views."""
-    seconds: float
-    failure: str = ""
-    """Empty: every row is, to the bit, the fold of its entity's events."""
-    details: str = ""
-    """Of a failure: what led to it, and the ends of the logs. To be shown, not to be kept."""
-
-
 def run_seed(seed: int, place: Place, broker: ApacheKafka) -> SeedResult:
     """Runs the schedule of a seed. A failure is a result, not an exception."""
-    schedule = draw(seed)
-    begun = time.monotonic()
-    published = Published({}, {})
-    rows, failure, details = 0, "", ""
-    faults: Counter[str] = Counter()
-    with Site(place, f"faults{seed}x{time.time_ns() % 1_000_000}", broker) as site:
+    return SeedRun(seed).on(place, broker)
+
+
+class SeedRun:
+    """A seed as it is run."""
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+        self.schedule: Schedule = draw(seed)
+        self.faults: Counter[str] = Counter()
+        self.events = self.rows = self.routed_duplicates = 0
+        self.ending = self.failure = self.unjudged = self.details = ""
+        self._begun = time.monotonic()
+        self._diary: list[str] = []
+
+    def on(self, place: Place, broker: ApacheKafka) -> SeedResult:
+        """Runs it, and says what came of it."""
         try:
-            _play(site, schedule, seed, published, faults)
-            site.deployment.wait_until_processed(HEAL_S)
-            site.check_running()
-            rows, failure = compare(site.place, published)
-        except Exception as error:  # every other seed is still to be run
-            failure = str(error).split(";")[0]
-            details = f"{error}\n{site.logs()}"
-    return SeedResult(seed, dict(+faults), len(published.payments), rows, time.monotonic() - begun, failure, details)
+            with Site(place, self.seed, broker) as site:
+                try:
+                    self._play(site)
+                except Exception as error:  # every other seed is still to be run
+                    self._judge(error)
+                if self.failure or self.unjudged:
+                    self.details = "\n".join([*self._diary, self.details, site.processors.logs()])
+                self.events = len(site.published.payments)
+        except HarnessError as error:
+            self._judge(error)
+        return SeedResult(
+            seed=self.seed,
+            faults=dict(+self.faults),
+            ending=self.ending,
+            events=self.events,
+            rows=self.rows,
+            routed_duplicates=self.routed_duplicates,
+            seconds=round(time.monotonic() - self._begun, 1),
+            failure=self.failure,
+            unjudged=self.unjudged,
+            details=self.details,
+        )
 
+    def _play(self, site: Site) -> None:
+        for step in self.schedule.steps:
+            site.store.remember()
+            self._note(f"{step.fault}: {step}")
+            worked = ACTS[step.fault](site, step)
+            self._note(f"{step.fault} had something to work on: {worked}")
+            self.faults[step.fault] += worked
+        site.events.burst(LARGEST_BURST)
+        self._heal(site, Readable.all_of(site.published))
+        counted = routed_sources(site.place)
+        self.routed_duplicates = counted.total() - len(counted)
+        if once := [each for each in site.routed_again if counted[each] < 2]:
+            raise HarnessError(
+                f"routers were killed before they could note what they routed, yet it is there once: {once}"
+            )
+        if self.schedule.ending and not self.failure:
+            self._note(f"in the end: {self.schedule.ending}")
+            site.processors.remove_all()
+            readable = ENDINGS[self.schedule.ending](site)
+            self.ending = self.schedule.ending
+            self._heal(site, readable)
 
-def _play(site: Site, schedule: list[Step], seed: int, published: Published, faults: Counter[str]) -> None:
-    rng = random.Random(f"events {seed}")
-    payments = random_payments(rng, (STEPS + 2) * LARGEST_BURST)
-    last: list[Payment] = []
-    for step in schedule:
-        site.remember()
-        again = rng.sample(last, len(last) // 2) if step.fault is Fault.DUPLICATE else []
-        last = [*islice(payments, step.events), *again]
-        publish(site.place, last, published)
-        time.sleep(step.delay_s)
-        applied = bool(again) if step.fault is Fault.DUPLICATE else site.apply(step)
-        faults[step.fault] += applied
-    publish(site.place, islice(payments, LARGEST_BURST), published)
+    def _heal(self, site: Site, readable: Readable) -> None:
+        """Waits until all is processed, and compares."""
+        self._note("healing")
+        site.settle(HEAL_S)
+        self._note("comparing")
+        rows, self.failure = compare(site.place, readable)
+        self.rows += rows
+
+    def _judge(self, error: Exception) -> None:
+        """Whatever goes wrong is the product's, unless it is known to be the harness' own."""
+        first_line = str(error).split("\n")[0] or repr(error)
+        if isinstance(error, (HarnessError, KafkaException)):
+            self.unjudged = first_line
+        else:
+            self.failure = first_line
+        self.details = "".join(traceback.format_exception(error))
+
+    def _note(self, text: str) -> None:
+        self._diary.append(f"{time.monotonic() - self._begun:6.2f} s  {text}")

@@ -1,125 +1,82 @@
-"""A running site that faults are done to: processors, a store of its own, and a broker."""
+"""A running site that faults are done to: processors, a store of its own, a broker, and producers of events."""
 
 from __future__ import annotations
 
-import os
-import shutil
-import signal
 import time
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from forebay.stack.process import ChildProcess
-from forebay.stack.valkey import Valkey, ValkeySettings
-from tests.e2e.deployment import SESSION_S, Deployment, Place
+from tests.e2e.broker import PARTITIONS, members_missing, until
+from tests.e2e.deployment import Deployment, Place
+from tests.e2e.payments import Payment
+from tests.e2e.payments_run import Published, publish
 from tests.e2e.place import renamed
-from tests.faults.schedule import Fault, Step
+from tests.faults.broken import harness
+from tests.faults.events import Events
+from tests.faults.processors import Processors
+from tests.faults.routed import RoutedAgain
+from tests.faults.schedule import Step
+from tests.faults.store import SiteStore
 from tests.kafka.apache_kafka import ApacheKafka
 
-PAUSE_S = SESSION_S + 2.0
+SESSION_S = 3
+"""How long a processor that was killed keeps its partitions: what every seed waits for again and again."""
+
+AT_WORK_S = 8.0
+"""Sessions of killed processors are over by then, and those that were started are at work."""
 
 
 class Site:
     """One project with two processors at first. Ends with its context."""
 
-    def __init__(self, place: Place, project: str, broker: ApacheKafka) -> None:
+    def __init__(self, place: Place, seed: int, broker: ApacheKafka) -> None:
         self._temporary = TemporaryDirectory(prefix="forebay-faults-", ignore_cleanup_errors=True)
         folder = Path(self._temporary.name)
-        self._data = folder / "store"
-        self._snapshots = folder / "snapshots"
-        self._store = Valkey(ValkeySettings(appendonly=True, data_folder=self._data))
-        self._broker = broker
-        self.deployment = Deployment(renamed(place, project, folder)._replace(redis=self._store.address))
+        self.broker = broker
+        self.store = SiteStore(folder)
+        # Topics outlive a seed, which may be run again.
+        project = f"faults{seed}x{time.time_ns() % 1_000_000_000}"
+        self.deployment = Deployment(renamed(place, project, folder)._replace(redis=self.store.address), SESSION_S)
         self.place = self.deployment.place
-        self._processors: list[ChildProcess] = []
-        self._started = 0
-        self._remembered = 0
+        self.processors = Processors(self.deployment)
+        self.partitions = PARTITIONS
+        """Of the source topic, as its producers know it."""
+        self.published = Published({}, {})
+        """What it holds."""
+        self.events = Events(seed, self._publish)
+        self.routed_again: list[RoutedAgain] = []
+        """What some router had produced when it was killed, and another must produce again."""
 
     def __enter__(self) -> Site:
-        self._store.start()
-        self.deployment.create_topics()
-        self._add()
-        self._add()
+        self.store.start()
+        with harness("creating topics"):
+            self.deployment.create_topics()
+        self.processors.add()
+        self.processors.add()
         return self
 
     def __exit__(self, *_: object) -> None:
-        for each in self._processors:
-            _tell(each, signal.SIGCONT)
-        self.deployment.stop()
-        self._store.stop()
+        self.processors.kill_all()  # nothing is kept, so nothing needs an orderly end
+        self.store.stop()
         self._temporary.cleanup()
 
-    def logs(self) -> str:
-        """The end of every processor's log."""
-        return "\n".join(
-            f"{each.command.name}: {each.command.log_path.read_text(errors='replace')[-2_000:]}"
-            for each in self._processors
-        )
+    def _publish(self, payments: list[Payment]) -> None:
+        with harness("publishing"):
+            publish(self.place, payments, self.published, self.partitions)
 
-    def check_running(self) -> None:
-        """Raises `StackError` if a processor ended by itself."""
-        for each in self._processors:
-            each.check_running()
+    def burst(self, step: Step) -> None:
+        """The step's events, and the time until something goes wrong."""
+        self.events.burst(step.events)
+        time.sleep(step.delay_s)
 
-    def remember(self) -> None:
-        """Keeps what the store holds now, for a later rollback: a prefix of its log of writes."""
-        shutil.copytree(self._data, self._snapshots / str(self._remembered))
-        self._remembered += 1
+    def at_work(self) -> None:
+        """Returns when every processor has partitions and has done what there is, or when that takes long."""
+        brokers, group, members = self.place.brokers, self.deployment.process_group, len(self.processors.running)
+        with suppress(AssertionError):
+            until(lambda: members_missing(brokers, group, members) is None, AT_WORK_S, f"{members} members")
+            self.deployment.wait_until_processed(AT_WORK_S)
 
-    def apply(self, step: Step) -> bool:
-        """Does the step's fault, and what heals it; False where there is nothing to do it to."""
-        chosen = self._processors[step.target % len(self._processors)]
-        match step.fault:
-            case Fault.KILL:
-                self._kill_and_start([chosen], step.down_s)
-            case Fault.KILL_ALL:
-                self._kill_and_start(self._processors, step.down_s)
-            case Fault.PAUSE:
-                _tell(chosen, signal.SIGSTOP)
-                time.sleep(PAUSE_S)
-                _tell(chosen, signal.SIGCONT)
-            case Fault.ADD:
-                self._add()
-            case Fault.REMOVE:
-                if len(self._processors) == 1:
-                    return False
-                chosen.stop()
-                self._processors.remove(chosen)
-            case Fault.BROKER:
-                self._broker.kill()
-                time.sleep(step.down_s)
-                self._broker.start()
-            case Fault.STORE:
-                self._restart_store(step.down_s)
-            case Fault.ROLLBACK:
-                back = 1 + step.target % self._remembered
-                self._restart_store(step.down_s, self._snapshots / str(self._remembered - back))
-            case Fault.DUPLICATE:
-                raise ValueError("whoever publishes does this")
-        return True
-
-    def _add(self) -> None:
-        self._started += 1
-        child = self.deployment.processor(f"process-{self._started}")
-        child.spawn()
-        self._processors.append(child)
-
-    def _kill_and_start(self, processors: list[ChildProcess], down_s: float) -> None:
-        for each in processors:
-            each.kill()
-        time.sleep(down_s)
-        for each in processors:
-            each.spawn()
-
-    def _restart_store(self, down_s: float, snapshot: Path | None = None) -> None:
-        self._store.kill()
-        if snapshot is not None:
-            shutil.rmtree(self._data)
-            shutil.copytree(snapshot, self._data)
-        time.sleep(down_s)
-        self._store.start()
-
-
-def _tell(child: ChildProcess, number: signal.Signals) -> None:
-    if child.running:
-        os.killpg(child.pid, number)
+    def settle(self, seconds: float) -> None:
+        """Until every row contains every record; fails if that does not come, or a processor ends by itself."""
+        self.deployment.wait_until_processed(seconds, self.processors.check_running)

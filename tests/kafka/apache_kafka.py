@@ -21,6 +21,12 @@ class ApacheKafka(Protocol):
     def kill(self) -> None:
         """Ends it as a crash would. Starting takes 5 s then: the controller first gives up the old broker."""
 
+    def pause(self) -> None:
+        """It stands still, its connections open, until `resume`."""
+
+    def resume(self) -> None:
+        """It goes on where it was."""
+
     def restart(self) -> None:
         """Stops it in order and starts it again."""
 

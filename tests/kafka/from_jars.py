@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 from pathlib import Path
@@ -55,6 +56,12 @@ class KafkaFromJars(Server):
         if not self._data.exists():
             _run(self._java("kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c", str(self._config)))
         super().start()
+
+    def pause(self) -> None:
+        os.killpg(self.process.pid, signal.SIGSTOP)
+
+    def resume(self) -> None:
+        os.killpg(self.process.pid, signal.SIGCONT)
 
     def restart(self) -> None:
         self.process.stop()

@@ -47,6 +47,12 @@ class KafkaInDocker:
     def kill(self) -> None:
         self._container.get_wrapped_container().kill()
 
+    def pause(self) -> None:
+        self._container.get_wrapped_container().pause()
+
+    def resume(self) -> None:
+        self._container.get_wrapped_container().unpause()
+
     def restart(self) -> None:
         self._container.get_wrapped_container().stop()
         self.start()

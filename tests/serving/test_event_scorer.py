@@ -97,7 +97,7 @@ def test_a_function_that_fails_on_one_event_costs_that_event_alone(score):
 
 def test_a_damaged_row_costs_its_entity_alone_and_is_named(score, memory):
     key = EntityKeyEncoder(VIEW.join_keys, PLAN.project)(["a"])
-    memory.hashes[key][head_field(VIEW.name)] = memory.hashes[key][head_field(VIEW.name)][:-3]
+    memory.hashes[key][head_field(VIEW)] = memory.hashes[key][head_field(VIEW)][:-3]
     predicted, letters = split(score([Message(0, asked("a")), Message(1, asked("b"))]))
     assert predicted == ["payments[0]@1"]
     assert b"unexpected" in letters["payments[0]@0"]["forebay-error"]

@@ -10,7 +10,7 @@ import pytest
 import structlog
 from structlog.testing import capture_logs
 
-from forebay.cli import configure_logs
+from pipelines.adapters.logs import configure_logs
 from pipelines.contract.entity_key import EntityKeyEncoder, head_field
 from serving.http.settings import HttpSettings
 from tests.serving.endpoint import PLAN, VIEW, World, client
@@ -27,7 +27,7 @@ def world(tmp_path: Path) -> World:
 def damage(world: World, card: str) -> None:
     """Cuts the stored row of a card short."""
     row = world.memory.hashes[EntityKeyEncoder(VIEW.join_keys, PLAN.project)([card])]
-    row[head_field(VIEW.name)] = row[head_field(VIEW.name)][:-1]
+    row[head_field(VIEW)] = row[head_field(VIEW)][:-1]
 
 
 def test_a_damaged_row_fails_its_entity_alone_and_is_logged_once(world: World) -> None:

@@ -13,7 +13,7 @@ from pipelines.contract.entity_key import EntityKeyEncoder, closed_field, featur
 from pipelines.contract.fence import Lineage
 from pipelines.contract.plan import JoinKey
 from pipelines.contract.progress import NOTHING_YET, decode_progress
-from pipelines.contract.records import SOURCE_HEADER, Record, source_header
+from pipelines.contract.records import SOURCE_HEADER, Record, SourcePosition, source_header
 from pipelines.contract.topology import Feed, Route, progress_field, progress_key, routed_partition, routing_key
 from pipelines.contract.values import decode_timestamp, decode_value
 from pipelines.errors import ProgressMismatch, StoreUnavailable
@@ -22,7 +22,7 @@ from pipelines.feature_processor.router import Router
 from pipelines.feature_processor.view_writer import StoreRolledBack
 from pipelines.steps.aggregate import ViewAggregator
 from pipelines.steps.rows import StoredRow
-from tests.build import HOUR, MINUTE, SECOND, SOURCE, START_MS, expected, make_view, record
+from tests.build import HOUR, MINUTE, SECOND, SOURCE, START_MS, expected, make_view, record, rows_of
 from tests.e2e.broker import until
 from tests.oracle import Event, Window
 
@@ -34,6 +34,7 @@ WINDOWS = [
 CARDS = make_view(WINDOWS)
 MERCHANTS = make_view(WINDOWS, name="merchant_activity", keys=["merchant"], fingerprint="22" * 8)
 ROUTED = Route("shop.merchant.payments", (JoinKey("merchant", "string"),))
+ROUTED_LIFE = Lineage(ROUTED.topic, "id-2", 3).routed_from(LIFE)
 moderately = settings(max_examples=50, deadline=None)
 
 
@@ -98,8 +99,14 @@ def start(store, *views, lineage=LIFE, partition=0, routed=False, router=None, r
     topic = ROUTED.topic if routed else SOURCE.topic
     feed = Feed(topic, SOURCE, routed, tuple(views), routes)
     shared = FeedPipeline(feed, PROJECT, store, producer or Producer(), lineage, router)
-    shared.assign([partition])
+    shared.assign({partition: 0})
     return shared.partitions[partition]
+
+
+def routed(offset, source_offset, life=ROUTED_LIFE):
+    """A record as the router writes it."""
+    event = card("a", source_offset, merchant="m")
+    return record(offset, event, [source_header(SourcePosition(0, source_offset, life.digest))])
 
 
 def of(pipeline):
@@ -109,14 +116,14 @@ def of(pipeline):
 def row(store, view, entity):
     """(fence offset, last event time, values as of then) of an entity; None if it has no row."""
     key = EntityKeyEncoder(view.join_keys, PROJECT)([entity])
-    ((head, closed),) = store.read([(key, [head_field(view.name), closed_field(view.name)])])
+    ((head, closed),) = store.read([(key, [head_field(view), closed_field(view)])])
     aggregate = ViewAggregator(view)
     header = aggregate.codec.header(StoredRow(head, closed))
     if header is None:
         return None
     tiles = aggregate.codec.unpack([StoredRow(head, closed)], [header])
     values = aggregate.evaluate(tiles, np.array([header.last_event_ms]))
-    return header.offset, header.last_event_ms, values[0].tolist()
+    return header.offset, header.last_event_ms, rows_of(values)[0]
 
 
 def folded(view, records, by=lambda event: event.entity):
@@ -254,7 +261,7 @@ class TestOrder:
         of(pipeline).producer.fails = True
         with pytest.raises(DeliveryFailed):
             pipeline.process([record(0, b"x"), record(1, card("a", 0))])
-        assert progress(store) is None
+        assert progress(store) == NOTHING_YET
         again = start(store, CARDS)
         again.process([record(0, b"x"), record(1, card("a", 0))])
         assert row(store, CARDS, "a") == folded(CARDS, [(1, card("a", 0))])["a"]
@@ -262,9 +269,11 @@ class TestOrder:
 
     def test_a_store_that_takes_no_writes_does_not_multiply_what_is_refused_or_routed(self):
         """However often the batch is tried."""
-        store, producer = FlakyStore(dict.fromkeys(range(3, 9), "none")), Producer()
-        router = Router([ROUTED], {ROUTED.topic: 3}, producer)
+        store, producer = FlakyStore(), Producer()
+        router = Router([ROUTED], {ROUTED.topic: ROUTED_LIFE}, producer)
         pipeline = start(store, CARDS, routes=(ROUTED,), router=router, producer=producer)
+        first_write = len(store.calls) + 2
+        store.failures = dict.fromkeys(range(first_write, first_write + 6), "none")
         batch = [record(0, b"x"), record(1, card("a", 2 * HOUR, merchant="m")), record(2, card("b", 0, merchant="m"))]
         tries = 1
         while True:
@@ -504,7 +513,7 @@ class TestRolledBack:
         store, pipeline = self.stored(5, kept)
         with pytest.raises(StoreRolledBack, match="card_activity"):
             pipeline.process([record(5, card("a", 5))])
-        assert progress(store) == (None if kept == 0 else kept - 1)
+        assert progress(store) == kept - 1
 
     @pytest.mark.parametrize("kept", [0, 3])
     def test_progress_that_fell_back_is_noticed(self, kept):
@@ -575,17 +584,22 @@ class TestAnotherLife:
         assert None not in store.read([(key, feast)])[0]
         assert row(store, short, "a") == folded(short, [(0, card("a", 0)), (1, card("a", 0))])["a"]
 
-    def test_a_view_that_is_changed_back_starts_afresh_too(self):
+    @pytest.mark.parametrize("retired", [False, True])
+    def test_a_view_that_is_changed_back_goes_on_or_starts_afresh_where_its_state_was_given_up(self, retired):
         store, log = MemoryStore(), [record(at, card("ab"[at % 2], at)) for at in range(6)]
         changed = make_view(WINDOWS, fingerprint="44" * 8)
         start(store, CARDS).process(log[:3])
-        start(store, changed).process(log[:4])
+        other = start(store, changed)
+        other.process(log[:4])
+        if retired:
+            assert other.ledger.retire_others(changed) == [CARDS.fingerprint]
         back = start(store, CARDS)
-        assert back.ledger.offset == NOTHING_YET
+        assert back.ledger.offset == (NOTHING_YET if retired else 2)
         back.process(log)
         for name in "ab":
             events = [(at, card("ab"[at % 2], at)) for at in range(6) if "ab"[at % 2] == name]
             assert row(store, CARDS, name) == folded(CARDS, events)[name]
+            assert row(store, changed, name) == folded(changed, [each for each in events if each[0] < 4])[name]
 
     def test_progress_of_another_view_stays_where_a_view_is_changed(self):
         store = MemoryStore()
@@ -594,20 +608,11 @@ class TestAnotherLife:
         start(store, make_view(WINDOWS, fingerprint="44" * 8))
         assert start(store, other).ledger.offset == 0
 
-    def test_progress_that_a_restored_store_brought_back_is_noticed(self):
-        store = MemoryStore()
-        start(store, CARDS).process([record(0, card("a", 0))])
-        snapshot = {key: dict(fields) for key, fields in store.hashes.items()}
-        changed = start(store, make_view(WINDOWS, fingerprint="44" * 8))
-        assert not changed.ledger.has_fallen_back()
-        store.hashes = snapshot
-        assert changed.ledger.has_fallen_back()
-
 
 class TestRouting:
     def route(self, store, producer, partition, events, first_offset=0):
         """Routes events of one source partition, as the pipeline of the source topic does."""
-        router = Router([ROUTED], {ROUTED.topic: 3}, producer)
+        router = Router([ROUTED], {ROUTED.topic: ROUTED_LIFE}, producer)
         pipeline = start(store, routes=(ROUTED,), router=router, producer=producer, partition=partition)
         pipeline.process([record(first_offset + at, each) for at, each in enumerate(events)])
 
@@ -618,7 +623,7 @@ class TestRouting:
             assert (topic, key) == (ROUTED.topic, routing_key([name]))
             assert partition == routed_partition(key, 3)
             assert value == record(0, card("ab"[at], at, merchant=name)).value
-            assert headers == dict([source_header(2, 40 + at)])
+            assert headers == dict([source_header(SourcePosition(2, 40 + at, ROUTED_LIFE.digest))])
 
     def test_events_without_the_entity_and_bad_records_are_not_routed(self):
         producer = Producer()
@@ -626,11 +631,24 @@ class TestRouting:
         assert producer.to(ROUTED.topic) == []
         assert len(producer.to("payments.dlq")) == 1
 
-    def test_a_topic_that_is_only_routed_keeps_no_progress(self):
-        """Kafka's committed offsets do, since duplicates are dropped by the reader."""
+    def test_what_was_routed_is_not_routed_again(self):
+        """Nor by another process, or where the topic is read again for a view that was added."""
+        store, first, second = MemoryStore(), Producer(), Producer()
+        self.route(store, first, 0, [card("a", 0, merchant="m")])
+        self.route(store, second, 0, [card("a", 0, merchant="m"), card("a", 1, merchant="m")])
+        assert [len(each.to(ROUTED.topic)) for each in (first, second)] == [1, 1]
+        assert second.sent[0][-1] == dict([source_header(SourcePosition(0, 1, ROUTED_LIFE.digest))])
+
+    def test_a_route_that_is_added_later_gets_everything(self):
         store = MemoryStore()
-        self.route(store, Producer(), 0, [card("a", 0, merchant="m")])
-        assert store.hashes == {}
+        start(store, CARDS).process([record(at, card("a", at, merchant="m")) for at in range(3)])
+        producer = Producer()
+        router = Router([ROUTED], {ROUTED.topic: ROUTED_LIFE}, producer)
+        both = start(store, CARDS, routes=(ROUTED,), router=router, producer=producer)
+        assert both.ledger.offset == NOTHING_YET
+        both.process([record(at, card("a", at, merchant="m")) for at in range(4)])
+        assert len(producer.to(ROUTED.topic)) == 4
+        assert row(store, CARDS, "a") == folded(CARDS, [(at, card("a", at)) for at in range(4)])["a"]
 
     @moderately
     @given(
@@ -654,7 +672,6 @@ class TestRouting:
             if events:
                 self.route(MemoryStore(), producer, source, events, first)
         store = FlakyStore(failures)
-        life = Lineage(ROUTED.topic, "id-1", 3)
         for partition in range(3):
             log = [each for each in producer.sent if each[1] == partition]
             records = [
@@ -664,19 +681,16 @@ class TestRouting:
                 store,
                 records,
                 sizes,
-                lambda partition=partition: start(store, MERCHANTS, routed=True, lineage=life, partition=partition),
+                lambda partition=partition: start(
+                    store, MERCHANTS, routed=True, lineage=ROUTED_LIFE, partition=partition
+                ),
             )
         store.failures = {}
         assert self.found(store) == self.once(producer.sent, sources)
 
     def test_a_view_that_is_added_does_not_make_its_neighbour_count_repeats(self):
         """The originals are trimmed, so the added view takes the router's repeats for new; the older knows better."""
-        store, life = MemoryStore(), Lineage(ROUTED.topic, "id-1", 3)
-
-        def routed(offset, source_offset):
-            event = card("a", source_offset, merchant="m")
-            return record(offset, event, [source_header(0, source_offset)])
-
+        store, life = MemoryStore(), ROUTED_LIFE
         log = [routed(0, 0), routed(1, 1), routed(2, 2), routed(3, 1), routed(4, 2)]
         start(store, MERCHANTS, routed=True, lineage=life).process(log)
         other = make_view(WINDOWS, name="other", keys=["merchant"], fingerprint="33" * 8)
@@ -685,6 +699,39 @@ class TestRouting:
         both.process([routed(5, 2), routed(6, 3)])
         truth = folded(MERCHANTS, [(at, card("a", at, merchant="m")) for at in range(4)], lambda event: "m")["m"]
         assert row(store, MERCHANTS, "m")[1:] == truth[1:]
+
+    @pytest.mark.parametrize(
+        "former",
+        [
+            ROUTED_LIFE.routed_from(Lineage("payments", "id-0", 4)),
+            Lineage(ROUTED.topic, "id-1", 3).routed_from(LIFE),
+            Lineage(ROUTED.topic, "id-2", 2).routed_from(LIFE),
+        ],
+    )
+    def test_what_was_routed_in_a_former_life_of_a_topic_counts_for_nothing_and_hides_nothing(self, former):
+        """Its offsets were those of another source topic, or its partition that of another layout."""
+        store = MemoryStore()
+        pipeline = start(store, MERCHANTS, routed=True, lineage=ROUTED_LIFE)
+        pipeline.process([routed(0, 7, former), routed(1, 8, former), routed(2, 0), routed(3, 9, former), routed(4, 1)])
+        truth = folded(MERCHANTS, [(at, card("a", at, merchant="m")) for at in range(2)], lambda event: "m")["m"]
+        assert row(store, MERCHANTS, "m")[1:] == truth[1:]
+        assert of(pipeline).producer.sent == []
+
+    def test_what_was_routed_before_records_named_their_life_is_of_a_former_one(self):
+        store = MemoryStore()
+        old = record(0, card("a", 0, merchant="m"), [(SOURCE_HEADER, bytes(12))])
+        pipeline = start(store, MERCHANTS, routed=True, lineage=ROUTED_LIFE)
+        pipeline.process([old])
+        assert rows(store, MERCHANTS, "m") == {}
+        assert of(pipeline).producer.sent == []
+
+    def test_progress_made_from_another_life_of_the_source_topic_is_refused_with_the_repair(self):
+        """The routed topic is the same one, but the offsets in its records begin again."""
+        store = MemoryStore()
+        start(store, MERCHANTS, routed=True, lineage=ROUTED_LIFE).process([routed(0, 0)])
+        now = ROUTED_LIFE.routed_from(Lineage("payments", "id-9", 4))
+        with pytest.raises(ProgressMismatch, match=r"when it had id id-1.* id-9.*rebuild merchant_activity`"):
+            start(store, MERCHANTS, routed=True, lineage=now)
 
     def found(self, store):
         return {entity: (each[1], str(each[2])) for entity, each in rows(store, MERCHANTS, "mno").items()}
@@ -700,7 +747,7 @@ class TestRouting:
                     continue
                 seen.add(at)
                 source = int.from_bytes(at[:4], "big")
-                name, at_ms, amount = sources[source][int.from_bytes(at[4:], "big")]
+                name, at_ms, amount = sources[source][int.from_bytes(at[4:12], "big")]
                 event = card("a", at_ms, amount)
                 if event.event_ms >= watermark[source] - HOUR:
                     arrived.setdefault(name, []).append(event)

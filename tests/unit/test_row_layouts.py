@@ -23,7 +23,7 @@ def written(layout, updates):
 
 
 def state(store, rows, layout):
-    return [b"".join(fields) for fields in store.read([(key, layout.read(rows.view.name)) for key in rows.keys])]
+    return [b"".join(fields) for fields in store.read([(key, layout.read) for key in rows.keys])]
 
 
 @pytest.mark.parametrize("layout", LAYOUTS[1:], ids=lambda layout: layout.name)
@@ -37,7 +37,7 @@ def test_every_layout_holds_the_same_state(layout, updates):
 @pytest.mark.parametrize("updates", [["fill"], ["fill", "close", "close"]])
 def test_a_row_holds_a_tile_more_than_its_window(updates):
     store, rows, _ = written(LAYOUTS[0], updates)
-    ((head, closed), *_) = store.read([(key, LAYOUTS[0].read(rows.view.name)) for key in rows.keys])
+    ((head, closed), *_) = store.read([(key, LAYOUTS[0].read) for key in rows.keys])
     assert len(head) == 37 + TILE_BYTES
     assert len(closed) == 8 + TILES * TILE_BYTES
 
@@ -45,6 +45,5 @@ def test_a_row_holds_a_tile_more_than_its_window(updates):
 @pytest.mark.parametrize(("update", "closes"), [("stay", False), ("close", True)])
 def test_apart_closed_tiles_are_written_only_when_one_closes(update, closes):
     _, rows, writes = written(LAYOUTS[0], ["fill", update])
-    name = rows.view.name
-    expected = [head_field(name), closed_field(name)] if closes else [head_field(name)]
+    expected = [head_field(rows.view), closed_field(rows.view)] if closes else [head_field(rows.view)]
     assert [write.fields[::2] for write in writes] == [expected] * ENTITIES

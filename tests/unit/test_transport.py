@@ -1,4 +1,5 @@
-"""A fetch that crosses a seek: nothing of the old positions is kept, nothing of the new ones is lost."""
+"""A fetch that crosses a seek: nothing of the old positions is kept, nothing of the new ones is lost. And the end of a
+consumer that crashed."""
 
 import asyncio
 from types import SimpleNamespace
@@ -8,7 +9,7 @@ from aiokafka.errors import KafkaError
 from faust.transport.drivers import aiokafka as driver
 
 from pipelines.feature_processor.in_flight import InFlight
-from pipelines.feature_processor.transport import ConsumerThread
+from pipelines.feature_processor.transport import Consumer, ConsumerThread
 
 
 def fetched(*offsets):
@@ -102,3 +103,10 @@ def test_of_a_fetch_that_crosses_a_seek_only_what_came_after_it_is_kept(thread, 
     thread.waiting, thread.meanwhile = waiting, seek
     assert offsets_of(thread) == {"tp": [7]}
     assert thread.in_flight.epoch == 1
+
+
+def test_a_consumer_that_crashed_asks_its_thread_for_nothing_more():
+    """That thread has ended: it would never answer, and the process would not come to say why it crashed."""
+    made = Consumer.__new__(Consumer)
+    made._thread = SimpleNamespace(crashed=True)
+    assert asyncio.run(asyncio.wait_for(made._commit({"tp": 7}), 1.0)) is False

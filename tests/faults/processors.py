@@ -1,0 +1,95 @@
+"""The processors of a site."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from forebay.stack.process import ChildProcess
+from tests.e2e.deployment import Deployment
+
+LOG_END = 2_000
+"""Characters of each log that a failure shows."""
+
+
+class Processors:
+    """As many as were added, less those that were removed. Those that are killed come back."""
+
+    def __init__(self, deployment: Deployment) -> None:
+        self._deployment = deployment
+        self._started = 0
+        self.running: list[ChildProcess] = []
+
+    def add(self) -> ChildProcess:
+        """Starts one more, without waiting for it."""
+        self._started += 1
+        child = self._deployment.processor(f"process-{self._started}")
+        child.spawn()
+        self.running.append(child)
+        return child
+
+    def chosen(self, target: int) -> ChildProcess:
+        """One of them."""
+        return self.running[target % len(self.running)]
+
+    def remove(self, child: ChildProcess) -> None:
+        """Tells one to stop, and waits for its end."""
+        child.stop()
+        self.running.remove(child)
+
+    def remove_all(self) -> None:
+        """Tells each to stop, one after another."""
+        for child in list(self.running):
+            self.remove(child)
+
+    def kill_and_start(self, doomed: Sequence[ChildProcess], down_s: float) -> None:
+        """Kills some with signal 9, and starts them again."""
+        for child in doomed:
+            child.kill()
+        self.start_again(doomed, down_s)
+
+    def start_again(self, doomed: Sequence[ChildProcess], down_s: float) -> None:
+        """Starts some that were killed."""
+        time.sleep(down_s)
+        for child in doomed:
+            child.spawn()
+
+    def kill_all(self) -> None:
+        """Ends every one for good."""
+        for child in self.running:
+            child.kill()
+
+    @contextmanager
+    def standing_still(self, some: Sequence[ChildProcess]) -> Iterator[None]:
+        """These are stopped, and go on afterwards where they were."""
+        for child in some:
+            _tell(child, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for child in some:
+                _tell(child, signal.SIGCONT)
+
+    def check_running(self) -> None:
+        """Raises `StackError` if one ended by itself."""
+        for child in self.running:
+            child.check_running()
+
+    def said(self, text: str) -> int:
+        """How often their logs say it."""
+        return sum(child.command.log_path.read_text(errors="replace").count(text) for child in self.running)
+
+    def logs(self) -> str:
+        """The end of every log."""
+        return "\n".join(
+            f"{child.command.name}: {child.command.log_path.read_text(errors='replace')[-LOG_END:]}"
+            for child in self.running
+        )
+
+
+def _tell(child: ChildProcess, number: signal.Signals) -> None:
+    if child.running:
+        os.killpg(child.pid, number)

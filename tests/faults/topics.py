@@ -1,0 +1,59 @@
+"""Topics deleted, created anew, given more partitions, and cut off at their beginning: on the real Kafka."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from confluent_kafka import TopicPartition
+from confluent_kafka.admin import AdminClient, NewPartitions, OffsetSpec
+
+from forebay.stack.topics import create_topics
+from pipelines.adapters.kafka import Topics
+from pipelines.contract.fence import Lineage
+from tests.e2e.broker import until
+from tests.faults.broken import harness, patiently
+
+ANSWER_S = 10.0
+
+
+def life_of(brokers: str, topic: str) -> Lineage:
+    """Its id and number of partitions."""
+    return Topics(brokers).lineage(topic)
+
+
+def make_anew(brokers: str, topic: str, partitions: int) -> None:
+    """Deletes it and creates it again, empty."""
+    admin = AdminClient({"bootstrap.servers": brokers})
+    with harness(f"making {topic} anew"):
+        admin.delete_topics([topic], request_timeout=ANSWER_S)[topic].result()
+        until(lambda: topic not in admin.list_topics(timeout=ANSWER_S).topics, ANSWER_S, f"the end of {topic}")
+        create_topics(brokers, {topic: partitions})
+
+
+def grow(brokers: str, topic: str, partitions: int) -> None:
+    """Gives it more partitions."""
+    admin = AdminClient({"bootstrap.servers": brokers})
+    with harness(f"more partitions of {topic}"):
+        admin.create_partitions([NewPartitions(topic, partitions)], request_timeout=ANSWER_S)[topic].result()
+        until(lambda: len(ends(brokers, topic)) == partitions, ANSWER_S, f"{partitions} partitions of {topic}")
+
+
+def delete_up_to(brokers: str, topic: str, offsets: Mapping[int, int]) -> None:
+    """Deletes the records before these offsets, by partition."""
+    admin = AdminClient({"bootstrap.servers": brokers})
+    with harness(f"deleting records of {topic}"):
+        asked = admin.delete_records([TopicPartition(topic, at, offset) for at, offset in offsets.items()])
+        for answer in asked.values():
+            answer.result()
+
+
+def ends(brokers: str, topic: str) -> dict[int, int]:
+    """The offset after the last record, by partition."""
+    return patiently(lambda: _ends(brokers, topic), f"the ends of {topic}")
+
+
+def _ends(brokers: str, topic: str) -> dict[int, int]:
+    admin = AdminClient({"bootstrap.servers": brokers})
+    each = [TopicPartition(topic, at) for at in admin.list_topics(topic, timeout=ANSWER_S).topics[topic].partitions]
+    asked = admin.list_offsets(dict.fromkeys(each, OffsetSpec.latest()), request_timeout=ANSWER_S)
+    return {at.partition: int(answer.result().offset) for at, answer in asked.items()}
