@@ -47,3 +47,7 @@ def test_apart_closed_tiles_are_written_only_when_one_closes(update, closes):
     _, rows, writes = written(LAYOUTS[0], ["fill", update])
     expected = [head_field(rows.view), closed_field(rows.view)] if closes else [head_field(rows.view)]
     assert [write.fields[::2] for write in writes] == [expected] * ENTITIES
+
+
+def test_figures_can_be_kept_by_layout():
+    assert len(dict.fromkeys(LAYOUTS)) == 3
