@@ -4,6 +4,7 @@ import pytest
 
 from benchmarks.row_layouts import LAYOUTS
 from benchmarks.row_updates import RowSet, writes_of
+from benchmarks.store_cost import signed
 from pipelines.adapters.memory_store import MemoryStore
 from pipelines.adapters.store import Outcome
 from pipelines.contract.entity_key import closed_field, head_field
@@ -51,3 +52,8 @@ def test_apart_closed_tiles_are_written_only_when_one_closes(update, closes):
 
 def test_figures_can_be_kept_by_layout():
     assert len(dict.fromkeys(LAYOUTS)) == 3
+
+
+@pytest.mark.parametrize(("printed", "size"), [(0, 0), (5_000, 5_000), (2**64 - 300, -300)])
+def test_a_size_below_zero_is_read_as_one(printed, size):
+    assert signed(printed) == size
