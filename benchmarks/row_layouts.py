@@ -18,7 +18,7 @@ class Layout(NamedTuple):
     name: str
     fields: Callable[[StoredRow, StoredRow], list[bytes]]
     """(stored row, new row) -> field, value, field, value ... to write."""
-    read: list[bytes]
+    read: tuple[bytes, ...]
     """Fields of its whole state."""
 
 
@@ -40,8 +40,8 @@ def _one_with_fence_apart(_stored: StoredRow, row: StoredRow) -> list[bytes]:
 
 
 LAYOUTS = (
-    Layout("head and closed apart", _apart, [HEAD_FIELD, CLOSED_FIELD]),
-    Layout("one field", _one, [HEAD_FIELD]),
-    Layout("one field, fence apart", _one_with_fence_apart, [_FENCE, HEAD_FIELD]),
+    Layout("head and closed apart", _apart, (HEAD_FIELD, CLOSED_FIELD)),
+    Layout("one field", _one, (HEAD_FIELD,)),
+    Layout("one field, fence apart", _one_with_fence_apart, (_FENCE, HEAD_FIELD)),
 )
 """The first is the product's."""

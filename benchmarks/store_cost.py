@@ -53,7 +53,7 @@ class StoreMeter:
 
     def used_bytes(self) -> int:
         """Memory of everything stored, without connections' buffers (`used_memory_dataset`)."""
-        return int(self.client.info("memory")["used_memory_dataset"])
+        return signed(int(self.client.info("memory")["used_memory_dataset"]))
 
     def process_bytes(self) -> int:
         """Memory of everything the store has allocated (`used_memory`)."""
@@ -77,3 +77,11 @@ class StoreMeter:
     def close(self) -> None:
         """Closes the connection."""
         self.client.close()
+
+
+def signed(size: int) -> int:
+    """A size of the store's that may be below zero: what it holds less what it estimates for everything else.
+
+    It is printed as an unsigned number of 64 bits.
+    """
+    return size - 2**64 if size >= 2**63 else size

@@ -159,6 +159,13 @@ class Consumer(driver.Consumer):
     async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
         """Nothing to remember: a batch's offset is its last record's, so gaps are the rule."""
 
+    def highwater(self, tp: TP) -> int:
+        """Where a partition ends; 0 for one that was taken away while its last batch was processed."""
+        try:
+            return super().highwater(tp)  # type: ignore[no-any-return]
+        except AssertionError:  # aiokafka's way to say that it is not assigned
+            return 0
+
     async def seek_to_committed(self) -> Mapping[TP, int]:
         """Seeks every assigned partition to where the app says it starts.
 

@@ -4,6 +4,7 @@ import pytest
 
 from benchmarks.row_layouts import LAYOUTS
 from benchmarks.row_updates import RowSet, writes_of
+from benchmarks.store_cost import signed
 from pipelines.adapters.memory_store import MemoryStore
 from pipelines.adapters.store import Outcome
 from pipelines.contract.entity_key import closed_field, head_field
@@ -47,3 +48,12 @@ def test_apart_closed_tiles_are_written_only_when_one_closes(update, closes):
     _, rows, writes = written(LAYOUTS[0], ["fill", update])
     expected = [head_field(rows.view), closed_field(rows.view)] if closes else [head_field(rows.view)]
     assert [write.fields[::2] for write in writes] == [expected] * ENTITIES
+
+
+def test_figures_can_be_kept_by_layout():
+    assert len(dict.fromkeys(LAYOUTS)) == 3
+
+
+@pytest.mark.parametrize(("printed", "size"), [(0, 0), (5_000, 5_000), (2**64 - 300, -300)])
+def test_a_size_below_zero_is_read_as_one(printed, size):
+    assert signed(printed) == size

@@ -110,3 +110,16 @@ def test_a_consumer_that_crashed_asks_its_thread_for_nothing_more():
     made = Consumer.__new__(Consumer)
     made._thread = SimpleNamespace(crashed=True)
     assert asyncio.run(asyncio.wait_for(made._commit({"tp": 7}), 1.0)) is False
+
+
+@pytest.mark.parametrize("assigned", [True, False])
+def test_a_partition_that_was_taken_away_meanwhile_has_no_end(assigned):
+    """A rebalance while a batch is processed must not end the process that asks for its lag afterwards."""
+
+    def highwater(_tp):
+        assert assigned, "Partition is not assigned"
+        return 12
+
+    made = Consumer.__new__(Consumer)
+    made._thread = SimpleNamespace(highwater=highwater)
+    assert made.highwater("tp") == (12 if assigned else 0)
