@@ -162,7 +162,7 @@ class Consumer(driver.Consumer):
     def highwater(self, tp: TP) -> int:
         """Where a partition ends; 0 for one that was taken away while its last batch was processed."""
         try:
-            return super().highwater(tp)  # type: ignore[no-any-return]
+            return super().highwater(tp)
         except AssertionError:  # aiokafka's way to say that it is not assigned
             return 0
 
