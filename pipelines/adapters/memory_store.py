@@ -15,6 +15,8 @@ _PAGE = 10
 class MemoryStore:
     """Implements `pipelines.adapters.store.Store` in a dictionary."""
 
+    connections = 1
+
     def __init__(self) -> None:
         self.hashes: dict[bytes, dict[bytes, bytes]] = {}
         self._deadlines: dict[bytes, dict[bytes, float]] = {}
@@ -80,6 +82,9 @@ class MemoryStore:
         page = [key for key in keys[cursor : cursor + _PAGE] if key.endswith(ending.encode())]
         following = cursor + _PAGE
         return following if following < len(keys) else 0, page
+
+    def ping(self) -> None:
+        """See `Store.ping`."""
 
     def close(self) -> None:
         """See `Store.close`."""

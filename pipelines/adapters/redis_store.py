@@ -70,6 +70,7 @@ class RedisStore:
             retry=Retry(NoBackoff(), 0),
         )
         self._connection: Any = None
+        self.connections = 0
         self._set_sha = b""
         self._remove_sha = b""
         self._expires = False
@@ -144,6 +145,7 @@ class RedisStore:
             return
         try:
             self._connection = self._client.connection_pool.get_connection()
+            self.connections += 1
             self._set_sha = self._call("SCRIPT", "LOAD", COMPARE_AND_SET)
             self._remove_sha = self._call("SCRIPT", "LOAD", COMPARE_AND_REMOVE)
             self._expires = bool(self._call("COMMAND", "INFO", "HSETEX")[0])

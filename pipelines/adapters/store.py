@@ -47,8 +47,11 @@ class Removal(NamedTuple):
 class Store(Protocol):
     """An online store. Not thread-safe: one instance per thread.
 
-    Every method raises `StoreUnavailable` when the store can't be reached.
+    Every method raises `StoreUnavailable` when the store can't be reached. The next call connects again.
     """
+
+    connections: int
+    """How many were made. Where this has grown, the store may have come back with older data since."""
 
     def read(self, requests: Sequence[tuple[bytes, Sequence[bytes]]]) -> list[list[bytes | None]]:
         """Per (key, fields), the fields' values; None where absent."""
@@ -80,6 +83,10 @@ class Store(Protocol):
 
         A key that is there all the time is found at least once.
         """
+        ...
+
+    def ping(self) -> None:
+        """Does nothing, if the store answers."""
         ...
 
     def close(self) -> None:

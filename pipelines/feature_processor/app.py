@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -56,7 +56,12 @@ class ProcessorApp(faust.App):
         )
         self._pipelines = {pipeline.feed.topic: pipeline for pipeline in pipelines}
         self._busy = {topic: asyncio.Lock() for topic in self._pipelines}
-        self._caretakers = [Caretaker(pipeline, self._busy[topic]) for topic, pipeline in self._pipelines.items()]
+        self._trusted: dict[str, int] = {}
+        """Per topic, the store's connection on which it is known to hold all that it had acknowledged."""
+        self._caretakers = [
+            Caretaker(pipeline, self._busy[topic], partial(self._is_trusted, topic))
+            for topic, pipeline in self._pipelines.items()
+        ]
         self.failure: ForebayError | None = None
         """Why the app gave up."""
         self.done: dict[TP, int] = {}
@@ -67,6 +72,13 @@ class ProcessorApp(faust.App):
     async def take_care(self) -> None:
         """What is to be done between batches, for as long as the app runs."""
         await asyncio.gather(*(each.run() for each in self._caretakers))
+
+    def _is_trusted(self, topic: str) -> bool:
+        """Whether the connection to the store is still the one on which progress was read.
+
+        Whoever meets the failure of a connection, the next one to use the store makes another without noticing.
+        """
+        return self._trusted.get(topic) == self._pipelines[topic].store.connections
 
     async def _consume(self, stream: Any) -> None:
         async for event in stream.events():
@@ -79,8 +91,6 @@ class ProcessorApp(faust.App):
         attempt = 0
         while not self.should_stop:
             try:
-                if attempt:
-                    await self._check_store(topic)
                 await self._process(topic, partition, batch)
                 return
             except StoreUnavailable as error:
@@ -112,6 +122,8 @@ class ProcessorApp(faust.App):
         async with self._busy[topic]:
             if batch.epoch != cast(Consumer, self.consumer).epoch or partition not in pipeline.partitions:
                 return
+            if not self._is_trusted(topic):
+                await self._check_store(topic)
             with metrics.BATCH_SECONDS.labels(topic).time():
                 await asyncio.to_thread(pipeline.partitions[partition].process, batch.records)
             self.done[TP(topic, partition)] = batch.records[-1].offset + 1
@@ -128,12 +140,14 @@ class ProcessorApp(faust.App):
             StoreRolledBack: it did.
         """
         pipeline = self._pipelines[topic]
-        async with self._busy[topic]:
-            for writer in pipeline.writers:
-                writer.forget()
-            for each in pipeline.partitions.values():
-                if await asyncio.to_thread(each.ledger.has_fallen_back):
-                    raise StoreRolledBack(f"{topic}: the store's progress is behind what it had acknowledged")
+        for writer in pipeline.writers:
+            writer.forget()
+        await asyncio.to_thread(pipeline.store.ping)
+        connection = pipeline.store.connections
+        for each in pipeline.partitions.values():
+            if await asyncio.to_thread(each.ledger.has_fallen_back):
+                raise StoreRolledBack(f"{topic}: the store's progress is behind what it had acknowledged")
+        self._trusted[topic] = connection
 
     async def start_offsets(self, earliest: Mapping[TP, int]) -> Mapping[TP, int]:
         """Where every assigned partition starts; waits as long as the store can't be reached.
@@ -141,36 +155,38 @@ class ProcessorApp(faust.App):
         Args:
             earliest: the first record that Kafka retains of each assigned partition.
         """
-        for topic, pipeline in self._pipelines.items():
-            assigned = {tp.partition: offset for tp, offset in earliest.items() if tp.topic == topic}
-            async with self._busy[topic]:
-                try:
-                    await self._with_store(topic, partial(pipeline.assign, assigned))
-                except ProgressMismatch as error:
-                    await self._give_up(error)
-                    raise
-            metrics.ASSIGNED_PARTITIONS.labels(topic).set(len(assigned))
-        # Where one topic is refused, nothing has been written for any.
-        for topic, pipeline in self._pipelines.items():
-            async with self._busy[topic]:
-                await self._with_store(topic, pipeline.begin)
-        self.done = {tp: offset for tp, offset in self.done.items() if tp not in earliest}
-        return {tp: self._pipelines[tp.topic].partitions[tp.partition].ledger.offset + 1 for tp in earliest}
-
-    async def _with_store(self, topic: str, ask: Callable[[], None]) -> None:
-        """Asks until the store answers."""
         attempt = 0
         while True:
             try:
-                await asyncio.to_thread(ask)
+                await self._assign(earliest)
+                break
             except StoreUnavailable as error:
-                log.warning("waiting for the store", topic=topic, error=str(error))
+                log.warning("waiting for the store", error=str(error))
                 await self.sleep(RETRY_SECONDS[min(attempt, len(RETRY_SECONDS) - 1)])
                 attempt += 1
                 if self.should_stop:
                     raise
-            else:
-                return
+            except ProgressMismatch as error:
+                await self._give_up(error)
+                raise
+        self.done = {tp: offset for tp, offset in self.done.items() if tp not in earliest}
+        return {tp: self._pipelines[tp.topic].partitions[tp.partition].ledger.offset + 1 for tp in earliest}
+
+    async def _assign(self, earliest: Mapping[TP, int]) -> None:
+        """Reads all progress, then writes that it is made here. Where one topic is refused, nothing is written."""
+        for topic, pipeline in self._pipelines.items():
+            assigned = {tp.partition: offset for tp, offset in earliest.items() if tp.topic == topic}
+            async with self._busy[topic]:
+                await asyncio.to_thread(pipeline.store.ping)
+                connection = pipeline.store.connections
+                await asyncio.to_thread(pipeline.assign, assigned)
+                self._trusted[topic] = connection
+            metrics.ASSIGNED_PARTITIONS.labels(topic).set(len(assigned))
+        for topic, pipeline in self._pipelines.items():
+            async with self._busy[topic]:
+                if not self._is_trusted(topic):
+                    raise StoreUnavailable(f"{topic}: the store was away since its progress was read")
+                await asyncio.to_thread(pipeline.begin)
 
     async def _give_up(self, error: ForebayError) -> None:
         log.error("stopping", error=str(error))

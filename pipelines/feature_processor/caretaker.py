@@ -32,10 +32,19 @@ class Caretaker:
     """Belongs to one feed, whose lock it takes page by page."""
 
     def __init__(
-        self, pipeline: FeedPipeline, busy: asyncio.Lock, monotonic_s: Callable[[], float] = time.monotonic
+        self,
+        pipeline: FeedPipeline,
+        busy: asyncio.Lock,
+        is_trusted: Callable[[], bool],
+        monotonic_s: Callable[[], float] = time.monotonic,
     ) -> None:
+        """Args:
+        is_trusted: whether the store is known to hold all that it acknowledged. Until it is, nothing is done: a row
+            that has fallen back must not be taken for an old one.
+        """
         self._pipeline = pipeline
         self._busy = busy
+        self._is_trusted = is_trusted
         self._now_s = monotonic_s
         self._next_walk_s = monotonic_s() + FIRST_WALK_S
         self._retire_at_s = monotonic_s() + RETIRE_AFTER_S
@@ -59,10 +68,8 @@ class Caretaker:
         """
         if self._now_s() >= self._retire_at_s:
             await self._retire()
-            self._retire_at_s = self._now_s() + RETIRE_AFTER_S
         if self._retired or self._now_s() >= self._next_walk_s or self._has_unpublished_rows():
             await self._walk()
-            self._next_walk_s = self._now_s() + WALK_EVERY_S
 
     def _has_unpublished_rows(self) -> bool:
         return any(
@@ -75,17 +82,23 @@ class Caretaker:
         walk = RowWalk(self._pipeline, self._retired)
         while True:
             async with self._busy:
+                if not self._is_trusted():
+                    return
                 if await asyncio.to_thread(walk.page):
                     break
             await asyncio.sleep(PAGE_PAUSE_S)
         self._retired = {}
+        self._next_walk_s = self._now_s() + WALK_EVERY_S
 
     async def _retire(self) -> None:
         """Gives up the other definitions of views that are published completely."""
         async with self._busy:
+            if not self._is_trusted():
+                return
             for partition in self._pipeline.partitions.values():
                 for view in (writer.view for writer in self._pipeline.writers):
                     if partition.publications.published(view) and not partition.publications.incomplete(view):
                         gone = await asyncio.to_thread(partition.ledger.retire_others, view)
                         self._retired.setdefault(view.name, set()).update(gone)
         self._retired = {view: gone for view, gone in self._retired.items() if gone}
+        self._retire_at_s = self._now_s() + RETIRE_AFTER_S

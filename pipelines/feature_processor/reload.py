@@ -102,6 +102,12 @@ class Reload:
     def _behind(self, plan: Plan) -> set[str]:
         return unsettled(plan, self._store, self._topics, self._settings.level_records)
 
+    def _to_bring_up(self) -> set[str]:
+        """Views of the target that are behind, and that this process does not compute anyway."""
+        computed = {view.fingerprint for view in self.live.stream_views}
+        new = {view.name for view in self._target.stream_views if view.fingerprint not in computed}
+        return self._behind(self._target) & new
+
     def _take(self, plan: Plan) -> None:
         self.end()
         self._looks_to_skip = 0
@@ -111,7 +117,7 @@ class Reload:
         log.info("new plan", plan=plan.fingerprint)
 
     def _bring_up(self) -> bool:
-        behind = self._behind(self._target)
+        behind = self._to_bring_up()
         if not behind:
             # What would stop the processor afterwards is found out before.
             close(build_pipelines(Share(self._target), self._settings))

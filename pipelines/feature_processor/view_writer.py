@@ -104,6 +104,10 @@ class ViewWriter:
             stored = self._load(keys)
             result = self._aggregate(stored, events, offsets, read_from.lineage.digest, read_from.partition)
             behind = self._send(keys, stored, result, read_from)
+            if len(result.contained) and read_from.published:
+                # Whoever wrote these rows may not have published them.
+                theirs = [keys[entity] for entity in result.contained.tolist()]
+                self.publish(theirs, self._load(theirs))
             if not behind:
                 return
             # Another processor is ahead on these entities: fold what its rows do not contain yet.

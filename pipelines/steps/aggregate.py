@@ -15,6 +15,8 @@ from pipelines.steps.rows import RowCodec, StoredRow
 from pipelines.steps.tiles import Events, Tiles, fold, retain
 from pipelines.steps.windows import WindowEvaluator
 
+_NONE = np.empty(0, dtype=np.int64)
+
 
 class Aggregated(NamedTuple):
     """The result for the entities that changed."""
@@ -28,6 +30,8 @@ class Aggregated(NamedTuple):
     """Per feature, shape (m,): values as of `last_event_ms`."""
     stored_offsets: list[int]
     """The fence of the row each was folded onto; -1 where there was none."""
+    contained: Ints
+    """Shape (c,): entities whose stored row contained every event of theirs; they are not among `entities`."""
     duplicates: Ints
     """Shape (d,): the entity of every event that was left out as a duplicate; it may not be among `entities`."""
 
@@ -67,16 +71,17 @@ class ViewAggregator:
             dtype=np.int64,
         )
         fresh = offsets > fences[events.entity]
+        contained = _NONE if fresh.all() else np.setdiff1d(events.entity, events.entity[fresh])
         events, offsets = events.take(fresh), offsets[fresh]
         if self._memory is None:
-            return self._fold(stored, headers, events, offsets, lineage, partition)
+            return self._fold(stored, headers, events, offsets, lineage, partition)._replace(contained=contained)
         remembered = self._memory.unpack(stored, headers)
         repeated = self._memory.duplicates(remembered, _newest_ms(headers), events)
         counted = events.take(~repeated)
         folded = self._fold(stored, headers, counted, offsets[~repeated], lineage, partition)
         ids = self._memory.pack(remembered, counted, folded.entities, folded.last_event_ms)
         rows = [StoredRow(row.head, row.closed, each) for row, each in zip(folded.rows, ids, strict=True)]
-        return folded._replace(rows=rows, duplicates=events.entity[repeated])
+        return folded._replace(rows=rows, contained=contained, duplicates=events.entity[repeated])
 
     def unchanged(self, stored: Sequence[StoredRow]) -> Aggregated:
         """What rows of this definition say as they are, as of the newest event of each."""
@@ -86,8 +91,8 @@ class ViewAggregator:
             raise ValueError("a row of another definition, or none at all")
         last_ms = np.array([header.last_event_ms for header in present], dtype=np.int64)
         values = self.evaluate(self.codec.unpack(stored, headers), last_ms)
-        offsets, none = [header.offset for header in present], np.empty(0, dtype=np.int64)
-        return Aggregated(np.arange(len(stored)), list(stored), last_ms, values, offsets, none)
+        offsets = [header.offset for header in present]
+        return Aggregated(np.arange(len(stored)), list(stored), last_ms, values, offsets, _NONE, _NONE)
 
     def _fold(
         self,
@@ -119,8 +124,7 @@ class ViewAggregator:
         ]
         rows = self.codec.pack(tiles, new_headers)
         stored_offsets = [header.offset if header else -1 for header in present]
-        no_duplicates = np.empty(0, np.int64)
-        return Aggregated(changed, rows, last_ms, self.evaluate(tiles, last_ms), stored_offsets, no_duplicates)
+        return Aggregated(changed, rows, last_ms, self.evaluate(tiles, last_ms), stored_offsets, _NONE, _NONE)
 
 
 def _newest_ms(headers: Sequence[Header | None]) -> Ints:

@@ -14,7 +14,7 @@ from tests.unit.test_row_walk import CHANGED, begin, feast
 
 
 class Clock:
-    now_s = 0.0
+    now_s, trusted = 0.0, True
 
     def __call__(self):
         return self.now_s
@@ -30,7 +30,7 @@ def cared_for(pipeline):
     clock = Clock()
 
     async def make():
-        return Caretaker(pipeline, asyncio.Lock(), clock)
+        return Caretaker(pipeline, asyncio.Lock(), lambda: clock.trusted, clock)
 
     caretaker = asyncio.run(make())
     return clock, lambda: asyncio.run(caretaker.look())
@@ -92,6 +92,23 @@ def test_one_that_has_not_been_caught_up_with_is_kept():
     clock.now_s = RETIRE_AFTER_S
     look()
     assert row(store, CARDS, "a") is not None
+
+
+def test_nothing_is_done_while_the_store_may_have_fallen_back():
+    """A row of before looks as if nothing had come for long."""
+    store = MemoryStore()
+    begin(store, CARDS).partitions[0].process([record(0, card("a", 0))])
+    pipeline = begin(store, CHANGED)
+    pipeline.partitions[0].process([record(0, card("a", 0))])
+    clock, look = cared_for(pipeline)
+    look()
+    pipeline.partitions[0].process([record(1, card("b", 9 * HOUR))])
+    clock.now_s, clock.trusted = RETIRE_AFTER_S, False
+    look()
+    assert None not in (row(store, CARDS, "a"), row(store, CHANGED, "a"))
+    clock.trusted = True
+    look()
+    assert [row(store, CARDS, "a"), row(store, CHANGED, "a")] == [None, None]
 
 
 def test_a_store_that_does_not_answer_only_delays_it():

@@ -118,6 +118,15 @@ def test_one_that_ended_is_started_again(made, world):
     assert [each.running for each in CatchUp.made] == [False, True]
 
 
+def test_views_that_are_computed_anyway_are_not_brought_up(made, world):
+    """They look behind where a catch-up process is ahead, or the store has fallen back."""
+    reload, path = made(plan(CARDS))
+    world["behind"] = {"card_activity"}
+    write_plan(plan(CARDS, OTHER, fingerprint="02" * 8), path)
+    assert reload._look()
+    assert CatchUp.made == ()
+
+
 def test_it_never_brings_up_fewer_views_than_before(made, world):
     """Others may have left it the partitions of views that look level to this one."""
     reload, path = made(plan(CARDS))

@@ -97,6 +97,17 @@ class TestPublication:
         walk(pipeline)
         assert None not in [feast(store, CARDS, name) for name in "abcdefghijklmnopqrstuvwxyz"]
 
+    def test_a_row_that_another_process_wrote_first_is_published_by_the_one_that_publishes(self):
+        """As a process does that still catches up when the other has switched already."""
+        store, (_, log) = MemoryStore(), payments(40, "ab")
+        pipeline = begin(store, CARDS)
+        pipeline.partitions[0].process(log[:10])
+        begin(store, CARDS, publishes=False).partitions[0].process(log[10:30])
+        pipeline.partitions[0].process(log[10:20])
+        assert feast(store, CARDS, "a") == sum(range(0, 30, 2))
+        begin(store, CARDS).partitions[0].process(log[30:])
+        assert feast(store, CARDS, "b") == sum(range(1, 40, 2))
+
     def test_rows_of_partitions_that_others_read_are_left_alone(self):
         store, (_, log) = MemoryStore(), payments(20)
         begin(store, CARDS, publishes=False).partitions[0].process(log)
