@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table as Shown
 
-from benchmarks.report import LatencyReport, StreamReport, as_json, table_of
+from benchmarks.machine import Machine
+from benchmarks.report import Table
 
 console = Console()
 errors = Console(stderr=True)
@@ -18,14 +19,14 @@ def progress_display() -> Progress:
     return Progress(*columns, console=errors)
 
 
-def show(report: StreamReport | LatencyReport, in_json: bool) -> None:
-    """Prints the result: a table, or JSON."""
-    if in_json:
-        print(as_json(report), end="")
-        return
-    header, *rows = table_of(report)
-    machine = report.machine
-    table = Table(*header, title=f"{machine.cpu}, {machine.cores} cores, Python {machine.python}")
-    for cells in rows:
-        table.add_row(*cells)
-    console.print(table)
+def completed(display: Progress, task: TaskID, count: int) -> None:
+    """Shows how far a task has come."""
+    display.update(task, completed=count)
+
+
+def show(table: Table, machine: Machine) -> None:
+    """Prints a result as a table."""
+    shown = Shown(*table.header, title=f"{machine.cpu}, {machine.cores} cores, Python {machine.python}")
+    for cells in table.rows:
+        shown.add_row(*cells)
+    console.print(shown)

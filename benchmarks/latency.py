@@ -12,18 +12,20 @@ from tempfile import TemporaryDirectory
 from typing import Annotated, NamedTuple
 
 import msgspec
-import numpy as np
 import typer
 from rich.progress import Progress
 
-from benchmarks.display import progress_display, show
+from benchmarks.display import progress_display
 from benchmarks.events import PARTITIONS
+from benchmarks.latency_report import LatencyRow, latency_table
 from benchmarks.machine import this_machine
 from benchmarks.paced_producer import PacedProducer
+from benchmarks.percentiles import percentiles_of
 from benchmarks.plans import DUE_FIELD, scored_plan
 from benchmarks.prediction_reader import Arrival, PredictionReader
+from benchmarks.publish import publish
 from benchmarks.rate import MeasurementError
-from benchmarks.report import DOCUMENT, RESULTS, LatencyReport, LatencyRow, write_report
+from benchmarks.report import Report
 from benchmarks.scored_model import write_model
 from benchmarks.systems import forebay_process
 from forebay.error_line import error_line
@@ -140,10 +142,8 @@ def _row(delivery: str, load: Load, arrivals: Iterable[Arrival], from_us: int) -
         if due_us >= from_us:
             latencies_us.append(arrival.received_us - due_us)
             met += prediction.barrier_met
-    times_ms = np.array(latencies_us) / 1e3
-    p50, p90, p99 = np.percentile(times_ms, (50, 90, 99)).tolist()
-    share = met / len(times_ms)
-    return LatencyRow(delivery, load.rate, len(times_ms), p50, p90, p99, float(times_ms.max()), share)
+    times = percentiles_of(latencies_us)
+    return LatencyRow(delivery, load.rate, len(latencies_us), *times, met / len(latencies_us))
 
 
 def main(
@@ -155,9 +155,7 @@ def main(
     with error_line():
         with progress_display() as display:
             rows = run_deliveries(Load(rate, seconds), display)
-        report = LatencyReport(this_machine(), rows)
-        write_report("latency", report, RESULTS, DOCUMENT)
-        show(report, as_json)
+        publish("latency", Report(this_machine(), rows), {"latency": latency_table(rows)}, as_json)
 
 
 if __name__ == "__main__":

@@ -8,14 +8,10 @@ from confluent_kafka import Producer
 
 from benchmarks.events import card_ids
 from benchmarks.plans import DUE_FIELD
+from benchmarks.schedule import Schedule, now_us
 from pipelines.errors import ForebayError
 
 _DELIVERY_TIMEOUT_S = 30.0
-
-
-def now_us() -> int:
-    """The clock of schedule and reception: monotonic, the same in all threads of this process."""
-    return time.monotonic_ns() // 1_000
 
 
 class PacedProducer:
@@ -41,14 +37,12 @@ class PacedProducer:
         An event's latency counts from when it was due: had the producer been late, it would show.
         """
         cards = card_ids("zipf", count).tolist()
-        start_us = now_us()
-        for at, card in enumerate(cards):
-            due_us = start_us + at * 1_000_000 // rate
-            if (ahead_us := due_us - now_us()) > 0:
-                time.sleep(ahead_us / 1e6)
-            self._produce(card, due_us)
+        schedule = Schedule(now_us(), rate, count)
+        for due in schedule.due():
+            for at in due:
+                self._produce(cards[at], schedule.due_us(at))
         self._flush()
-        return start_us
+        return schedule.start_us
 
     def _produce(self, card: int, due_us: int) -> None:
         event_ms = time.time_ns() // 1_000_000

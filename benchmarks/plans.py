@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from pipelines.contract.entity_key import closed_field, head_field
 from pipelines.contract.plan import (
     PLAN_FORMAT,
     Aggregation,
@@ -25,19 +26,23 @@ SERVICE = "card_risk"
 DUE_FIELD = "due_us"
 """When the event was due, in microseconds of the benchmark's monotonic clock; predictions carry it back."""
 
-_CARD = (JoinKey("card_id", DataType.INT64),)
+CARD = (JoinKey("card_id", DataType.INT64),)
+"""The join key of the view."""
+
 _COLUMNS = (
     Column("card_id", DataType.INT64, required=True),
     Column("event_ms", DataType.INT64, required=True),
     Column("amount", DataType.FLOAT64),
 )
 
-_EIGHT = (
+EIGHT_FUNCTIONS = (
     *(Function.COUNT, Function.SUM, Function.MEAN, Function.MIN),
     *(Function.MAX, Function.STD, Function.FIRST, Function.LAST),
 )
 
-EIGHT = tuple(Aggregation(f"amount_{function}_1h", "amount", function, HOUR_MS, HOUR_MS) for function in _EIGHT)
+EIGHT = tuple(
+    Aggregation(f"amount_{function}_1h", "amount", function, HOUR_MS, HOUR_MS) for function in EIGHT_FUNCTIONS
+)
 """Eight functions over a tumbling hour: what the other systems compute too."""
 
 EIGHT_BY_THREE = tuple(
@@ -47,9 +52,12 @@ EIGHT_BY_THREE = tuple(
         ("1h", HOUR_MS, 5 * MINUTE_MS),
         ("1d", 24 * HOUR_MS, HOUR_MS),
     )
-    for function in _EIGHT
+    for function in EIGHT_FUNCTIONS
 )
 """The same over three sliding windows."""
+
+SLIDE_MS = MINUTE_MS
+"""Of the windows that `sliding` makes."""
 
 _SCORED = (
     Aggregation("amount_count_5m", "amount", Function.COUNT, 5 * MINUTE_MS, MINUTE_MS),
@@ -70,7 +78,7 @@ def scored_plan(project: str, topic: str) -> Plan:
     """A view of four features and a service that scores them; the event says when it was due."""
     due = Column(DUE_FIELD, DataType.INT64, required=True)
     view = ServiceView(VIEW, VIEW, tuple(each.name for each in _SCORED))
-    service = FeatureService(SERVICE, (view,), request=(due,), join_keys=_CARD)
+    service = FeatureService(SERVICE, (view,), request=(due,), join_keys=CARD)
     return _plan(project, topic, _SCORED, (*_COLUMNS, due), (service,))
 
 
@@ -83,6 +91,27 @@ def _plan(
 ) -> Plan:
     # Addresses are given on the command line.
     source = Source(topic, topic, "", "json", columns, "event_ms", ("card_id",))
+    return Plan(PLAN_FORMAT, project, "11" * 8, "", (source,), (view_of(topic, aggregations),), (), (), services)
+
+
+def sliding(tiles: int, windows: int) -> list[Aggregation]:
+    """Eight functions over windows of the same slide, each one tile shorter than the one before: they share tiles.
+
+    Args:
+        tiles: of the longest window.
+    """
+    return [
+        Aggregation(f"amount_{function}_{length}", "amount", function, length * SLIDE_MS, SLIDE_MS)
+        for length in range(tiles, tiles - windows, -1)
+        for function in EIGHT_FUNCTIONS
+    ]
+
+
+def view_of(source: str, aggregations: Sequence[Aggregation]) -> StreamView:
+    """The view of all plans, with these aggregations."""
     features = tuple(Feature(each.name, DataType.FLOAT64) for each in aggregations)
-    view = StreamView(VIEW, _CARD, topic, "event_ms", tuple(aggregations), features, fingerprint="11" * 8)
-    return Plan(PLAN_FORMAT, project, "11" * 8, "", (source,), (view,), (), (), services)
+    return StreamView(VIEW, CARD, source, "event_ms", tuple(aggregations), features, fingerprint="11" * 8)
+
+
+HEAD_FIELD, CLOSED_FIELD = (field(view_of("", EIGHT)) for field in (head_field, closed_field))
+"""Where the state of that view stands in a row, whatever it aggregates."""

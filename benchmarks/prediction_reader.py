@@ -11,8 +11,8 @@ from typing import NamedTuple, Self
 from confluent_kafka import Consumer, TopicPartition
 
 from benchmarks.events import PARTITIONS
-from benchmarks.paced_producer import now_us
 from benchmarks.rate import MeasurementError
+from benchmarks.schedule import now_us
 
 _POLL_S = 0.1
 _CHECK_EVERY_S = 0.05

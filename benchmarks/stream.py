@@ -15,14 +15,16 @@ from tempfile import TemporaryDirectory
 from typing import Annotated, NamedTuple
 
 import typer
-from rich.progress import Progress, TaskID
+from rich.progress import Progress
 
-from benchmarks.display import progress_display, show
+from benchmarks.display import completed, progress_display
 from benchmarks.events import PARTITIONS, Distribution, produce_all
 from benchmarks.machine import this_machine
 from benchmarks.plans import EIGHT, EIGHT_BY_THREE
+from benchmarks.publish import publish
 from benchmarks.rate import Rate, rate_of, watch
-from benchmarks.report import DOCUMENT, RESULTS, StreamReport, StreamRow, write_report
+from benchmarks.report import Report
+from benchmarks.stream_report import StreamRow, stream_table
 from benchmarks.systems import Forebay, Run, System, peers
 from forebay.error_line import error_line
 from forebay.stack.topics import create_topics
@@ -81,12 +83,8 @@ def _fill_topics(brokers: str, events: int, display: Progress) -> dict[Distribut
     create_topics(brokers, dict.fromkeys(topics.values(), PARTITIONS))
     for distribution, topic in topics.items():
         task = display.add_task(f"producing {topic}", total=events)
-        produce_all(brokers, topic, distribution, events, partial(_completed, display, task))
+        produce_all(brokers, topic, distribution, events, partial(completed, display, task))
     return topics
-
-
-def _completed(display: Progress, task: TaskID, count: int) -> None:
-    display.update(task, completed=count)
 
 
 def _turns(all_contests: Sequence[Contest], repeats: int) -> Iterator[tuple[Contest, System]]:
@@ -128,9 +126,7 @@ def main(
     with error_line():
         with progress_display() as display:
             rows = run_contests(Limits(events, repeats, seconds), display)
-        report = StreamReport(this_machine(), rows)
-        write_report("stream", report, RESULTS, DOCUMENT)
-        show(report, as_json)
+        publish("stream", Report(this_machine(), rows), {"stream": stream_table(rows)}, as_json)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 import redis
@@ -13,8 +13,8 @@ import redis
 from benchmarks.events import PARTITIONS
 from benchmarks.peers.settings import PeerSettings
 from benchmarks.plans import stream_plan
-from benchmarks.report import BASELINE
 from benchmarks.shared_count import SharedCount
+from benchmarks.stream_report import BASELINE
 from forebay.stack.process import ChildProcess, Command
 from pipelines.adapters.progress_reader import ProgressReader, ViewTopic
 from pipelines.adapters.redis_store import RedisStore
@@ -56,15 +56,22 @@ class Forebay:
 
     name = "forebay"
 
-    def __init__(self, aggregations: Sequence[Aggregation]) -> None:
+    def __init__(self, aggregations: Sequence[Aggregation], *more: str) -> None:
+        """Args:
+        more: arguments of the process.
+        """
         self._aggregations = aggregations
+        self._more = more
 
     def prepare(self, run: Run) -> Started:
         """See `System.prepare`. The store is emptied, so that every run begins with no rows."""
-        host, _, port = run.redis.partition(":")
-        client = redis.Redis(host, int(port))
-        client.flushall()
-        client.close()
+        plan_file, count = self.deploy(run)
+        process = forebay_process("process", run.folder, plan_file, run.brokers, run.redis, *self._more)
+        return Started(process, count)
+
+    def deploy(self, run: Run) -> tuple[Path, Callable[[], int]]:
+        """The plan's file, and the number of events that processors of this plan have processed so far."""
+        empty_store(run.redis)
         plan = stream_plan(run.name, run.topic, self._aggregations)
         plan_file = run.folder / "plan.msgpack"
         write_plan(plan, plan_file)
@@ -75,8 +82,7 @@ class Forebay:
             found = [reader.progress(view, partition) for partition in range(PARTITIONS)]
             return sum(progress.offset + 1 for progress in found if progress is not None)
 
-        process = forebay_process("process", run.folder, plan_file, run.brokers, run.redis)
-        return Started(process, count)
+        return plan_file, count
 
 
 class Peer:
@@ -90,7 +96,9 @@ class Peer:
         """See `System.prepare`."""
         count_file = run.folder / "count"
         count = SharedCount.create(count_file)
-        settings = PeerSettings(run.brokers, run.topic, PARTITIONS, run.name, str(count_file), str(run.folder))
+        settings = PeerSettings(
+            run.brokers, run.redis, run.topic, PARTITIONS, run.name, str(count_file), str(run.folder)
+        )
         args = (sys.executable, "-m", f"benchmarks.peers.{self._module}", msgspec.json.encode(settings).decode())
         return Started(ChildProcess(Command(self.name, args, run.folder / f"{self._module}.log")), count.value)
 
@@ -98,6 +106,14 @@ class Peer:
 def peers() -> list[System]:
     """The systems Forebay is compared with, and the ceiling of all of them."""
     return [Peer(BASELINE, "faust_stock"), Peer("quixstreams", "quix"), Peer("ceiling", "ceiling")]
+
+
+def empty_store(address: str) -> None:
+    """Removes everything, and returns when its memory is free."""
+    host, _, port = address.partition(":")
+    client: Any = redis.Redis(host, int(port))
+    client.execute_command("FLUSHALL", "SYNC")
+    client.close()
 
 
 def forebay_process(command: str, folder: Path, plan_file: Path, brokers: str, store: str, *more: str) -> ChildProcess:

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
+from rich.console import Console
+
+from forebay.registry_watch import RegistryWatch
 from pipelines.contract.plan import Plan
 from pipelines.contract.plan_file import read_plan
 from pipelines.errors import PlanError
+
+_WATCH_S = 0.5
 
 
 def compile_plan(repo: Path, out: Path, env: Mapping[str, str] | None = None) -> Plan:
@@ -28,3 +35,27 @@ def compile_plan(repo: Path, out: Path, env: Mapping[str, str] | None = None) ->
         said = next((line for line in reversed(lines) if line.startswith("error: ")), result.stderr[-2_000:])
         raise PlanError(said.removeprefix("error: ") or f"the compiler ended with status {result.returncode}")
     return read_plan(out)
+
+
+def compile_again(repo: Path, out: Path, plan: Plan, console: Console) -> None:
+    """Compiles after every `feast apply`, until SIGINT or SIGTERM. A registry that can't be run changes nothing.
+
+    Args:
+        plan: as it was compiled last.
+        console: told what happens.
+    """
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    watch = RegistryWatch(repo)
+    console.print(f"waiting for `feast apply` in {repo}; Ctrl-C ends it", highlight=False)
+    while True:
+        time.sleep(_WATCH_S)
+        if not watch.changed():
+            continue
+        try:
+            newer = compile_plan(repo, out)
+        except PlanError as error:
+            console.print(f"error: {error}; the plan stays as it was", style="red", markup=False, highlight=False)
+            continue
+        if newer.fingerprint != plan.fingerprint:
+            plan = newer
+            console.print(f"plan {plan.fingerprint} written to {out}", highlight=False)

@@ -63,7 +63,7 @@ def _row(table: Table, *cells: object) -> None:
 
 
 def _sources(plan: Plan) -> Table:
-    table = _table("Sources", "topic", "format", "keyed by", "event time", "lateness", "columns")
+    table = _table("Sources", "topic", "format", "keyed by", "event time", "lateness", "event id", "columns")
     for source in plan.sources:
         lateness = source.allowed_lateness_ms
         columns = ", ".join(
@@ -76,6 +76,7 @@ def _sources(plan: Plan) -> Table:
             ", ".join(source.key) or "-",
             source.timestamp_field,
             "longest window" if lateness is None else duration_text(lateness),
+            f"{source.event_id.column}, {duration_text(source.event_id.window_ms)}" if source.event_id else "-",
             columns,
         )
     return table

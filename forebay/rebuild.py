@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
-from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient, OffsetSpec
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
 
 from forebay.store_walk import entity_rows, hashes, opened
 from pipelines.adapters.kafka import group_name
-from pipelines.contract.entity_key import (
-    closed_field,
-    feature_field,
-    head_field,
-    timestamp_field,
-)
+from pipelines.contract.entity_key import feature_field, is_state_of, timestamp_field
 from pipelines.contract.plan import Plan, StreamView
-from pipelines.contract.topology import is_progress_of, progress_keys, view_topic
+from pipelines.contract.topology import (
+    is_direct,
+    is_progress_of,
+    progress_keys,
+    published_field,
+    route_field,
+    route_for,
+    view_topic,
+)
 from pipelines.errors import SettingsError
 
 _ANSWER_S = 10.0
@@ -56,50 +61,36 @@ def _members(admin: AdminClient, brokers: str, group: str) -> int:
         raise SettingsError(f"{brokers} does not say whether processors run: {error}") from error
 
 
-def route_again(plan: Plan, view: StreamView, brokers: str) -> None:
-    """Lets the router of a routed view begin with the earliest record that its source topic retains.
-
-    What it routed before may be of a former life, and gone or skipped. Where it is not, it is dropped as a duplicate.
-
-    Raises:
-        SettingsError: the brokers refuse it, or do not answer.
-    """
-    source = plan.source(view.source).topic
-    if view_topic(plan, view) == source:
-        return
-    admin = AdminClient({"bootstrap.servers": brokers})
-    try:
-        partitions = admin.list_topics(source, _ANSWER_S).topics[source].partitions
-        asked = {TopicPartition(source, each): OffsetSpec.earliest() for each in partitions}
-        earliest = admin.list_offsets(asked, request_timeout=_ANSWER_S)
-        starts = [TopicPartition(source, at.partition, found.result().offset) for at, found in earliest.items()]
-        group = group_name(plan.project, "process")
-        for answer in admin.alter_consumer_group_offsets([ConsumerGroupTopicPartitions(group, starts)]).values():
-            answer.result(_ANSWER_S)
-    except (KafkaException, TimeoutError) as error:
-        raise SettingsError(f"{brokers} does not let {source!r} be routed again: {error}") from error
-
-
 def clear_view(plan: Plan, view: StreamView, store: str) -> Cleared:
-    """Removes the view's features, state and progress; other views of the same entities stay.
+    """Removes the view's features, state and progress, of all its definitions; other views of the entities stay.
 
     Afterwards the processor computes the view from the earliest record that Kafka retains.
 
     Raises:
         StoreUnavailable: the store can't be reached; run it again.
     """
-    fields = [
-        *(head_field(view), closed_field(view), timestamp_field(view.name)),
-        *(feature_field(view.name, feature.name) for feature in view.features),
-    ]
     topic, names = view_topic(plan, view), {key.name for key in view.join_keys}
+    read = [timestamp_field(view.name), *(feature_field(view.name, feature.name) for feature in view.features)]
     rows = partitions = 0
     with opened(store) as client:
         # Progress first: should this stop half way, the rest of the rows still say what they contain.
         for key in hashes(client, progress_keys(plan.project, topic)):
             stale = [field for field in client.hkeys(key) if is_progress_of(field, view)]
-            partitions += bool(stale and client.hdel(key, *stale))
+            partitions += bool(stale and client.hdel(key, *stale, published_field(view)))
+        _forget_route(client, plan, view)
         for key, entity in entity_rows(client, plan.project):
             if entity.keys() == names:
-                rows += bool(client.hdel(key, *fields))
+                state = [field for field in client.hkeys(key) if is_state_of(field, view)]
+                rows += bool(client.hdel(key, *state, *read))
     return Cleared(view.name, topic, rows, partitions)
+
+
+def _forget_route(client: Any, plan: Plan, view: StreamView) -> None:
+    """Lets the source be re-keyed from its beginning: the routed topic may be another one than it was.
+
+    What the topic has already is recognised by its source position, and counted once.
+    """
+    source = plan.source(view.source)
+    if not is_direct(source, view):
+        for key in hashes(client, progress_keys(plan.project, source.topic)):
+            client.hdel(key, route_field(route_for(plan.project, source, view)))

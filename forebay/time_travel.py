@@ -65,7 +65,8 @@ class TimeTravel:
         pipeline = FeedPipeline(
             feed, self._plan.project, self._store, self._log, lineage, router if feed.routes else None
         )
-        pipeline.assign(range(self._partitions))
+        pipeline.assign(dict.fromkeys(range(self._partitions), 0))
+        pipeline.begin()
         return pipeline
 
     def _life(self, topic: str) -> Lineage:

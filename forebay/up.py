@@ -9,9 +9,11 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from forebay.registry_watch import RegistryWatch
 from forebay.stack.local import LocalStack, StackSettings
 from forebay.steps_view import step
 from pipelines.contract.plan import Plan
+from pipelines.errors import PlanError
 from serving.model import load_model
 
 _WATCH_S = 0.5
@@ -33,8 +35,11 @@ def up(settings: StackSettings, console: Console) -> None:
         console.print(addresses(stack))
         console.print(f"In another terminal: source {stack.write_env()}", highlight=False)
         console.print("Ctrl-C stops all of it.", style="dim")
+        watch = RegistryWatch(settings.repo)
         while True:
             stack.check_running()
+            if watch.changed():
+                _take_over(stack, console)
             time.sleep(_WATCH_S)
     except KeyboardInterrupt:
         console.print("stopping ...")
@@ -42,6 +47,15 @@ def up(settings: StackSettings, console: Console) -> None:
         # A second Ctrl-C, out of impatience, must not leave half of it running.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         stack.stop()
+
+
+def _take_over(stack: LocalStack, console: Console) -> None:
+    """After `feast apply`: the running processes see the new plan file themselves."""
+    try:
+        plan = stack.compile()
+        console.print(f"feast apply: plan {plan.fingerprint} is taken over", highlight=False)
+    except PlanError as error:
+        console.print(f"error: {error}; the plan stays as it was", style="red", markup=False, highlight=False)
 
 
 def run_processes(stack: LocalStack, plan: Plan, console: Console) -> None:

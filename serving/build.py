@@ -7,6 +7,7 @@ from pathlib import Path
 
 import structlog
 
+from pipelines.adapters.clock import WatermarkClock
 from pipelines.adapters.kafka import Topics
 from pipelines.adapters.progress_reader import ProgressReader, ViewTopic
 from pipelines.adapters.redis_store import RedisStore
@@ -59,6 +60,16 @@ def online_views(plan: Plan, topics: Topics) -> list[ViewTopic]:
     found = [(view, view_topic(plan, view)) for view in plan.stream_views if view.online]
     partitions = {topic: topics.lineage(topic).partitions for _, topic in found}
     return [ViewTopic(view, topic, partitions[topic]) for view, topic in found]
+
+
+def watermark_clock(plan: Plan, brokers: str, redis: str) -> WatermarkClock:
+    """A clock that shows the highest event time which the plan's online views contain.
+
+    Raises:
+        SettingsError: a topic does not exist.
+    """
+    views = online_views(plan, Topics(brokers))
+    return WatermarkClock(ProgressReader(plan.project, views, RedisStore(redis)))
 
 
 def build_event_scorer(

@@ -3,24 +3,39 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from pipelines.contract.plan import DataType
-from pipelines.steps.arrays import Floats
+from pipelines.steps.arrays import Column, objects
 
-Column = npt.NDArray[Any]
-"""Shape (n,): float64 with NaN for null, or object with None for null (strings)."""
+_CASTS: dict[DataType, Any] = {
+    DataType.STRING: str,
+    DataType.FLOAT32: float,
+    DataType.FLOAT64: float,
+    DataType.BOOL: bool,
+}
+"""Of the elements of lists; all other types are whole numbers."""
 
 
 def to_column(values: Sequence[Any], dtype: DataType) -> Column:
     """A column of Python values; None is null."""
+    if dtype.is_list:
+        cast = _CASTS.get(dtype.element, int)
+        return objects([_to_list(each, cast) for each in values])
     if dtype is DataType.STRING:
         return np.array(values, dtype=object)
     return np.array(values, dtype=np.float64)
+
+
+def _to_list(value: Any, cast: Any) -> list[Any] | None:
+    """The elements without null: a list of Feast can't hold one."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return None
+    return [cast(each) for each in value if each is not None]
 
 
 def to_values(column: Column, dtype: DataType) -> list[Any]:
@@ -35,14 +50,16 @@ def to_values(column: Column, dtype: DataType) -> list[Any]:
     return [cast(value) if math.isfinite(value) else None for value in values]
 
 
+def is_missing(column: Column) -> npt.NDArray[np.bool_]:
+    """Which values are null, or lists without an element, shape (n,)."""
+    if column.dtype != object:
+        return is_null(column)
+    return np.array([value is None or value == [] for value in column], dtype=bool)
+
+
 def is_null(column: Column) -> npt.NDArray[np.bool_]:
     """Which values are null, shape (n,)."""
     if column.dtype == object:
         return np.array([value is None for value in column], dtype=bool)
     nulls: npt.NDArray[np.bool_] = np.isnan(column)
     return nulls
-
-
-def to_matrix(columns: Mapping[str, Column], names: Sequence[str]) -> Floats:
-    """The numeric columns side by side, shape (n, len(names)), float64."""
-    return np.column_stack([columns[name] for name in names]) if names else np.empty((0, 0))

@@ -75,11 +75,10 @@ class StreamHistory:
         """The view's columns; an entity silent for longer than the ttl is read as if it had no events."""
         view = self._history.view
         found = self._history.as_of(self._history.codes(entities), as_of_ms, view.ttl_ms)
-        columns = [found.values[:, at] for at in range(found.values.shape[1])]
         stale = np.zeros(len(entities), dtype=bool)
         if view.ttl_ms:
             stale = as_of_ms - found.event_ms > view.ttl_ms
-        return ViewColumns(view.features, columns, stale, [None] * len(entities), found.event_ms, True)
+        return ViewColumns(view.features, found.values, stale, [None] * len(entities), found.event_ms, True)
 
 
 class HistoryReader:

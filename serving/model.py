@@ -13,16 +13,8 @@ import onnxruntime as ort
 
 from pipelines.contract.plan import DataType
 from pipelines.errors import ModelError
-from serving.columns import Column
-
-_TENSOR_TYPES = {
-    "tensor(float)": np.float32,
-    "tensor(double)": np.float64,
-    "tensor(int64)": np.int64,
-    "tensor(int32)": np.int32,
-    "tensor(bool)": np.bool_,
-    "tensor(string)": object,
-}
+from pipelines.steps.arrays import Column
+from serving.tensors import LIST_FILLS, TYPES, as_padded_tensor, as_tensor
 
 
 class ScoreOutput(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -52,6 +44,7 @@ class Model:
         self.hash = digest
         self._session = session
         self._inputs = session.get_inputs()
+        self._lists: set[str] = set()
         self._outputs = sorted({score.output for score in card.scores.values()})
 
     def check(self, features: Mapping[str, DataType]) -> None:
@@ -68,8 +61,9 @@ class Model:
                     f"{', '.join(sorted(known))}: correct model.yaml"
                 )
         for each in self._inputs:
-            if each.type not in _TENSOR_TYPES:
+            if each.type not in TYPES:
                 raise ModelError(f"{self}: input {each.name!r} has type {each.type}, which is not supported")
+        self._lists = {name for name, dtype in features.items() if dtype.is_list}
         if self._takes_matrix(features):
             self._check_matrix(features)
         else:
@@ -80,6 +74,12 @@ class Model:
 
     def _check_matrix(self, features: Mapping[str, DataType]) -> None:
         (only,) = self._inputs
+        lists = [name for name, dtype in features.items() if dtype.is_list]
+        if lists:
+            raise ModelError(
+                f"{self}: a matrix input takes one number per feature; lists: {', '.join(lists)}: pick elements of "
+                f"them in an on-demand view, or give the model inputs named like its features"
+            )
         texts = [name for name, dtype in features.items() if dtype is DataType.STRING]
         if texts:
             raise ModelError(f"{self}: a matrix input takes numbers only; text features: {', '.join(texts)}")
@@ -98,8 +98,14 @@ class Model:
                 f"it has {', '.join(features)}"
             )
         for each in self._inputs:
-            if (each.type == "tensor(string)") is not (features[each.name] is DataType.STRING):
-                raise ModelError(f"{self}: input {each.name!r} is {each.type}, the feature is {features[each.name]}")
+            dtype = features[each.name]
+            if (each.type == "tensor(string)") is not (dtype.element is DataType.STRING):
+                raise ModelError(f"{self}: input {each.name!r} is {each.type}, the feature is {dtype}")
+            if dtype.is_list and (each.type not in LIST_FILLS or not _is_fixed(each.shape)):
+                raise ModelError(
+                    f"{self}: input {each.name!r} is {each.type} of shape {each.shape}, the feature is {dtype}: "
+                    f"export it with the shape (rows, n), n a number, as {' or '.join(LIST_FILLS)}"
+                )
 
     def run(self, columns: Mapping[str, Column]) -> dict[str, list[float]]:
         """Scores by name, one per request.
@@ -121,14 +127,20 @@ class Model:
     def _feeds(self, columns: Mapping[str, Column]) -> dict[str, Any]:
         if len(self._inputs) == 1 and self._inputs[0].name not in columns:
             (only,) = self._inputs
-            return {only.name: np.column_stack(list(columns.values())).astype(_TENSOR_TYPES[only.type])}
-        return {
-            each.name: _cast(columns[each.name], each.type).reshape(-1, *([1] if len(each.shape) == 2 else []))
-            for each in self._inputs
-        }
+            return {only.name: np.column_stack(list(columns.values())).astype(TYPES[only.type])}
+        return {each.name: self._feed(each, columns[each.name]) for each in self._inputs}
+
+    def _feed(self, wanted: Any, column: Column) -> Any:
+        if wanted.name in self._lists:
+            return as_padded_tensor(column, wanted.type, wanted.shape[1])
+        return as_tensor(column, wanted.type).reshape(-1, *([1] if len(wanted.shape) == 2 else []))
 
     def __str__(self) -> str:
         return f"model {self.name} version {self.version}"
+
+
+def _is_fixed(shape: list[Any]) -> bool:
+    return len(shape) == 2 and isinstance(shape[1], int)
 
 
 def load_model(folder: Path) -> Model:
@@ -174,15 +186,6 @@ def _options() -> ort.SessionOptions:
     options.intra_op_num_threads = 1
     options.log_severity_level = 3
     return options
-
-
-def _cast(column: Column, tensor_type: str) -> Column:
-    if tensor_type == "tensor(string)":
-        return np.array(["" if value is None else value for value in column], dtype=object)
-    target = _TENSOR_TYPES[tensor_type]
-    if target not in (np.float32, np.float64) and np.isnan(column).any():
-        raise ValueError(f"{tensor_type} can't hold null; give the feature a default")
-    return column.astype(target)
 
 
 def _column(output: Any, column: int) -> Column:

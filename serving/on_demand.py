@@ -7,10 +7,11 @@ from typing import Any
 
 import pandas as pd
 
-from pipelines.contract.plan import OnDemandView
+from pipelines.contract.plan import OnDemandInput, OnDemandView
 from pipelines.errors import RequestError
+from pipelines.steps.arrays import Column, objects
 from pipelines.steps.transform import load_udf
-from serving.columns import Column, to_column, to_values
+from serving.columns import to_column, to_values
 
 
 class OnDemandTransform:
@@ -35,7 +36,7 @@ class OnDemandTransform:
             RequestError: the function failed, or returned too few features or values.
         """
         try:
-            result = self._run({each.name: inputs[each.view, each.name] for each in self._view.inputs})
+            result = self._run({each.name: _own(inputs[each.view, each.name], each) for each in self._view.inputs})
             columns = {
                 feature.name: to_column(list(result[feature.name]), feature.dtype) for feature in self._view.features
             }
@@ -62,3 +63,10 @@ class OnDemandTransform:
         values = self._values(columns)
         rows = [self._function(dict(zip(values, row, strict=True))) for row in zip(*values.values(), strict=True)]
         return {feature.name: [row[feature.name] for row in rows] for feature in self._view.features}
+
+
+def _own(column: Column, wanted: OnDemandInput) -> Column:
+    """The column; of lists, copies: a function that sorts its input must not sort the feature."""
+    if not wanted.dtype.is_list:
+        return column
+    return objects([None if value is None else list(value) for value in column])

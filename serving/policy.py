@@ -7,7 +7,8 @@ import numpy.typing as npt
 
 from pipelines.contract.plan import Feature, Policy
 from pipelines.errors import FeatureRefused
-from serving.columns import Column, is_null
+from pipelines.steps.arrays import Column
+from serving.columns import is_missing
 
 Bools = npt.NDArray[np.bool_]
 
@@ -23,7 +24,7 @@ def apply_policies(
             or, for windows, as empty.
     """
     column = _apply(feature.stale, "stale", name, column, stale, refusals)
-    missing = is_null(column) & ~stale
+    missing = is_missing(column) & ~stale
     return _apply(feature.missing, "missing", name, column, missing, refusals)
 
 

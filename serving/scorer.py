@@ -19,8 +19,8 @@ from pipelines.contract.plan import (
     StreamView,
 )
 from pipelines.errors import FeatureRefused, PlanError, RequestError
-from pipelines.steps.arrays import Ints
-from serving.columns import Column, to_column, to_values
+from pipelines.steps.arrays import Column, Ints
+from serving.columns import to_column, to_values
 from serving.feature_reader import FeatureReader, RowReader, stored_views
 from serving.model import Model
 from serving.on_demand import OnDemandTransform
@@ -36,7 +36,7 @@ _PLACEHOLDERS: dict[DataType, Any] = {
     DataType.FLOAT64: 0.0,
     DataType.BOOL: False,
     DataType.UNIX_TIMESTAMP: 0,
-}
+} | {dtype: [] for dtype in DataType if dtype.is_list}
 
 
 class ViewReader(Protocol):

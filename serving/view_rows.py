@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from pipelines.contract.entity_key import closed_field, feature_field, head_field, timestamp_field
 from pipelines.contract.fence import Header, Position
+from pipelines.contract.list_values import decode_list
 from pipelines.contract.plan import BatchView, Feature, Plan, StreamView
 from pipelines.contract.topology import view_topic
 from pipelines.contract.values import decode_timestamp, decode_value
-from pipelines.steps.arrays import Floats, Ints
+from pipelines.steps.arrays import Column, Floats, Ints
 from pipelines.steps.rows import RowCodec, StoredRow
 from pipelines.steps.windows import WindowEvaluator
-from serving.columns import Column, to_column
+from serving.columns import to_column
 from serving.policy import Bools
 
 Cells = Sequence[bytes | None]
@@ -55,8 +56,7 @@ class StreamRows:
         event_ms = np.array([header.last_event_ms if header else np.nan for header in headers])
         stale = _stale(event_ms, as_of_ms, self._view.ttl_ms)
         fresh = [None if old else header for header, old in zip(headers, stale.tolist(), strict=True)]
-        values = self._evaluate(self._codec.unpack(stored, fresh), as_of_ms)
-        columns = [values[:, at] for at in range(values.shape[1])]
+        columns = self._evaluate(self._codec.unpack(stored, fresh), as_of_ms)
         return ViewColumns(self._view.features, columns, stale, [self._fence(each) for each in headers], event_ms, True)
 
     def _fence(self, header: Header | None) -> str | None:
@@ -75,13 +75,11 @@ class BatchRows:
         """The view's columns. A row older than the ttl is read as null."""
         event_ms = np.array([decode_timestamp(row[0]) if row[0] else np.nan for row in rows])
         stale = _stale(event_ms, as_of_ms, self._view.ttl_ms)
-        columns = [
-            to_column(
-                [None if old else decode_value(row[at]) for row, old in zip(rows, stale.tolist(), strict=True)],
-                feature.dtype,
-            )
-            for at, feature in enumerate(self._view.features, 1)
-        ]
+        columns = []
+        for at, feature in enumerate(self._view.features, 1):
+            decode: Callable[[bytes | None], Any] = decode_list if feature.dtype.is_list else decode_value
+            values = [None if old else decode(row[at]) for row, old in zip(rows, stale.tolist(), strict=True)]
+            columns.append(to_column(values, feature.dtype))
         return ViewColumns(self._view.features, columns, stale, [None] * len(rows), event_ms, False)
 
 

@@ -8,12 +8,14 @@ from typing import Any
 
 import dill
 import numpy as np
+import pandas as pd
 
 from pipelines.contract.functions import PARAMETRIC, parse_function, spelled
 from pipelines.contract.plan import (
     Aggregation,
     Column,
     DataType,
+    EventId,
     Feature,
     Function,
     JoinKey,
@@ -23,7 +25,8 @@ from pipelines.contract.plan import (
 )
 from pipelines.contract.records import Record
 from pipelines.steps.aggregate import ViewAggregator
-from pipelines.steps.arrays import Floats
+from pipelines.steps.columns import AggregatedColumns
+from pipelines.steps.events import EventBatch
 from pipelines.steps.rows import ABSENT, StoredRow
 from pipelines.steps.tiles import Events
 from tests.oracle import Event, Window, value_as_of
@@ -36,6 +39,8 @@ WRITTEN_MS = START_MS + 24 * HOUR
 """Kafka's timestamp of the records."""
 
 LINEAGE = b"lineage!"
+
+TEXTS = ("card", "merchant")
 
 SOURCE = Source(
     "payments",
@@ -67,10 +72,19 @@ def make_view(
     mode: str = "pandas",
     fingerprint: str = "11" * 8,
     ttl_ms: int = 0,
+    event_id: EventId | None = None,
 ) -> StreamView:
-    """A view on `SOURCE` with these aggregations, all features Float64."""
+    """A view on `SOURCE` with these aggregations; numbers are Float64."""
     aggregations = tuple(
-        Aggregation(f"f{at}", each.column, function, each.window_ms, each.slide_ms, parameter)
+        Aggregation(
+            f"f{at}",
+            each.column,
+            function,
+            each.window_ms,
+            each.slide_ms,
+            parameter,
+            text=function.keeps_values and each.column in TEXTS,
+        )
         for at, each in enumerate(windows)
         for function, parameter in [parse_function(each.function)]
     )
@@ -80,20 +94,38 @@ def make_view(
         SOURCE.name,
         "event_ms",
         aggregations,
-        tuple(Feature(each.name, DataType.FLOAT64) for each in aggregations),
+        tuple(Feature(each.name, _feature_type(each)) for each in aggregations),
         udf=None if udf is None else Udf("udf", mode, dill.dumps(udf, recurse=True), "udf"),
         fingerprint=fingerprint,
         ttl_ms=ttl_ms,
+        event_id=event_id,
     )
 
 
-FUNCTIONS = (*(str(each) for each in Function if each not in PARAMETRIC), "p1", "p50", "p99", "decayed_sum_90s")
+def _feature_type(aggregation: Aggregation) -> DataType:
+    scalar = DataType.STRING if aggregation.text else DataType.FLOAT64
+    return DataType(f"array({scalar})") if aggregation.function.makes_lists else scalar
 
-EVERY_FUNCTION = tuple(
+
+FUNCTIONS = (*(str(each) for each in Function if each not in PARAMETRIC), "p1", "p50", "p99", "decayed_sum_90s")
+LISTS = ("last_1", "last_3", "last_100", "top_1", "top_2", "top_100")
+
+ONE_NUMBER = tuple(
     Window(function, column, *sizes)
     for sizes in WINDOWS
     for function, column in [("count", ""), *((each, "amount") for each in FUNCTIONS), ("sum", "items")]
 )
+"""Every function whose result is one number."""
+VALUES = tuple(
+    Window(function, column, *sizes)
+    for sizes in WINDOWS
+    for function, column in [
+        *((each, "amount") for each in LISTS),
+        *((each, "merchant") for each in (*LISTS, "first", "last", "count_distinct")),
+    ]
+)
+"""Lists of numbers and of texts, and the other functions of texts."""
+EVERY_FUNCTION = ONE_NUMBER + VALUES
 
 
 def record(offset: int, event: Event | dict[str, Any] | bytes | None, headers: Sequence[Any] = ()) -> Record:
@@ -104,9 +136,14 @@ def record(offset: int, event: Event | dict[str, Any] | bytes | None, headers: S
     return Record(offset, b"key", payload, headers, WRITTEN_MS)
 
 
-def columns_of(events: Sequence[Event], names: Sequence[str]) -> dict[str, Floats]:
-    """The events' values as float columns, NaN for null."""
-    return {name: np.array([event.values[name] for event in events], dtype=np.float64) for name in names}
+def as_columns(view: StreamView, events: Sequence[Event], entities: Sequence[str]) -> Events:
+    """What the view aggregates of the events; an entity's code is its place in `entities`."""
+    names = sorted({each.column for each in view.aggregations} - {""})
+    frame = pd.DataFrame({name: pd.Series([event.values[name] for event in events], dtype=object) for name in names})
+    event_ms = np.array([event.event_ms for event in events], dtype=np.int64)
+    batch = EventBatch(SOURCE, [None] * len(events), np.arange(len(events)), event_ms, frame)
+    codes = np.array([entities.index(event.entity) for event in events], dtype=np.int64)
+    return Events(codes, event_ms, *AggregatedColumns(view)(batch))
 
 
 class Folded:
@@ -115,17 +152,12 @@ class Folded:
     def __init__(self, view: StreamView) -> None:
         self.view = view
         self.aggregate = ViewAggregator(view)
-        self.columns = sorted({each.column for each in view.aggregations} - {""})
         self.rows: dict[str, StoredRow] = {}
 
     def add(self, events: Sequence[Event], first_offset: int) -> Folded:
         """Folds one batch of consecutive records."""
         entities = sorted({event.entity for event in events})
-        batch = Events(
-            np.array([entities.index(event.entity) for event in events], dtype=np.int64),
-            np.array([event.event_ms for event in events], dtype=np.int64),
-            columns_of(events, self.columns),
-        )
+        batch = as_columns(self.view, events, entities)
         offsets = np.arange(first_offset, first_offset + len(events))
         stored = [self.rows.get(entity, ABSENT) for entity in entities]
         result = self.aggregate(stored, batch, offsets, LINEAGE, 0)
@@ -133,14 +165,38 @@ class Folded:
             self.rows[entities[entity]] = row
         return self
 
-    def values(self, entities: Sequence[str], as_of_ms: Sequence[int]) -> Floats:
-        """Feature values, shape (n, features)."""
+    def values(self, entities: Sequence[str], as_of_ms: Sequence[int]) -> list[list[Any]]:
+        """Feature values, one row per entity."""
         rows = [self.rows.get(entity, ABSENT) for entity in entities]
         headers = [self.aggregate.codec.header(row) for row in rows]
-        return self.aggregate.evaluate(self.aggregate.codec.unpack(rows, headers), np.array(as_of_ms, dtype=np.int64))
+        tiles = self.aggregate.codec.unpack(rows, headers)
+        return rows_of(self.aggregate.evaluate(tiles, np.array(as_of_ms, dtype=np.int64)))
 
 
-def expected(view: StreamView, events: Sequence[Event], as_of_ms: int) -> list[float]:
+def rows_of(columns: Sequence[Any]) -> list[list[Any]]:
+    """Values by row instead of by column."""
+    return [list(row) for row in zip(*(column.tolist() for column in columns), strict=True)]
+
+
+def same(found: Any, wanted: Any) -> None:
+    """Equal to the last bit; null and NaN are one, and so are zero and minus zero."""
+    assert exact(found) == exact(wanted)
+
+
+def exact(value: Any) -> Any:
+    """A value, or rows of them, in a form that is equal only where its bits are."""
+    if isinstance(value, pd.DataFrame):
+        value = value.to_numpy(dtype=object)
+    if isinstance(value, np.ndarray | pd.Series):
+        value = value.tolist()
+    if isinstance(value, list | tuple):
+        return [exact(each) for each in value]
+    if value is None or value != value:
+        return None
+    return (value + 0.0).hex() if isinstance(value, int | float) else value
+
+
+def expected(view: StreamView, events: Sequence[Event], as_of_ms: int) -> list[Any]:
     """The oracle's values of one entity's events, in the order of the view's features."""
     return [
         value_as_of(Window(spelled(each), each.column, each.window_ms, each.slide_ms), events, as_of_ms)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 
 class Event(NamedTuple):
@@ -17,7 +17,7 @@ class Event(NamedTuple):
 
     entity: str
     event_ms: int
-    values: dict[str, float | None]
+    values: dict[str, float | str | None]
 
 
 class Window(NamedTuple):
@@ -29,8 +29,28 @@ class Window(NamedTuple):
     slide_ms: int
 
 
-def value_as_of(window: Window, events: Sequence[Event], as_of_ms: int) -> float:
-    """The value of one entity's events, given in order of arrival; NaN is null."""
+def repeated(events: Sequence[tuple[object, int]], window_ms: int, most: int = 1_024) -> list[bool]:
+    """Which of one entity's (id, event time) pairs, in order of arrival, repeat an event that was counted.
+
+    The one that was counted is at most the window older than the newest so far, and one of the last so many with an id.
+    """
+    counted: list[tuple[object, int]] = []
+    found = []
+    for name, event_ms in events:
+        newest_ms = max([event_ms, *(ms for _, ms in counted)])
+        remembered = [each for each in counted if each[0] is not None][-most:]
+        again = name is not None and any(each == name and ms >= newest_ms - window_ms for each, ms in remembered)
+        if not again:
+            counted.append((name, event_ms))
+        found.append(again)
+    return found
+
+
+def value_as_of(window: Window, events: Sequence[Event], as_of_ms: int) -> Any:
+    """The value of one entity's events, given in order of arrival; NaN is null, of texts None.
+
+    Texts have no more than 256 bytes here.
+    """
     tiles = _tiles_of_values(window, events, as_of_ms)
     arrived = [pair for pairs in tiles for pair in pairs]
     values = [value for _, value in arrived]
@@ -42,6 +62,14 @@ def value_as_of(window: Window, events: Sequence[Event], as_of_ms: int) -> float
         return float(len(set(values)))
     if window.function.startswith("decayed_sum_"):
         return _decayed_sum_by_tile(window, tiles, as_of_ms)
+    if window.function.startswith("last_"):
+        newest_first = sorted(enumerate(arrived), key=lambda each: (each[1][0], each[0]), reverse=True)
+        return [value for _, (_, value) in newest_first[: int(window.function.removeprefix("last_"))]]
+    if window.function.startswith("top_"):
+        most_first = sorted(set(values), key=lambda value: (-values.count(value), value))
+        return [value + 0.0 if isinstance(value, float) else value for value in most_first][
+            : int(window.function.removeprefix("top_"))
+        ]
     if not values:
         return math.nan
     if window.function == "mean":
@@ -83,11 +111,11 @@ def exact_value_as_of(window: Window, events: Sequence[Event], as_of_ms: int) ->
     return math.sqrt(variance) if window.function == "std" else variance
 
 
-def _tiles_of_values(window: Window, events: Sequence[Event], as_of_ms: int) -> list[list[tuple[int, float]]]:
+def _tiles_of_values(window: Window, events: Sequence[Event], as_of_ms: int) -> list[list[tuple[int, Any]]]:
     """The (event time, value) pairs inside the window, tile by tile, each in order of arrival."""
     newest = as_of_ms // window.slide_ms
     oldest = newest - window.window_ms // window.slide_ms + 1
-    tiles: dict[int, list[tuple[int, float]]] = {}
+    tiles: dict[int, list[tuple[int, Any]]] = {}
     for event in events:
         tile = event.event_ms // window.slide_ms
         value = 1.0 if window.column == "" else event.values[window.column]

@@ -11,6 +11,8 @@ class PeerSettings(msgspec.Struct, frozen=True):
     """One run of one peer."""
 
     brokers: str
+    redis: str
+    """host:port of the store, for those that write to it."""
     topic: str
     partitions: int
     group: str

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import signal
-import sys
 
-import structlog
 import typer
 
 from forebay.cli import definitions, local, processes
 from forebay.error_line import error_line
+from pipelines.adapters.logs import configure_logs
 
 app = typer.Typer(
     name="forebay",
@@ -31,22 +30,6 @@ for command in (
     local.replay,
 ):
     app.command()(command)
-
-
-def configure_logs() -> None:
-    """Logs are lines on the standard error stream."""
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso"),
-            structlog.dev.ConsoleRenderer(
-                colors=sys.stderr.isatty(),
-                # The default shows every local variable: tokens, requests, rows of the store.
-                exception_formatter=structlog.dev.plain_traceback,
-            ),
-        ],
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )
 
 
 def main() -> None:

@@ -18,6 +18,7 @@ from forebay.cli.options import (
     RepoOption,
     brokers_of,
     console,
+    errors,
     read,
     redis_of,
     stream_view,
@@ -29,9 +30,10 @@ def plan(
     repo: RepoOption = Path("feature_repo"),
     out: Annotated[Path, typer.Option(help="Where to write the plan file.")] = DEFAULT_PLAN,
     as_json: Annotated[bool, typer.Option("--json", help="Print the plan as JSON.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Stay, and do it again after every `feast apply`.")] = False,
 ) -> None:
     """Compile the registry into the plan file, check it completely, and print it."""
-    from forebay.compile import compile_plan
+    from forebay.compile import compile_again, compile_plan
     from forebay.plan_view import plan_as_json, print_plan
 
     compiled = compile_plan(repo, out)
@@ -40,6 +42,8 @@ def plan(
     else:
         print_plan(compiled, console)
         console.print(f"written to {out}")
+    if watch:
+        compile_again(repo, out, compiled, errors)
 
 
 def topics(
@@ -94,15 +98,13 @@ def rebuild(
     redis: RedisOption = None,
 ) -> None:
     """Remove the rows and progress of views, so that they are computed anew from what Kafka retains."""
-    from forebay.rebuild import check_stopped, clear_view, route_again
+    from forebay.rebuild import check_stopped, clear_view
 
     compiled = read(plan_file)
     addresses = brokers_of(compiled, brokers)
     chosen = [stream_view(compiled, name) for name in views]
     check_stopped(compiled, addresses)
     for view in chosen:
-        # First: should it fail after this, the progress that is still there keeps processors from starting.
-        route_again(compiled, view, addresses)
         cleared = clear_view(compiled, view, redis_of(compiled, redis))
         console.print(
             f"{escape(view.name)}: {cleared.rows} rows and the progress of {cleared.partitions} partitions removed; "

@@ -41,6 +41,10 @@ def process(
         float, typer.Option(help="A silent processor loses its partitions after this.")
     ] = 10.0,
     max_batch_records: Annotated[int, typer.Option(min=1, help="Records fetched at once.")] = 100_000,
+    level_records: Annotated[
+        int,
+        typer.Option(min=0, help="A view further behind others of its topic is first brought up on its own."),
+    ] = 10_000,
 ) -> None:
     """Compute the stream views' windows from Kafka into Redis, until told to stop."""
     from pipelines.feature_processor.run import run
@@ -56,6 +60,8 @@ def process(
             metrics_port=metrics_port,
             max_batch_records=max_batch_records,
             session_timeout_s=session_timeout_s,
+            level_records=level_records,
+            plan_file=plan_file,
         ),
     )
 
@@ -79,15 +85,27 @@ def score(
     from pipelines.adapters.kafka import group_name
     from pipelines.adapters.last_resort import leave_if_late
     from pipelines.adapters.metrics import serve_metrics
+    from pipelines.adapters.redis_store import RedisStore
+    from pipelines.contract.plan import Plan
     from serving.build import build_event_scorer, build_scorer
+    from serving.event_scorer import EventScorer
+    from serving.renewal import PlanFollower, Renewed
+    from serving.scorer import Scorer
     from serving.settings import WorkerSettings
     from serving.worker import Worker
 
     compiled = read(plan_file)
     addresses, store = brokers_of(compiled, brokers), redis_of(compiled, redis)
+
+    def event_scorer(plan: Plan, scorer: Scorer) -> EventScorer:
+        return build_event_scorer(plan, scorer, topic, output, addresses, store, feature_wait_ms, include_features)
+
     scorer = build_scorer(compiled, model, store)
-    event_scorer = build_event_scorer(
-        compiled, scorer, topic, output, addresses, store, feature_wait_ms, include_features
+    follower = PlanFollower(plan_file, compiled, scorer.service.name, RedisStore(store))
+    renewed = Renewed(
+        event_scorer(compiled, scorer),
+        follower.newer,
+        lambda plan: event_scorer(plan, build_scorer(plan, model, store)),
     )
     if metrics_port:
         serve_metrics(metrics_host, metrics_port)
@@ -100,7 +118,7 @@ def score(
             instance=instance,
             session_timeout_ms=session_timeout_ms,
         ),
-        event_scorer,
+        lambda messages: renewed.look()(messages),
     )
 
     def stop(*_signal: object) -> None:
@@ -123,18 +141,29 @@ def serve(
     insecure: Annotated[bool, typer.Option(help="Allow another address than loopback without a token.")] = False,
 ) -> None:
     """Answer the same question over HTTP."""
-    from pipelines.adapters.clock import Clock, WallClock, WatermarkClock
-    from pipelines.adapters.kafka import Topics
-    from pipelines.adapters.progress_reader import ProgressReader
+    from starlette.types import ASGIApp
+
+    from pipelines.adapters.clock import Clock, WallClock
     from pipelines.adapters.redis_store import RedisStore
-    from serving.build import build_scorer, online_views
+    from pipelines.contract.plan import Plan
+    from serving.build import build_scorer, watermark_clock
+    from serving.http.app import build_app
+    from serving.http.renewed_app import RenewedApp
     from serving.http.server import run_server
     from serving.http.settings import http_settings
+    from serving.renewal import PlanFollower, Renewed
+    from serving.scorer import Scorer
 
     compiled = read(plan_file)
     store = redis_of(compiled, redis)
-    now: Clock = WallClock()
-    if clock is ClockName.WATERMARK:
-        views = online_views(compiled, Topics(brokers_of(compiled, brokers)))
-        now = WatermarkClock(ProgressReader(compiled.project, views, RedisStore(store)))
-    run_server(build_scorer(compiled, model, store), now, http_settings(host, port, insecure))
+    settings = http_settings(host, port, insecure)
+
+    def app(plan: Plan, scorer: Scorer) -> ASGIApp:
+        wall = clock is ClockName.WALL
+        now: Clock = WallClock() if wall else watermark_clock(plan, brokers_of(plan, brokers), store)
+        return build_app(scorer, now, settings)
+
+    scorer = build_scorer(compiled, model, store)
+    follower = PlanFollower(plan_file, compiled, scorer.service.name, RedisStore(store))
+    renewed = Renewed(app(compiled, scorer), follower.newer, lambda plan: app(plan, build_scorer(plan, model, store)))
+    run_server(RenewedApp(renewed), settings)

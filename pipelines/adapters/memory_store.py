@@ -5,12 +5,17 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Sequence
 
-from pipelines.adapters.store import Outcome, RowWrite
+from pipelines.adapters.store import Outcome, Removal, RowWrite
 from pipelines.contract.fence import IDENTITY, Header
+
+_PAGE = 10
+"""Keys of one page of a scan: few, so that walks in tests have several."""
 
 
 class MemoryStore:
     """Implements `pipelines.adapters.store.Store` in a dictionary."""
+
+    connections = 1
 
     def __init__(self) -> None:
         self.hashes: dict[bytes, dict[bytes, bytes]] = {}
@@ -70,3 +75,29 @@ class MemoryStore:
         """See `Store.remove_from_hash`."""
         for field in fields:
             self.hashes.get(key, {}).pop(field, None)
+
+    def scan(self, ending: str, cursor: int) -> tuple[int, list[bytes]]:
+        """See `Store.scan`."""
+        keys = list(self.hashes)
+        page = [key for key in keys[cursor : cursor + _PAGE] if key.endswith(ending.encode())]
+        following = cursor + _PAGE
+        return following if following < len(keys) else 0, page
+
+    def ping(self) -> None:
+        """See `Store.ping`."""
+
+    def close(self) -> None:
+        """See `Store.close`."""
+
+    def remove(self, removals: Sequence[Removal]) -> list[bool]:
+        """See `Store.remove`."""
+        return [self._remove(each) for each in removals]
+
+    def _remove(self, removal: Removal) -> bool:
+        head_field, head = removal.expected
+        if self.hashes.get(removal.key, {}).get(head_field) != head:
+            return False
+        if removal.unless_progress and removal.unless_progress in self.hashes.get(removal.progress_key, {}):
+            return False
+        self.remove_from_hash(removal.key, removal.fields)
+        return True

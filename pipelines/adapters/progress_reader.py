@@ -43,8 +43,10 @@ class ProgressReader:
     def watermark_ms(self) -> int:
         """Highest event time contained in any view, ms since the epoch; 0 before the first event."""
         partitions = {(each.topic, partition) for each in self._views for partition in range(each.partitions)}
+        fields = {progress_field(each.view) for each in self._views}
         newest = 0
         for topic, partition in partitions:
-            for data in self._store.read_hash(progress_key(self._project, topic, partition)).values():
-                newest = max(newest, decode_progress(data).watermark_ms)
+            stored = self._store.read_hash(progress_key(self._project, topic, partition))
+            for field in fields & stored.keys():
+                newest = max(newest, decode_progress(stored[field]).watermark_ms)
         return newest

@@ -11,58 +11,20 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from pipelines.adapters.store import Outcome, RowWrite
+from pipelines.adapters.redis_scripts import COMPARE_AND_REMOVE, COMPARE_AND_SET
+from pipelines.adapters.store import Outcome, Removal, RowWrite
+from pipelines.contract.topology import glob_literal
 from pipelines.errors import SettingsError, StoreUnavailable
 
-# KEYS: rows. ARGV: how long shared fields live in ms (0: for ever), their number and their names; then per row the
-# expected offset, the number of its own arguments and these (head field, head, field, value ...), and a value for
-# every shared name.
-# Header offsets are those of contract.fence: identity 1-9, lineage and partition 10-21, offset 22-29.
-_COMPARE_AND_SET = """
-local function outcome(stored, head, expected)
-  local offset = -1
-  if stored and string.sub(stored, 1, 9) == string.sub(head, 1, 9) then
-    if string.sub(stored, 10, 21) ~= string.sub(head, 10, 21) then return -2 end
-    offset = struct.unpack('>I8', stored, 22)
-  end
-  if offset > expected then return 0 end
-  if offset < expected then return -1 end
-  return 1
-end
-local expire = tonumber(ARGV[1])
-local names = tonumber(ARGV[2])
-local at = 3 + names
-local outcomes = {}
-for row = 1, #KEYS do
-  local own = tonumber(ARGV[at + 1])
-  local values = at + 2 + own
-  local stored = redis.call('HGET', KEYS[row], ARGV[at + 2])
-  outcomes[row] = outcome(stored, ARGV[at + 3], tonumber(ARGV[at]))
-  if outcomes[row] == 1 then
-    local fields = {}
-    for name = 1, names do
-      fields[2 * name - 1] = ARGV[2 + name]
-      fields[2 * name] = ARGV[values - 1 + name]
-    end
-    if expire > 0 and names > 0 then
-      redis.call('HSETEX', KEYS[row], 'PX', expire, 'FIELDS', names, unpack(fields))
-      fields = {}
-    end
-    for own_field = at + 2, values - 1 do fields[#fields + 1] = ARGV[own_field] end
-    redis.call('HSET', KEYS[row], unpack(fields))
-  end
-  at = values + names
-end
-return outcomes
-"""
-
 _SENT_AT_ONCE = 200
+_SCANNED_AT_ONCE = 1_000
 _SCRIPT_ROWS = 20
 """Rows of one script call: a call has its price, and holds up every other client while it runs."""
 _SCRIPT_ARGUMENTS = 1_000
 """About so many of one call at most: rows with many features go fewer at a time."""
-_OWN_ARGUMENTS = 8
-"""Of a row beside its shared fields, at most: key, expected offset, count, head and closed tiles by name and value."""
+_OWN_ARGUMENTS = 9
+"""Of a row beside its shared fields, at most: key, expected offset, count, and head, closed tiles and ids by name and
+value."""
 
 _UNREACHABLE = (redis.ConnectionError, redis.TimeoutError, redis.BusyLoadingError, redis.ReadOnlyError)
 
@@ -108,7 +70,9 @@ class RedisStore:
             retry=Retry(NoBackoff(), 0),
         )
         self._connection: Any = None
-        self._sha = b""
+        self.connections = 0
+        self._set_sha = b""
+        self._remove_sha = b""
         self._expires = False
         """Whether the server can let single fields of a hash expire as they are set."""
 
@@ -126,7 +90,7 @@ class RedisStore:
     def _calls(self, writes: Iterator[RowWrite], shared: Sequence[bytes | int]) -> Iterator[tuple[Any, ...]]:
         rows = max(1, min(_SCRIPT_ROWS, _SCRIPT_ARGUMENTS // (len(shared) + _OWN_ARGUMENTS)))
         while some := list(itertools.islice(writes, rows)):
-            call: list[Any] = ["EVALSHA", self._sha, len(some), *[write.key for write in some], *shared]
+            call: list[Any] = ["EVALSHA", self._set_sha, len(some), *[write.key for write in some], *shared]
             for write in some:
                 call += (write.expected_offset, len(write.fields), *write.fields, *write.values)
             yield tuple(call)
@@ -143,6 +107,26 @@ class RedisStore:
     def remove_from_hash(self, key: bytes, fields: Sequence[bytes]) -> None:
         """See `Store.remove_from_hash`."""
         self._pipeline([("HDEL", key, *fields)])
+
+    def scan(self, ending: str, cursor: int) -> tuple[int, list[bytes]]:
+        """See `Store.scan`."""
+        pattern = b"*" + glob_literal(ending)
+        ((following, keys),) = self._pipeline(
+            [("SCAN", cursor, "MATCH", pattern, "COUNT", _SCANNED_AT_ONCE, "TYPE", "hash")]
+        )
+        return int(following), keys
+
+    def remove(self, removals: Sequence[Removal]) -> list[bool]:
+        """See `Store.remove`: one script call per row, all in one round trip."""
+        self._connect()
+        calls = (
+            (
+                *("EVALSHA", self._remove_sha, 2, each.key, each.progress_key),
+                *(*each.expected, each.unless_progress, *each.fields),
+            )
+            for each in removals
+        )
+        return [bool(reply) for reply in self._pipeline(calls)]
 
     def ping(self) -> None:
         """Raises `StoreUnavailable` if the store does not answer."""
@@ -161,7 +145,9 @@ class RedisStore:
             return
         try:
             self._connection = self._client.connection_pool.get_connection()
-            self._sha = self._call("SCRIPT", "LOAD", _COMPARE_AND_SET)
+            self.connections += 1
+            self._set_sha = self._call("SCRIPT", "LOAD", COMPARE_AND_SET)
+            self._remove_sha = self._call("SCRIPT", "LOAD", COMPARE_AND_REMOVE)
             self._expires = bool(self._call("COMMAND", "INFO", "HSETEX")[0])
         except (*_UNREACHABLE, redis.ResponseError) as error:
             raise self._unavailable(error) from error

@@ -31,11 +31,27 @@ class RowWrite(NamedTuple):
     """Of the fields whose names all writes of a call share."""
 
 
+class Removal(NamedTuple):
+    """Fields of one row to be removed, all or none."""
+
+    key: bytes
+    expected: tuple[bytes, bytes]
+    """A head field, and what it must still hold."""
+    fields: Sequence[bytes]
+    """At least one."""
+    progress_key: bytes = b""
+    unless_progress: bytes = b""
+    """A field: nothing is removed while that hash has it. Empty: whatever it has."""
+
+
 class Store(Protocol):
     """An online store. Not thread-safe: one instance per thread.
 
-    Every method raises `StoreUnavailable` when the store can't be reached.
+    Every method raises `StoreUnavailable` when the store can't be reached. The next call connects again.
     """
+
+    connections: int
+    """How many were made. Where this has grown, the store may have come back with older data since."""
 
     def read(self, requests: Sequence[tuple[bytes, Sequence[bytes]]]) -> list[list[bytes | None]]:
         """Per (key, fields), the fields' values; None where absent."""
@@ -60,4 +76,23 @@ class Store(Protocol):
 
     def remove_from_hash(self, key: bytes, fields: Sequence[bytes]) -> None:
         """Removes fields of a hash, at least one; those that are absent already may be named."""
+        ...
+
+    def scan(self, ending: str, cursor: int) -> tuple[int, list[bytes]]:
+        """The next cursor, and some of the hashes whose keys end so: from cursor 0 until it is 0 again.
+
+        A key that is there all the time is found at least once.
+        """
+        ...
+
+    def ping(self) -> None:
+        """Does nothing, if the store answers."""
+        ...
+
+    def close(self) -> None:
+        """Gives up the connection; the next call opens another."""
+        ...
+
+    def remove(self, removals: Sequence[Removal]) -> list[bool]:
+        """Compare-and-remove of each row, atomically per row; whether it was done."""
         ...

@@ -18,7 +18,7 @@ from pipelines.errors import PlanError
 
 ROWS_PER_GROUP = 50_000
 
-_ARROW: dict[DataType, Any] = {
+_SCALARS: dict[DataType, Any] = {
     DataType.STRING: pa.string(),
     DataType.INT32: pa.int32(),
     DataType.INT64: pa.int64(),
@@ -27,6 +27,11 @@ _ARROW: dict[DataType, Any] = {
     DataType.BOOL: pa.bool_(),
     DataType.UNIX_TIMESTAMP: pa.int64(),
 }
+
+
+def _arrow(dtype: DataType) -> Any:
+    scalar = _SCALARS[dtype.element]
+    return pa.list_(scalar) if dtype.is_list else scalar
 
 
 def write_batch_source(plan: Plan, view: StreamView, history: Path, on_rows: Callable[[int], None]) -> int:
@@ -54,9 +59,9 @@ def write_batch_source(plan: Plan, view: StreamView, history: Path, on_rows: Cal
 
 
 def _schema(view: StreamView) -> pa.Schema:
-    fields = [pa.field(key.name, _ARROW[key.dtype]) for key in view.join_keys]
+    fields = [pa.field(key.name, _arrow(key.dtype)) for key in view.join_keys]
     fields.append(pa.field(view.batch_timestamp_field, pa.timestamp("ms", tz="UTC")))
-    fields += [pa.field(feature.name, _ARROW[feature.dtype]) for feature in view.features]
+    fields += [pa.field(feature.name, _arrow(feature.dtype)) for feature in view.features]
     return pa.schema(fields)
 
 
@@ -71,6 +76,9 @@ def _tables(view: StreamView, folded: ViewHistory) -> Iterator[pa.Table]:
         columns: list[Any] = [list(column) for column in zip(*entities, strict=True)]
         columns.append(pd.to_datetime(times, unit="ms", utc=True))
         arrays = [pa.array(column, schema.field(at).type) for at, column in enumerate(columns)]
-        for at, feature in enumerate(view.features):
-            arrays.append(pa.array(values[:, at], from_pandas=True).cast(_ARROW[feature.dtype]))
+        for column, feature in zip(values, view.features, strict=True):
+            if feature.dtype.is_numeric:
+                arrays.append(pa.array(column, from_pandas=True).cast(_arrow(feature.dtype)))
+            else:
+                arrays.append(pa.array(column.tolist(), _arrow(feature.dtype)))
         yield pa.Table.from_arrays(arrays, schema=schema)

@@ -14,10 +14,12 @@ import numpy as np
 import numpy.typing as npt
 
 from pipelines.contract.plan import StreamView
-from pipelines.steps.arrays import Floats, Ints, Payloads
+from pipelines.steps.accumulators import INITIAL, TileGroup
+from pipelines.steps.arrays import Column, Floats, Ints, Payloads
 from pipelines.steps.columns import AggregatedColumns
+from pipelines.steps.duplicates import IdMemory
 from pipelines.steps.events import EventBatch, distinct_entities
-from pipelines.steps.tiles import INITIAL, Events, TileGroup, Tiles, accumulate, no_payloads
+from pipelines.steps.tiles import Events, Tiles, accumulate, no_payloads
 from pipelines.steps.windows import WindowEvaluator
 
 CHUNK = 20_000
@@ -47,8 +49,8 @@ class _GroupHistory(NamedTuple):
 class AsOf(NamedTuple):
     """Values as of some times."""
 
-    values: Floats
-    """Shape (q, features)."""
+    values: list[Column]
+    """Per feature, shape (q,)."""
     event_ms: Floats
     """Shape (q,): event time of the entity's last event; NaN if it has none yet."""
 
@@ -67,9 +69,14 @@ class ViewHistory:
         self.entities = found.values
         order = np.lexsort((batch.event_ms, found.codes))
         order = order[found.codes[order] >= 0]
-        columns = {name: column[order] for name, column in AggregatedColumns(view)(batch).items()}
-        self.events = Events(found.codes[order], batch.event_ms[order], columns)
-        """Sorted by (entity, event time)."""
+        events = Events(found.codes, batch.event_ms, *AggregatedColumns(view)(batch))
+        if view.event_id is not None:
+            events = events._replace(ids=batch.ids(view.event_id.column))
+        events = events.take(order)
+        if view.event_id is not None:
+            events = events.take(IdMemory(view.event_id.window_ms).first_ones(events, len(found.values)))
+        self.events = events
+        """Sorted by (entity, event time), every event once."""
         self._groups = [_fold(group, self.events) for group in self._evaluate.groups]
 
     def codes(self, entities: Sequence[tuple[Any, ...]]) -> Ints:
@@ -93,13 +100,13 @@ class ViewHistory:
         live = ~np.isnan(event_ms)
         if ttl_ms:
             live &= ~(as_of_ms - event_ms > ttl_ms)
-        values = np.empty((len(codes), len(self.view.aggregations)))
+        parts = []
         for chunk in _chunks(len(codes)):
             tiles = [
                 _gather(history, codes[chunk], as_of_ms[chunk], last[chunk], live[chunk]) for history in self._groups
             ]
-            values[chunk] = self._evaluate(tiles, as_of_ms[chunk])
-        return AsOf(values, event_ms)
+            parts.append(self._evaluate(tiles, as_of_ms[chunk]))
+        return AsOf([np.concatenate(columns) for columns in zip(*parts, strict=True)], event_ms)
 
     def _last_event(self, codes: Ints, as_of_ms: Ints) -> Ints:
         """Index of the entity's last event at or before the time, -1 if there is none; shape (q,)."""
@@ -114,7 +121,8 @@ class ViewHistory:
 
 
 def _chunks(count: int) -> Iterator[slice]:
-    return (slice(start, min(start + CHUNK, count)) for start in range(0, count, CHUNK))
+    """At least one, if only an empty one."""
+    return (slice(start, min(start + CHUNK, count)) for start in range(0, max(count, 1), CHUNK))
 
 
 def _fold(group: TileGroup, events: Events) -> _GroupHistory:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import timedelta
 
+import msgspec
 from feast.aggregation import Aggregation as Declared
 from feast.stream_feature_view import StreamFeatureView
 
@@ -81,29 +82,63 @@ def _check_tiles(window_ms: int, slide_ms: int, where: str) -> None:
         )
 
 
-def check_column(
-    aggregation: Aggregation, feature: Feature, columns: Mapping[str, DataType] | None, where: str
-) -> None:
-    """Checks that the aggregated column is there and numeric, and that the feature can hold the result.
+def bind(aggregation: Aggregation, feature: Feature, columns: Mapping[str, DataType] | None, where: str) -> Aggregation:
+    """The aggregation, knowing whether its values are texts; checked against its column and its feature.
 
-    `columns` are the types of the columns after the view's function; None if they can't be known.
+    `columns` are the types of the columns after the view's function; None if they can't be known, and the feature says.
 
     Raises:
         PlanError: naming the view, the aggregation and what to change.
     """
     at = f"{where}: aggregation {aggregation.name!r}"
-    whole = aggregation.function in (Function.COUNT, Function.COUNT_DISTINCT)
-    if aggregation.column and columns is not None:
-        dtype = columns.get(aggregation.column)
-        if dtype is None:
-            raise PlanError(f"{at}: unknown column {aggregation.column!r}; its events have {', '.join(columns)}")
-        if not dtype.is_numeric and aggregation.function is not Function.COUNT_DISTINCT:
-            raise PlanError(
-                f"{at}: column {aggregation.column!r} is {dtype}; only numbers and booleans do, "
-                f"except for {Function.COUNT_DISTINCT}"
-            )
-        whole = whole or (aggregation.function not in _FRACTIONAL and dtype in _WHOLE_TYPES)
-    if not feature.dtype.is_numeric:
+    dtype = _column_type(aggregation, columns, at)
+    _check_shape(aggregation.function, feature.dtype, at)
+    element = feature.dtype.element
+    text = aggregation.function.keeps_values and element is DataType.STRING
+    if not text and element is DataType.STRING:
         raise PlanError(f"{at}: feature of type {feature.dtype} can't hold a number; declare Float64")
-    if feature.dtype in _WHOLE_TYPES and not whole and columns is not None:
-        raise PlanError(f"{at}: feature of type {feature.dtype} loses the fraction; declare Float64")
+    if aggregation.function.keeps_values and dtype is not None and text is dtype.is_numeric:
+        raise PlanError(
+            f"{at}: column {aggregation.column!r} is {dtype}, which a feature of type {feature.dtype} can't hold; "
+            f"declare {_declared(aggregation.function, DataType.FLOAT64 if text else DataType.STRING)}"
+        )
+    whole = aggregation.function in (Function.COUNT, Function.COUNT_DISTINCT) or (
+        aggregation.function not in _FRACTIONAL and dtype in _WHOLE_TYPES
+    )
+    if element in _WHOLE_TYPES and not whole and columns is not None:
+        raise PlanError(
+            f"{at}: feature of type {feature.dtype} loses the fraction; "
+            f"declare {_declared(aggregation.function, DataType.FLOAT64)}"
+        )
+    return msgspec.structs.replace(aggregation, text=text)
+
+
+def _column_type(aggregation: Aggregation, columns: Mapping[str, DataType] | None, at: str) -> DataType | None:
+    """The type of the aggregated column, which the function must take; None where there is none, or it is not known."""
+    if not aggregation.column or columns is None:
+        return None
+    dtype = columns.get(aggregation.column)
+    if dtype is None:
+        raise PlanError(f"{at}: unknown column {aggregation.column!r}; its events have {', '.join(columns)}")
+    takes_texts = aggregation.function is Function.COUNT_DISTINCT or aggregation.function.keeps_values
+    if not dtype.is_numeric and not takes_texts:
+        raise PlanError(
+            f"{at}: column {aggregation.column!r} is {dtype}; only numbers and booleans do, except for "
+            f"first, last, last_<n>, top_<k> and count_distinct"
+        )
+    return dtype
+
+
+def _check_shape(function: Function, dtype: DataType, at: str) -> None:
+    """A list function fills a list, any other one a scalar."""
+    if function.makes_lists is not dtype.is_list:
+        kind = "a list of values" if function.makes_lists else "one value"
+        raise PlanError(
+            f"{at}: a feature of type {dtype} can't hold {kind}; declare {_declared(function, dtype.element)}"
+        )
+
+
+def _declared(function: Function, element: DataType) -> str:
+    """How to declare a feature that holds results made of such values."""
+    name = "".join(part.capitalize() for part in element.split("_"))
+    return f"Array({name})" if function.makes_lists else name

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from feast import Field
 
-from pipelines.compiler.schema import dtype_of
+from pipelines.compiler.schema import feature_dtype_of
 from pipelines.contract.plan import DataType, Feature, Policy
 from pipelines.errors import PlanError
 
@@ -23,7 +23,7 @@ def compile_feature(field: Field, view: str, tags: Mapping[str, str] | None = No
         PlanError: unsupported type, or a tag that is no policy.
     """
     where = f"{view}: feature {field.name!r}"
-    dtype = dtype_of(field.dtype, where)
+    dtype = feature_dtype_of(field.dtype, where)
     declared = field.tags if tags is None else tags
     missing, stale = (
         _policy(declared.get(tag, "null"), dtype, f"{where}: tag {tag!r}") for tag in ("missing", "stale")
@@ -37,6 +37,8 @@ def _policy(text: str, dtype: DataType, where: str) -> Policy:
         return Policy()
     if action == "refuse" and not default:
         return Policy("refuse")
+    if dtype.is_list and action == "default":
+        raise PlanError(f"{where} gives a list a default; use 'null' (an empty window is an empty list) or 'refuse'")
     if action == "default" and default:
         return Policy("default", _default(default.strip(), dtype, where))
     raise PlanError(f"{where} is {text!r}; use 'null', 'refuse' or 'default:<value>'")

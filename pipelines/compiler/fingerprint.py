@@ -16,7 +16,7 @@ import dill
 import msgspec
 
 from pipelines.compiler.protobuf import wire_meaning
-from pipelines.contract.plan import Plan, Source, StreamView, Udf
+from pipelines.contract.plan import MAX_EVENT_IDS, Plan, Source, StreamView, Udf
 
 _DIGEST_BYTES = 8
 _UNCAPTURED = {"__builtins__", "__name__", "__doc__"}
@@ -31,6 +31,7 @@ def stream_view_fingerprint(view: StreamView, source: Source) -> str:
             view.join_keys,
             view.aggregations,
             udf_meaning(view.udf) if view.udf else None,
+            *([[view.event_id, MAX_EVENT_IDS]] if view.event_id else []),
         ]
     )
 

@@ -88,6 +88,17 @@ def dtype_of(feast_type: Any, where: str) -> DataType:
     return dtype
 
 
+def feature_dtype_of(feast_type: Any, where: str) -> DataType:
+    """The plan's type for a feature's Feast type: a scalar, or `Array` of one.
+
+    Raises:
+        PlanError: it is neither.
+    """
+    if not isinstance(feast_type, feast_types.Array):
+        return dtype_of(feast_type, where)
+    return DataType(f"array({dtype_of(feast_type.base_type, f'{where}: a list')})")
+
+
 def dtype_of_value_type(value_type: ValueType, where: str) -> DataType | None:
     """The plan's type for an entity's value type; None where the entity does not say (UNKNOWN)."""
     return None if value_type is ValueType.UNKNOWN else dtype_of(from_value_type(value_type), where)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -14,10 +14,11 @@ from pipelines.compiler.avro import avro_schema
 from pipelines.compiler.event_schema import EventSchema, known, refuse_ignored
 from pipelines.compiler.protobuf import protobuf_schema
 from pipelines.compiler.schema import columns_of, duration_ms, timedelta_ms
-from pipelines.contract.plan import HOUR_MS, Column, DataType, Source
+from pipelines.contract.plan import HOUR_MS, Column, DataType, EventId, Source
 from pipelines.errors import PlanError
 
 _TIME_TYPES = (DataType.INT64, DataType.UNIX_TIMESTAMP)
+_ID_TYPES = (DataType.STRING, DataType.INT32, DataType.INT64)
 _DECLARE_TIME = {
     "json": "declare it bigint (milliseconds since the epoch) or timestamp (RFC 3339)",
     "avro": "declare it long, in milliseconds or with logicalType timestamp-millis or timestamp-micros",
@@ -62,6 +63,7 @@ def compile_source(declared: KafkaSource, repo: Path) -> Source:
         raise PlanError(f"{where} has a field_mapping, which is not supported; rename in the view's function")
     framing = _framing(declared, where)
     events = _event_schema(options.message_format, framing, repo, where)
+    lateness_ms = _allowed_lateness_ms(declared, where)
     return Source(
         name=declared.name,
         topic=options.topic,
@@ -70,12 +72,13 @@ def compile_source(declared: KafkaSource, repo: Path) -> Source:
         columns=_with_required_time(events, declared.timestamp_field, where),
         timestamp_field=declared.timestamp_field,
         key=_key(declared.tags.get("key", ""), events, where),
-        allowed_lateness_ms=_allowed_lateness_ms(declared, where),
+        allowed_lateness_ms=lateness_ms,
         allowed_ahead_ms=_allowed_ahead_ms(declared, where),
         framing=framing,
         schema=events.schema,
         message=events.message,
         ignored=dict(events.ignored),
+        event_id=_event_id(declared.tags, events, lateness_ms or HOUR_MS, where),
     )
 
 
@@ -121,6 +124,26 @@ def _key(tag: str, events: EventSchema, where: str) -> tuple[str, ...]:
         if name not in names:
             raise PlanError(f"{where}: tag 'key' names {name!r}, no column of its schema; {known(events.columns)}")
     return key
+
+
+def _event_id(tags: Mapping[str, str], events: EventSchema, default_ms: int, where: str) -> EventId | None:
+    name, window = tags.get("event_id"), tags.get("event_id_window")
+    if name is None:
+        if window is not None:
+            raise PlanError(f"{where}: tag 'event_id_window' needs the tag 'event_id', the column with the events' ids")
+        return None
+    refuse_ignored(events.ignored, name, f"{where}: tag 'event_id'")
+    column = next((column for column in events.columns if column.name == name), None)
+    if column is None:
+        raise PlanError(f"{where}: tag 'event_id' names {name!r}, no column of its schema; {known(events.columns)}")
+    if column.dtype not in _ID_TYPES:
+        raise PlanError(f"{where}: tag 'event_id' names {name!r}, which is {column.dtype}; use a text or whole number")
+    window_ms = default_ms if window is None else duration_ms(window, f"{where}: tag 'event_id_window'")
+    if not window_ms:
+        raise PlanError(
+            f"{where}: tag 'event_id_window' is {window!r}, which is no time to remember an id; lengthen it"
+        )
+    return EventId(name, window_ms)
 
 
 def _allowed_ahead_ms(declared: KafkaSource, where: str) -> int:

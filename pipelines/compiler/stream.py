@@ -9,7 +9,7 @@ import msgspec
 from feast import Entity, KafkaSource
 from feast.stream_feature_view import StreamFeatureView
 
-from pipelines.compiler.aggregations import check_column, compile_aggregation
+from pipelines.compiler.aggregations import bind, compile_aggregation
 from pipelines.compiler.batch import batch_path, ttl_ms
 from pipelines.compiler.checks import unique
 from pipelines.compiler.event_schema import refuse_ignored
@@ -42,8 +42,9 @@ def compile_stream_view(
     if not aggregations:
         raise PlanError(f"{where} has no aggregations; give it at least one")
     features = _features(view, aggregations, join_keys, where)
-    for aggregation, feature in zip(aggregations, features, strict=True):
-        check_column(aggregation, feature, columns, where)
+    aggregations = tuple(
+        bind(each, feature, columns, where) for each, feature in zip(aggregations, features, strict=True)
+    )
     compiled = StreamView(
         name=view.name,
         join_keys=join_keys,
@@ -56,6 +57,7 @@ def compile_stream_view(
         online=view.online,
         batch_path=batch_path(view, repo),
         batch_timestamp_field=view.batch_source.timestamp_field if view.batch_source else "event_timestamp",
+        event_id=source.event_id,
     )
     return msgspec.structs.replace(compiled, fingerprint=stream_view_fingerprint(compiled, source))
 

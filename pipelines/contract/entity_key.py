@@ -107,6 +107,23 @@ def closed_field(view: StreamView) -> bytes:
     return f"_fc:{_definition(view)}".encode()
 
 
+def ids_field(view: StreamView) -> bytes:
+    """The hash field that holds the ids which one definition of a view remembers, where its source names them."""
+    return f"_fi:{_definition(view)}".encode()
+
+
+def state_fields(view: StreamView) -> tuple[bytes, ...]:
+    """All of those that one definition of a view has, the head first."""
+    fields = (head_field(view), closed_field(view))
+    return fields if view.event_id is None else (*fields, ids_field(view))
+
+
+def is_state_of(field: bytes, view: StreamView) -> bool:
+    """Whether a hash field holds state of a view, whatever its definition was."""
+    kind, _, definition = field.partition(b":")
+    return kind in (b"_fb", b"_fc", b"_fi") and definition.rpartition(b"@")[0] == view.name.encode()
+
+
 def _definition(view: StreamView) -> str:
     """Two definitions of a view keep their state side by side, so that one is read while the other is rebuilt.
 

@@ -13,16 +13,19 @@ import msgspec
 
 Named = TypeVar("Named", "Source", "StreamView", "BatchView", "OnDemandView", "FeatureService")
 
-PLAN_FORMAT = 2
+PLAN_FORMAT = 3
 """Version of the plan file's layout; a file of another version is refused, never guessed at."""
 
 MAX_TILES_PER_WINDOW = 1_024
+
+MAX_EVENT_IDS = 1_024
+"""Events of one entity that a row remembers by their ids; one more, and the oldest is forgotten."""
 
 HOUR_MS = 3_600_000
 
 
 class DataType(enum.StrEnum):
-    """Scalar types that events, join keys and features may have (Feast's names, lower case)."""
+    """Types that events, join keys and features may have (Feast's names, lower case); lists only features."""
 
     STRING = "string"
     INT32 = "int32"
@@ -31,11 +34,28 @@ class DataType(enum.StrEnum):
     FLOAT64 = "float64"
     BOOL = "bool"
     UNIX_TIMESTAMP = "unix_timestamp"
+    STRING_LIST = "array(string)"
+    INT32_LIST = "array(int32)"
+    INT64_LIST = "array(int64)"
+    FLOAT32_LIST = "array(float32)"
+    FLOAT64_LIST = "array(float64)"
+    BOOL_LIST = "array(bool)"
+    UNIX_TIMESTAMP_LIST = "array(unix_timestamp)"
+
+    @property
+    def is_list(self) -> bool:
+        """Whether values of this type are lists."""
+        return self.value.startswith("array(")
+
+    @property
+    def element(self) -> DataType:
+        """The type of a list's elements; of a scalar, the type itself."""
+        return DataType(self.value.removeprefix("array(").removesuffix(")"))
 
     @property
     def is_numeric(self) -> bool:
         """Whether values of this type can be held in a float64 column."""
-        return self is not DataType.STRING
+        return self is not DataType.STRING and not self.is_list
 
 
 class Function(enum.StrEnum):
@@ -54,6 +74,18 @@ class Function(enum.StrEnum):
     COUNT_DISTINCT = "count_distinct"
     QUANTILE = "quantile"
     DECAYED_SUM = "decayed_sum"
+    LAST_N = "last_n"
+    TOP_K = "top_k"
+
+    @property
+    def makes_lists(self) -> bool:
+        """Whether a result is a list of values."""
+        return self in (Function.LAST_N, Function.TOP_K)
+
+    @property
+    def keeps_values(self) -> bool:
+        """Whether a result consists of values as they came, which may then be texts."""
+        return self.makes_lists or self in (Function.FIRST, Function.LAST)
 
 
 class Column(msgspec.Struct, frozen=True):
@@ -63,6 +95,15 @@ class Column(msgspec.Struct, frozen=True):
     dtype: DataType
     required: bool = False
     """A null or missing value makes the event invalid (the timestamp, and `not null` columns)."""
+
+
+class EventId(msgspec.Struct, frozen=True):
+    """What tells an event that was sent twice from two events (see `pipelines.steps.duplicates`)."""
+
+    column: str
+    """Tag `event_id`: a text or whole number that no other event of the entity has."""
+    window_ms: int
+    """Tag `event_id_window`: how much older than the newest event of its entity the first one may be."""
 
 
 class Source(msgspec.Struct, frozen=True):
@@ -91,6 +132,13 @@ class Source(msgspec.Struct, frozen=True):
     """Fields of the Protobuf message that are no columns, and what they are."""
     allowed_ahead_ms: int = HOUR_MS
     """Tag `allowed_ahead`: how much later than its record an event may say it happened."""
+    event_id: EventId | None = None
+    """None: every record is an event of its own."""
+
+    def allowed_lateness_of(self, view: StreamView) -> int:
+        """How far behind the watermark an event may come for this view, ms: never longer than its longest window."""
+        longest_ms = view.longest_window_ms
+        return longest_ms if self.allowed_lateness_ms is None else min(longest_ms, self.allowed_lateness_ms)
 
 
 class JoinKey(msgspec.Struct, frozen=True):
@@ -126,7 +174,10 @@ class Aggregation(msgspec.Struct, frozen=True, omit_defaults=True):
     window_ms: int
     slide_ms: int
     parameter: int = 0
-    """Of a quantile: percent. Of a decayed sum: its half-life in ms. Absent from the fingerprints of the others."""
+    """Of a quantile: percent. Of a decayed sum: its half-life in ms. Of a list: its greatest length. Absent from the
+    fingerprints of the others."""
+    text: bool = False
+    """Whether the values it keeps are texts."""
 
     @property
     def tiles(self) -> int:
@@ -163,6 +214,8 @@ class StreamView(msgspec.Struct, frozen=True):
     batch_path: str | None = None
     """Absolute path of the view's batch source (Parquet), which `forebay backfill` writes."""
     batch_timestamp_field: str = "event_timestamp"
+    event_id: EventId | None = None
+    """That of the source."""
     fingerprint: str = ""
     """16 hex digits over everything that changes the meaning of stored state."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
 import mmh3
@@ -51,8 +51,12 @@ def view_topic(plan: Plan, view: StreamView) -> str:
     return source.topic if is_direct(source, view) else route_for(plan.project, source, view).topic
 
 
-def feeds(plan: Plan) -> list[Feed]:
-    """Every topic the feature processor reads, source topics first."""
+def feeds(plan: Plan, routed_elsewhere: Collection[str] = ()) -> list[Feed]:
+    """Every topic the feature processor reads, source topics first.
+
+    Args:
+        routed_elsewhere: routed topics that another process fills.
+    """
     direct, routed = [], []
     for source in plan.sources:
         views = [view for view in plan.stream_views if view.source == source.name and view.online]
@@ -64,7 +68,9 @@ def feeds(plan: Plan) -> list[Feed]:
                 by_route.setdefault(route_for(plan.project, source, view), []).append(view)
         own = tuple(view for view in views if is_direct(source, view))
         others = tuple(view.name for view in views if view not in own)
-        direct.append(Feed(source.topic, source, False, own, tuple(by_route), others))
+        routes = tuple(route for route in by_route if route.topic not in routed_elsewhere)
+        if own or routes:
+            direct.append(Feed(source.topic, source, False, own, routes, others))
         routed += [Feed(route.topic, source, True, tuple(each), ()) for route, each in by_route.items()]
     return direct + routed
 
@@ -110,5 +116,23 @@ def progress_field(view: StreamView) -> bytes:
 
 
 def is_progress_of(field: bytes, view: StreamView) -> bool:
-    """Whether a field of that hash belongs to a view, whatever its definition was."""
+    """Whether a field of that hash is the progress of a view, whatever its definition was."""
     return field.rpartition(b"@")[0] == view.name.encode()
+
+
+_PUBLISHED = b"published:"
+
+
+def published_field(view: StreamView) -> bytes:
+    """The field of that hash that says which definition of a view Feast reads (see `contract.publication`)."""
+    return _PUBLISHED + view.name.encode()
+
+
+def tells_progress(field: bytes) -> bool:
+    """Whether a field of that hash is the progress of a view or a route."""
+    return not field.startswith(_PUBLISHED)
+
+
+def route_field(route: Route) -> bytes:
+    """The field of a source topic's hash that says how far it has been re-keyed into a routed topic."""
+    return b"route:" + route.topic.encode()

@@ -1,4 +1,4 @@
-"""Feast's `ValueProto` for scalars and its timestamp, without importing Feast or protobuf.
+"""Feast's `ValueProto` and its timestamp, without importing Feast or protobuf.
 
 Wire facts (feast/types/Value.proto): one `oneof` field, so a set value is a tag and a payload, and
 a null is the empty message. A test compares both directions with Feast's own classes.
@@ -6,45 +6,26 @@ a null is the empty message. A test compares both directions with Feast's own cl
 
 from __future__ import annotations
 
-import functools
 import math
 import struct
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from pipelines.contract.list_values import encode_list
 from pipelines.contract.plan import DataType
+from pipelines.contract.varint import read_varint, signed, varint
 
 _STRING, _INT32, _INT64, _DOUBLE, _FLOAT, _BOOL, _UNIX = 2, 3, 4, 5, 6, 7, 8
 _VARINT_KIND = {DataType.INT32: 3, DataType.INT64: 4, DataType.BOOL: 7, DataType.UNIX_TIMESTAMP: 8}
 
 
-@functools.lru_cache(maxsize=65_536)
-def _varint(number: int) -> bytes:
-    number &= 0xFFFF_FFFF_FFFF_FFFF
-    out = bytearray()
-    while number > 0x7F:
-        out.append(number & 0x7F | 0x80)
-        number >>= 7
-    out.append(number)
-    return bytes(out)
-
-
-def _read_varint(data: bytes, at: int) -> tuple[int, int]:
-    shift = result = 0
-    while True:
-        byte = data[at]
-        at += 1
-        result |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return result, at
-        shift += 7
-        if shift > 63:
-            raise ValueError("varint longer than 64 bits")
-
-
-def encode_value(value: object, dtype: DataType) -> bytes:
-    """The serialized ValueProto of one scalar; None and NaN are the null value."""
+def encode_value(value: Any, dtype: DataType) -> bytes:
+    """The serialized ValueProto of one value; None and NaN are the null value."""
+    if value is not None and dtype.is_list:
+        return encode_list(value, dtype.element)
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return b""
     if dtype is DataType.FLOAT64:
@@ -53,18 +34,28 @@ def encode_value(value: object, dtype: DataType) -> bytes:
         return b"\x35" + struct.pack("<f", value)
     if dtype is DataType.STRING:
         text = str(value).encode()
-        return b"\x12" + _varint(len(text)) + text
-    return bytes([_VARINT_KIND[dtype] << 3]) + _varint(int(value))  # type: ignore[call-overload]
+        return b"\x12" + varint(len(text)) + text
+    return bytes([_VARINT_KIND[dtype] << 3]) + varint(int(value))
 
 
 _LIMITS = {DataType.INT32: 2.0**31, DataType.INT64: 2.0**63, DataType.UNIX_TIMESTAMP: 2.0**63}
 
 
-def encode_column(values: npt.NDArray[np.float64], dtype: DataType) -> list[bytes]:
-    """Serialized ValueProtos of a float64 column, shape (n,). One entry per row.
+def whole_numbers(values: Sequence[float], dtype: DataType) -> list[Any]:
+    """The values as whole numbers, or booleans, of the type; what it can't say is left out."""
+    if dtype is DataType.BOOL:
+        return [bool(value) for value in values]
+    limit = _LIMITS[dtype]
+    return [int(value) for value in values if -limit <= value < limit]
+
+
+def encode_column(values: npt.NDArray[Any], dtype: DataType) -> list[bytes]:
+    """Serialized ValueProtos of a column, shape (n,): float64, or objects if the type is no number. One entry per row.
 
     NaN is null, and so is what a whole number of the type can't say: infinity, or a sum beyond its range.
     """
+    if not dtype.is_numeric:
+        return [encode_value(value, dtype) for value in values]
     if dtype is DataType.FLOAT64:
         width, tag, packed = 9, 0x29, "<f8"
     elif dtype is DataType.FLOAT32:
@@ -111,11 +102,11 @@ def _decode_scalar(data: bytes) -> float | int | bool | str | None:
     if kind == _FLOAT:
         return float(struct.unpack_from("<f", data, 1)[0])
     if kind == _STRING:
-        size, at = _read_varint(data, 1)
+        size, at = read_varint(data, 1)
         return data[at : at + size].decode()
     if kind in (_INT32, _INT64, _UNIX):
-        number, _ = _read_varint(data, 1)
-        return number - (1 << 64) if number >> 63 else number
+        number, _ = read_varint(data, 1)
+        return signed(number)
     if kind == _BOOL:
         return data[1] != 0
     return None
@@ -124,8 +115,8 @@ def _decode_scalar(data: bytes) -> float | int | bool | str | None:
 def encode_timestamp(event_ms: int) -> bytes:
     """The serialized protobuf Timestamp of an event time in milliseconds."""
     seconds, ms = divmod(event_ms, 1_000)
-    out = b"\x08" + _varint(seconds) if seconds else b""
-    return out + b"\x10" + _varint(ms * 1_000_000) if ms else out
+    out = b"\x08" + varint(seconds) if seconds else b""
+    return out + b"\x10" + varint(ms * 1_000_000) if ms else out
 
 
 def decode_timestamp(data: bytes) -> int:
@@ -133,9 +124,9 @@ def decode_timestamp(data: bytes) -> int:
     at = seconds = nanos = 0
     while at < len(data):
         field = data[at] >> 3
-        number, at = _read_varint(data, at + 1)
+        number, at = read_varint(data, at + 1)
         if field == 1:
-            seconds = number - (1 << 64) if number >> 63 else number
+            seconds = signed(number)
         elif field == 2:
             nanos = number
     return seconds * 1_000 + nanos // 1_000_000

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import tempfile
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,7 +15,7 @@ from faust.types import TP
 
 from pipelines.adapters import metrics
 from pipelines.errors import ForebayError, ProgressMismatch, StoreUnavailable
-from pipelines.feature_processor.mismatch import not_retained
+from pipelines.feature_processor.caretaker import Caretaker
 from pipelines.feature_processor.partition_pipeline import FeedPipeline
 from pipelines.feature_processor.settings import ProcessorSettings
 from pipelines.feature_processor.transport import Consumer, RecordBatch
@@ -55,12 +56,29 @@ class ProcessorApp(faust.App):
         )
         self._pipelines = {pipeline.feed.topic: pipeline for pipeline in pipelines}
         self._busy = {topic: asyncio.Lock() for topic in self._pipelines}
+        self._trusted: dict[str, int] = {}
+        """Per topic, the store's connection on which it is known to hold all that it had acknowledged."""
+        self._caretakers = [
+            Caretaker(pipeline, self._busy[topic], partial(self._is_trusted, topic))
+            for topic, pipeline in self._pipelines.items()
+        ]
         self.failure: ForebayError | None = None
         """Why the app gave up."""
         self.done: dict[TP, int] = {}
         """Per partition, the offset after the last batch that was processed completely: what may be committed."""
         for topic in self._pipelines:
             self.agent(self.topic(topic, value_serializer="raw", key_serializer="raw"), name=topic)(self._consume)
+
+    async def take_care(self) -> None:
+        """What is to be done between batches, for as long as the app runs."""
+        await asyncio.gather(*(each.run() for each in self._caretakers))
+
+    def _is_trusted(self, topic: str) -> bool:
+        """Whether the connection to the store is still the one on which progress was read.
+
+        Whoever meets the failure of a connection, the next one to use the store makes another without noticing.
+        """
+        return self._trusted.get(topic) == self._pipelines[topic].store.connections
 
     async def _consume(self, stream: Any) -> None:
         async for event in stream.events():
@@ -73,8 +91,6 @@ class ProcessorApp(faust.App):
         attempt = 0
         while not self.should_stop:
             try:
-                if attempt:
-                    await self._check_store(topic)
                 await self._process(topic, partition, batch)
                 return
             except StoreUnavailable as error:
@@ -106,6 +122,8 @@ class ProcessorApp(faust.App):
         async with self._busy[topic]:
             if batch.epoch != cast(Consumer, self.consumer).epoch or partition not in pipeline.partitions:
                 return
+            if not self._is_trusted(topic):
+                await self._check_store(topic)
             with metrics.BATCH_SECONDS.labels(topic).time():
                 await asyncio.to_thread(pipeline.partitions[partition].process, batch.records)
             self.done[TP(topic, partition)] = batch.records[-1].offset + 1
@@ -122,57 +140,53 @@ class ProcessorApp(faust.App):
             StoreRolledBack: it did.
         """
         pipeline = self._pipelines[topic]
-        async with self._busy[topic]:
-            for writer in pipeline.writers:
-                writer.forget()
-            for each in pipeline.partitions.values():
-                if each.ledger is not None and await asyncio.to_thread(each.ledger.has_fallen_back):
-                    raise StoreRolledBack(f"{topic}: the store's progress is behind what it had acknowledged")
+        for writer in pipeline.writers:
+            writer.forget()
+        await asyncio.to_thread(pipeline.store.ping)
+        connection = pipeline.store.connections
+        for each in pipeline.partitions.values():
+            if await asyncio.to_thread(each.ledger.has_fallen_back):
+                raise StoreRolledBack(f"{topic}: the store's progress is behind what it had acknowledged")
+        self._trusted[topic] = connection
 
-    async def start_offsets(self, committed: Mapping[TP, int | None], earliest: Mapping[TP, int]) -> Mapping[TP, int]:
-        """Where every assigned partition starts; waits as long as the store can't be reached."""
-        starts: dict[TP, int] = {}
-        for topic, pipeline in self._pipelines.items():
-            assigned = [tp for tp in committed if tp.topic == topic]
-            async with self._busy[topic]:
-                try:
-                    await self._assign(pipeline, [tp.partition for tp in assigned])
-                    for tp in assigned:
-                        self.done.pop(tp, None)
-                        starts[tp] = self._start(pipeline, tp, committed[tp], earliest[tp])
-                except ProgressMismatch as error:
-                    await self._give_up(error)
-                    raise
-            metrics.ASSIGNED_PARTITIONS.labels(topic).set(len(assigned))
-        return starts
+    async def start_offsets(self, earliest: Mapping[TP, int]) -> Mapping[TP, int]:
+        """Where every assigned partition starts; waits as long as the store can't be reached.
 
-    async def _assign(self, pipeline: FeedPipeline, partitions: Sequence[int]) -> None:
+        Args:
+            earliest: the first record that Kafka retains of each assigned partition.
+        """
         attempt = 0
         while True:
             try:
-                await asyncio.to_thread(pipeline.assign, partitions)
+                await self._assign(earliest)
+                break
             except StoreUnavailable as error:
-                log.warning("waiting for the store", topic=pipeline.feed.topic, error=str(error))
+                log.warning("waiting for the store", error=str(error))
                 await self.sleep(RETRY_SECONDS[min(attempt, len(RETRY_SECONDS) - 1)])
                 attempt += 1
                 if self.should_stop:
                     raise
-            else:
-                return
+            except ProgressMismatch as error:
+                await self._give_up(error)
+                raise
+        self.done = {tp: offset for tp, offset in self.done.items() if tp not in earliest}
+        return {tp: self._pipelines[tp.topic].partitions[tp.partition].ledger.offset + 1 for tp in earliest}
 
-    def _start(self, pipeline: FeedPipeline, tp: TP, committed: int | None, earliest: int) -> int:
-        """The first offset some part of the pipeline has not seen."""
-        starts = []
-        ledger = pipeline.partitions[tp.partition].ledger
-        if ledger is not None:
-            starts.append(ledger.offset + 1)
-        if pipeline.router is not None:
-            starts.append(committed or 0)
-        # A record is routed before the progress of the views passes it.
-        for reached in (starts[0], max(starts)):
-            if 0 < reached < earliest:
-                raise not_retained(pipeline.feed, tp.partition, reached, earliest)
-        return max(min(starts), earliest)
+    async def _assign(self, earliest: Mapping[TP, int]) -> None:
+        """Reads all progress, then writes that it is made here. Where one topic is refused, nothing is written."""
+        for topic, pipeline in self._pipelines.items():
+            assigned = {tp.partition: offset for tp, offset in earliest.items() if tp.topic == topic}
+            async with self._busy[topic]:
+                await asyncio.to_thread(pipeline.store.ping)
+                connection = pipeline.store.connections
+                await asyncio.to_thread(pipeline.assign, assigned)
+                self._trusted[topic] = connection
+            metrics.ASSIGNED_PARTITIONS.labels(topic).set(len(assigned))
+        for topic, pipeline in self._pipelines.items():
+            async with self._busy[topic]:
+                if not self._is_trusted(topic):
+                    raise StoreUnavailable(f"{topic}: the store was away since its progress was read")
+                await asyncio.to_thread(pipeline.begin)
 
     async def _give_up(self, error: ForebayError) -> None:
         log.error("stopping", error=str(error))

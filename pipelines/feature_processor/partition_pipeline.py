@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -20,7 +20,8 @@ from pipelines.contract.records import (
 )
 from pipelines.contract.topology import Feed
 from pipelines.errors import DecodeError, RecordError
-from pipelines.feature_processor.progress_ledger import ProgressLedger
+from pipelines.feature_processor.progress_ledger import Lives, ProgressLedger
+from pipelines.feature_processor.publications import Publications
 from pipelines.feature_processor.refused_records import RefusedRecords
 from pipelines.feature_processor.router import Producer, Router
 from pipelines.feature_processor.view_writer import ReadFrom, ViewWriter
@@ -56,9 +57,14 @@ class FeedPipeline:
         lineage: Lineage,
         router: Router | None,
         schemas: SchemaSource | None = None,
+        *,
+        publishes: bool = True,
+        source_partitions: int | None = None,
     ) -> None:
         """Args:
             schemas: of the topic's events, where they name them by an id.
+            publishes: whether what Feast reads is written: not by a process that only catches up.
+            source_partitions: of the topic that a routed one is routed from; None: not known.
 
         Raises:
             SettingsError: they do, and it is not there.
@@ -69,6 +75,9 @@ class FeedPipeline:
         self.producer = producer
         self.lineage = lineage
         self.router = router
+        self.publishes = publishes
+        self.source_partitions = source_partitions if feed.routed else 1
+        """How many partitions of the source an entity's events may come from; None where that is not known."""
         self.decode = decoder_for(feed.source, schemas)
         entities = [view.join_keys for view in feed.views] + [route.join_keys for route in feed.routes]
         self.validate = Validator(feed.source, {key.name for keys in entities for key in keys})
@@ -76,25 +85,49 @@ class FeedPipeline:
         self.transforms: list[Transform] = [view_transform(view) for view in feed.views]
         self.partitions: dict[int, PartitionPipeline] = {}
 
-    def assign(self, partitions: Sequence[int]) -> None:
-        """Starts afresh on these partitions: nothing of a former assignment is kept."""
+    def assign(self, partitions: Mapping[int, int]) -> None:
+        """Starts afresh on these partitions: nothing of a former assignment is kept. The store is left as it is.
+
+        Args:
+            partitions: each with the first offset that Kafka retains.
+
+        Raises:
+            StoreUnavailable: it can be tried again.
+            ProgressMismatch: the topic is not the one that progress was made on, or lacks records since.
+        """
         for writer in self.writers:
             writer.forget()
-        self.partitions = {partition: PartitionPipeline(self, partition) for partition in partitions}
+        self.partitions = {
+            partition: PartitionPipeline(self, partition, earliest) for partition, earliest in partitions.items()
+        }
+
+    def begin(self) -> None:
+        """After `assign`, before the first batch: the store is told what is computed here from now on.
+
+        Raises:
+            StoreUnavailable: it can be tried again.
+        """
+        for partition in self.partitions.values():
+            partition.begin()
 
 
 class PartitionPipeline:
     """Processes the batches of one partition."""
 
-    def __init__(self, shared: FeedPipeline, partition: int) -> None:
+    def __init__(self, shared: FeedPipeline, partition: int, earliest: int) -> None:
         self._shared = shared
         self._feed = shared.feed
         self._read_from = ReadFrom(shared.lineage, partition)
         self._refused = RefusedRecords(shared.feed, shared.producer, partition)
-        self.ledger: ProgressLedger | None = None
-        if shared.feed.views:
-            self.ledger = ProgressLedger(shared.project, shared.feed, shared.store, shared.lineage, partition)
-            self.ledger.load()
+        lives = Lives(shared.lineage, shared.router.lives if shared.router else {})
+        self.ledger = ProgressLedger(shared.project, shared.feed, shared.store, lives, partition)
+        self.ledger.load(earliest)
+        self.publications = Publications(shared.feed.views, self.ledger, shared.store, shared.publishes)
+
+    def begin(self) -> None:
+        """See `FeedPipeline.begin`."""
+        self.ledger.begin()
+        self.publications.take_over()
 
     def process(self, records: Sequence[Record]) -> None:
         """One batch, completely: when this returns, its last offset may be committed.
@@ -107,11 +140,11 @@ class PartitionPipeline:
         """
         batch, origins = self._decode(records)
         if self._shared.router and self._refused.first_attempt("route", records[0].offset):
-            self._shared.router.route(batch, records, self._read_from.partition)
+            self._shared.router.route(batch, records, self._read_from.partition, self.ledger.routed())
         sources = self._write(batch, records, origins)
         self._shared.producer.flush()
-        if self.ledger:
-            self.ledger.advance(records[-1].offset, sources)
+        self.ledger.advance(records[-1].offset, sources)
+        self.publications.take_over()
         self._refused.batch_done()
         self._count(records)
 
@@ -136,7 +169,8 @@ class PartitionPipeline:
                 kept = self._transform(transform, new, records)
                 kept = self._drop_late(writer, kept, records, origins, watermark)
                 if len(kept):
-                    writer.write(kept, offsets[kept.index], self._read_from)
+                    published = self.publications.published(writer.view)
+                    writer.write(kept, offsets[kept.index], self._read_from._replace(published=published))
                 after[writer.view.name] = sources
         return after
 
@@ -144,7 +178,7 @@ class PartitionPipeline:
         """The views, those that have come equally far together; a view that was added later has its own past."""
         groups: list[tuple[Progress, list[tuple[ViewWriter, Transform]]]] = []
         for member in zip(self._shared.writers, self._shared.transforms, strict=True):
-            progress = self.ledger.of(member[0].view) if self.ledger else Progress(self._shared.lineage)
+            progress = self.ledger.of(member[0].view)
             same = next((members for known, members in groups if known == progress), None)
             if same is None:
                 groups.append((progress, [member]))
@@ -230,10 +264,7 @@ class PartitionPipeline:
         watermark: Ints,
     ) -> EventBatch:
         view = writer.view
-        allowed_ms = view.longest_window_ms
-        if self._feed.source.allowed_lateness_ms is not None:
-            allowed_ms = min(allowed_ms, self._feed.source.allowed_lateness_ms)
-        late = too_late(batch.event_ms, watermark[batch.index], allowed_ms)
+        late = too_late(batch.event_ms, watermark[batch.index], self._feed.source.allowed_lateness_of(view))
         if not late.any():
             return batch
         for index, event_ms in zip(batch.index[late].tolist(), batch.event_ms[late].tolist(), strict=True):
@@ -247,6 +278,5 @@ class PartitionPipeline:
         metrics.RECORDS.labels(topic).inc(len(records))
         metrics.BATCHES.labels(topic).inc()
         metrics.FRESHNESS_SECONDS.labels(topic).observe(max(0.0, time.time() - records[0].timestamp_ms / 1_000))
-        if self.ledger:
-            newest_ms = max(0, self.ledger.watermark_ms())
-            metrics.WATERMARK_SECONDS.labels(topic, self._read_from.partition).set(newest_ms / 1_000)
+        newest_ms = max(0, self.ledger.watermark_ms())
+        metrics.WATERMARK_SECONDS.labels(topic, self._read_from.partition).set(newest_ms / 1_000)

@@ -1,8 +1,10 @@
-"""Progress of all views on one partition: read at assignment, written after every batch."""
+"""Progress of all views and routes on one partition: read at assignment, written after every batch."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
+from typing import NamedTuple
 
 from pipelines.adapters.store import Store
 from pipelines.contract.fence import Lineage
@@ -14,83 +16,138 @@ from pipelines.contract.progress import (
     decode_progress,
     encode_progress,
 )
-from pipelines.contract.topology import Feed, is_progress_of, progress_field, progress_key
-from pipelines.feature_processor.mismatch import another_life
+from pipelines.contract.topology import Feed, is_progress_of, progress_field, progress_key, route_field
+from pipelines.feature_processor.mismatch import another_life, not_retained
+
+
+class Lives(NamedTuple):
+    """The lives of topics that progress is made on."""
+
+    read: Lineage
+    """Of the topic that is read."""
+    routes: Mapping[str, Lineage] = MappingProxyType({})
+    """By routed topic, of those it is routed into."""
 
 
 class ProgressLedger:
-    """The views' progress on one partition, in the process and in the store."""
+    """How far the views and routes of a feed have come on one partition, in the process and in the store."""
 
-    def __init__(self, project: str, feed: Feed, store: Store, lineage: Lineage, partition: int) -> None:
-        self._key = progress_key(project, lineage.topic, partition)
+    def __init__(self, project: str, feed: Feed, store: Store, lives: Lives, partition: int) -> None:
+        self.key = progress_key(project, lives.read.topic, partition)
+        """Of the hash in the store."""
         self._feed = feed
-        self._views = feed.views
         self._store = store
-        self._lineage = lineage
         self._partition = partition
-        self._progress: dict[str, Progress] = {}
+        self._views = {progress_field(view): lives.read for view in feed.views}
+        self._routes = {route_field(route): lives.routes[route.topic] for route in feed.routes}
+        self._progress: dict[bytes, Progress] = {}
+        self._fresh: dict[bytes, Progress] = {}
 
     @property
     def offset(self) -> int:
-        """Every view contains all records up to here: the slowest says where to start."""
-        return min((progress.offset for progress in self._progress.values()), default=NOTHING_YET)
+        """Everything contains all records up to here: the slowest says where to start."""
+        return min(progress.offset for progress in self._progress.values())
 
-    def load(self) -> None:
-        """Reads the progress of every view, and removes what other definitions of it had made.
+    def load(self, earliest: int) -> None:
+        """Reads all progress, and changes nothing.
 
-        From here on this definition writes over the rows of the others. One that comes back must not go on from
-        where it was: its rows are gone.
+        Args:
+            earliest: the first offset that Kafka retains: what has no progress has nothing to wait for before it.
 
         Raises:
-            ProgressMismatch: progress was made on another life of the topic.
+            ProgressMismatch: a view's progress was made on another life of the topic, or records were removed before
+                they were read.
         """
-        stored = self._store.read_hash(self._key)
-        self._progress = self._of_views(stored)
-        if given_up := self._of_other_definitions(stored):
-            self._store.remove_from_hash(self._key, given_up)
+        found = self._found(self._store.read_hash(self.key))
+        reached = [each.offset for each in found.values() if each.offset != NOTHING_YET]
+        if reached and min(reached) < earliest - 1:
+            raise not_retained(self._feed, self._partition, min(reached) + 1, earliest)
+        self._fresh = {
+            field: Progress(each.lineage, earliest - 1) for field, each in found.items() if each.offset == NOTHING_YET
+        }
+        self._progress = found | self._fresh
+
+    def begin(self) -> None:
+        """Writes the first progress of what had none: that it is computed is known before its first row is."""
+        if self._fresh:
+            self._write(self._fresh)
+            self._fresh = {}
 
     def of(self, view: StreamView) -> Progress:
         """What a view contains; views that were added at different times differ."""
-        return self._progress[view.name]
+        return self._progress[progress_field(view)]
+
+    def routed(self) -> dict[bytes, int]:
+        """By `route_field`, the offset up to which records have been routed."""
+        return {field: self._progress[field].offset for field in self._routes}
 
     def has_fallen_back(self) -> bool:
-        """Whether the store lost what this process had written or removed. Raises as `load`."""
-        stored = self._store.read_hash(self._key)
-        behind = (each.offset < self._progress[name].offset for name, each in self._of_views(stored).items())
-        return any(behind) or bool(self._of_other_definitions(stored))
+        """Whether the store lost what this process had written. Raises as `load`."""
+        found = self._found(self._store.read_hash(self.key))
+        return any(each.offset < self._progress[field].offset for field, each in found.items())
 
-    def _of_other_definitions(self, stored: Mapping[bytes, bytes]) -> list[bytes]:
-        present = {progress_field(view) for view in self._views}
-        return [
-            field
-            for field in stored
-            if field not in present and any(is_progress_of(field, view) for view in self._views)
-        ]
+    def retire_others(self, view: StreamView) -> list[str]:
+        """Removes the progress of all other definitions of the view; returns their fingerprints.
 
-    def _of_views(self, stored: Mapping[bytes, bytes]) -> dict[str, Progress]:
-        found = {}
-        for view in self._views:
-            data = stored.get(progress_field(view))
-            found[view.name] = decode_progress(data) if data else Progress(self._lineage)
-        if others := [name for name, progress in found.items() if progress.lineage != self._lineage]:
-            raise another_life(found[others[0]].lineage, self._lineage, self._partition, self._feed, others)
-        return found
+        Their rows are dead from here on: should such a definition come back, it begins afresh.
+        """
+        others = list(other_definitions(self._store.read_hash(self.key), view))
+        if others:
+            self._store.remove_from_hash(self.key, others)
+        return [field.rpartition(b"@")[2].decode() for field in others]
 
     def advance(self, offset: int, sources: Mapping[str, Mapping[int, SourceProgress]]) -> None:
-        """Writes that views contain all records up to `offset`.
+        """Writes that everything contains all records up to `offset`.
 
         Args:
-            sources: per view that has come forward, its source partitions.
+            sources: per view that has come forward, its source partitions. Routes have none.
         """
-        fields: dict[bytes, bytes] = {}
-        for view in self._views:
-            if view.name in sources:
-                progress = Progress(self._lineage, offset, dict(sources[view.name]))
-                self._progress[view.name] = progress
-                fields[progress_field(view)] = encode_progress(progress)
-        if fields:
-            self._store.write_hash(self._key, fields)
+        forward = {
+            progress_field(view): Progress(self._views[progress_field(view)], offset, dict(sources[view.name]))
+            for view in self._feed.views
+            if view.name in sources
+        }
+        forward |= {
+            field: Progress(life, offset)
+            for field, life in self._routes.items()
+            if self._progress[field].offset < offset
+        }
+        self._progress |= forward
+        if forward:
+            self._write(forward)
 
     def watermark_ms(self) -> int:
         """Highest event time that some view contains; -1 before the first."""
         return max(progress.watermark_ms for progress in self._progress.values())
+
+    def _write(self, progress: Mapping[bytes, Progress]) -> None:
+        self._store.write_hash(self.key, {field: encode_progress(each) for field, each in progress.items()})
+
+    def _found(self, stored: Mapping[bytes, bytes]) -> dict[bytes, Progress]:
+        """What has been reached in these lives of the topics. A route into a topic made anew begins afresh."""
+        found = {}
+        mismatched: dict[str, Lineage] = {}
+        for view in self._feed.views:
+            field, life = progress_field(view), self._views[progress_field(view)]
+            found[field] = _stored(stored, field, life)
+            if found[field].lineage != life:
+                mismatched[view.name] = found[field].lineage
+        if mismatched:
+            was, present = next(iter(mismatched.values())), next(iter(self._views.values()))
+            raise another_life(was, present, self._partition, self._feed, list(mismatched))
+        for field, life in self._routes.items():
+            progress = _stored(stored, field, life)
+            found[field] = progress if progress.lineage == life else Progress(life)
+        return found
+
+
+def _stored(stored: Mapping[bytes, bytes], field: bytes, life: Lineage) -> Progress:
+    return decode_progress(stored[field]) if field in stored else Progress(life)
+
+
+def other_definitions(stored: Mapping[bytes, bytes], view: StreamView) -> dict[bytes, Progress]:
+    """In a progress hash, what the other definitions of a view have reached; by field."""
+    own = progress_field(view)
+    return {
+        field: decode_progress(data) for field, data in stored.items() if field != own and is_progress_of(field, view)
+    }

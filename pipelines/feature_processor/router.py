@@ -10,10 +10,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
+import numpy as np
+
 from pipelines.adapters import metrics
 from pipelines.contract.fence import Lineage
 from pipelines.contract.records import Record, SourcePosition, source_header
-from pipelines.contract.topology import Route, routed_partition, routing_key
+from pipelines.contract.topology import Route, route_field, routed_partition, routing_key
 from pipelines.steps.events import EventBatch
 
 
@@ -44,16 +46,22 @@ class Router:
         lives: by routed topic, its present life.
         """
         self._routes = routes
-        self._lives = lives
+        self.lives = lives
         self._producer = producer
 
-    def route(self, batch: EventBatch, records: Sequence[Record], partition: int) -> None:
-        """Queues every event of the batch once per route; events without the entity are not routed."""
+    def route(self, batch: EventBatch, records: Sequence[Record], partition: int, routed: Mapping[bytes, int]) -> None:
+        """Queues every event of the batch once per route; events without the entity are not routed.
+
+        Args:
+            routed: by `route_field`, the offset up to which that was done before.
+        """
+        offsets = np.array([record.offset for record in records], dtype=np.int64)
         for route in self._routes:
-            columns = [batch.values(key.name) for key in route.join_keys]
-            life = self._lives[route.topic]
+            new = batch.select(offsets[batch.index] > routed[route_field(route)])
+            columns = [new.values(key.name) for key in route.join_keys]
+            life = self.lives[route.topic]
             count = 0
-            for at, values in zip(batch.index.tolist(), zip(*columns, strict=True), strict=True):
+            for at, values in zip(new.index.tolist(), zip(*columns, strict=True), strict=True):
                 if None in values:
                     continue
                 record = records[at]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pipelines.steps.rows import StoredRow
 
 _OVERHEAD_BYTES = 300
-"""Of the objects around one row's bytes: key, tuple, two byte strings, and the dictionary's entry."""
+"""Of the objects around one row's bytes: key, tuple, two or three byte strings, and the dictionary's entry."""
 
 
 class RowCache(dict[bytes, StoredRow]):
@@ -54,4 +54,4 @@ class RowCache(dict[bytes, StoredRow]):
 
 
 def _size(key: bytes, row: StoredRow) -> int:
-    return len(key) + len(row.head or b"") + len(row.closed or b"") + _OVERHEAD_BYTES
+    return len(key) + len(row.head or b"") + len(row.closed or b"") + len(row.ids or b"") + _OVERHEAD_BYTES

@@ -6,22 +6,24 @@ import asyncio
 import gc
 import signal
 import time
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import ExitStack
+from functools import partial
+from typing import NamedTuple
 
 import structlog
 from aiokafka.errors import KafkaError
 
-from pipelines.adapters.kafka import IdempotentProducer, Topics, group_name
+from pipelines.adapters.kafka import group_name
 from pipelines.adapters.last_resort import leave_if_late
 from pipelines.adapters.metrics import serve_metrics
-from pipelines.adapters.redis_store import RedisStore
-from pipelines.adapters.schema_registry import schemas_of
 from pipelines.contract.plan import Plan
-from pipelines.contract.topology import Feed, feeds
+from pipelines.contract.topology import feeds
 from pipelines.errors import ForebayError, SettingsError
 from pipelines.feature_processor.app import ProcessorApp
+from pipelines.feature_processor.build import Share, build_pipelines, close
 from pipelines.feature_processor.partition_pipeline import FeedPipeline
-from pipelines.feature_processor.router import Router
+from pipelines.feature_processor.reload import Reload
 from pipelines.feature_processor.settings import ProcessorSettings
 
 log = structlog.get_logger("forebay.process")
@@ -37,70 +39,85 @@ class BrokersWentAway(ForebayError):
     """The app could not start, or go on, for a reason that passes: it can be started again."""
 
 
-def build_pipelines(plan: Plan, settings: ProcessorSettings) -> list[FeedPipeline]:
-    """One pipeline per topic; a connection and a producer each, since topics are processed side by side.
-
-    Raises:
-        SettingsError: a topic does not exist, or its events need a schema registry that is not named.
-    """
-    topics = Topics(settings.brokers)
-    return [_build(plan, feed, topics, settings) for feed in feeds(plan)]
-
-
-def _build(plan: Plan, feed: Feed, topics: Topics, settings: ProcessorSettings) -> FeedPipeline:
-    producer = IdempotentProducer(settings.brokers)
-    router = None
-    lineage = topics.lineage(feed.topic)
-    if feed.routed:
-        lineage = lineage.routed_from(topics.lineage(feed.source.topic))
-    if feed.routes:
-        lives = {route.topic: topics.lineage(route.topic).routed_from(lineage) for route in feed.routes}
-        router = Router(feed.routes, lives, producer)
-    schemas = schemas_of(feed.source, settings.schema_registry)
-    return FeedPipeline(feed, plan.project, RedisStore(settings.redis), producer, lineage, router, schemas)
-
-
 def run(plan: Plan, settings: ProcessorSettings) -> None:
-    """Processes until SIGINT or SIGTERM.
+    """Processes until SIGINT or SIGTERM; takes over newer plans of the plan file, if there is one.
 
     Raises:
         SettingsError: nothing to process, or a topic is missing.
         ProgressMismatch: the topics are not those that progress was made on.
     """
     gc.set_threshold(*COLLECT_AFTER)
-    pipelines = build_pipelines(plan, settings)
-    if not pipelines:
+    if not feeds(plan):
         raise SettingsError(f"project {plan.project!r} has no online stream feature view: nothing to process")
     if settings.metrics_port:
         serve_metrics(settings.metrics_host, settings.metrics_port)
+    reload = Reload(plan, settings, partial(catch_up, settings=settings))
+    reload.begin()
+    group = group_name(plan.project, "process")
+    try:
+        while _run_until_told(Share(reload.live), group, settings, reload.switch_due):
+            reload.switch()
+    finally:
+        reload.end()
+
+
+def catch_up(share: Share, settings: ProcessorSettings) -> None:
+    """Computes views beside the processor that does not have them yet, until SIGTERM.
+
+    The group is that of this very plan: only processes that bring up the same definitions share it.
+
+    Raises:
+        SettingsError, PlanError: the plan can't be run.
+    """
+    gc.set_threshold(*COLLECT_AFTER)
+    group = group_name(share.plan.project, "process", share.plan.fingerprint)
+    _run_until_told(share, group, settings, _never)
+
+
+def _run_until_told(
+    share: Share, group: str, settings: ProcessorSettings, switch_due: Callable[[], Awaitable[object]]
+) -> bool:
+    """Whether it ended because a switch is due, and not because it was told to stop."""
+    pipelines = build_pipelines(share, settings)
     log.info("processing", topics=[pipeline.feed.topic for pipeline in pipelines])
     while True:
         try:
             with ExitStack() as ended:
                 # Faust decides that a service belongs to the loop it is made in.
-                asyncio.run(_run_until_stopped(plan, pipelines, settings, ended))
-            return
+                switch = asyncio.run(_run_app(ProcessorSetup(pipelines, group, settings), switch_due, ended))
+            close(pipelines)
+            return switch
         except BrokersWentAway as error:
             log.warning("starting again", error=str(error))
             time.sleep(START_AGAIN_S)
 
 
-async def _run_until_stopped(
-    plan: Plan, pipelines: list[FeedPipeline], settings: ProcessorSettings, ended: ExitStack
-) -> None:
-    app = ProcessorApp(pipelines, group_name(plan.project, "process"), settings)
+class ProcessorSetup(NamedTuple):
+    """What an app is made of."""
+
+    pipelines: Sequence[FeedPipeline]
+    group: str
+    settings: ProcessorSettings
+
+
+async def _run_app(setup: ProcessorSetup, switch_due: Callable[[], Awaitable[object]], ended: ExitStack) -> bool:
+    app = ProcessorApp(*setup)
     app.finalize()
     told_to_stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, told_to_stop.set)
     running = asyncio.ensure_future(_start_and_wait(app))
+    caring = asyncio.ensure_future(app.take_care())
+    switch = asyncio.ensure_future(switch_due())
     asked = asyncio.ensure_future(told_to_stop.wait())
-    await asyncio.wait((running, asked), return_when=asyncio.FIRST_COMPLETED)
+    await asyncio.wait((running, caring, switch, asked), return_when=asyncio.FIRST_COMPLETED)
     crash = app.failure or app.crash_reason
-    if crash is None and running.done():
-        crash = running.exception()
+    for each in (running, caring, switch):
+        if crash is None and each.done():
+            crash = each.exception()
     last_resort = leave_if_late(3, repr(crash)) if crash else leave_if_late()
     ended.callback(last_resort.cancel)
+    caring.cancel()
     await app.stop()
     if isinstance(crash, ForebayError):
         raise crash
@@ -110,6 +127,11 @@ async def _run_until_stopped(
         raise ForebayError(
             f"the feature processor crashed: {crash!r}; started again it goes on from its progress"
         ) from crash
+    return switch.done() and not asked.done()
+
+
+async def _never() -> None:
+    await asyncio.Event().wait()
 
 
 async def _start_and_wait(app: ProcessorApp) -> None:

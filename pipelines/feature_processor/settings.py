@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import msgspec
 
 from pipelines.adapters.schema_registry import registry_address
@@ -22,5 +24,10 @@ class ProcessorSettings(msgspec.Struct, frozen=True, kw_only=True):
     entity, the fewer writes."""
     session_timeout_s: float
     """How long a silent processor keeps its partitions."""
+    level_records: int = 10_000
+    """How close to its neighbours a view must be to be computed with them: so many records are read again in no time,
+    and under load none is ever much closer."""
+    plan_file: Path | None = None
+    """Where a newer plan may appear while it runs; None: nowhere."""
     schema_registry: str = msgspec.field(default_factory=registry_address)
     """http(s)://[user:password@]host[:port]; empty: none."""

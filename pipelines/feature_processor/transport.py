@@ -12,10 +12,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from aiokafka import TopicPartition
+from aiokafka.errors import KafkaError
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
 
@@ -26,8 +27,8 @@ from pipelines.feature_processor.in_flight import InFlight
 FETCH_TIMEOUT_S = 1.0
 """How long a fetch may take before Faust looks whether it should stop."""
 
-StartOffsets = Callable[[Mapping[TP, int | None], Mapping[TP, int]], Awaitable[Mapping[TP, int]]]
-"""(committed offsets, earliest offsets) -> where each assigned partition starts."""
+LATER_ONES_S = 0.005
+"""How long a fetch that has records already waits for those that came meanwhile: the broker is asked, and has none."""
 
 
 class RecordBatch(NamedTuple):
@@ -56,10 +57,16 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         with contextlib.suppress(asyncio.CancelledError):
             await super().on_thread_stop()
 
-    async def _fetch_records(self, *args: Any, **kwargs: Any) -> Mapping[TP, list[Any]]:
+    async def _fetch_records(
+        self,
+        consumer: Any,
+        active_partitions: Any,
+        timeout: float | None = None,  # noqa: ASYNC109 -- as the driver calls it
+        max_records: int | None = None,
+    ) -> Mapping[TP, list[Any]]:
         if not await self.in_flight.none_left(FETCH_TIMEOUT_S):
             return {}
-        fetched = await super()._fetch_records(*args, **kwargs)
+        fetched = await self._take(consumer, active_partitions, timeout, max_records)
         if self.in_flight.seeking:
             return {}
         # No await between the fetch and here. A fetch that began before a seek and ends after it brings records of
@@ -67,6 +74,34 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         self.in_flight.handed_out(len(fetched))
         epoch = self.in_flight.epoch
         return {tp: [RecordBatch(epoch, [_record(each) for each in raw])] for tp, raw in fetched.items()}
+
+    async def _take(
+        self,
+        consumer: Any,
+        active_partitions: Any,
+        timeout: float | None,  # noqa: ASYNC109 -- as the driver calls it
+        max_records: int | None,
+    ) -> Mapping[TP, list[Any]]:
+        """What was fetched when the last batch began, and what came while it was processed.
+
+        aiokafka asks for more only once everything it has is taken. Without the second look, every record would wait in
+        its buffer while a batch of older ones is processed.
+        """
+        waiting = await super()._fetch_records(consumer, active_partitions, 0.0, max_records)
+        if self.in_flight.seeking:
+            return {}
+        if not waiting:
+            return await super()._fetch_records(consumer, active_partitions, timeout, max_records)
+        epoch = self.in_flight.epoch
+        room = None if max_records is None else max_records - sum(map(len, waiting.values()))
+        later: Mapping[TP, list[Any]] = {}
+        if room is None or room > 0:
+            # Raised, an error would cost the records at hand; the next fetch meets it again.
+            with contextlib.suppress(KafkaError):
+                later = await super()._fetch_records(consumer, active_partitions, LATER_ONES_S, room)
+        if self.in_flight.epoch != epoch:
+            return later  # the others were read from a position since given up
+        return {tp: [*waiting.get(tp, ()), *later.get(tp, ())] for tp in {**waiting, **later}}
 
     async def begin_seek(self) -> None:
         """Opens a new epoch, in which nothing is fetched before `seek_all`."""
@@ -124,6 +159,13 @@ class Consumer(driver.Consumer):
     async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
         """Nothing to remember: a batch's offset is its last record's, so gaps are the rule."""
 
+    def highwater(self, tp: TP) -> int:
+        """Where a partition ends; 0 for one that was taken away while its last batch was processed."""
+        try:
+            return super().highwater(tp)
+        except AssertionError:  # aiokafka's way to say that it is not assigned
+            return 0
+
     async def seek_to_committed(self) -> Mapping[TP, int]:
         """Seeks every assigned partition to where the app says it starts.
 
@@ -131,16 +173,11 @@ class Consumer(driver.Consumer):
         """
         await self._thread.call_thread(self._thread.begin_seek)
         assigned = self.assignment()
-        if not assigned:
-            return await self.app.start_offsets({}, {})  # type: ignore[no-any-return]
-        committed = {tp: await self._thread.call_thread(self._committed, tp) for tp in assigned}
-        earliest = await self.earliest_offsets(*assigned)
-        starts: Mapping[TP, int] = await self.app.start_offsets(committed, {tp: earliest[tp] for tp in assigned})
-        await self._thread.call_thread(self._thread.seek_all, starts)
+        earliest = await self.earliest_offsets(*assigned) if assigned else {}
+        starts: Mapping[TP, int] = await self.app.start_offsets({tp: earliest[tp] for tp in assigned})
+        if assigned:
+            await self._thread.call_thread(self._thread.seek_all, starts)
         return starts
-
-    async def _committed(self, tp: TP) -> int | None:
-        return await self._thread._ensure_consumer().committed(tp)  # type: ignore[no-any-return]
 
 
 class Transport(driver.Transport):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -9,13 +10,7 @@ import numpy as np
 
 from pipelines.adapters import metrics
 from pipelines.adapters.store import Outcome, RowWrite, Store
-from pipelines.contract.entity_key import (
-    EntityKeyEncoder,
-    closed_field,
-    feature_field,
-    head_field,
-    timestamp_field,
-)
+from pipelines.contract.entity_key import EntityKeyEncoder, feature_field, state_fields, timestamp_field
 from pipelines.contract.fence import Lineage
 from pipelines.contract.plan import StreamView
 from pipelines.contract.values import encode_column, encode_timestamp
@@ -42,6 +37,8 @@ class ReadFrom(NamedTuple):
 
     lineage: Lineage
     partition: int
+    published: bool = True
+    """Whether the view's values are written too, where Feast reads them, or its state alone."""
 
 
 class ViewWriter:
@@ -52,17 +49,33 @@ class ViewWriter:
         self._store = store
         self._aggregate = ViewAggregator(view)
         self._key = EntityKeyEncoder(view.join_keys, project)
-        self._row_fields = (head_field(view), closed_field(view))
+        self._row_fields = state_fields(view)
         self._shared_fields = [
             timestamp_field(view.name),
             *(feature_field(view.name, feature.name) for feature in view.features),
         ]
+        self.all_fields = (*self._row_fields, *self._shared_fields)
+        """Every field of a row."""
         self._columns = AggregatedColumns(view)
         self._cache = RowCache(CACHED_BYTES)
 
     def forget(self) -> None:
         """Drops every cached row: the store, or the assignment, may have changed under them."""
         self._cache.forget()
+
+    def drop(self, keys: Sequence[bytes]) -> None:
+        """Drops some cached rows."""
+        for key in keys:
+            self._cache.drop(key)
+
+    def publish(self, keys: Sequence[bytes], rows: Sequence[StoredRow]) -> None:
+        """Writes what Feast reads of rows that were written without it; a row that has changed since does it itself.
+
+        Raises:
+            StoreUnavailable: nothing can be said about which rows were written; it can be tried again.
+        """
+        as_they_are = self._aggregate.unchanged(rows)
+        self._store.write(self._encode(keys, rows, as_they_are, True), self._shared_fields, self.view.expire_ms)
 
     def write(self, batch: EventBatch, offsets: Ints, read_from: ReadFrom) -> None:
         """Folds the batch into the rows of its entities and writes them.
@@ -82,7 +95,8 @@ class ViewWriter:
         if not known.any():
             return
         keys = [self._key(values) for values in entities.values]
-        events = Events(entities.codes, batch.event_ms, self._columns(batch)).take(known)
+        ids = None if self.view.event_id is None else batch.ids(self.view.event_id.column)
+        events = Events(entities.codes, batch.event_ms, *self._columns(batch), ids).take(known)
         self._write_until_contained(keys, events, offsets[known], read_from)
 
     def _write_until_contained(self, keys: list[bytes], events: Events, offsets: Ints, read_from: ReadFrom) -> None:
@@ -90,6 +104,10 @@ class ViewWriter:
             stored = self._load(keys)
             result = self._aggregate(stored, events, offsets, read_from.lineage.digest, read_from.partition)
             behind = self._send(keys, stored, result, read_from)
+            if len(result.contained) and read_from.published:
+                # Whoever wrote these rows may not have published them.
+                theirs = [keys[entity] for entity in result.contained.tolist()]
+                self.publish(theirs, self._load(theirs))
             if not behind:
                 return
             # Another processor is ahead on these entities: fold what its rows do not contain yet.
@@ -111,9 +129,10 @@ class ViewWriter:
     ) -> list[int]:
         """Writes the changed rows; returns the entities whose stored row was ahead."""
         changed = result.entities.tolist()
-        writes = self._encode(keys, stored, result)
+        writes = self._encode(keys, stored, result, read_from.published)
+        shared = self._shared_fields if read_from.published else ()
         with metrics.WRITE_SECONDS.labels(self.view.name).time():
-            outcomes = self._store.write(writes, self._shared_fields, self.view.expire_ms)
+            outcomes = self._store.write(writes, shared, self.view.expire_ms)
         behind = []
         for entity, row, outcome in zip(changed, result.rows, outcomes, strict=True):
             if outcome is Outcome.WRITTEN:
@@ -127,21 +146,32 @@ class ViewWriter:
                 raise foreign_row(self.view.name, read_from.lineage, read_from.partition)
         metrics.ROWS_WRITTEN.labels(self.view.name).inc(len(changed) - len(behind))
         metrics.ROWS_REFUSED.labels(self.view.name).inc(len(behind))
+        if len(result.duplicates):
+            # Those of rows that were ahead are judged again.
+            judged = np.isin(result.duplicates, behind, invert=True)
+            metrics.DUPLICATE_EVENTS.labels(self.view.name).inc(int(judged.sum()))
         self._cache.shrink()
         return behind
 
-    def _encode(self, keys: Sequence[bytes], stored: Sequence[StoredRow], result: Aggregated) -> Iterator[RowWrite]:
+    def _encode(
+        self, keys: Sequence[bytes], stored: Sequence[StoredRow], result: Aggregated, published: bool
+    ) -> Iterator[RowWrite]:
         """The writes, one by one: the store may send the first while the last is not made yet."""
-        cells = [
-            encode_column(np.ascontiguousarray(result.values[:, at]), feature.dtype)
-            for at, feature in enumerate(self.view.features)
-        ]
-        times = map(encode_timestamp, result.last_event_ms.tolist())
-        head_name, closed_name = self._row_fields
+        head_name, *other_names = self._row_fields
+        shared = self._cells(result) if published else itertools.repeat(())
         for entity, row, offset, values in zip(
-            result.entities.tolist(), result.rows, result.stored_offsets, zip(times, *cells, strict=True), strict=True
+            result.entities.tolist(), result.rows, result.stored_offsets, shared, strict=False
         ):
             fields: list[Any] = [head_name, row.head]
-            if offset < 0 or row.closed != stored[entity].closed:
-                fields += (closed_name, row.closed)
+            for name, new, old in zip(other_names, row[1:], stored[entity][1:], strict=False):
+                if offset < 0 or new != old:
+                    fields += (name, new)
             yield RowWrite(keys[entity], offset, fields, values)
+
+    def _cells(self, result: Aggregated) -> Iterator[Sequence[bytes]]:
+        """Per row, what Feast reads: the time, and a value per feature."""
+        cells = [
+            encode_column(values, feature.dtype)
+            for values, feature in zip(result.values, self.view.features, strict=True)
+        ]
+        return zip(map(encode_timestamp, result.last_event_ms.tolist()), *cells, strict=True)

@@ -9,10 +9,13 @@ import numpy as np
 
 from pipelines.contract.fence import Header
 from pipelines.contract.plan import StreamView
-from pipelines.steps.arrays import Floats, Ints
+from pipelines.steps.arrays import Column, Ints
+from pipelines.steps.duplicates import NEVER_MS, IdMemory
 from pipelines.steps.rows import RowCodec, StoredRow
 from pipelines.steps.tiles import Events, Tiles, fold, retain
 from pipelines.steps.windows import WindowEvaluator
+
+_NONE = np.empty(0, dtype=np.int64)
 
 
 class Aggregated(NamedTuple):
@@ -23,10 +26,14 @@ class Aggregated(NamedTuple):
     rows: list[StoredRow]
     last_event_ms: Ints
     """Shape (m,): event time of each entity's newest event."""
-    values: Floats
-    """Shape (m, features): values as of `last_event_ms`."""
+    values: list[Column]
+    """Per feature, shape (m,): values as of `last_event_ms`."""
     stored_offsets: list[int]
     """The fence of the row each was folded onto; -1 where there was none."""
+    contained: Ints
+    """Shape (c,): entities whose stored row contained every event of theirs; they are not among `entities`."""
+    duplicates: Ints
+    """Shape (d,): the entity of every event that was left out as a duplicate; it may not be among `entities`."""
 
 
 class ViewAggregator:
@@ -35,6 +42,7 @@ class ViewAggregator:
     def __init__(self, view: StreamView) -> None:
         self.evaluate = WindowEvaluator(view)
         self.codec = RowCodec(self.evaluate.groups, view.fingerprint)
+        self._memory = None if view.event_id is None else IdMemory(view.event_id.window_ms)
 
     def __call__(
         self,
@@ -44,7 +52,7 @@ class ViewAggregator:
         lineage: bytes,
         partition: int,
     ) -> Aggregated:
-        """Folds the events that the stored rows do not contain yet.
+        """Folds the events that the stored rows do not contain yet, duplicates (see `steps.duplicates`) left out.
 
         Args:
             stored: the rows of the batch's entities, by entity index.
@@ -63,7 +71,28 @@ class ViewAggregator:
             dtype=np.int64,
         )
         fresh = offsets > fences[events.entity]
-        return self._fold(stored, headers, events.take(fresh), offsets[fresh], lineage, partition)
+        contained = _NONE if fresh.all() else np.setdiff1d(events.entity, events.entity[fresh])
+        events, offsets = events.take(fresh), offsets[fresh]
+        if self._memory is None:
+            return self._fold(stored, headers, events, offsets, lineage, partition)._replace(contained=contained)
+        remembered = self._memory.unpack(stored, headers)
+        repeated = self._memory.duplicates(remembered, _newest_ms(headers), events)
+        counted = events.take(~repeated)
+        folded = self._fold(stored, headers, counted, offsets[~repeated], lineage, partition)
+        ids = self._memory.pack(remembered, counted, folded.entities, folded.last_event_ms)
+        rows = [StoredRow(row.head, row.closed, each) for row, each in zip(folded.rows, ids, strict=True)]
+        return folded._replace(rows=rows, contained=contained, duplicates=events.entity[repeated])
+
+    def unchanged(self, stored: Sequence[StoredRow]) -> Aggregated:
+        """What rows of this definition say as they are, as of the newest event of each."""
+        headers = [self.codec.header(row) for row in stored]
+        present = [header for header in headers if header is not None]
+        if len(present) != len(stored):
+            raise ValueError("a row of another definition, or none at all")
+        last_ms = np.array([header.last_event_ms for header in present], dtype=np.int64)
+        values = self.evaluate(self.codec.unpack(stored, headers), last_ms)
+        offsets = [header.offset for header in present]
+        return Aggregated(np.arange(len(stored)), list(stored), last_ms, values, offsets, _NONE, _NONE)
 
     def _fold(
         self,
@@ -75,13 +104,12 @@ class ViewAggregator:
         partition: int,
     ) -> Aggregated:
         changed, local = np.unique(events.entity, return_inverse=True)
-        never = np.iinfo(np.int64).min
         present = [headers[entity] for entity in changed.tolist()]
-        last_ms = np.array([header.last_event_ms if header else never for header in present], dtype=np.int64)
+        last_ms = _newest_ms(present)
         np.maximum.at(last_ms, local, events.event_ms)
         fence = np.zeros(len(changed), dtype=np.int64)
         np.maximum.at(fence, local, offsets)
-        events = Events(local, events.event_ms, events.columns)
+        events = events._replace(entity=local)
         tiles: list[Tiles] = [
             retain(group, fold(group, old, events), last_ms)
             for group, old in zip(
@@ -96,4 +124,9 @@ class ViewAggregator:
         ]
         rows = self.codec.pack(tiles, new_headers)
         stored_offsets = [header.offset if header else -1 for header in present]
-        return Aggregated(changed, rows, last_ms, self.evaluate(tiles, last_ms), stored_offsets)
+        return Aggregated(changed, rows, last_ms, self.evaluate(tiles, last_ms), stored_offsets, _NONE, _NONE)
+
+
+def _newest_ms(headers: Sequence[Header | None]) -> Ints:
+    """Event time of the newest event each row contains, shape (len(headers),)."""
+    return np.array([header.last_event_ms if header else NEVER_MS for header in headers], dtype=np.int64)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -11,5 +12,27 @@ Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 Payloads = npt.NDArray[Any]
 """Of dtype object: every element is `bytes`."""
+Texts = npt.NDArray[Any]
+"""Of dtype object: every element is `bytes` in UTF-8, or None for null."""
+Column = npt.NDArray[Any]
+"""Values of a feature, shape (n,): float64 with NaN for null, or object with None for null (texts and lists)."""
 Chosen = npt.NDArray[np.bool_] | npt.NDArray[np.intp]
 """Rows of an array: a mask, or indices."""
+
+
+class EventIds(NamedTuple):
+    """The ids of n events, as their producer gave them."""
+
+    values: Ints
+    """Shape (n,): whole numbers as they are, of texts 64 bits of MurmurHash3."""
+    known: npt.NDArray[np.bool_]
+    """Shape (n,): False where the event has no id (null, or an empty text)."""
+
+    def take(self, chosen: Chosen) -> EventIds:
+        """Some of the ids, by mask or by index."""
+        return EventIds(self.values[chosen], self.known[chosen])
+
+
+def objects(values: Sequence[Any]) -> npt.NDArray[Any]:
+    """A column of Python objects, shape (n,); lists stay lists, of whatever length."""
+    return np.fromiter(values, dtype=object, count=len(values))

@@ -12,8 +12,9 @@ import numpy.typing as npt
 import pandas as pd
 
 from pipelines.contract.plan import Column, DataType, Source
-from pipelines.steps.arrays import Floats, Ints
+from pipelines.steps.arrays import EventIds, Floats, Ints, Texts, objects
 from pipelines.steps.decoded import to_event_ms
+from pipelines.steps.texts import bounded_text
 
 Objects = npt.NDArray[np.object_]
 
@@ -40,6 +41,7 @@ class EventBatch:
         self._frame = frame
         self._floats: dict[str, Floats] = {}
         self._identities: dict[str, Floats] = {}
+        self._texts: dict[str, Texts] = {}
         self.index = index
         self.event_ms = event_ms
 
@@ -64,6 +66,26 @@ class EventBatch:
         if name not in self._identities:
             self._identities[name] = self._as_identities(name)
         return self._identities[name]
+
+    def ids(self, name: str) -> EventIds:
+        """The column that names the events, as the source has it: a transform can't change it."""
+        values = self.values(name)
+        numbers = map(_hash64, values) if self._declared(name).dtype is DataType.STRING else values
+        return EventIds(
+            np.array([number or 0 for number in numbers], dtype=np.int64),
+            np.array([value is not None and value != "" for value in values], dtype=bool),
+        )
+
+    def texts(self, name: str) -> Texts:
+        """A column of texts, shape (n,), each as it is kept (see `pipelines.steps.texts`), None for null.
+
+        Raises:
+            TypeError: the view's function made something else of it.
+        """
+        if name not in self._texts:
+            values = self.values(name) if self._frame is None else self._frame[name].tolist()
+            self._texts[name] = objects([bounded_text(value) for value in values])
+        return self._texts[name]
 
     def _as_identities(self, name: str) -> Floats:
         if self._frame is not None:
@@ -133,6 +155,10 @@ class EventBatch:
     def _take(self, kept: Ints, frame: pd.DataFrame | None) -> EventBatch:
         events = [self._events[at] for at in kept.tolist()]
         return EventBatch(self._source, events, self.index[kept], self.event_ms[kept], frame)
+
+
+def _hash64(text: str | None) -> int:
+    return 0 if text is None else mmh3.hash64(text.encode("utf-8", "surrogatepass"))[0]
 
 
 def _identity(value: Any) -> float:

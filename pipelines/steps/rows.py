@@ -19,8 +19,9 @@ from typing import NamedTuple
 import numpy as np
 
 from pipelines.contract.fence import HEADER, HEADER_BYTES, IDENTITY, ROW_FORMAT, Header
+from pipelines.steps.accumulators import TileGroup
 from pipelines.steps.arrays import Floats, Ints, Payloads
-from pipelines.steps.tiles import TileGroup, Tiles, no_tiles
+from pipelines.steps.tiles import Tiles, no_tiles
 
 _WORD = 8
 _SIZE_BYTES = 4
@@ -31,6 +32,8 @@ class StoredRow(NamedTuple):
 
     head: bytes | None
     closed: bytes | None
+    ids: bytes | None = None
+    """Events by their ids (see `pipelines.steps.duplicates`); None where the view's source does not name them."""
 
 
 ABSENT = StoredRow(None, None)

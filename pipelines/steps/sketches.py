@@ -34,7 +34,7 @@ def add(absorb: Callable[[bytes, Floats], bytes], payload: bytes, values: Floats
     """The payload after these values, given in their order.
 
     Args:
-        absorb: `absorb_distinct` or `absorb_digest`.
+        absorb: what puts a block of values into the sketch, such as `absorb_distinct`.
         payload: empty where there is none yet.
     """
     sketch, latest = split(payload)
@@ -42,7 +42,12 @@ def add(absorb: Callable[[bytes, Floats], bytes], payload: bytes, values: Floats
     whole = len(latest) // (BLOCK * _VALUE) * BLOCK * _VALUE
     for start in range(0, whole, BLOCK * _VALUE):
         sketch = absorb(sketch, np.frombuffer(latest, "<f8", BLOCK, start))
-    return _SIZE.pack(len(sketch)) + sketch + latest[whole:]
+    return joined(sketch, latest[whole:])
+
+
+def joined(sketch: bytes, latest: bytes) -> bytes:
+    """A payload of these two."""
+    return _SIZE.pack(len(sketch)) + sketch + latest
 
 
 def split(payload: bytes) -> tuple[bytes, bytes]:
@@ -103,7 +108,12 @@ class Quantiles:
 def _parts(payloads: Sequence[bytes]) -> tuple[list[bytes], Floats]:
     """All sketches, and all values beside them."""
     parts = [split(payload) for payload in payloads]
-    return [sketch for sketch, _ in parts if sketch], np.frombuffer(b"".join(latest for _, latest in parts), "<f8")
+    return [sketch for sketch, _ in parts if sketch], values_beside(b"".join(latest for _, latest in parts))
+
+
+def values_beside(latest: bytes) -> Floats:
+    """The values beside a sketch, shape (n,)."""
+    return np.frombuffer(latest, "<f8")
 
 
 def _update_each(target: hll_sketch | hll_union, values: Floats) -> None:

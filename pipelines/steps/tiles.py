@@ -9,97 +9,17 @@ so a state is a function of its records alone: how they were cut into batches ca
 
 from __future__ import annotations
 
-import enum
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from pipelines.contract.plan import Aggregation, Function, StreamView
-from pipelines.steps import sketches
-from pipelines.steps.arrays import Chosen, Floats, Ints, Payloads
+from pipelines.steps.accumulators import INITIAL, Accumulator, Kind, TileGroup
+from pipelines.steps.arrays import Chosen, EventIds, Floats, Ints, Payloads, Texts
 from pipelines.steps.decay import decayed
-
-
-class Kind(enum.StrEnum):
-    """What one accumulator of a tile holds."""
-
-    COUNT = "count"
-    SUM = "sum"
-    SUM_OF_SQUARES = "sum_of_squares"
-    MIN = "min"
-    MAX = "max"
-    FIRST_MS = "first_ms"
-    FIRST = "first"
-    LAST_MS = "last_ms"
-    LAST = "last"
-    DECAYED_SUM = "decayed_sum"
-    """Every value grown to the tile's start: times 2^((event time - start) / half-life)."""
-    DISTINCT = "distinct"
-    DIGEST = "digest"
-
-
-INITIAL: dict[Kind, float] = {
-    Kind.COUNT: 0.0,
-    Kind.SUM: 0.0,
-    Kind.SUM_OF_SQUARES: 0.0,
-    Kind.MIN: np.inf,
-    Kind.MAX: -np.inf,
-    Kind.FIRST_MS: np.inf,
-    Kind.FIRST: np.nan,
-    Kind.LAST_MS: -np.inf,
-    Kind.LAST: np.nan,
-    Kind.DECAYED_SUM: 0.0,
-}
-"""The value of an accumulator before its first event; neutral in every merge."""
-
-NEEDS: dict[Function, tuple[Kind, ...]] = {
-    Function.COUNT: (Kind.COUNT,),
-    Function.SUM: (Kind.SUM,),
-    Function.MEAN: (Kind.SUM, Kind.COUNT),
-    Function.MIN: (Kind.MIN,),
-    Function.MAX: (Kind.MAX,),
-    Function.VAR: (Kind.SUM, Kind.SUM_OF_SQUARES, Kind.COUNT),
-    Function.STD: (Kind.SUM, Kind.SUM_OF_SQUARES, Kind.COUNT),
-    Function.FIRST: (Kind.FIRST_MS, Kind.FIRST),
-    Function.LAST: (Kind.LAST_MS, Kind.LAST),
-    Function.TIME_SINCE_LAST: (Kind.LAST_MS,),
-    Function.DECAYED_SUM: (Kind.DECAYED_SUM,),
-    Function.COUNT_DISTINCT: (Kind.DISTINCT,),
-    Function.QUANTILE: (Kind.DIGEST,),
-}
-"""The accumulators a function reads, in the order `windows.RESULTS` takes them."""
-
-ABSORB: dict[Kind, Callable[[bytes, Floats], bytes]] = {
-    Kind.DISTINCT: sketches.absorb_distinct,
-    Kind.DIGEST: sketches.absorb_digest,
-}
-"""The accumulators that are sketches."""
-
-
-class Accumulator(NamedTuple):
-    """One column of a tile; `column` is empty for a count of rows."""
-
-    column: str
-    kind: Kind
-    half_life_ms: int = 0
-    """Of a decayed sum."""
-
-
-class TileGroup(NamedTuple):
-    """All accumulators of a view that share a slide, so that aggregations share tiles."""
-
-    slide_ms: int
-    tiles: int
-    """Tiles of the longest window of this slide; one more is kept for readers slightly behind."""
-    accumulators: tuple[Accumulator, ...]
-    """Those that are one number."""
-    sketches: tuple[Accumulator, ...]
-
-    def column(self, accumulator: Accumulator) -> int:
-        """The column of this accumulator in a tile."""
-        return self.accumulators.index(accumulator)
+from pipelines.steps.payloads import add_to_payloads
 
 
 class Tiles(NamedTuple):
@@ -112,7 +32,7 @@ class Tiles(NamedTuple):
     values: Floats
     """Shape (r, accumulators)."""
     sketches: Payloads
-    """Shape (r, sketches), see `pipelines.steps.sketches`."""
+    """Shape (r, sketches), see `pipelines.steps.payloads`."""
 
     def take(self, chosen: Chosen) -> Tiles:
         """Some of the tiles, by mask or by index."""
@@ -128,34 +48,17 @@ class Events(NamedTuple):
     """Shape (n,): event time, ms since the epoch."""
     columns: Mapping[str, Floats]
     """Each of shape (n,); NaN where the event has no value."""
+    texts: Mapping[str, Texts] = MappingProxyType({})
+    """Each of shape (n,); None where the event has no value."""
+    ids: EventIds | None = None
+    """Where the source names its events: needed to find duplicates, not to fold."""
 
     def take(self, chosen: Chosen) -> Events:
         """Some of the events, by mask or by index."""
         columns = {name: column[chosen] for name, column in self.columns.items()}
-        return Events(self.entity[chosen], self.event_ms[chosen], columns)
-
-
-def tile_groups(view: StreamView) -> tuple[TileGroup, ...]:
-    """The tile groups of a view, ordered by slide; fixed by the aggregations alone."""
-    by_slide: dict[int, list[Aggregation]] = {}
-    for aggregation in view.aggregations:
-        by_slide.setdefault(aggregation.slide_ms, []).append(aggregation)
-    return tuple(_group(slide_ms, by_slide[slide_ms]) for slide_ms in sorted(by_slide))
-
-
-def _group(slide_ms: int, aggregations: Sequence[Aggregation]) -> TileGroup:
-    accumulators: dict[Accumulator, None] = {}
-    for aggregation in aggregations:
-        accumulators.update(dict.fromkeys(accumulators_of(aggregation)))
-    numbers = tuple(each for each in accumulators if each.kind not in ABSORB)
-    sketched = tuple(each for each in accumulators if each.kind in ABSORB)
-    return TileGroup(slide_ms, max(each.tiles for each in aggregations), numbers, sketched)
-
-
-def accumulators_of(aggregation: Aggregation) -> list[Accumulator]:
-    """What an aggregation reads, in the order `windows.RESULTS` takes it."""
-    half_life_ms = aggregation.parameter if aggregation.function is Function.DECAYED_SUM else 0
-    return [Accumulator(aggregation.column, kind, half_life_ms) for kind in NEEDS[aggregation.function]]
+        texts = {name: column[chosen] for name, column in self.texts.items()}
+        ids = None if self.ids is None else self.ids.take(chosen)
+        return Events(self.entity[chosen], self.event_ms[chosen], columns, texts, ids)
 
 
 def no_tiles(group: TileGroup) -> Tiles:
@@ -207,7 +110,7 @@ def accumulate(
         rows: shape (n,), the tile row of each event.
     """
     present = {column: ~np.isnan(values_of) for column, values_of in events.columns.items()}
-    for at, (column, kind, half_life_ms) in enumerate(group.accumulators):
+    for at, (column, kind, half_life_ms, _) in enumerate(group.accumulators):
         if column == "":
             np.add.at(values[:, at], rows, 1.0)
             continue
@@ -245,26 +148,20 @@ def accumulate(
                 events.event_ms[has_value],
             )
     # Times come last: `_keep_first` and `_keep_last` compare with the times before these events.
-    for at, (column, kind, _) in enumerate(group.accumulators):
+    for at, (column, kind, *_) in enumerate(group.accumulators):
         if kind is Kind.FIRST_MS:
             np.minimum.at(values[:, at], rows[present[column]], events.event_ms[present[column]])
         elif kind is Kind.LAST_MS:
             np.maximum.at(values[:, at], rows[present[column]], events.event_ms[present[column]])
-    for at, sketch in enumerate(group.sketches):
-        has_value = present[sketch.column]
-        _add_to_sketches(
-            payloads[:, at], ABSORB[sketch.kind], rows[has_value], events.columns[sketch.column][has_value]
-        )
+    for at, (sketch, kept) in enumerate(zip(group.sketches, group.kept, strict=True)):
+        values_of = events.texts[sketch.column] if sketch.text else events.columns[sketch.column]
+        has_value = _has_text(values_of) if sketch.text else present[sketch.column]
+        where, added = rows[has_value], values_of[has_value]
+        add_to_payloads(sketch, kept, payloads[:, at], where, added, events.event_ms[has_value])
 
 
-def _add_to_sketches(
-    payloads: Payloads, absorb: Callable[[bytes, Floats], bytes], rows: npt.NDArray[np.intp], values: Floats
-) -> None:
-    """Adds value i to `payloads[rows[i]]`, tile by tile."""
-    order = np.argsort(rows, kind="stable")
-    touched, starts = np.unique(rows[order], return_index=True)
-    for row, added in zip(touched.tolist(), np.split(values[order], starts[1:]), strict=False):
-        payloads[row] = sketches.add(absorb, payloads[row], added)
+def _has_text(texts: Texts) -> npt.NDArray[np.bool_]:
+    return np.array([text is not None for text in texts], dtype=bool)
 
 
 def _keep_first(values: Floats, at: int, at_ms: int, rows: npt.NDArray[np.intp], added: Floats, event_ms: Ints) -> None:

@@ -7,14 +7,19 @@ goes tile by tile in ascending order, so an entity's values do not depend on its
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
-from pipelines.contract.plan import Aggregation, Function, StreamView
-from pipelines.steps.arrays import Floats, Ints
+from pipelines.contract.plan import Aggregation, DataType, Function, StreamView
+from pipelines.contract.values import whole_numbers
+from pipelines.steps.accumulators import INITIAL, SKETCHED, Accumulator, Kind, TileGroup, accumulators_of, tile_groups
+from pipelines.steps.arrays import Column, Floats, Ints, objects
 from pipelines.steps.decay import decayed
+from pipelines.steps.frequent import ranked
 from pipelines.steps.sketches import Quantiles, distinct
-from pipelines.steps.tiles import INITIAL, Accumulator, Kind, TileGroup, Tiles, accumulators_of, tile_groups
+from pipelines.steps.tiles import Tiles
+from pipelines.steps.timed import newest, oldest
 
 
 class WindowEvaluator:
@@ -22,35 +27,60 @@ class WindowEvaluator:
 
     def __init__(self, view: StreamView) -> None:
         self.groups = tile_groups(view)
-        self._aggregations = view.aggregations
+        self._wanted = [
+            (each, feature.dtype.element) for each, feature in zip(view.aggregations, view.features, strict=True)
+        ]
         self._group_of = {group.slide_ms: at for at, group in enumerate(self.groups)}
 
-    def __call__(self, tiles: Sequence[Tiles], as_of_ms: Ints) -> Floats:
-        """Feature values, shape (n, aggregations), float64, NaN for null.
+    def __call__(self, tiles: Sequence[Tiles], as_of_ms: Ints) -> list[Column]:
+        """Feature values, one column of shape (n,) per feature.
 
         Args:
             tiles: per group, the tiles of n entities, sorted by (entity, tile).
             as_of_ms: shape (n,), the time to evaluate each entity at.
         """
-        out = np.empty((len(as_of_ms), len(self._aggregations)))
+        out = []
         merged: dict[tuple[int, int], _Merge] = {}
-        for at, aggregation in enumerate(self._aggregations):
+        for aggregation, element in self._wanted:
             which = self._group_of[aggregation.slide_ms]
             merge = merged.get((which, aggregation.tiles))
             if merge is None:
                 merge = _Merge(self.groups[which], tiles[which], as_of_ms, aggregation.tiles)
                 merged[which, aggregation.tiles] = merge
-            out[:, at] = _result(aggregation, merge, as_of_ms)
+            out.append(_result(aggregation, element, merge, as_of_ms))
         return out
 
 
-def _result(aggregation: Aggregation, merge: _Merge, as_of_ms: Ints) -> Floats:
+def _result(aggregation: Aggregation, element: DataType, merge: _Merge, as_of_ms: Ints) -> Column:
     needed = accumulators_of(aggregation)
-    if aggregation.function is Function.COUNT_DISTINCT:
-        return np.array([distinct(payloads) for payloads in merge.payloads(*needed)], dtype=np.float64)
-    if aggregation.function is Function.QUANTILE:
-        return np.array([each.value(aggregation.parameter) for each in merge.quantiles(*needed)], dtype=np.float64)
+    if needed[0].kind in SKETCHED:
+        return _sketched(aggregation, element, needed[0], merge)
     return RESULTS[aggregation.function](*map(merge.accumulator, needed), as_of_ms)
+
+
+def _sketched(aggregation: Aggregation, element: DataType, sketch: Accumulator, merge: _Merge) -> Column:
+    count = aggregation.parameter
+    match aggregation.function:
+        case Function.COUNT_DISTINCT:
+            return np.array([distinct(payloads) for payloads in merge.payloads(sketch)], dtype=np.float64)
+        case Function.QUANTILE:
+            return np.array([each.value(count) for each in merge.quantiles(sketch)], dtype=np.float64)
+        case Function.TOP_K:
+            return _lists([ranking[:count] for ranking in merge.rankings(sketch)], element)
+        case Function.LAST_N:
+            return _lists([newest(payloads, sketch.text, count) for payloads in merge.payloads(sketch)], element)
+        case Function.FIRST:
+            return objects([oldest(payloads, sketch.text) for payloads in merge.payloads(sketch)])
+        case _:
+            last = (newest(payloads, sketch.text, 1) for payloads in merge.payloads(sketch))
+            return objects([values[0] if values else None for values in last])
+
+
+def _lists(lists: list[list[Any]], element: DataType) -> Column:
+    """Lists of texts or floats as a column of lists of the feature's type."""
+    if element in (DataType.STRING, DataType.FLOAT32, DataType.FLOAT64):
+        return objects(lists)
+    return objects([whole_numbers(values, element) for values in lists])
 
 
 class _Merge:
@@ -68,6 +98,7 @@ class _Merge:
         self._as_of_ms = as_of_ms
         self._known: dict[Accumulator, Floats] = {}
         self._quantiles: dict[Accumulator, list[Quantiles]] = {}
+        self._rankings: dict[Accumulator, list[list[Any]]] = {}
 
     def accumulator(self, accumulator: Accumulator) -> Floats:
         """One merged accumulator, shape (n,)."""
@@ -86,6 +117,14 @@ class _Merge:
         if accumulator not in self._quantiles:
             self._quantiles[accumulator] = [Quantiles(payloads) for payloads in self.payloads(accumulator)]
         return self._quantiles[accumulator]
+
+    def rankings(self, accumulator: Accumulator) -> list[list[Any]]:
+        """Per entity, its values by frequency, which all `top_<k>` of a column share."""
+        if accumulator not in self._rankings:
+            self._rankings[accumulator] = [
+                ranked(payloads, accumulator.text) for payloads in self.payloads(accumulator)
+            ]
+        return self._rankings[accumulator]
 
     def _merge(self, accumulator: Accumulator) -> Floats:
         column = self._values[:, self._group.column(accumulator)]

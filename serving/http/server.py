@@ -9,13 +9,11 @@ from collections.abc import Iterator
 
 import structlog
 import uvicorn
+from starlette.types import ASGIApp
 
-from pipelines.adapters.clock import Clock
 from pipelines.errors import SettingsError
-from serving.http.app import build_app
 from serving.http.protocol import limited_protocol
 from serving.http.settings import HttpSettings
-from serving.scorer import Scorer
 
 log = structlog.get_logger("forebay.serve")
 
@@ -34,17 +32,14 @@ class _Server(uvicorn.Server):
                 signal.signal(number, previous)
 
 
-def run_server(scorer: Scorer, clock: Clock, settings: HttpSettings) -> None:
+def run_server(app: ASGIApp, settings: HttpSettings) -> None:
     """Serves until SIGTERM or SIGINT, then answers what is in flight and returns. Main thread only.
-
-    Args:
-        scorer: warm.
 
     Raises:
         SettingsError: the address can't be listened on.
     """
     config = uvicorn.Config(
-        build_app(scorer, clock, settings),
+        app,
         loop="uvloop",
         http=limited_protocol(settings),
         ws="none",
@@ -57,7 +52,7 @@ def run_server(scorer: Scorer, clock: Clock, settings: HttpSettings) -> None:
     )
     with listen(settings.host, settings.port) as listener:
         host, port = listener.getsockname()[:2]
-        log.info("serving", model=str(scorer.model), address=f"http://{host}:{port}", docs="/docs")
+        log.info("serving", address=f"http://{host}:{port}", docs="/docs")
         _Server(config).run([listener])
     log.info("stopped")
 

@@ -8,7 +8,7 @@ import redis
 
 from pipelines.adapters.memory_store import MemoryStore
 from pipelines.adapters.redis_store import RedisStore
-from pipelines.adapters.store import Outcome, RowWrite
+from pipelines.adapters.store import Outcome, Removal, RowWrite
 from pipelines.contract.fence import HEADER, ROW_FORMAT
 from pipelines.errors import SettingsError, StoreUnavailable
 from tests.e2e.broker import until
@@ -218,12 +218,77 @@ class TestOutcomes:
             expected = {HEAD: head(at), b"own": b"o%d" % at, b"a": b"a%d" % at, b"b": b"b%d" % at}
             assert store.read_hash(b"k%d" % at) == expected
 
+    def test_rows_with_closed_tiles_and_ids_of_their_own_go_as_many_at_a_time(self, store):
+        """Heads, closed tiles and ids differ in whether they are there, and each row keeps its own."""
+        names = [b"n%d" % at for at in range(39)]
+        own = [[], [b"_fc:view", b"c"], [b"_fi:view", b"i" * 16_384], [b"_fc:view", b"c", b"_fi:view", b""]]
+        values = [b"%d" % at for at in range(39)]
+        writes = [write(-1, at, key=b"k%d" % at, fields=own[at % 4])._replace(values=values) for at in range(90)]
+        assert store.write(writes, names) == [Outcome.WRITTEN] * 90
+        for at in range(90):
+            fields = own[at % 4]
+            expected = dict(zip(fields[::2], fields[1::2], strict=True)) | dict(zip(names, values, strict=True))
+            assert store.read_hash(b"k%d" % at) == {HEAD: head(at)} | expected
+
     def test_a_row_with_many_features_is_written_whole(self, store):
         fields = [part for at in range(500) for part in (b"f%d" % at, b"%d" % at)]
         store.write([write(-1, 1, fields=fields)])
         names = [b"n%d" % at for at in range(1_500)]
         store.write([write(1, 2)._replace(values=names)], names)
         assert len(store.read_hash(KEY)) == 2_001
+
+
+class TestScan:
+    def scanned(self, store, ending):
+        cursor, found = store.scan(ending, 0)
+        while cursor:
+            cursor, more = store.scan(ending, cursor)
+            found += more
+        return set(found)
+
+    def test_every_hash_with_the_ending_is_found_and_no_other(self, store):
+        keys = {b"%d shop" % at for at in range(2_500)}
+        for key in keys:
+            store.write_hash(key, {b"a": b"1"})
+        store.write_hash(b"1 shops", {b"a": b"1"})
+        store.write_hash(b"1 s*op", {b"a": b"1"})
+        assert self.scanned(store, "shop") == keys
+        assert self.scanned(store, "s*op") == {b"1 s*op"}
+
+    def test_an_empty_store_has_none(self, store):
+        assert self.scanned(store, "shop") == set()
+
+
+class TestRemoval:
+    def removal(self, offset, progress=(b"", b"")):
+        return Removal(KEY, (HEAD, head(offset)), [HEAD, b"a", b"absent"], *progress)
+
+    def test_a_row_that_is_still_as_it_was_seen_goes(self, store):
+        store.write([write(-1, 5, fields=[b"a", b"1", b"b", b"2"])])
+        assert store.remove([self.removal(5)]) == [True]
+        assert store.read_hash(KEY) == {b"b": b"2"}
+
+    def test_a_row_that_was_written_meanwhile_stays(self, store):
+        store.write([write(-1, 6, fields=[b"a", b"1"])])
+        assert store.remove([self.removal(5)]) == [False]
+        assert store.read_hash(KEY)[b"a"] == b"1"
+
+    def test_an_absent_row_is_not_removed(self, store):
+        assert store.remove([self.removal(5)]) == [False]
+
+    def test_a_row_whose_definition_has_progress_stays(self, store):
+        store.write([write(-1, 5)])
+        store.write_hash(b"progress", {b"view@1": b"x"})
+        assert store.remove([self.removal(5, (b"progress", b"view@1"))]) == [False]
+        assert store.remove([self.removal(5, (b"progress", b"view@2"))]) == [True]
+
+    def test_each_row_is_judged_by_itself(self, store):
+        store.write([write(-1, 5), write(-1, 7, key=b"other")])
+        other = Removal(b"other", (HEAD, head(7)), [HEAD])
+        assert store.remove([self.removal(4), other]) == [False, True]
+
+    def test_nothing_to_remove_is_nothing_removed(self, store):
+        assert store.remove([]) == []
 
 
 class TestConnection:

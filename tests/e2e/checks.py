@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from pipelines.adapters.redis_store import RedisStore
 from pipelines.contract.entity_key import EntityKeyEncoder, feature_field, timestamp_field
+from pipelines.contract.list_values import decode_list
 from pipelines.contract.plan import Plan, StreamView
 from pipelines.contract.values import decode_timestamp, decode_value
 from serving.view_rows import StreamRows
@@ -47,9 +48,9 @@ class Row(NamedTuple):
 
     fence: At | None
     newest_ms: float
-    packed: list[str | None]
+    packed: list[Any]
     """The windows as of the newest event, by Forebay's packed fields."""
-    feast: list[str | None]
+    feast: list[Any]
     """The same by Feast's own fields."""
 
 
@@ -69,6 +70,9 @@ def row_of(plan: Plan, store: RedisStore, view: StreamView, entity: Entity) -> R
     packed_fields, newest, cells = found[: len(rows.fields)], found[len(rows.fields)], found[len(rows.fields) + 1 :]
     newest_ms = decode_timestamp(newest) if newest else -1
     columns = rows.evaluate([packed_fields], np.array([newest_ms]))
-    packed = [None if value != value else value for value in (float(column[0]) for column in columns.columns)]
-    feast = [bits(None if cell is None else decode_value(cell)) for cell in cells]
+    packed = [None if value != value else value for value in (column[0] for column in columns.columns)]
+    feast = [
+        bits(decode_list(cell) if feature.dtype.is_list else decode_value(cell))
+        for feature, cell in zip(view.features, cells, strict=True)
+    ]
     return Row(position(columns.fences[0]), float(columns.event_ms[0]), list(map(bits, packed)), feast)

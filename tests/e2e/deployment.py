@@ -13,9 +13,14 @@ from forebay.lag import ProcessorLag
 from forebay.stack.process import ChildProcess, Command
 from forebay.stack.topics import create_topics
 from forebay.topics import needed_topics
-from pipelines.adapters.kafka import group_name
+from pipelines.adapters.kafka import Topics, group_name
+from pipelines.adapters.progress_reader import ViewTopic
+from pipelines.adapters.redis_store import RedisStore
 from pipelines.contract.plan import Plan
+from pipelines.contract.publication import Publication, decode_publication
+from pipelines.contract.topology import progress_key, published_field
 from pipelines.errors import SettingsError, StoreUnavailable
+from serving.build import online_views
 from tests.e2e.broker import PARTITIONS, members_missing, until
 
 FOREBAY = str(Path(sys.executable).with_name("forebay"))
@@ -55,7 +60,11 @@ class Deployment:
         self.place = place
         self._children: list[ChildProcess] = []
         options = ("--plan", str(place.plan_file), "--redis", place.redis, "--brokers", place.brokers)
-        self._process = (FOREBAY, "process", *options, "--session-timeout-s", str(session_s))
+        self._process = (
+            *(FOREBAY, "process", *options, "--session-timeout-s", str(session_s)),
+            # Few enough for tests: a view that is added later is brought up by a process of its own.
+            *("--level-records", "20"),
+        )
         self._score = (
             *(FOREBAY, "score", *options, "--model", str(place.model), "--topic", place.topic),
             *("--output", place.predictions, "--session-timeout-ms", str(session_s * 1_000), "--include-features"),
@@ -127,9 +136,35 @@ class Deployment:
             if lag:
                 lag.close()
 
+    def wait_until_published(self, seconds: float = 60, check: Callable[[], None] = lambda: None) -> None:
+        """Until Feast reads every row of every view of the plan as its present definition says; `check` as above."""
+        store = RedisStore(self.place.redis)
+
+        def all_published() -> bool:
+            check()
+            try:
+                views = online_views(self.place.plan, Topics(self.place.brokers))
+                return all(
+                    _is_published(self.place.plan, each, partition, store)
+                    for each in views
+                    for partition in range(each.partitions)
+                )
+            except (SettingsError, StoreUnavailable):
+                return False
+
+        try:
+            until(all_published, seconds, "every view published")
+        finally:
+            store.close()
+
     def stop(self) -> None:
         for child in self._children:
             child.stop()
+
+
+def _is_published(plan: Plan, each: ViewTopic, partition: int, store: RedisStore) -> bool:
+    data = store.read_hash(progress_key(plan.project, each.topic, partition)).get(published_field(each.view))
+    return data is not None and decode_publication(data) == Publication(each.view.fingerprint)
 
 
 def run_forebay(*args: str, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -14,10 +14,12 @@ from confluent_kafka import Message
 from pipelines.contract.functions import spelled
 from pipelines.contract.plan import Aggregation, Feature, StreamView
 from tests.e2e.payments import MINUTE, Payment
-from tests.oracle import Event, Window, value_as_of
+from tests.oracle import Event, Window, repeated, value_as_of
 
 ALLOWED_LATENESS_MS = 10 * MINUTE
 """Tag `allowed_lateness` of the payments topic."""
+EVENT_ID_WINDOW_MS = 5 * MINUTE
+"""Tag `event_id_window` of the payments topic, whose events are named by `payment_id`."""
 
 At = tuple[int, int]
 """(partition, offset)."""
@@ -44,7 +46,7 @@ class Folded(NamedTuple):
     """All that a view contains."""
 
     rows: dict[Entity, list[Contained]]
-    """Events by entity, in order of arrival."""
+    """Events by entity, in order of arrival, those that were sent again left out."""
     late: list[At]
     """Source positions of events that came too late."""
 
@@ -67,6 +69,7 @@ def routed(messages: Iterable[Message], published: Mapping[At, Payment]) -> Iter
 def fold(view: StreamView, arrivals: Iterable[Arrival]) -> Folded:
     """The events each row contains, once all arrivals have been read."""
     folded = Folded({}, [])
+    arrived: dict[Entity, list[tuple[object, Contained]]] = {}
     highest: dict[tuple[int, int], int] = {}
     newest_ms: dict[tuple[int, int], int] = {}
     for at, source, payment in arrivals:
@@ -81,16 +84,20 @@ def fold(view: StreamView, arrivals: Iterable[Arrival]) -> Folded:
             folded.late.append(source)
         elif None not in entity:
             event = Event(str(entity), payment.event_ms, _values(payment))
-            folded.rows.setdefault(entity, []).append(Contained(at, source, event))
+            arrived.setdefault(entity, []).append((payment.fields["payment_id"], Contained(at, source, event)))
+    for entity, named in arrived.items():
+        again = repeated([(name, each.event.event_ms) for name, each in named], EVENT_ID_WINDOW_MS)
+        folded.rows[entity] = [each for (_, each), left_out in zip(named, again, strict=True) if not left_out]
     return folded
 
 
-def _values(payment: Payment) -> dict[str, float | None]:
+def _values(payment: Payment) -> dict[str, float | str | None]:
     cents, declined = payment.fields["amount_cents"], payment.fields["declined"]
     return {
         "amount_cents": None if cents is None else float(cents),
         "amount": None if cents is None else cents / 100.0,
         "declined": None if declined is None else float(declined),
+        "merchant_id": payment.fields["merchant_id"],
     }
 
 
@@ -101,7 +108,7 @@ def events_up_to(contained: Sequence[Contained], fence: At | None) -> list[Event
     return [each.event for each in contained if each.at[0] == fence[0] and each.at[1] <= fence[1]]
 
 
-def values_of_row(view: StreamView, events: Sequence[Event], as_of_ms: int) -> list[float | None]:
+def values_of_row(view: StreamView, events: Sequence[Event], as_of_ms: int) -> list[Any]:
     """What a row that contains these events says as of a time, policies applied."""
     newest_ms = max((event.event_ms for event in events), default=as_of_ms)
     stale = bool(view.ttl_ms) and as_of_ms - newest_ms > view.ttl_ms
@@ -109,15 +116,13 @@ def values_of_row(view: StreamView, events: Sequence[Event], as_of_ms: int) -> l
     return [_with_policies(feature, each, stale) for feature, each in zip(view.features, values, strict=True)]
 
 
-def window_values(view: StreamView, events: Sequence[Event], as_of_ms: int) -> list[float | None]:
+def window_values(view: StreamView, events: Sequence[Event], as_of_ms: int) -> list[Any]:
     """The windows of a row that contains these events, as of a time."""
     newest_ms = max((event.event_ms for event in events), default=as_of_ms)
     return [_value(view, each, events, newest_ms, as_of_ms) for each in view.aggregations]
 
 
-def _value(
-    view: StreamView, aggregation: Aggregation, events: Sequence[Event], newest_ms: int, as_of_ms: int
-) -> float | None:
+def _value(view: StreamView, aggregation: Aggregation, events: Sequence[Event], newest_ms: int, as_of_ms: int) -> Any:
     # A row keeps the tiles that a window as of its newest event, or one slide before it, can hold.
     slide_ms = aggregation.slide_ms
     longest_ms = max(each.window_ms for each in view.aggregations if each.slide_ms == slide_ms)
@@ -128,7 +133,7 @@ def _value(
     return None if value != value else value
 
 
-def _with_policies(feature: Feature, value: float | None, stale: bool) -> float | None:
+def _with_policies(feature: Feature, value: Any, stale: bool) -> Any:
     policy = feature.stale if stale else feature.missing
     assert policy.action in ("null", "default")
     if policy.action == "null" or (value is not None and not stale):
@@ -137,9 +142,11 @@ def _with_policies(feature: Feature, value: float | None, stale: bool) -> float 
     return float(policy.default)
 
 
-def bits(value: float | None) -> str | None:
-    """A number to the last bit, whether it is written 1 or 1.0."""
-    return None if value is None else float(value).hex()
+def bits(value: Any) -> Any:
+    """Numbers to the last bit, whether they are written 1 or 1.0; of lists, each."""
+    if isinstance(value, list):
+        return [bits(each) for each in value]
+    return value if value is None or isinstance(value, str) else float(value).hex()
 
 
 def position(text: str | None) -> At | None:

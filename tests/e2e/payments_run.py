@@ -12,11 +12,13 @@ from confluent_kafka import Message
 from pipelines.contract.plan import StreamView
 from pipelines.contract.topology import view_topic
 from tests.e2e.broker import PARTITIONS, Outgoing, produce, read_topic
-from tests.e2e.deployment import Place
+from tests.e2e.deployment import SERVICE, Place
 from tests.e2e.offline import At, Contained, Entity, Folded, direct, events_up_to, fold, position, routed, values_of_row
 from tests.e2e.payments import Payment, bad_payloads, random_payments
 
 BURST = 200
+SENT_AGAIN = 20
+"""One record in so many is a payment that was sent before."""
 
 
 class Published(NamedTuple):
@@ -40,17 +42,27 @@ class Outcome(NamedTuple):
         entity: Entity = tuple(fields[key.name] for key in view.join_keys)
         return folded.rows.get(entity, [])
 
-    def expected_features(self, prediction: Mapping[str, Any]) -> dict[str, float | None]:
+    def expected_features(self, prediction: Mapping[str, Any]) -> dict[str, Any]:
         """The model's input by an offline fold up to the fences that the prediction names."""
         payment = self.payment(prediction)
-        expected: dict[str, float | None] = {}
+        expected: dict[str, Any] = {}
         for alias, (view, _) in self.views.items():
             events = events_up_to(self.contained(alias, payment.fields), position(prediction["fences"][alias]))
             values = values_of_row(view, events, payment.event_ms)
             expected |= {f"{alias}__{each.name}": at for each, at in zip(view.features, values, strict=True)}
         cents, mean = payment.fields["amount_cents"], expected["card_activity__amount_mean_1h"]
         expected["amount_ratio__amount_to_mean"] = cents / 100.0 / mean if cents is not None and mean else None
-        return expected
+        lower = None if cents is None else sum(each < cents for each in expected["card_habits__last_amounts"])
+        top, last = expected["card_habits__top_merchants"], expected["card_habits__last_merchant"]
+        expected |= {"habit__lower_amounts": lower, "habit__top_is_last": int(top[:1] == [last])}
+        service = self.place.plan.service(SERVICE)
+        return {name: expected[name] for view in service.views for name in _full_names(view.alias, view.features)}
+
+    @property
+    def scored(self) -> dict[str, StreamView]:
+        """The stream views whose own features the model takes, by alias."""
+        used = {view.alias for view in self.place.plan.service(SERVICE).views}
+        return {alias: view for alias, (view, _) in self.views.items() if alias in used}
 
     def payment(self, prediction: Mapping[str, Any]) -> Payment:
         """The payment that was scored."""
@@ -59,17 +71,23 @@ class Outcome(NamedTuple):
         return self.published.payments[at]
 
 
+def _full_names(alias: str, features: Iterable[str]) -> list[str]:
+    return [f"{alias}__{each}" for each in features]
+
+
 def outgoing(payment: Payment, partitions: int = PARTITIONS) -> Outgoing:
     """The record of a payment, keyed by its card."""
     return Outgoing(payment.card % partitions, str(payment.card).encode(), payment.payload)
 
 
 def publish_mixed(place: Place, count: int, seed: int) -> Published:
-    """Publishes payments in bursts, with two of every kind of bad record among them."""
+    """Publishes payments in bursts, some of them twice, with two of every kind of bad record among them."""
     rng = random.Random(seed)
-    mixed: list[tuple[Outgoing, Payment | None]] = [
-        (outgoing(payment), payment) for payment in random_payments(rng, count)
-    ]
+    payments = list(random_payments(rng, count - count // SENT_AGAIN))
+    for _ in range(count // SENT_AGAIN):
+        at = rng.randrange(len(payments))
+        payments.insert(at + rng.randrange(1, BURST), payments[at])
+    mixed: list[tuple[Outgoing, Payment | None]] = [(outgoing(payment), payment) for payment in payments]
     for payload in bad_payloads(rng) * 2:
         garbage = Outgoing(rng.randrange(PARTITIONS), rng.randbytes(5), payload)
         mixed.insert(rng.randrange(len(mixed)), (garbage, None))

@@ -106,11 +106,22 @@ def test_where_the_barrier_was_met_the_rows_contain_the_event_itself(run: Outcom
             assert not own or (fence is not None and own[0] <= fence), (alias, prediction["source"])
 
 
+def test_payments_that_were_sent_again_count_once_and_beyond_the_window_again(run: Outcome) -> None:
+    """What the rows of the other tests are compared with has cases of both."""
+    view, folded = run.views["card_activity"]
+    assert [key.name for key in view.join_keys] == ["card_id"]
+    in_time = [payment for at, payment in run.published.payments.items() if at not in folded.late]
+    counted = [each.source for contained in folded.rows.values() for each in contained]
+    times = Counter(run.published.payments[at].fields["payment_id"] for at in counted)
+    assert len(counted) < len(in_time)
+    assert max(times.values()) > 1
+
+
 def test_the_skew_against_pure_event_time_is_reported(run: Outcome, record_property: Any) -> None:
     differing = compared = 0
     for prediction in run.predictions:
         payment = run.payment(prediction)
-        for alias, (view, _) in run.views.items():
+        for alias, view in run.scored.items():
             contained = run.contained(alias, payment.fields)
             events = [each.event for each in contained if each.event.event_ms <= payment.event_ms]
             for feature, value in zip(view.features, values_of_row(view, events, payment.event_ms), strict=True):
@@ -140,7 +151,7 @@ def test_the_endpoint_answers_what_the_whole_topic_folded_says(run: Outcome, dep
         response = httpx.post(f"{address}/v1/predict", json=body)
         assert response.status_code == 200, response.text
         for fields, answer in zip(entities, response.json()["predictions"], strict=True):
-            for alias, (view, _) in run.views.items():
+            for alias, view in run.scored.items():
                 events = [each.event for each in run.contained(alias, fields)]
                 found = [answer["features"][f"{alias}__{feature.name}"] for feature in view.features]
                 expected = values_of_row(view, events, as_of_ms)

@@ -7,12 +7,11 @@ import time
 from collections import Counter
 from typing import NamedTuple
 
-from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, Message, TopicPartition
-from confluent_kafka.admin import AdminClient
+from confluent_kafka import Consumer, Message, TopicPartition
 
 from pipelines.adapters.redis_store import RedisStore
 from pipelines.contract.progress import decode_progress
-from pipelines.contract.topology import feeds, progress_key
+from pipelines.contract.topology import feeds, progress_key, tells_progress
 from tests.e2e.broker import read_topic
 from tests.e2e.deployment import Place
 from tests.e2e.offline import At
@@ -61,14 +60,13 @@ def source_of(message: Message) -> At:
     return partition, offset
 
 
-def source_passed(place: Place, group: str, source: At) -> bool:
-    """Whether the progress of the views on the source topic, or the group's commit, contains this record."""
+def source_passed(place: Place, source: At) -> bool:
+    """Whether some progress on the source topic, of a route or of a view, contains this record."""
     partition, offset = source
     store = RedisStore(place.redis)
-    stored = store.read_hash(progress_key(place.plan.project, place.topic, partition)).values()
+    stored = store.read_hash(progress_key(place.plan.project, place.topic, partition))
     store.close()
-    committed = patiently(lambda: _committed(place, group, partition), "the committed offset")
-    return committed > offset or any(decode_progress(each).offset >= offset for each in stored)
+    return any(decode_progress(each).offset >= offset for field, each in stored.items() if tells_progress(field))
 
 
 def routed_sources(place: Place) -> Counter[RoutedAgain]:
@@ -83,10 +81,3 @@ def routed_sources(place: Place) -> Counter[RoutedAgain]:
 def routed_topics(place: Place) -> list[str]:
     """Their names."""
     return [feed.topic for feed in feeds(place.plan) if feed.routed]
-
-
-def _committed(place: Place, group: str, partition: int) -> int:
-    admin = AdminClient({"bootstrap.servers": place.brokers})
-    asked = ConsumerGroupTopicPartitions(group, [TopicPartition(place.topic, partition)])
-    (found,) = admin.list_consumer_group_offsets([asked], request_timeout=5.0)[group].result().topic_partitions
-    return int(found.offset)

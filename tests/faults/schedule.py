@@ -23,6 +23,8 @@ class Fault(enum.StrEnum):
     ADD = "add"
     REMOVE = "remove"
     """A processor is added, or told to stop: partitions move in order."""
+    RELOAD = "reload"
+    """The plan is replaced by one in which a view has other windows; it is taken over while the others go on."""
     BROKER = "broker"
     """Kafka is killed and started again."""
     BROKER_STALL = "broker stall"
@@ -38,7 +40,7 @@ class Fault(enum.StrEnum):
     STORE_STALL = "store stall"
     """The store stands still, at times for longer than its clients wait, and then cuts all connections."""
     DUPLICATE = "duplicate"
-    """Producers send events again: these are records of their own, and count."""
+    """Producers send events again: the same ids in records of their own, which count only beyond the ids' window."""
     REORDER = "reorder"
     """Batches of a producer that fails and retries overtake each other; some come amid the burst after."""
 

@@ -7,6 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from pipelines.contract.plan import Plan
 from tests.e2e.broker import PARTITIONS, members_missing, until
 from tests.e2e.deployment import Deployment, Place
 from tests.e2e.payments import Payment
@@ -39,6 +40,7 @@ class Site:
         project = f"faults{seed}x{time.time_ns() % 1_000_000_000}"
         self.deployment = Deployment(renamed(place, project, folder)._replace(redis=self.store.address), SESSION_S)
         self.place = self.deployment.place
+        self.first_plan = self.place.plan
         self.processors = Processors(self.deployment)
         self.partitions = PARTITIONS
         """Of the source topic, as its producers know it."""
@@ -89,3 +91,8 @@ class Site:
     def settle(self, seconds: float) -> None:
         """Until every row contains every record; fails if that does not come, or a processor ends by itself."""
         self.deployment.wait_until_processed(seconds, self.processors.check_running)
+        self.deployment.wait_until_published(seconds, self.processors.check_running)
+
+    def now_runs(self, plan: Plan) -> None:
+        """Takes note that the plan file was replaced."""
+        self.place = self.deployment.place = self.place._replace(plan=plan)

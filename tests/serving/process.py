@@ -14,6 +14,7 @@ import msgspec
 
 from forebay.stack.ports import free_port
 from pipelines.adapters.memory_store import MemoryStore
+from serving.http.app import build_app
 from serving.http.server import run_server
 from serving.http.settings import HttpSettings
 from serving.model import load_model
@@ -65,7 +66,8 @@ def main(folder: str, settings: str, read_s: str) -> None:
     store = SlowStore(float(read_s))
     fill(store)
     scorer = Scorer(PLAN, load_model(write_model(Path(folder))), store)
-    run_server(scorer, FixedClock(), msgspec.json.decode(settings, type=HttpSettings))
+    chosen = msgspec.json.decode(settings, type=HttpSettings)
+    run_server(build_app(scorer, FixedClock(), chosen), chosen)
 
 
 if __name__ == "__main__":

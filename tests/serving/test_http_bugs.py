@@ -10,7 +10,7 @@ import pytest
 import structlog
 from structlog.testing import capture_logs
 
-from forebay.cli import configure_logs
+from pipelines.adapters.logs import configure_logs
 from pipelines.contract.entity_key import EntityKeyEncoder, head_field
 from serving.http.settings import HttpSettings
 from tests.serving.endpoint import PLAN, VIEW, World, client

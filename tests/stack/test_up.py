@@ -22,11 +22,13 @@ from typer.testing import CliRunner
 from forebay.cli import app
 from forebay.stack.ports import claim_port
 from pipelines.errors import SettingsError
+from tests.e2e.broker import until
 from tests.models import write_sum_model
 from tests.payments import REPO
 from tests.stack.test_process import alive
 
 FOREBAY = str(Path(sys.executable).with_name("forebay"))
+FEAST = str(Path(sys.executable).with_name("feast"))
 START = pd.Timestamp("2026-01-05 12:00", tz="UTC")
 
 
@@ -75,6 +77,14 @@ class Up:
     def env(self) -> dict[str, str]:
         lines = (self.folder / "run" / "env").read_text().split()
         return {**os.environ, **dict(line.split("=", 1) for line in lines if "=" in line)}
+
+    def change(self, old: str, new: str) -> None:
+        """Changes the definitions, and applies them as their author would."""
+        definitions = self.repo / "payments.py"
+        text = definitions.read_text()
+        assert text.count(old) == 1
+        definitions.write_text(text.replace(old, new))
+        subprocess.run([FEAST, "apply"], cwd=self.repo, env=self.env, capture_output=True, check=True)
 
     def children(self) -> list[int]:
         """Process ids of what it has started."""
@@ -132,8 +142,15 @@ def post(url: str, body: dict[str, object]) -> dict[str, list[dict[str, dict[str
         return answer
 
 
-def test_a_repo_of_ones_own_runs_is_replayed_asked_and_stopped(up: Up) -> None:
-    """Nothing outlives Ctrl-C, and it is no failure."""
+def counted(up: Up, entity: dict[str, object]) -> dict[str, float]:
+    """The card's payments of the shortest window, as the endpoint says now."""
+    (answer,) = post(f"{up.endpoint()}/v1/features", {"entities": [entity]})["results"]
+    name = "card_activity__payments_count_1h"
+    return {name: answer["features"][name]}
+
+
+def test_a_repo_of_ones_own_runs_is_replayed_asked_changed_and_stopped(up: Up) -> None:
+    """A changed window is served after `feast apply` alone. Nothing outlives Ctrl-C, and it is no failure."""
     printed = up.wait_ready()
     assert "feast apply" in printed
     history(up.folder / "history", 60)
@@ -157,6 +174,10 @@ def test_a_repo_of_ones_own_runs_is_replayed_asked_and_stopped(up: Up) -> None:
     (answer,) = post(f"{up.endpoint()}/v1/features", {"entities": [entity]})["results"]
     assert answer["features"]["card_activity__payments_count_1h"] == 20
     assert answer["features"]["card_at_merchant__payments_count_7d"] == 10
+    up.change("time_window=HOUR, slide_interval=5 * MINUTE", "time_window=MINUTE / 2, slide_interval=MINUTE / 6")
+    until(
+        lambda: counted(up, entity) == {"card_activity__payments_count_1h": 10.0}, 60, "the changed window to be served"
+    )
     children = up.children()
     assert len(children) == 5
     up.process.send_signal(signal.SIGINT)

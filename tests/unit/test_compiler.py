@@ -34,7 +34,7 @@ from pipelines.compiler import compile_registry
 from pipelines.compiler.registry import Registry, open_registry, redis_of
 from pipelines.compiler.schema import columns_of, duration_ms
 from pipelines.compiler.udf import stored_udf
-from pipelines.contract.plan import Column, DataType, OnDemandInput, Policy, ServiceView
+from pipelines.contract.plan import Column, DataType, EventId, OnDemandInput, Policy, ServiceView
 from pipelines.contract.plan_file import read_plan
 from pipelines.contract.topology import is_direct
 from pipelines.errors import PlanError
@@ -63,12 +63,19 @@ class TestPayments:
             "event_time",
         )
         assert source.allowed_lateness_ms == 600_000
+        assert source.event_id == EventId("payment_id", 300_000)
+        assert {view.event_id for view in plan.stream_views} == {source.event_id}
         assert source.columns[1] == Column("event_time", DataType.UNIX_TIMESTAMP, required=True)
         assert source.columns[-1] == Column("declined", DataType.BOOL)
 
     def test_a_view_by_more_than_the_topics_key_is_not_routed(self, plan):
         direct = {view.name: is_direct(plan.source(view.source), view) for view in plan.stream_views}
-        assert direct == {"card_activity": True, "card_at_merchant": True, "merchant_activity": False}
+        assert direct == {
+            "card_activity": True,
+            "card_at_merchant": True,
+            "merchant_activity": False,
+            "card_habits": True,
+        }
 
     def test_features_are_in_the_order_of_their_aggregations(self, plan):
         view = plan.stream_view("card_activity")
@@ -76,6 +83,14 @@ class TestPayments:
         assert view.features[0].dtype is DataType.INT64
         assert view.features[1].missing == Policy("default", 0.0)
         assert (view.ttl_ms, view.longest_window_ms) == (172_800_000, 86_400_000)
+
+    def test_values_that_are_kept_are_numbers_or_texts_as_their_features_are(self, plan):
+        view = plan.stream_view("card_habits")
+        assert [(each.dtype, made.text) for each, made in zip(view.features, view.aggregations, strict=True)] == [
+            (DataType.INT64_LIST, False),
+            (DataType.STRING_LIST, True),
+            (DataType.STRING, True),
+        ]
 
     def test_batch_paths_are_absolute(self, plan, payments):
         path = payments / "feature_repo" / "data" / "card_activity.parquet"
@@ -122,7 +137,7 @@ print(json.dumps([amounts, ratios, sorted(loaded)]))
         again = read_plan(payments / "again.bin")
         assert again.fingerprint == plan.fingerprint
         assert [view.fingerprint for view in again.stream_views] == [view.fingerprint for view in plan.stream_views]
-        assert len({plan.fingerprint, *(view.fingerprint for view in plan.stream_views)}) == 4
+        assert len({plan.fingerprint, *(view.fingerprint for view in plan.stream_views)}) == 5
 
     def test_the_compiler_is_silent_and_warns_nobody(self, payments):
         assert open_registry(payments / "feature_repo").project == "payments"
@@ -131,11 +146,12 @@ print(json.dumps([amounts, ratios, sorted(loaded)]))
         plain = json.loads(json.dumps(plan_as_json(plan)))
         assert "body" not in plain["stream_views"][0]["udf"]
         assert (plain["sources"][0]["format"], "schema" in plain["sources"][0]) == ("json", False)
-        assert plain["stream_views"][2]["topic"] == "payments.merchant_id.payments.authorised"
+        assert plain["stream_views"][3]["topic"] == "payments.merchant_id.payments.authorised"
         console = Console(width=160, file=io.StringIO())
         print_plan(plan, console)
         text = console.file.getvalue()
         assert "mean(declined)" in text
+        assert "payment_id, 5m" in text
         assert "amount_ratio__amount_to_mean" in text
 
 
@@ -288,6 +304,10 @@ def only_large(event):
     return {**event, "euros": event["amount"] / 100} if event["amount"] > 1_000_000 else None
 
 
+def listed(element):
+    return [Field(name="total", dtype=Array(element))]
+
+
 REFUSED = {
     # sources
     "no topic": (lambda: kafka(topic=""), "has no topic"),
@@ -301,6 +321,23 @@ REFUSED = {
     "bad lateness": (
         lambda: kafka(tags={"allowed_lateness": "soon"}),
         "'allowed_lateness': 'soon' is no duration",
+    ),
+    "unknown event id": (lambda: kafka(tags={"event_id": "uuid"}), "tag 'event_id' names 'uuid', no column .* has at"),
+    "event id of a wrong type": (
+        lambda: kafka(tags={"event_id": "amount"}),
+        "tag 'event_id' names 'amount', which is float64; use a text or whole number",
+    ),
+    "event ids remembered for no time": (
+        lambda: kafka(tags={"event_id": "note", "event_id_window": "0s"}),
+        "'event_id_window' is '0s', which is no time to remember an id",
+    ),
+    "bad window of event ids": (
+        lambda: kafka(tags={"event_id": "note", "event_id_window": "long"}),
+        "'event_id_window': 'long' is no duration",
+    ),
+    "a window of event ids without any": (
+        lambda: kafka(tags={"event_id_window": "1h"}),
+        "tag 'event_id_window' needs the tag 'event_id'",
     ),
     "field mapping": (lambda: kafka(field_mapping={"a": "b"}), "field_mapping, which is not supported"),
     "contradiction": (
@@ -318,9 +355,51 @@ REFUSED = {
     ),
     "nothing to compute": (lambda: stream(aggregations=[]), "'spend' has no aggregations"),
     "negative ttl": (lambda: stream(ttl=-HOUR), "'spend': ttl is -1 day, 23:00:00; use a duration"),
-    "list feature": (
+    "list of one value": (
         lambda: stream(schema=[Field(name="total", dtype=Array(Float64))]),
-        r"feature 'total' has type Array\(Float64\), which is not supported; use one of String",
+        r"'total': a feature of type array\(float64\) can't hold one value; declare Float64",
+    ),
+    "one value of a list": (
+        lambda: stream(aggregations=[total(function="last_3")]),
+        r"'total': a feature of type float64 can't hold a list of values; declare Array\(Float64\)",
+    ),
+    "list of another type": (
+        lambda: stream(aggregations=[total(function="top_3", column="note")], schema=listed(Float64)),
+        r"column 'note' is string, which a feature of type array\(float64\) can't hold; declare Array\(String\)",
+    ),
+    "texts of numbers": (
+        lambda: stream(aggregations=[total(function="top_3")], schema=listed(String)),
+        r"column 'amount' is float64, which a feature of type array\(string\) can't hold; declare Array\(Float64\)",
+    ),
+    "text of a number": (
+        lambda: stream(aggregations=[total(function="last")], schema=[Field(name="total", dtype=String)]),
+        "column 'amount' is float64, which a feature of type string can't hold; declare Float64",
+    ),
+    "whole numbers of fractions": (
+        lambda: stream(aggregations=[total(function="last_3")], schema=listed(Int64)),
+        r"feature of type array\(int64\) loses the fraction; declare Array\(Float64\)",
+    ),
+    "list of lists": (
+        lambda: stream(schema=listed(Array(Float64))),
+        r"feature 'total': a list has type Array\(Float64\), which is not supported; use one of String",
+    ),
+    "list too long": (
+        lambda: stream(aggregations=[total(function="last_101")], schema=listed(Float64)),
+        "unknown function 'last_101'; use one of .*, last_1 ... last_100, top_1 ... top_100",
+    ),
+    "default of a list": (
+        lambda: stream(
+            aggregations=[total(function="last_3")],
+            schema=[Field(name="total", dtype=Array(Float64), tags={"missing": "default:0"})],
+        ),
+        r"tag 'missing' gives a list a default; use 'null' .* or 'refuse'",
+    ),
+    "list in a request": (
+        lambda: (
+            stream(),
+            on_demand(sources=[stream(), RequestSource(name="r", schema=[Field(name="x", dtype=Array(Int64))])]),
+        ),
+        r"field 'x' has type Array\(Int64\), which is not supported",
     ),
     "bad policy": (
         lambda: stream(schema=[Field(name="total", dtype=Float64, tags={"missing": "zero"})]),
@@ -526,6 +605,40 @@ def test_a_column_that_the_function_adds_can_be_aggregated():
     assert made.udf.mode == "pandas"
 
 
+@pytest.mark.parametrize(
+    ("function", "column", "dtype", "text"),
+    [
+        ("last_3", "amount", Array(Float64), False),
+        ("last_3", "n", Array(Int64), False),
+        ("top_3", "ok", Array(Bool), False),
+        ("top_3", "note", Array(String), True),
+        ("first", "note", String, True),
+        ("last", "label", String, True),
+        ("last_2", "label", Array(String), True),
+        ("count_distinct", "note", Int64, False),
+    ],
+)
+def test_values_are_kept_as_the_column_has_them(function, column, dtype, text):
+    made = view_of(
+        **({"udf": euros} if column == "label" else {}),
+        aggregations=[total(function=function, column=column)],
+        schema=[Field(name="total", dtype=dtype)],
+    )
+    assert made.aggregations[0].text is text
+
+
+def test_where_the_function_hides_its_columns_the_feature_says_what_they_hold():
+    """And so the state's meaning changes with the feature's type."""
+
+    def made(element):
+        return view_of(
+            udf=only_large, mode="python", aggregations=[total(column="x", function="last_3")], schema=listed(element)
+        )
+
+    assert [made(each).aggregations[0].text for each in (String, Float64)] == [True, False]
+    assert made(String).fingerprint != made(Float64).fingerprint
+
+
 def test_a_python_function_that_drops_the_samples_is_not_held_to_their_columns():
     made = view_of(udf=only_large, mode="python", aggregations=[total(column="euros")])
     assert made.aggregations[0].column == "euros"
@@ -534,6 +647,20 @@ def test_a_python_function_that_drops_the_samples_is_not_held_to_their_columns()
 def test_the_watermark_delay_is_the_lateness_where_no_tag_is():
     plan = compiled(kafka(watermark_delay_threshold=timedelta(minutes=2)))
     assert plan.sources[0].allowed_lateness_ms == 120_000
+
+
+@pytest.mark.parametrize(
+    ("tags", "window_ms"),
+    [
+        ({}, 3_600_000),
+        ({"allowed_lateness": "2m"}, 120_000),
+        ({"allowed_lateness": "0s"}, 3_600_000),
+        ({"allowed_lateness": "2m", "event_id_window": "1d"}, 86_400_000),
+    ],
+)
+def test_ids_are_remembered_as_long_as_events_may_be_late_where_no_tag_says_more(tags, window_ms):
+    plan = compiled(kafka(tags={"event_id": "note", **tags}))
+    assert plan.sources[0].event_id == EventId("note", window_ms)
 
 
 def test_a_view_can_be_read_twice_under_other_names_and_keys():
@@ -609,10 +736,11 @@ class TestFingerprint:
             {"aggregations": [total(time_window=2 * HOUR)]},
             {"source": kafka(topic="other")},
             {"source": kafka(tags={})},
+            {"source": kafka(tags={"key": "card", "event_id": "note"})},
             {"source": kafka(message_format=JsonFormat(SCHEMA.replace("amount double", "amount float")))},
             {"udf": keeps},
         ],
-        ids=["function", "window", "topic", "key", "schema", "udf"],
+        ids=["function", "window", "topic", "key", "event id", "schema", "udf"],
     )
 
     @same

@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 
 from pipelines.contract.entity_key import EntityKeyEncoder, feature_field, timestamp_field
+from pipelines.contract.list_values import decode_list
 from pipelines.contract.plan import DataType, JoinKey
 from pipelines.contract.values import decode_timestamp, decode_value, encode_column, encode_timestamp, encode_value
+from pipelines.steps.arrays import objects
 
 PROJECT = "shop_1"
 INT32, INT64 = (-(2**31), 2**31 - 1), (-(2**63), 2**63 - 1)
@@ -27,6 +29,9 @@ SCALARS = {
     DataType.UNIX_TIMESTAMP: ("unix_timestamp_val", [0, 1_380_628_800, -1, *INT64]),
 }
 
+LISTS = {DataType.FLOAT32: "FLOAT_LIST", DataType.FLOAT64: "DOUBLE_LIST"}
+"""Feast's names of lists that are not like their elements'."""
+
 NUMERIC = [dtype for dtype in SCALARS if dtype is not DataType.STRING]
 EXACT = {value for _, values in SCALARS.values() for value in values if isinstance(value, int)} - {2**53 + 1, 2**63 - 1}
 """Whole numbers that a float64 column holds exactly."""
@@ -38,9 +43,20 @@ def feast():
     from feast.infra.online_stores.helpers import _mmh3, _redis_key
     from feast.protos.feast.types.EntityKey_pb2 import EntityKey
     from feast.protos.feast.types.Value_pb2 import Value
+    from feast.type_map import feast_value_type_to_python_type, python_values_to_proto_values
+    from feast.value_type import ValueType
     from google.protobuf.timestamp_pb2 import Timestamp
 
-    return SimpleNamespace(redis_key=_redis_key, mmh3=_mmh3, EntityKey=EntityKey, Value=Value, Timestamp=Timestamp)
+    return SimpleNamespace(
+        redis_key=_redis_key,
+        mmh3=_mmh3,
+        EntityKey=EntityKey,
+        Value=Value,
+        ValueType=ValueType,
+        Timestamp=Timestamp,
+        encode=python_values_to_proto_values,
+        decode=feast_value_type_to_python_type,
+    )
 
 
 def keys_both(feast, typed_values):
@@ -115,10 +131,11 @@ class TestValues:
         assert encode_column(np.array([np.nan, 1.0, np.nan, 1.0]), dtype) == [b"", one, b"", one]
         assert encode_column(np.array([]), dtype) == []
 
-    def test_a_list_is_no_scalar_and_reads_as_null(self, feast):
+    def test_a_list_is_no_scalar_and_a_scalar_is_no_list(self, feast):
         value = feast.Value()
         value.int64_list_val.val.extend([1, 2])
         assert decode_value(value.SerializeToString()) is None
+        assert decode_list(feast.Value(int64_val=1).SerializeToString()) is None
 
     @pytest.mark.parametrize(
         "data", [b"\x29\x00", b"\x35", b"\x12", b"\x12\x02\xff\xfe", b"\x20", b"\x20" + b"\xff" * 10]
@@ -126,6 +143,35 @@ class TestValues:
     def test_damaged_bytes_are_an_error(self, data):
         with pytest.raises(ValueError, match=r"Feast ValueProto|varint"):
             decode_value(data)
+
+
+class TestLists:
+    @pytest.mark.parametrize("dtype", SCALARS)
+    def test_a_list_is_what_feast_makes_of_it_and_reads_back(self, feast, dtype):
+        """Empty ones too: they are lists, not null."""
+        _, values = SCALARS[dtype]
+        for chosen in (values, values[:1], values[::-1] * 40, []):
+            (theirs,) = feast.encode([chosen], feast.ValueType[LISTS.get(dtype, f"{dtype.name}_LIST")])
+            assert encode_value(chosen, DataType[f"{dtype.name}_LIST"]) == theirs.SerializeToString() != b""
+            assert decode_list(theirs.SerializeToString()) == chosen
+            if dtype is not DataType.UNIX_TIMESTAMP:  # Feast reads seconds
+                assert feast.decode(theirs) == chosen
+
+    def test_a_column_of_lists_is_its_lists(self):
+        lists = [[1.5], [], None, [2.5, -0.0]]
+        cells = encode_column(objects(lists), DataType.FLOAT64_LIST)
+        assert [decode_list(cell) for cell in cells] == lists
+        assert cells[2] == b""
+
+    def test_a_float32_beyond_its_range_is_infinite(self):
+        assert decode_list(encode_value([1e300, -1e300], DataType.FLOAT32_LIST)) == [float("inf"), float("-inf")]
+
+    @pytest.mark.parametrize(
+        "data", [b"\x62\x02\x0a", b"\x62\x03\x0a\x01\xff", b"\x72\x02\x12\x00", b"\x7a\x03\x0a\x01\x00"]
+    )
+    def test_damaged_bytes_are_an_error(self, data):
+        with pytest.raises(ValueError, match=r"Feast ValueProto|buffer size"):
+            decode_list(data)
 
 
 class TestTimestamps:

@@ -34,7 +34,8 @@ class Silent:
 def pipeline(store):
     feed = Feed(SOURCE.topic, SOURCE, False, (CARDS, PAIRS), ())
     shared = FeedPipeline(feed, "shop", store, Silent(), Lineage(SOURCE.topic, "id", 1), None)
-    shared.assign([0])
+    shared.assign({0: 0})
+    shared.begin()
     return shared.partitions[0]
 
 

@@ -192,9 +192,11 @@ class TestProtobufRefusals:
         with pytest.raises(PlanError, match=r"view 'spend' needs field 'color' .* an enum"):
             generated.compiled(color, stream(source=generated.kafka(), entities=[color]))
 
-    def test_a_key_or_a_time_that_can_not_be_read(self, generated):
+    def test_a_key_an_id_or_a_time_that_can_not_be_read(self, generated):
         with pytest.raises(PlanError, match=r"tag 'key' needs field 'tags' .* repeated"):
             generated.compiled(generated.kafka(tags={"key": "tags"}))
+        with pytest.raises(PlanError, match=r"tag 'event_id' needs field 'tags' .* repeated"):
+            generated.compiled(generated.kafka(tags={"event_id": "tags"}))
         with pytest.raises(PlanError, match=r"its timestamp_field needs field 'line' .* nested"):
             generated.compiled(generated.kafka(timestamp_field="line"))
 

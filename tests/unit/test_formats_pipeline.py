@@ -106,7 +106,8 @@ class World:
         self.store, self.producer, self.schemas = MemoryStore(), Producer(), Schemas(id7=AVRO)
         feed = Feed("payments", source, False, (make_view(WINDOWS),), ())
         shared = FeedPipeline(feed, "p", self.store, self.producer, Lineage("payments", "x", 1), None, self.schemas)
-        shared.assign([0])
+        shared.assign({0: 0})
+        shared.begin()
         self.partition = shared.partitions[0]
 
     def process(self, events):

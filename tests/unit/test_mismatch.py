@@ -1,16 +1,13 @@
 """A processor that does not go on from the store's progress says so in one line, with a command that repairs it all."""
 
-from types import SimpleNamespace
-
 import pytest
-from faust.types import TP
 
 from pipelines.adapters.memory_store import MemoryStore
 from pipelines.contract.fence import Lineage
-from pipelines.contract.topology import Feed
+from pipelines.contract.plan import DataType, JoinKey
+from pipelines.contract.topology import Feed, Route
 from pipelines.errors import ProgressMismatch
-from pipelines.feature_processor.app import ProcessorApp
-from pipelines.feature_processor.progress_ledger import ProgressLedger
+from pipelines.feature_processor.progress_ledger import Lives, ProgressLedger
 from tests.build import HOUR, SOURCE, make_view
 from tests.oracle import Window
 
@@ -18,15 +15,17 @@ WINDOWS = [Window("count", "", HOUR, HOUR)]
 VIEWS = (make_view(WINDOWS), make_view(WINDOWS, name="others", fingerprint="22" * 8))
 FEED = Feed(SOURCE.topic, SOURCE, False, VIEWS, (), ("merchant_activity",))
 LIFE = Lineage(SOURCE.topic, "id-1", 4)
+ROUTE = Route("shop.merchant.payments", (JoinKey("merchant", DataType.STRING),))
+ROUTED_LIFE = Lineage(ROUTE.topic, "id-2", 4).routed_from(LIFE)
 
 
 def refusal(now: Lineage) -> str:
     store = MemoryStore()
-    made = ProgressLedger("shop", FEED, store, LIFE, 0)
-    made.load()
+    made = ProgressLedger("shop", FEED, store, Lives(LIFE), 0)
+    made.load(0)
     made.advance(9, {view.name: {} for view in VIEWS})
     with pytest.raises(ProgressMismatch) as raised:
-        ProgressLedger("shop", FEED, store, now, 0).load()
+        ProgressLedger("shop", FEED, store, Lives(now), 0).load(0)
     assert "\n" not in str(raised.value)
     return str(raised.value)
 
@@ -47,36 +46,42 @@ def test_more_partitions_concern_the_views_read_from_it_and_the_records_whose_ke
     assert "first delete the records from before" in line
 
 
-def start(progress: int, committed: int | None, earliest: int, routes: bool = True, views: bool = True) -> int:
-    """Where a partition starts."""
-    ledger = SimpleNamespace(offset=progress) if views else None
-    pipeline = SimpleNamespace(
-        feed=FEED, partitions={0: SimpleNamespace(ledger=ledger)}, router=object() if routes else None
-    )
-    return ProcessorApp._start(SimpleNamespace(), pipeline, TP(SOURCE.topic, 0), committed, earliest)
+def start(progress: int, routed: int, earliest: int) -> int:
+    """Where a partition starts that views and router have read up to these offsets; -1: nothing yet."""
+    store = MemoryStore()
+    lives = Lives(LIFE, {ROUTE.topic: ROUTED_LIFE})
+    both = FEED._replace(routes=(ROUTE,))
+    for feed, reached in ((FEED, progress), (FEED._replace(views=(), routes=(ROUTE,)), routed)):
+        made = ProgressLedger("shop", feed, store, lives, 0)
+        made.load(0)
+        made.begin()
+        if reached >= 0:
+            made.advance(reached, {view.name: {} for view in VIEWS})
+    ledger = ProgressLedger("shop", both, store, lives, 0)
+    ledger.load(earliest)
+    return ledger.offset + 1
 
 
 def test_a_partition_starts_at_the_first_record_that_views_or_router_have_not_seen():
-    assert start(9, 8, 0) == 8
-    assert start(9, None, 0) == 0
-    assert start(9, 12, 3) == 10
-    assert start(-1, 12, 3) == 3
-    assert start(9, None, 0, routes=False) == 10
-    assert start(-1, None, 3, routes=False) == 3
-    assert start(-1, None, 3, views=False) == 3
-    # Routed already: a record is routed before progress passes it. The commit was not made in time, or was reset.
-    assert start(9, 4, 5) == 5
+    assert start(9, 7, 0) == 8
+    assert start(9, -1, 0) == 0
+    assert start(9, 11, 3) == 10
+    assert start(-1, 11, 3) == 3
+    assert start(-1, -1, 3) == 3
 
 
-@pytest.mark.parametrize(
-    "behind",
-    [
-        {"progress": 3, "committed": 3, "earliest": 5},
-        {"progress": 3, "committed": None, "earliest": 5, "routes": False},
-        # A topic that is only routed has no progress but the commit.
-        {"progress": -1, "committed": 4, "earliest": 5, "views": False},
-    ],
-)
-def test_records_lost_before_they_were_read_or_routed_are_named(behind):
+@pytest.mark.parametrize(("progress", "routed"), [(3, 9), (9, 3), (3, -1), (-1, 3)])
+def test_records_lost_before_they_were_read_or_routed_are_named(progress, routed):
     with pytest.raises(ProgressMismatch, match=r"payments\[0\] ends at offset 3, .* from 5.*others merchant_activity`"):
-        start(**behind)
+        start(progress, routed, 5)
+
+
+def test_a_routed_topic_made_anew_is_filled_from_the_beginning():
+    """Its views are refused until they are rebuilt; the route has nothing to be rebuilt."""
+    store, feed = MemoryStore(), FEED._replace(views=(), routes=(ROUTE,))
+    made = ProgressLedger("shop", feed, store, Lives(LIFE, {ROUTE.topic: ROUTED_LIFE}), 0)
+    made.load(0)
+    made.advance(9, {})
+    again = ProgressLedger("shop", feed, store, Lives(LIFE, {ROUTE.topic: Lineage(ROUTE.topic, "id-3", 4)}), 0)
+    again.load(0)
+    assert again.offset == -1

@@ -1,16 +1,23 @@
 """The feature processor's run: what ends it, and what only starts it again."""
 
+import asyncio
 from types import SimpleNamespace
 
+import msgspec
 import pytest
 from aiokafka.errors import KafkaConnectionError
 
+from pipelines.adapters.memory_store import MemoryStore
 from pipelines.contract.plan import PLAN_FORMAT, Plan
 from pipelines.errors import ForebayError
 from pipelines.feature_processor import run as module
 from pipelines.feature_processor.settings import ProcessorSettings
+from tests.build import HOUR, SOURCE, make_view
+from tests.oracle import Window
 
-PLAN = Plan(PLAN_FORMAT, "shop", "0" * 16, "", (), (), (), (), ())
+VIEW = make_view([Window("count", "", HOUR, HOUR)])
+PLAN = Plan(PLAN_FORMAT, "shop", "0" * 16, "", (SOURCE,), (VIEW,), (), (), ())
+NEWER = msgspec.structs.replace(PLAN, fingerprint="1" * 16)
 SETTINGS = ProcessorSettings(
     brokers="127.0.0.1:1",
     redis="127.0.0.1:1",
@@ -21,7 +28,7 @@ SETTINGS = ProcessorSettings(
 )
 
 
-PIPELINE = SimpleNamespace(feed=SimpleNamespace(topic="payments"))
+PIPELINE = SimpleNamespace(feed=SimpleNamespace(topic="payments"), store=MemoryStore())
 
 
 class App:
@@ -46,16 +53,44 @@ class App:
     async def wait_until_stopped(self):
         pass
 
+    async def take_care(self):
+        await asyncio.Event().wait()
+
     async def stop(self):
         pass
+
+
+class Reload:
+    """Knows of one newer plan at most."""
+
+    newer = None
+    ended = 0
+
+    def __init__(self, plan, *_):
+        self.live = plan
+
+    def begin(self):
+        pass
+
+    async def switch_due(self):
+        if Reload.newer is None:
+            await asyncio.Event().wait()
+
+    def switch(self):
+        self.live, Reload.newer = Reload.newer, None
+
+    def end(self):
+        Reload.ended += 1
 
 
 @pytest.fixture
 def app(monkeypatch):
     monkeypatch.setattr(module, "ProcessorApp", App)
-    monkeypatch.setattr(module, "build_pipelines", lambda *_: [PIPELINE])
+    monkeypatch.setattr(module, "Reload", Reload)
+    monkeypatch.setattr(module, "build_pipelines", lambda share, _: App.built.append(share.plan) or [PIPELINE])
     monkeypatch.setattr(module, "START_AGAIN_S", 0.0)
-    App.started, App.failures = 0, []
+    App.started, App.failures, App.built = 0, [], []
+    Reload.newer, Reload.ended = None, 0
     return App
 
 
@@ -70,3 +105,17 @@ def test_any_other_crash_ends_it_with_an_error(app):
     with pytest.raises(ForebayError, match="the feature processor crashed: ValueError"):
         module.run(PLAN, SETTINGS)
     assert app.started == 1
+
+
+def test_a_switch_starts_it_again_with_the_newer_plan(app):
+    Reload.newer = NEWER
+    module.run(PLAN, SETTINGS)
+    assert app.built == [PLAN, NEWER]
+    assert Reload.ended == 1
+
+
+def test_a_crash_ends_the_catch_up_process_too(app):
+    app.failures = [ValueError("a bug")]
+    with pytest.raises(ForebayError):
+        module.run(PLAN, SETTINGS)
+    assert Reload.ended == 1

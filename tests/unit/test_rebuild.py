@@ -1,5 +1,6 @@
 """Rebuild: a view is cleared, its neighbours in the same hash are not, and it is computed anew."""
 
+import msgspec
 import pytest
 import redis
 from confluent_kafka import Consumer
@@ -8,20 +9,23 @@ from forebay.rebuild import check_stopped, clear_view
 from forebay.stack.topics import create_topics
 from pipelines.adapters.kafka import group_name
 from pipelines.adapters.redis_store import RedisStore
-from pipelines.contract.entity_key import EntityKeyEncoder, feature_field
+from pipelines.contract.entity_key import EntityKeyEncoder, feature_field, ids_field
 from pipelines.contract.fence import Lineage
-from pipelines.contract.plan import PLAN_FORMAT, Plan
-from pipelines.contract.topology import Feed
+from pipelines.contract.plan import PLAN_FORMAT, EventId, Plan
+from pipelines.contract.topology import Feed, route_for
 from pipelines.contract.values import decode_value
 from pipelines.errors import ProgressMismatch, SettingsError, StoreUnavailable
 from pipelines.feature_processor.partition_pipeline import FeedPipeline
+from pipelines.feature_processor.router import Router
 from tests.build import HOUR, SOURCE, START_MS, make_view, record
 from tests.oracle import Event, Window
+from tests.unit.test_partition_pipeline import Producer
 
 WINDOWS = [Window("count", "", HOUR, HOUR)]
 CARDS = make_view(WINDOWS)
 OTHERS = make_view(WINDOWS, name="others", fingerprint="22" * 8)
 PAIRS = make_view(WINDOWS, name="pairs", keys=["merchant", "card"], fingerprint="33" * 8)
+MERCHANTS = make_view(WINDOWS, name="merchants", keys=["merchant"], fingerprint="44" * 8)
 PLAN = Plan(PLAN_FORMAT, "shop[1]", "0" * 16, "", (SOURCE,), (CARDS, OTHERS, PAIRS), (), (), ())
 FIRST, SECOND = Lineage(SOURCE.topic, "first life", 1), Lineage(SOURCE.topic, "second life", 1)
 
@@ -38,7 +42,8 @@ def pipeline(store, lineage, *views):
     shared = FeedPipeline(
         Feed(SOURCE.topic, SOURCE, False, views, ()), PLAN.project, store, NoProducer(), lineage, None
     )
-    shared.assign([0])
+    shared.assign({0: 0})
+    shared.begin()
     return shared.partitions[0]
 
 
@@ -82,6 +87,55 @@ def test_rebuilding_on_the_same_topic_gives_the_same_rows(valkey):
     again.process(payments(5))
     assert client.hgetall(key) == before
     client.close()
+    store.close()
+
+
+def test_a_rebuilt_view_of_another_entity_is_routed_again_from_the_beginning(valkey):
+    store, producer = RedisStore(valkey), Producer()
+    route = route_for(PLAN.project, SOURCE, MERCHANTS)
+    feed = Feed(SOURCE.topic, SOURCE, False, (CARDS,), (route,))
+
+    def started():
+        router = Router([route], {route.topic: Lineage(route.topic, "id", 1)}, producer)
+        shared = FeedPipeline(feed, PLAN.project, store, producer, FIRST, router)
+        shared.assign({0: 0})
+        shared.begin()
+        return shared.partitions[0]
+
+    started().process(payments(5))
+    assert started().ledger.offset == 4
+    clear_view(msgspec.structs.replace(PLAN, stream_views=(CARDS, MERCHANTS)), MERCHANTS, valkey)
+    again = started()
+    assert again.ledger.offset == -1
+    again.process(payments(5))
+    assert len(producer.sent) == 10
+    assert count_of(store, CARDS) == 5.0
+    store.close()
+
+
+def test_every_definition_of_a_view_goes(valkey):
+    store, changed = RedisStore(valkey), msgspec.structs.replace(CARDS, fingerprint="99" * 8)
+    for view in (CARDS, changed):
+        pipeline(store, FIRST, view).process(payments(5))
+    clear_view(PLAN, CARDS, valkey)
+    key = EntityKeyEncoder(CARDS.join_keys, PLAN.project)(["a"])
+    assert store.read_hash(key) == {}
+    store.close()
+
+
+def test_what_a_view_remembers_of_its_events_is_cleared_with_it(valkey):
+    """Else the same events, read again, would be duplicates of themselves."""
+    named = msgspec.structs.replace(CARDS, event_id=EventId("items", HOUR))
+    store = RedisStore(valkey)
+    events = [record(at, Event("a", START_MS, {"items": at})) for at in range(5)]
+    pipeline(store, FIRST, named).process(events)
+    key = EntityKeyEncoder(named.join_keys, PLAN.project)(["a"])
+    before = store.read_hash(key)
+    assert len(before[ids_field(named)]) == 5 * 16
+    clear_view(PLAN, named, valkey)
+    assert store.read_hash(key) == {}
+    pipeline(store, FIRST, named).process(events)
+    assert store.read_hash(key) == before
     store.close()
 
 

@@ -26,6 +26,14 @@ def test_one_large_row_counts_as_many_small_ones():
     assert list(cache) == [b"large"]
 
 
+def test_remembered_ids_count_as_well():
+    cache = RowCache(10_000)
+    cache.put(b"a", row(10))
+    size = cache.size_bytes
+    cache.put(b"a", row(10)._replace(ids=b"i" * 1_000))
+    assert cache.size_bytes == size + 1_000
+
+
 def test_the_count_of_bytes_is_right_after_any_change():
     cache = RowCache(10_000)
     cache.put(b"a", row(10))

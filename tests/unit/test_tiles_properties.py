@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipelines.steps.accumulators import Kind, tile_groups
 from pipelines.steps.rows import ABSENT
-from pipelines.steps.tiles import Events
 from tests.build import (
     EVERY_FUNCTION,
     HOUR,
@@ -18,9 +18,11 @@ from tests.build import (
     START_MS,
     WINDOWS,
     Folded,
-    columns_of,
+    as_columns,
     expected,
     make_view,
+    rows_of,
+    same,
 )
 from tests.oracle import Event, Window, exact_value_as_of
 
@@ -37,12 +39,16 @@ times = st.one_of(
     st.integers(0, 40).map(lambda at: START_MS + at * 5 * MINUTE),
     st.integers(0, 3 * HOUR).map(lambda at: START_MS + at),
 )
+texts = st.one_of(st.none(), st.sampled_from(["", "a", "b", "ab", "ß", "\U0001f6eb", "a\0b"]), st.text(max_size=60))
 events_of = st.builds(
-    lambda entity, event_ms, amount, items: Event(entity, event_ms, {"amount": amount, "items": items}),
+    lambda entity, event_ms, amount, items, merchant: Event(
+        entity, event_ms, {"amount": amount, "items": items, "merchant": merchant}
+    ),
     st.sampled_from(["a", "b", "c"]),
     times,
     numbers,
     st.one_of(st.none(), st.integers(-(2**60), 2**60).map(float)),
+    texts,
 )
 histories = st.lists(events_of, min_size=1, max_size=40)
 some_windows = st.lists(st.sampled_from(EVERY_FUNCTION), min_size=1, max_size=12, unique=True)
@@ -74,7 +80,7 @@ def test_every_window_equals_the_oracle_to_the_last_bit(events, windows, cuts, d
     entities = ["a", "b", "c", "a"]
     as_of = [last_ms(events, each) + data.draw(st.integers(-slide_ms, 2 * HOUR)) for each in entities]
     oracle = [expected(view, of(events, each), at) for each, at in zip(entities, as_of, strict=True)]
-    np.testing.assert_array_equal(folded.values(entities, as_of), np.array(oracle))
+    same(folded.values(entities, as_of), oracle)
 
 
 @moderately
@@ -117,16 +123,12 @@ def test_the_fold_writes_the_values_as_of_the_last_event(events):
     view = make_view(EVERY_FUNCTION)
     folded = Folded(view)
     entities = sorted({event.entity for event in events})
-    batch = Events(
-        np.array([entities.index(event.entity) for event in events]),
-        np.array([event.event_ms for event in events]),
-        columns_of(events, folded.columns),
-    )
+    batch = as_columns(view, events, entities)
     result = folded.aggregate([ABSENT] * len(entities), batch, np.arange(len(events)), LINEAGE, 0)
     newest = [last_ms(events, each) for each in entities]
     assert result.last_event_ms.tolist() == newest
     oracle = [expected(view, of(events, each), at) for each, at in zip(entities, newest, strict=True)]
-    np.testing.assert_array_equal(result.values, np.array(oracle))
+    same(rows_of(result.values), oracle)
 
 
 @moderately
@@ -136,10 +138,25 @@ def test_sums_are_close_to_the_exact_ones(events, sizes):
     windows = [Window(function, "amount", *sizes) for function in ("sum", "mean", "decayed_sum_90s", "var", "std")]
     folded = Folded(make_view(windows)).add(events, 0)
     at = last_ms(events, events[0].entity)
-    (values,) = folded.values([events[0].entity], [at])
+    values = np.array(folded.values([events[0].entity], [at])[0])
     exact = [exact_value_as_of(each, of(events, events[0].entity), at) for each in windows]
     np.testing.assert_allclose(values[:4], exact[:4], rtol=1e-9, atol=1e-2)
     np.testing.assert_allclose(values[4] ** 2, exact[3], rtol=1e-9, atol=1e-2)
+
+
+def test_functions_that_keep_values_of_one_column_share_what_they_keep():
+    """The longest list of the slide is kept, and the last text with it; one slide's tiles are not another's."""
+    windows = [
+        *(Window(each, "merchant", HOUR, MINUTE) for each in ("last_3", "last_10", "last", "first", "top_3", "top_9")),
+        Window("last_2", "merchant", HOUR, HOUR),
+    ]
+    minutes, hours = tile_groups(make_view(windows))
+    assert dict(zip((each.kind for each in minutes.sketches), minutes.kept, strict=True)) == {
+        Kind.NEWEST: 10,
+        Kind.OLDEST: 1,
+        Kind.FREQUENT: 0,
+    }
+    assert hours.kept == (2,)
 
 
 class TestDrawn:
@@ -148,7 +165,7 @@ class TestDrawn:
     def values(self, function, events, as_of_ms, window_ms=2 * MINUTE, slide_ms=MINUTE):
         view = make_view([Window(function, "" if function == "count" else "amount", window_ms, slide_ms)])
         made = [Event("a", START_MS + at, {"amount": amount}) for at, amount in events]
-        return Folded(view).add(made, 0).values(["a"], [START_MS + as_of_ms])[0, 0]
+        return Folded(view).add(made, 0).values(["a"], [START_MS + as_of_ms])[0][0]
 
     def test_the_tail_moves_in_slides_and_the_head_is_exact(self):
         """[e . . .][. e . |]: both inside; one slide later only the second."""
@@ -171,10 +188,22 @@ class TestDrawn:
         events = [(5, None), (10, 1.0), (20, 2.0), (25, float("nan"))]
         assert (self.values("first", events, 30), self.values("last", events, 30)) == (1.0, 2.0)
 
+    def test_the_newest_values_are_by_time_and_of_equal_times_the_later_to_arrive_is_newer(self):
+        """A late event takes its place; lists end where values do."""
+        events = [(10, 1.0), (20, 2.0), (20, 3.0), (15, 4.0), (5, 5.0), (30, None)]
+        assert self.values("last_3", events, 30) == [3.0, 2.0, 4.0]
+        assert self.values("last_100", events, 30) == [3.0, 2.0, 4.0, 1.0, 5.0]
+
+    def test_the_most_frequent_values_come_first_and_the_smaller_of_equally_frequent_ones(self):
+        events = [(0, 3.0), (1, 2.0), (MINUTE, 1.0), (MINUTE + 1, 3.0), (MINUTE + 2, None), (MINUTE + 3, -1.0)]
+        assert self.values("top_2", events, MINUTE + 5) == [3.0, -1.0]
+        assert self.values("top_100", events, MINUTE + 5) == [3.0, -1.0, 1.0, 2.0]
+
     def test_an_entity_that_fell_silent_has_empty_windows(self):
         """Nobody writes; the window empties by itself."""
         assert self.values("count", [(0, 1.0)], HOUR) == 0.0
         assert np.isnan(self.values("mean", [(0, 1.0)], HOUR))
+        assert self.values("last_3", [(0, 1.0)], HOUR) == self.values("top_3", [(0, 1.0)], HOUR) == []
 
     def test_one_value_has_no_sample_variance(self):
         assert np.isnan(self.values("var", [(0, 1.0)], 0))

@@ -76,9 +76,37 @@ class TestPayments:
         assert later["card_activity__payments_count_1h"] == 0
         assert later["amount_ratio__amount_to_mean"] is None
 
+    def test_the_newest_and_the_most_frequent_values_are_lists(self, travel):
+        paid = [("m", 1_000), ("é", 2_000), ("é", None), (None, 2_500)]
+        travel.feed(
+            PAYMENTS,
+            *(payment(at, NOON + timedelta(minutes=at), merchant=m, cents=c) for at, (m, c) in enumerate(paid)),
+        )
+        asked = {"card_id": 7, "amount_cents": 2_200}
+        assert travel.features("review", NOON + timedelta(hours=1), **asked) == {
+            "card_habits__last_amounts": [2_500, 2_000, 1_000],
+            "card_habits__top_merchants": ["é", "m"],
+            "card_habits__last_merchant": "é",
+            "habit__lower_amounts": 2,
+            "habit__top_is_last": 1,
+        }
+        assert travel.features("review", NOON + timedelta(days=2), **asked)["card_habits__last_amounts"] == []
+
     def test_routed_views_work_as_everywhere(self, travel):
         travel.feed(PAYMENTS, *(payment(at, NOON, card=at, declined=at % 2 == 0) for at in range(8)))
         assert asked(travel, NOON)["merchant_activity__declined_mean_1h"] == 0.5
+
+    def test_a_payment_that_is_sent_twice_counts_once(self, travel):
+        """By its id, wherever it is sent from, for as long as ids are remembered: 5 minutes of the payments."""
+        sent = payment(1, NOON)
+        travel.feed(PAYMENTS, sent, sent, sent | {"amount_cents": 5})
+        travel.feed(PAYMENTS, sent, payment(2, NOON))
+        assert asked(travel, NOON)["card_activity__payments_count_1h"] == 2
+        assert asked(travel, NOON)["card_activity__amount_mean_1h"] == 10.0
+        travel.feed(PAYMENTS, payment(3, NOON + timedelta(minutes=5)), sent)
+        assert asked(travel, NOON + timedelta(minutes=5))["card_activity__payments_count_1h"] == 3
+        travel.feed(PAYMENTS, payment(4, NOON + timedelta(minutes=5, milliseconds=1)), sent)
+        assert asked(travel, NOON + timedelta(minutes=6))["card_activity__payments_count_1h"] == 5
 
     def test_what_came_into_no_view_can_be_looked_at(self, travel):
         travel.feed(PAYMENTS, payment(1, NOON), payment(2, NOON - timedelta(days=30)), b"garbage", {"card_id": 7})
@@ -129,7 +157,7 @@ def test_batch_views_are_materialized_with_their_time():
     partitions=st.integers(1, 3),
 )
 def test_it_gives_what_the_definition_says(at_s, amounts, asked_s, partitions):
-    windows = [Window(each, "amount", HOUR, 5 * MINUTE) for each in ("count", "sum", "min", "last")]
+    windows = [Window(each, "amount", HOUR, 5 * MINUTE) for each in ("count", "sum", "min", "last", "last_2", "top_2")]
     view = make_view(windows)
     events = [Event("a", START_MS + at * 1_000, {"amount": amount}) for at, amount in zip(at_s, amounts, strict=False)]
     travel = TimeTravel(plan_of(view), partitions)

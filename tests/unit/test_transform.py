@@ -46,6 +46,16 @@ class TestPandas:
             6.0,
         ]
 
+    def test_the_texts_it_makes_may_be_kept_and_nothing_else_in_their_place(self):
+        def label(events):
+            return events.assign(merchant=[{0: None, 1: "é"}.get(each, each) for each in events["amount"]])
+
+        windows = [Window("last_3", "merchant", MINUTE, MINUTE)]
+        batch = batch_of({"amount": 0}, {"amount": 1}, {"amount": 3})
+        kept, errors = transform_each(view_transform(make_view(windows, udf=label)), batch)
+        assert kept.texts("merchant").tolist() == [None, "é".encode()]
+        assert {at: "a text expected, got float" in str(error) for at, error in errors.items()} == {2: True}
+
     def test_it_may_drop_rows(self):
         assert run(lambda events: events[events["amount"] > 1], {"amount": 1}, {"amount": 2}) == ([1], [2.0], {})
 

@@ -5,50 +5,104 @@ import asyncio
 from types import SimpleNamespace
 
 import pytest
+from aiokafka.errors import KafkaError
 from faust.transport.drivers import aiokafka as driver
 
 from pipelines.feature_processor.in_flight import InFlight
 from pipelines.feature_processor.transport import Consumer, ConsumerThread
 
-FETCHED = {"tp": [SimpleNamespace(offset=7, key=None, value=b"x", headers=(), timestamp=0)]}
+
+def fetched(*offsets):
+    """As aiokafka hands records out."""
+    return {"tp": [SimpleNamespace(offset=each, key=None, value=b"x", headers=(), timestamp=0) for each in offsets]}
 
 
 @pytest.fixture
 def thread(monkeypatch):
-    """A thread whose fetch does, while it waits, what the test says."""
+    """A thread whose fetches answer `waiting` at once and `later` after waiting, when `meanwhile` has happened."""
     made = ConsumerThread.__new__(ConsumerThread)
     made.in_flight = InFlight()
-    made.meanwhile = lambda: None
+    made.waiting, made.later, made.room = {}, fetched(7), []
+    made.at_first = made.meanwhile = lambda: None
 
-    async def fetch(self):
+    async def fetch(self, _consumer, _partitions, timeout, max_records):  # noqa: ASYNC109 -- as the driver's own
+        if not timeout:
+            self.at_first()
+            return self.waiting
+        self.room.append(max_records)
         self.meanwhile()
-        return FETCHED
+        return self.later
 
     monkeypatch.setattr(driver.AIOKafkaConsumerThread, "_fetch_records", fetch)
     return made
 
 
-def test_a_batch_is_of_the_present_epoch_and_in_flight(thread):
-    (batch,) = asyncio.run(thread._fetch_records())["tp"]
-    assert (batch.epoch, [each.offset for each in batch.records]) == (0, [7])
+def offsets_of(thread, max_records=100):
+    """The offsets of a fetch, by topic partition."""
+    found = asyncio.run(thread._fetch_records(None, set(), timeout=1.0, max_records=max_records))
+    assert all(batch.epoch == thread.in_flight.epoch for (batch,) in found.values())
+    return {tp: [each.offset for each in batch.records] for tp, (batch,) in found.items()}
+
+
+def test_a_batch_is_in_flight(thread):
+    assert offsets_of(thread) == {"tp": [7]}
     assert not asyncio.run(thread.in_flight.none_left(0.01))
 
 
-def test_what_comes_while_a_seek_is_under_way_is_of_the_old_positions(thread):
-    thread.meanwhile = thread.in_flight.begin_seek
-    assert asyncio.run(thread._fetch_records()) == {}
+def test_what_waited_and_what_came_meanwhile_are_one_batch(thread):
+    thread.waiting = fetched(5, 6)
+    assert offsets_of(thread) == {"tp": [5, 6, 7]}
 
 
-def test_what_comes_after_the_seek_is_kept_though_its_fetch_began_before(thread):
-    """The consumer's position has moved past it: nobody would read it again."""
+def test_a_partition_may_have_only_waiting_records_or_only_later_ones(thread):
+    thread.waiting, thread.later = {"tp": fetched(5)["tp"]}, {"other": fetched(9)["tp"]}
+    assert offsets_of(thread) == {"tp": [5], "other": [9]}
+
+
+def test_what_waited_leaves_that_much_less_room(thread):
+    thread.waiting = fetched(4, 5, 6)
+    offsets_of(thread, max_records=10)
+    assert thread.room == [7]
+
+
+def test_a_batch_that_is_full_waits_for_nothing(thread):
+    thread.waiting = fetched(4, 5, 6)
+    assert offsets_of(thread, max_records=3) == {"tp": [4, 5, 6]}
+    assert thread.room == []
+
+
+def test_an_error_of_the_second_fetch_costs_no_record_of_the_first(thread):
+    def fail():
+        raise KafkaError("a partition has no leader")
+
+    thread.waiting, thread.meanwhile = fetched(5, 6), fail
+    assert offsets_of(thread) == {"tp": [5, 6]}
+
+
+@pytest.mark.parametrize("waiting", [{}, fetched(5, 6)])
+def test_what_comes_while_a_seek_is_under_way_is_of_the_old_positions(thread, waiting):
+    thread.waiting, thread.meanwhile = waiting, thread.in_flight.begin_seek
+    assert offsets_of(thread) == {}
+
+
+def test_what_waited_is_dropped_when_a_seek_begins_before_it_is_taken_and_ends_after(thread):
+    thread.at_first, thread.meanwhile = thread.in_flight.begin_seek, thread.in_flight.end_seek
+    thread.waiting = fetched(5, 6)
+    assert offsets_of(thread) == {}
+    assert thread.room == []
+
+
+@pytest.mark.parametrize("waiting", [{}, fetched(5, 6)])
+def test_of_a_fetch_that_crosses_a_seek_only_what_came_after_it_is_kept(thread, waiting):
+    """The consumer's position has moved past it: nobody would read it again. What waited is of the old position."""
 
     def seek():
         thread.in_flight.begin_seek()
         thread.in_flight.end_seek()
 
-    thread.meanwhile = seek
-    (batch,) = asyncio.run(thread._fetch_records())["tp"]
-    assert batch.epoch == thread.in_flight.epoch == 1
+    thread.waiting, thread.meanwhile = waiting, seek
+    assert offsets_of(thread) == {"tp": [7]}
+    assert thread.in_flight.epoch == 1
 
 
 def test_a_consumer_that_crashed_asks_its_thread_for_nothing_more():
@@ -56,3 +110,16 @@ def test_a_consumer_that_crashed_asks_its_thread_for_nothing_more():
     made = Consumer.__new__(Consumer)
     made._thread = SimpleNamespace(crashed=True)
     assert asyncio.run(asyncio.wait_for(made._commit({"tp": 7}), 1.0)) is False
+
+
+@pytest.mark.parametrize("assigned", [True, False])
+def test_a_partition_that_was_taken_away_meanwhile_has_no_end(assigned):
+    """A rebalance while a batch is processed must not end the process that asks for its lag afterwards."""
+
+    def highwater(_tp):
+        assert assigned, "Partition is not assigned"
+        return 12
+
+    made = Consumer.__new__(Consumer)
+    made._thread = SimpleNamespace(highwater=highwater)
+    assert made.highwater("tp") == (12 if assigned else 0)

@@ -7,7 +7,16 @@ from feast import FeatureService, Field
 from feast.aggregation import Aggregation
 from feast.stream_feature_view import stream_feature_view
 from feast.types import Float64, Int64
-from payments import amount_ratio, authorised, card, card_activity, card_at_merchant, merchant, merchant_activity
+from payments import (
+    amount_ratio,
+    authorised,
+    card,
+    card_activity,
+    card_at_merchant,
+    habit,
+    merchant,
+    merchant_activity,
+)
 
 MINUTE = timedelta(minutes=1)
 HOUR = timedelta(hours=1)
@@ -72,5 +81,8 @@ def merchant_amounts(events: pd.DataFrame) -> pd.DataFrame:
 
 streamed = FeatureService(
     name="streamed",
-    features=[card_activity, card_at_merchant, merchant_activity, card_amounts, merchant_amounts, amount_ratio],
+    features=[
+        *(card_activity, card_at_merchant, merchant_activity, card_amounts, merchant_amounts),
+        *(amount_ratio, habit),
+    ],
 )

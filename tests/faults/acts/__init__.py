@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from tests.faults.acts import broker, events, processors, router, store
+from tests.faults.acts import broker, definitions, events, processors, router, store
 from tests.faults.schedule import Fault, Step
 from tests.faults.site import Site
 
@@ -18,6 +18,7 @@ ACTS: Mapping[Fault, Act] = {
     Fault.PAUSE: processors.pause,
     Fault.ADD: processors.add,
     Fault.REMOVE: processors.remove,
+    Fault.RELOAD: definitions.reload,
     Fault.BROKER: broker.restart,
     Fault.BROKER_STALL: broker.stall,
     Fault.STORE: store.restart,

@@ -30,7 +30,7 @@ def kill_router(site: Site, step: Step) -> bool:
         time.sleep(step.delay_s * WRITING_S)
         router.kill()
         # Asked while all others stand still: nothing moves.
-        hit = not source_passed(site.place, site.deployment.process_group, routed.source)
+        hit = not source_passed(site.place, routed.source)
     site.processors.start_again([router], step.down_s)
     if hit:
         site.routed_again.append(routed)

@@ -1,6 +1,7 @@
 """Card payments: windows per card and per card and merchant, and a request-time ratio, for a fraud model."""
 
 from datetime import timedelta
+from typing import Any
 
 import pandas as pd
 from feast import Entity, FeatureService, Field, FileSource, KafkaSource, RequestSource, ValueType
@@ -8,7 +9,7 @@ from feast.aggregation import Aggregation
 from feast.data_format import JsonFormat, ParquetFormat
 from feast.on_demand_feature_view import on_demand_feature_view
 from feast.stream_feature_view import StreamFeatureView, stream_feature_view
-from feast.types import Float64, Int64
+from feast.types import Array, Float64, Int64, String
 
 MINUTE = timedelta(minutes=1)
 HOUR = timedelta(hours=1)
@@ -36,7 +37,7 @@ def authorised(view: str) -> KafkaSource:
             file_format=ParquetFormat(),
             timestamp_field="event_timestamp",
         ),
-        tags={"key": "card_id", "allowed_lateness": "10m"},
+        tags={"key": "card_id", "allowed_lateness": "10m", "event_id": "payment_id", "event_id_window": "5m"},
     )
 
 
@@ -110,6 +111,26 @@ merchant_activity = StreamFeatureView(
     schema=[Field(name="declined_mean_1h", dtype=Float64)],
 )
 
+card_habits = StreamFeatureView(
+    name="card_habits",
+    entities=[card],
+    source=authorised("card_habits"),
+    timestamp_field="event_time",
+    ttl=2 * DAY,
+    aggregations=[
+        Aggregation(
+            name="last_amounts", column="amount_cents", function="last_3", time_window=DAY, slide_interval=HOUR
+        ),
+        Aggregation(name="top_merchants", column="merchant_id", function="top_2", time_window=DAY, slide_interval=HOUR),
+        Aggregation(name="last_merchant", column="merchant_id", function="last", time_window=DAY, slide_interval=HOUR),
+    ],
+    schema=[
+        Field(name="last_amounts", dtype=Array(Int64)),
+        Field(name="top_merchants", dtype=Array(String)),
+        Field(name="last_merchant", dtype=String),
+    ],
+)
+
 payment = RequestSource(name="payment", schema=[Field(name="amount_cents", dtype=Int64)])
 
 
@@ -126,6 +147,21 @@ def amount_ratio(inputs: pd.DataFrame) -> pd.DataFrame:
     )
 
 
+@on_demand_feature_view(
+    sources=[payment, card_habits],
+    schema=[Field(name="lower_amounts", dtype=Int64), Field(name="top_is_last", dtype=Int64)],
+    mode="python",
+)
+def habit(inputs: dict[str, Any]) -> dict[str, Any]:
+    """How many of the card's last amounts were lower than this one; whether it comes from its usual merchant."""
+    amounts = zip(inputs["amount_cents"], inputs["last_amounts"], strict=True)
+    merchants = zip(inputs["top_merchants"], inputs["last_merchant"], strict=True)
+    return {
+        "lower_amounts": [None if cents is None else sum(each < cents for each in last) for cents, last in amounts],
+        "top_is_last": [int(top[:1] == [last]) for top, last in merchants],
+    }
+
+
 fraud = FeatureService(
     name="fraud",
     features=[
@@ -135,3 +171,6 @@ fraud = FeatureService(
         amount_ratio,
     ],
 )
+
+review = FeatureService(name="review", features=[card_habits, habit])
+"""What a person is shown who looks into a payment; its lists are no model's input."""

@@ -1,0 +1,51 @@
+"""Notices that the plan file was replaced."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import structlog
+
+from pipelines.contract.plan import Plan
+from pipelines.contract.plan_file import read_plan
+from pipelines.errors import PlanError
+
+log = structlog.get_logger("forebay.plan")
+
+_Stamp = tuple[int, int, int]
+
+
+class PlanWatch:
+    """Looks at the file's time, size and number, and reads it when one of them has changed."""
+
+    def __init__(self, path: Path, known: str) -> None:
+        """Args:
+        known: fingerprint of the plan that was read from there last.
+        """
+        self._path = path
+        self._known = known
+        self._stamp: _Stamp | None = None
+
+    def newer(self) -> Plan | None:
+        """The plan, if it is another one than the last; a file that can't be used is said once, and left alone."""
+        stamp = _stamp(self._path)
+        if stamp is None or stamp == self._stamp:
+            return None
+        self._stamp = stamp
+        try:
+            plan = read_plan(self._path)
+        except PlanError as error:
+            log.warning("going on with the plan there was", error=str(error))
+            return None
+        if plan.fingerprint == self._known:
+            return None
+        self._known = plan.fingerprint
+        return plan
+
+
+def _stamp(path: Path) -> _Stamp | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino

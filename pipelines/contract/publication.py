@@ -1,0 +1,32 @@
+"""Which definition of a view is published: written where the Feast SDK reads, and what Forebay's readers switch to.
+
+A changed definition is computed beside the one before until it has caught up. Per partition, one field of the
+progress hash names the published one; whoever reads the partition's records takes it over.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class Publication(msgspec.Struct, frozen=True):
+    """The published definition of one view on one partition."""
+
+    fingerprint: str
+    """Of the view."""
+    complete: bool = True
+    """Whether rows that were written before it was published have been published too."""
+
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(Publication)
+
+
+def encode_publication(publication: Publication) -> bytes:
+    """The stored form."""
+    return _encoder.encode(publication)
+
+
+def decode_publication(data: bytes) -> Publication:
+    """The stored form, read back (`msgspec.DecodeError` if it is none)."""
+    return _decoder.decode(data)

@@ -1,0 +1,59 @@
+"""Puts pipelines together from a plan and settings."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import NamedTuple
+
+from pipelines.adapters.kafka import IdempotentProducer, Topics
+from pipelines.adapters.redis_store import RedisStore
+from pipelines.adapters.schema_registry import schemas_of
+from pipelines.contract.plan import Plan
+from pipelines.contract.topology import Feed, feeds
+from pipelines.feature_processor.partition_pipeline import FeedPipeline
+from pipelines.feature_processor.router import Router
+from pipelines.feature_processor.settings import ProcessorSettings
+
+
+class Share(NamedTuple):
+    """What one process computes of a plan."""
+
+    plan: Plan
+    routed_elsewhere: Collection[str] = ()
+    """Routed topics that another process fills."""
+    publishes: bool = True
+    """Whether what Feast reads is written too."""
+
+
+def build_pipelines(share: Share, settings: ProcessorSettings) -> list[FeedPipeline]:
+    """One pipeline per topic; a connection and a producer each, since topics are processed side by side.
+
+    Raises:
+        SettingsError: a topic does not exist, or its events need a schema registry that is not named.
+        PlanError: a view's function can't be loaded here.
+    """
+    topics = Topics(settings.brokers)
+    return [_build(share, feed, topics, settings) for feed in feeds(share.plan, share.routed_elsewhere)]
+
+
+def close(pipelines: Sequence[FeedPipeline]) -> None:
+    """Gives up their connections to the store."""
+    for pipeline in pipelines:
+        pipeline.store.close()
+
+
+def _build(share: Share, feed: Feed, topics: Topics, settings: ProcessorSettings) -> FeedPipeline:
+    producer = IdempotentProducer(settings.brokers)
+    source = topics.lineage(feed.source.topic)
+    lives = {route.topic: topics.lineage(route.topic).routed_from(source) for route in feed.routes}
+    return FeedPipeline(
+        feed,
+        share.plan.project,
+        RedisStore(settings.redis),
+        producer,
+        topics.lineage(feed.topic).routed_from(source) if feed.routed else source,
+        Router(feed.routes, lives, producer) if feed.routes else None,
+        schemas_of(feed.source, settings.schema_registry),
+        publishes=share.publishes,
+        source_partitions=source.partitions,
+    )

@@ -1,0 +1,104 @@
+"""What is done for a feed beside its batches: rows are published, expired, and removed with their definitions."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+
+import structlog
+
+from pipelines.errors import StoreUnavailable
+from pipelines.feature_processor.partition_pipeline import FeedPipeline
+from pipelines.feature_processor.row_walk import RowWalk
+
+log = structlog.get_logger("forebay.process")
+
+LOOK_S = 0.5
+"""How often it is looked whether there is something to do."""
+
+PAGE_PAUSE_S = 0.01
+"""Between pages, so that a walk is never in the way of batches for longer than a page takes."""
+
+WALK_EVERY_S = 3_600.0
+FIRST_WALK_S = 60.0
+"""After the start of the process: rebalances have settled then."""
+
+RETIRE_AFTER_S = 600.0
+"""How long the state of a replaced definition stays: readers and other processes may not have switched yet."""
+
+
+class Caretaker:
+    """Belongs to one feed, whose lock it takes page by page."""
+
+    def __init__(
+        self,
+        pipeline: FeedPipeline,
+        busy: asyncio.Lock,
+        is_trusted: Callable[[], bool],
+        monotonic_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Args:
+        is_trusted: whether the store is known to hold all that it acknowledged. Until it is, nothing is done: a row
+            that has fallen back must not be taken for an old one.
+        """
+        self._pipeline = pipeline
+        self._busy = busy
+        self._is_trusted = is_trusted
+        self._now_s = monotonic_s
+        self._next_walk_s = monotonic_s() + FIRST_WALK_S
+        self._retire_at_s = monotonic_s() + RETIRE_AFTER_S
+        self._retired: dict[str, set[str]] = {}
+        """By view, fingerprints of definitions whose rows are still to be removed."""
+
+    async def run(self) -> None:
+        """Works until it is cancelled. A store that can't be reached only delays it."""
+        while True:
+            await asyncio.sleep(LOOK_S)
+            try:
+                await self.look()
+            except StoreUnavailable as error:
+                log.warning("rows not looked after", topic=self._pipeline.feed.topic, error=str(error))
+
+    async def look(self) -> None:
+        """Does what is due.
+
+        Raises:
+            StoreUnavailable: the rest is due again at the next look.
+        """
+        if self._now_s() >= self._retire_at_s:
+            await self._retire()
+        if self._retired or self._now_s() >= self._next_walk_s or self._has_unpublished_rows():
+            await self._walk()
+
+    def _has_unpublished_rows(self) -> bool:
+        return any(
+            partition.publications.incomplete(writer.view)
+            for partition in self._pipeline.partitions.values()
+            for writer in self._pipeline.writers
+        )
+
+    async def _walk(self) -> None:
+        walk = RowWalk(self._pipeline, self._retired)
+        while True:
+            async with self._busy:
+                if not self._is_trusted():
+                    return
+                if await asyncio.to_thread(walk.page):
+                    break
+            await asyncio.sleep(PAGE_PAUSE_S)
+        self._retired = {}
+        self._next_walk_s = self._now_s() + WALK_EVERY_S
+
+    async def _retire(self) -> None:
+        """Gives up the other definitions of views that are published completely."""
+        async with self._busy:
+            if not self._is_trusted():
+                return
+            for partition in self._pipeline.partitions.values():
+                for view in (writer.view for writer in self._pipeline.writers):
+                    if partition.publications.published(view) and not partition.publications.incomplete(view):
+                        gone = await asyncio.to_thread(partition.ledger.retire_others, view)
+                        self._retired.setdefault(view.name, set()).update(gone)
+        self._retired = {view: gone for view, gone in self._retired.items() if gone}
+        self._retire_at_s = self._now_s() + RETIRE_AFTER_S

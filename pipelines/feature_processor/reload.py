@@ -1,0 +1,135 @@
+"""Hot reload: which plan is computed now, which one is to come, and when the one replaces the other.
+
+    plan file --newer--> target --views that are behind--> catch-up process --level--> switch: target is live
+
+Until the switch the live plan is computed as it was. Progress is the store's, so a switch neither loses nor repeats
+anything: it is a restart of the consumer, from where each view stands.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+import structlog
+
+from pipelines.adapters.kafka import Topics
+from pipelines.adapters.plan_watch import PlanWatch
+from pipelines.adapters.redis_store import RedisStore
+from pipelines.contract.plan import Plan
+from pipelines.contract.topology import feeds
+from pipelines.errors import ForebayError, StoreUnavailable
+from pipelines.feature_processor.build import Share, build_pipelines, close
+from pipelines.feature_processor.catch_up import CatchUp, Work
+from pipelines.feature_processor.settings import ProcessorSettings
+from pipelines.feature_processor.settling import part, unsettled
+
+log = structlog.get_logger("forebay.process")
+
+LOOK_S = 1.0
+TRY_AGAIN_LOOKS = 10
+"""A plan that can't be run yet (a topic is missing) is tried again after so many looks."""
+
+
+class Reload:
+    """The plans of one processor. Its methods may wait for servers: not for an event loop."""
+
+    def __init__(self, plan: Plan, settings: ProcessorSettings, work: Work) -> None:
+        """Args:
+        work: what a catch-up process does.
+        """
+        self.live = plan
+        """What is computed by this process."""
+        self._target = plan
+        self._settings = settings
+        self._work = work
+        self._store = RedisStore(settings.redis)
+        self._topics = Topics(settings.brokers)
+        self._watch = PlanWatch(settings.plan_file, plan.fingerprint) if settings.plan_file else None
+        self._catch_up: CatchUp | None = None
+        self._looks_to_skip = 0
+
+    def begin(self) -> None:
+        """Leaves views that are far behind others of their topic to a catch-up process.
+
+        Raises:
+            SettingsError: a topic does not exist.
+        """
+        try:
+            behind = self._behind(self.live)
+        except StoreUnavailable:
+            return  # it is waited for where rows are written; until then nothing can be told
+        level = part(self.live, {view.name for view in self.live.stream_views if view.name not in behind})
+        if behind and feeds(level):
+            self.live = level
+
+    async def switch_due(self) -> None:
+        """Returns when the live plan has to change: then comes `switch`."""
+        while True:
+            await asyncio.sleep(LOOK_S)
+            if await asyncio.to_thread(self._look):
+                return
+
+    def switch(self) -> None:
+        """Makes the target live."""
+        self.end()
+        self.live = self._target
+        log.info("switched", plan=self.live.fingerprint, views=[view.name for view in self.live.stream_views])
+
+    def end(self) -> None:
+        """Ends the catch-up process, if there is one."""
+        if self._catch_up is not None:
+            self._catch_up.stop()
+            self._catch_up = None
+
+    def _look(self) -> bool:
+        """Whether the target is level."""
+        if self._watch is not None and (newer := self._watch.newer()):
+            self._take(newer)
+        if self._target is self.live:
+            return False
+        if self._looks_to_skip:
+            self._looks_to_skip -= 1
+            return False
+        try:
+            return self._bring_up()
+        except StoreUnavailable as error:
+            log.debug("not known how far the new plan is", error=str(error))
+        except ForebayError as error:
+            log.warning("the new plan can't be run yet", plan=self._target.fingerprint, error=str(error))
+            self._looks_to_skip = TRY_AGAIN_LOOKS
+        return False
+
+    def _behind(self, plan: Plan) -> set[str]:
+        return unsettled(plan, self._store, self._topics, self._settings.level_records)
+
+    def _to_bring_up(self) -> set[str]:
+        """Views of the target that are behind, and that this process does not compute anyway."""
+        computed = {view.fingerprint for view in self.live.stream_views}
+        new = {view.name for view in self._target.stream_views if view.fingerprint not in computed}
+        return self._behind(self._target) & new
+
+    def _take(self, plan: Plan) -> None:
+        self.end()
+        self._looks_to_skip = 0
+        self._target = plan
+        if feeds(plan) == feeds(self.live):
+            self.live = plan
+        log.info("new plan", plan=plan.fingerprint)
+
+    def _bring_up(self) -> bool:
+        behind = self._to_bring_up()
+        if not behind:
+            # What would stop the processor afterwards is found out before.
+            close(build_pipelines(Share(self._target), self._settings))
+            return True
+        if self._catch_up is None or not self._catch_up.running or not behind <= self._catch_up.views:
+            self._start_catch_up(behind)
+        return False
+
+    def _start_catch_up(self, behind: set[str]) -> None:
+        """Never with fewer views than before: other processes leave partitions to this one, all views of them."""
+        views = behind | (self._catch_up.views if self._catch_up else set())
+        self.end()
+        routed = frozenset(feed.topic for feed in feeds(self.live) if feed.routed)
+        self._catch_up = CatchUp(Share(part(self._target, views), routed, publishes=False), self._work)
+        self._catch_up.start()

@@ -1,0 +1,130 @@
+"""A walk over all rows of a feed: publishes those of a definition that took over, removes those nothing needs."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from pipelines.adapters import metrics
+from pipelines.adapters.store import Removal
+from pipelines.contract.entity_key import closed_field, decode_entity_key, head_field, state_fields
+from pipelines.contract.fence import HEADER_BYTES, Header
+from pipelines.contract.plan import StreamView
+from pipelines.contract.topology import progress_field, progress_key
+from pipelines.feature_processor.partition_pipeline import FeedPipeline, PartitionPipeline
+from pipelines.feature_processor.view_writer import ViewWriter
+from pipelines.steps.expiry import oldest_needed_ms
+from pipelines.steps.rows import StoredRow
+
+
+class Found(NamedTuple):
+    """A row of a partition that this process reads."""
+
+    key: bytes
+    row: StoredRow
+    header: Header
+
+
+class RowWalk:
+    """One walk, page by page, between batches. Not thread-safe: like a batch, a page owns the feed while it lasts."""
+
+    def __init__(self, pipeline: FeedPipeline, retired: Mapping[str, Collection[str]]) -> None:
+        """Args:
+        retired: by view, the fingerprints of definitions whose rows are dead.
+        """
+        self._pipeline = pipeline
+        self._partitions = dict(pipeline.partitions)
+        self._retired = [
+            msgspec.structs.replace(writer.view, fingerprint=fingerprint)
+            for writer in pipeline.writers
+            for fingerprint in retired.get(writer.view.name, ())
+        ]
+        self._cursor = 0
+
+    def page(self) -> bool:
+        """Looks at some rows; whether that was the last of them.
+
+        Raises:
+            StoreUnavailable: the walk can go on from here later.
+        """
+        following, keys = self._pipeline.store.scan(self._pipeline.project, self._cursor)
+        entities = [(key, decode_entity_key(key, self._pipeline.project)) for key in keys]
+        for writer in self._pipeline.writers:
+            names = {key.name for key in writer.view.join_keys}
+            mine = [key for key, entity in entities if entity is not None and entity.keys() == names]
+            if mine:
+                self._publish_and_expire(writer, mine)
+                self._remove_retired(writer.view.name, mine)
+        self._cursor = following
+        if following:
+            return False
+        self._complete()
+        return True
+
+    def _publish_and_expire(self, writer: ViewWriter, keys: Sequence[bytes]) -> None:
+        found = self._rows(writer.view, keys)
+        expired = {each.key: each for each in found if self._is_expired(writer.view, each)}
+        if expired:
+            fields = writer.all_fields
+            gone = self._pipeline.store.remove([_removal(writer.view, each, fields) for each in expired.values()])
+            writer.drop(list(expired))
+            metrics.ROWS_EXPIRED.labels(writer.view.name).inc(sum(gone))
+        publish = [each for each in found if each.key not in expired and self._is_unpublished(writer.view, each)]
+        if publish:
+            writer.publish([each.key for each in publish], [each.row for each in publish])
+
+    def _is_expired(self, view: StreamView, found: Found) -> bool:
+        partition = self._partitions[found.header.partition]
+        source_partitions = self._pipeline.source_partitions
+        if source_partitions is None:
+            return False
+        needed = oldest_needed_ms(
+            self._pipeline.feed.source, view, partition.ledger.of(view).sources, source_partitions
+        )
+        return needed is not None and found.header.last_event_ms < needed
+
+    def _is_unpublished(self, view: StreamView, found: Found) -> bool:
+        return self._partitions[found.header.partition].publications.incomplete(view)
+
+    def _remove_retired(self, name: str, keys: Sequence[bytes]) -> None:
+        for old in (view for view in self._retired if view.name == name):
+            found = self._rows(old, keys)
+            fields = state_fields(old)
+            self._pipeline.store.remove([_removal(old, each, fields, self._progress_key(each)) for each in found])
+
+    def _rows(self, view: StreamView, keys: Sequence[bytes]) -> list[Found]:
+        """Those rows of one definition of a view that belong to the partitions read here."""
+        cells = self._pipeline.store.read([(key, (head_field(view), closed_field(view))) for key in keys])
+        found = []
+        for key, (head, closed) in zip(keys, cells, strict=True):
+            if head is None or len(head) < HEADER_BYTES:
+                continue
+            header = Header.unpack(head)
+            if self._is_read_here(header) and header.fingerprint.hex() == view.fingerprint:
+                found.append(Found(key, StoredRow(head, closed), header))
+        return found
+
+    def _is_read_here(self, header: Header) -> bool:
+        if header.lineage != self._pipeline.lineage.digest or header.partition not in self._partitions:
+            return False
+        return self._same(header.partition, self._partitions[header.partition])
+
+    def _same(self, partition: int, pipeline: PartitionPipeline) -> bool:
+        """Whether a partition has been read without a break since the walk began."""
+        return self._pipeline.partitions.get(partition) is pipeline
+
+    def _progress_key(self, found: Found) -> bytes:
+        return progress_key(self._pipeline.project, self._pipeline.lineage.topic, found.header.partition)
+
+    def _complete(self) -> None:
+        for number, partition in self._partitions.items():
+            for writer in self._pipeline.writers:
+                if self._same(number, partition) and partition.publications.incomplete(writer.view):
+                    partition.publications.complete(writer.view)
+
+
+def _removal(view: StreamView, found: Found, fields: Sequence[bytes], progress: bytes = b"") -> Removal:
+    expected = (head_field(view), found.row.head or b"")
+    return Removal(found.key, expected, fields, progress, progress_field(view) if progress else b"")

@@ -1,0 +1,74 @@
+"""The oldest, or newest, values of a tile, each with its time: exact, and never more than are asked for.
+
+    numbers    event time (int64), value (float64), each; ascending by time
+    texts      how many (one byte), their event times (int64), the texts (`pipelines.steps.texts`); ascending by time
+
+Of equal times the value that arrived first comes first. All integers are little endian.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from pipelines.steps.arrays import Floats, Ints, Texts
+from pipelines.steps.texts import join_texts, split_texts
+
+_TIMED = np.dtype([("ms", "<i8"), ("value", "<f8")])
+_COUNT_BYTES = 1
+_MS_BYTES = 8
+
+
+def add_timed_numbers(payload: bytes, values: Floats, event_ms: Ints, kept: slice) -> bytes:
+    """The payload after these values, given in order of arrival.
+
+    Args:
+        payload: empty where there is none yet.
+        values: shape (n,).
+        event_ms: shape (n,).
+        kept: which of the values to keep, in ascending order of time.
+    """
+    added = np.empty(len(values), dtype=_TIMED)
+    added["ms"] = event_ms
+    added["value"] = values
+    known = np.concatenate((np.frombuffer(payload, _TIMED), added))
+    return known[np.argsort(known["ms"], kind="stable")[kept]].tobytes()
+
+
+def add_timed_texts(payload: bytes, texts: Texts, event_ms: Ints, kept: slice) -> bytes:
+    """As `add_timed_numbers`."""
+    known = [*_timed_texts(payload), *zip(event_ms.tolist(), texts.tolist(), strict=True)]
+    known = sorted(known, key=lambda each: each[0])[kept]
+    times = np.array([at_ms for at_ms, _ in known], dtype="<i8").tobytes()
+    return bytes([len(known)]) + times + join_texts([text for _, text in known])
+
+
+def _timed_texts(payload: bytes) -> list[tuple[int, bytes]]:
+    count = payload[0] if payload else 0
+    start = _COUNT_BYTES + count * _MS_BYTES
+    times = np.frombuffer(payload, "<i8", count, _COUNT_BYTES).tolist() if count else []
+    return list(zip(times, split_texts(payload[start:]), strict=True))
+
+
+def _values(payload: bytes, text: bool) -> list[Any]:
+    if text:
+        return [value.decode() for _, value in _timed_texts(payload)]
+    numbers: list[Any] = np.frombuffer(payload, _TIMED)["value"].tolist()
+    return numbers
+
+
+def oldest(payloads: Sequence[bytes], text: bool) -> Any:
+    """The first value of some tiles in ascending order; None if there is none."""
+    return next((_values(payload, text)[0] for payload in payloads if payload), None)
+
+
+def newest(payloads: Sequence[bytes], text: bool, count: int) -> list[Any]:
+    """Up to so many of the last values of some tiles in ascending order, newest first."""
+    found: list[Any] = []
+    for payload in reversed(payloads):
+        found += reversed(_values(payload, text))
+        if len(found) >= count:
+            break
+    return found[:count]

@@ -1,0 +1,33 @@
+"""An application that is replaced while it serves; requests in flight are answered by the one they came to."""
+
+from __future__ import annotations
+
+import asyncio
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from serving.renewal import LOOK_S, Renewed
+
+
+class RenewedApp:
+    """The outermost ASGI application where plans may change."""
+
+    def __init__(self, renewed: Renewed[ASGIApp]) -> None:
+        self._renewed = renewed
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serves one connection scope; the first application's lifespan is that of all of them."""
+        if scope["type"] != "lifespan":
+            await self._renewed.present(scope, receive, send)
+            return
+        looking = asyncio.create_task(self._look())
+        try:
+            await self._renewed.present(scope, receive, send)
+        finally:
+            looking.cancel()
+
+    async def _look(self) -> None:
+        while True:
+            await asyncio.sleep(LOOK_S)
+            # A newer application loads and warms its model first: not on the thread that answers.
+            await asyncio.to_thread(self._renewed.look)

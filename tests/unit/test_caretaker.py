@@ -1,0 +1,123 @@
+"""What is done for a feed between batches, and when."""
+
+import asyncio
+
+import pytest
+
+from pipelines.adapters.memory_store import MemoryStore
+from pipelines.errors import StoreUnavailable
+from pipelines.feature_processor import caretaker as module
+from pipelines.feature_processor.caretaker import FIRST_WALK_S, RETIRE_AFTER_S, WALK_EVERY_S, Caretaker
+from tests.build import HOUR, record
+from tests.unit.test_partition_pipeline import CARDS, FlakyStore, card, row
+from tests.unit.test_row_walk import CHANGED, begin, feast
+
+
+class Clock:
+    now_s, trusted = 0.0, True
+
+    def __call__(self):
+        return self.now_s
+
+
+@pytest.fixture(autouse=True)
+def without_pauses(monkeypatch):
+    monkeypatch.setattr(module, "PAGE_PAUSE_S", 0.0)
+
+
+def cared_for(pipeline):
+    """A caretaker, its clock, and how to let it look."""
+    clock = Clock()
+
+    async def make():
+        return Caretaker(pipeline, asyncio.Lock(), lambda: clock.trusted, clock)
+
+    caretaker = asyncio.run(make())
+    return clock, lambda: asyncio.run(caretaker.look())
+
+
+def silent(store):
+    """A feed in which card a has been silent for so long that its row can go."""
+    pipeline = begin(store, CARDS)
+    pipeline.partitions[0].process([record(0, card("a", 0)), record(1, card("b", 9 * HOUR))])
+    return pipeline
+
+
+def test_rows_that_nothing_needs_go_a_minute_after_the_start_and_then_every_hour():
+    store = MemoryStore()
+    pipeline = silent(store)
+    clock, look = cared_for(pipeline)
+    look()
+    assert row(store, CARDS, "a") is not None
+    clock.now_s = FIRST_WALK_S
+    look()
+    assert row(store, CARDS, "a") is None
+    pipeline.partitions[0].process([record(2, card("c", 20 * HOUR))])
+    look()
+    assert row(store, CARDS, "b") is not None
+    clock.now_s += WALK_EVERY_S
+    look()
+    assert row(store, CARDS, "b") is None
+
+
+def test_rows_that_have_to_be_published_do_not_wait():
+    store = MemoryStore()
+    begin(store, CARDS, publishes=False).partitions[0].process([record(0, card("a", 0, amount=5.0))])
+    pipeline = begin(store, CARDS)
+    _, look = cared_for(pipeline)
+    look()
+    assert feast(store, CARDS, "a") == 5.0
+    assert not pipeline.partitions[0].publications.incomplete(CARDS)
+
+
+def test_a_definition_that_was_replaced_is_given_up_after_a_while_with_its_rows():
+    store = MemoryStore()
+    begin(store, CARDS).partitions[0].process([record(0, card("a", 0))])
+    pipeline = begin(store, CHANGED)
+    pipeline.partitions[0].process([record(0, card("a", 0))])
+    clock, look = cared_for(pipeline)
+    look()
+    assert row(store, CARDS, "a") is not None
+    clock.now_s = RETIRE_AFTER_S
+    look()
+    assert (row(store, CARDS, "a"), row(store, CHANGED, "a")[0]) == (None, 0)
+
+
+def test_one_that_has_not_been_caught_up_with_is_kept():
+    store = MemoryStore()
+    begin(store, CARDS).partitions[0].process([record(0, card("a", 0)), record(1, card("a", 1))])
+    pipeline = begin(store, CHANGED)
+    pipeline.partitions[0].process([record(0, card("a", 0))])
+    clock, look = cared_for(pipeline)
+    clock.now_s = RETIRE_AFTER_S
+    look()
+    assert row(store, CARDS, "a") is not None
+
+
+def test_nothing_is_done_while_the_store_may_have_fallen_back():
+    """A row of before looks as if nothing had come for long."""
+    store = MemoryStore()
+    begin(store, CARDS).partitions[0].process([record(0, card("a", 0))])
+    pipeline = begin(store, CHANGED)
+    pipeline.partitions[0].process([record(0, card("a", 0))])
+    clock, look = cared_for(pipeline)
+    look()
+    pipeline.partitions[0].process([record(1, card("b", 9 * HOUR))])
+    clock.now_s, clock.trusted = RETIRE_AFTER_S, False
+    look()
+    assert None not in (row(store, CARDS, "a"), row(store, CHANGED, "a"))
+    clock.trusted = True
+    look()
+    assert [row(store, CARDS, "a"), row(store, CHANGED, "a")] == [None, None]
+
+
+def test_a_store_that_does_not_answer_only_delays_it():
+    store = FlakyStore()
+    pipeline = silent(store)
+    clock, look = cared_for(pipeline)
+    clock.now_s = FIRST_WALK_S
+    store.failures = {len(store.calls) + 1: "none"}
+    with pytest.raises(StoreUnavailable):
+        look()
+    look()
+    assert row(store, CARDS, "a") is None

@@ -1,0 +1,52 @@
+"""A plan file that is replaced while a process runs."""
+
+import msgspec
+import structlog
+
+from pipelines.adapters.plan_watch import PlanWatch
+from pipelines.contract.plan import PLAN_FORMAT, Plan
+from pipelines.contract.plan_file import write_plan
+
+PLAN = Plan(PLAN_FORMAT, "shop", "01" * 8, "", (), (), (), (), ())
+NEWER = msgspec.structs.replace(PLAN, fingerprint="02" * 8)
+
+
+def test_a_newer_plan_is_seen_once(tmp_path):
+    path = tmp_path / "plan"
+    write_plan(PLAN, path)
+    watch = PlanWatch(path, PLAN.fingerprint)
+    assert watch.newer() is None
+    write_plan(NEWER, path)
+    assert watch.newer() == NEWER
+    assert watch.newer() is None
+
+
+def test_a_plan_that_was_replaced_before_the_first_look_is_seen_too(tmp_path):
+    path = tmp_path / "plan"
+    write_plan(NEWER, path)
+    assert PlanWatch(path, PLAN.fingerprint).newer() == NEWER
+
+
+def test_the_same_plan_written_again_is_not_newer(tmp_path):
+    path = tmp_path / "plan"
+    write_plan(PLAN, path)
+    watch = PlanWatch(path, PLAN.fingerprint)
+    watch.newer()
+    write_plan(PLAN, path)
+    assert watch.newer() is None
+
+
+def test_a_damaged_file_is_said_once_and_the_next_good_one_is_read(tmp_path):
+    path = tmp_path / "plan"
+    path.write_bytes(b"no plan")
+    watch = PlanWatch(path, PLAN.fingerprint)
+    with structlog.testing.capture_logs() as logs:
+        assert [watch.newer(), watch.newer()] == [None, None]
+    assert [each["event"] for each in logs] == ["going on with the plan there was"]
+    write_plan(NEWER, path)
+    assert watch.newer() == NEWER
+
+
+def test_a_file_that_is_gone_changes_nothing(tmp_path):
+    watch = PlanWatch(tmp_path / "plan", PLAN.fingerprint)
+    assert watch.newer() is None

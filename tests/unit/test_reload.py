@@ -1,0 +1,185 @@
+"""Hot reload: when a newer plan becomes the live one, and what is done before."""
+
+import msgspec
+import pytest
+
+from pipelines.contract.plan import PLAN_FORMAT, Plan
+from pipelines.contract.plan_file import write_plan
+from pipelines.errors import SettingsError, StoreUnavailable
+from pipelines.feature_processor import reload as module
+from pipelines.feature_processor.settings import ProcessorSettings
+from tests.build import HOUR, SOURCE, make_view
+from tests.oracle import Window
+
+WINDOWS = [Window("count", "", HOUR, HOUR)]
+CARDS = make_view(WINDOWS)
+OTHER = make_view(WINDOWS, name="other", fingerprint="22" * 8)
+THIRD = make_view(WINDOWS, name="third", fingerprint="33" * 8)
+
+
+def plan(*views, fingerprint="01" * 8):
+    return Plan(PLAN_FORMAT, "shop", fingerprint, "", (SOURCE,), views, (), (), ())
+
+
+class CatchUp:
+    """Remembers what it was asked to do."""
+
+    made = ()
+
+    def __init__(self, share, _work):
+        self.views = {view.name for view in share.plan.stream_views}
+        self.publishes = share.publishes
+        self.running = False
+        CatchUp.made = (*CatchUp.made, self)
+
+    def start(self):
+        self.running = True
+
+    def stop(self):
+        self.running = False
+
+
+@pytest.fixture
+def world(monkeypatch):
+    """What is behind, and what happens where a plan is tried."""
+    state = {"behind": set(), "failure": None}
+
+    def unsettled(asked, *_):
+        if state["failure"]:
+            raise state["failure"]
+        return state["behind"] & {view.name for view in asked.stream_views}
+
+    monkeypatch.setattr(module, "Topics", lambda _: None)
+    monkeypatch.setattr(module, "CatchUp", CatchUp)
+    monkeypatch.setattr(module, "unsettled", unsettled)
+    monkeypatch.setattr(module, "build_pipelines", lambda *_: [])
+    CatchUp.made = ()
+    return state
+
+
+@pytest.fixture
+def made(tmp_path, world):
+    """A reload on a plan file."""
+    path = tmp_path / "plan"
+    settings = ProcessorSettings(
+        brokers="127.0.0.1:1",
+        redis="127.0.0.1:1",
+        metrics_host="",
+        metrics_port=0,
+        max_batch_records=1,
+        session_timeout_s=6.0,
+        plan_file=path,
+    )
+
+    def make(first):
+        write_plan(first, path)
+        reload = module.Reload(first, settings, print)
+        reload.begin()
+        return reload, path
+
+    return make
+
+
+def test_without_a_newer_plan_nothing_is_due(made):
+    reload, _ = made(plan(CARDS))
+    assert not reload._look()
+
+
+def test_a_plan_whose_views_are_level_is_due_at_once(made):
+    reload, path = made(plan(CARDS))
+    newer = plan(CARDS, OTHER, fingerprint="02" * 8)
+    write_plan(newer, path)
+    assert reload._look()
+    reload.switch()
+    assert (reload.live, CatchUp.made) == (newer, ())
+    assert not reload._look()
+
+
+def test_views_that_are_behind_are_brought_up_first(made, world):
+    reload, path = made(plan(CARDS))
+    world["behind"] = {"other"}
+    write_plan(plan(CARDS, OTHER, fingerprint="02" * 8), path)
+    assert [reload._look(), reload._look()] == [False, False]
+    (catch_up,) = CatchUp.made
+    assert (catch_up.views, catch_up.running, catch_up.publishes) == ({"other"}, True, False)
+    world["behind"] = set()
+    assert reload._look()
+    reload.switch()
+    assert not catch_up.running
+
+
+def test_one_that_ended_is_started_again(made, world):
+    reload, path = made(plan(CARDS))
+    world["behind"] = {"other"}
+    write_plan(plan(CARDS, OTHER, fingerprint="02" * 8), path)
+    reload._look()
+    CatchUp.made[0].running = False
+    reload._look()
+    assert [each.running for each in CatchUp.made] == [False, True]
+
+
+def test_views_that_are_computed_anyway_are_not_brought_up(made, world):
+    """They look behind where a catch-up process is ahead, or the store has fallen back."""
+    reload, path = made(plan(CARDS))
+    world["behind"] = {"card_activity"}
+    write_plan(plan(CARDS, OTHER, fingerprint="02" * 8), path)
+    assert reload._look()
+    assert CatchUp.made == ()
+
+
+def test_it_never_brings_up_fewer_views_than_before(made, world):
+    """Others may have left it the partitions of views that look level to this one."""
+    reload, path = made(plan(CARDS))
+    write_plan(plan(CARDS, OTHER, THIRD, fingerprint="02" * 8), path)
+    for behind in ({"other"}, {"third"}, {"other"}):
+        world["behind"] = behind
+        reload._look()
+    assert [each.views for each in CatchUp.made] == [{"other"}, {"other", "third"}]
+    assert [each.running for each in CatchUp.made] == [False, True]
+
+
+def test_a_still_newer_plan_replaces_the_one_that_is_brought_up(made, world):
+    reload, path = made(plan(CARDS))
+    world["behind"] = {"other", "third"}
+    write_plan(plan(CARDS, OTHER, fingerprint="02" * 8), path)
+    reload._look()
+    write_plan(plan(CARDS, THIRD, fingerprint="03" * 8), path)
+    reload._look()
+    assert [(each.views, each.running) for each in CatchUp.made] == [({"other"}, False), ({"third"}, True)]
+
+
+def test_a_plan_that_changes_nothing_here_is_taken_without_a_switch(made):
+    reload, path = made(plan(CARDS))
+    newer = msgspec.structs.replace(plan(CARDS, fingerprint="02" * 8), redis="elsewhere:1")
+    write_plan(newer, path)
+    assert not reload._look()
+    assert reload.live == newer
+
+
+@pytest.mark.parametrize("failure", [StoreUnavailable("away"), SettingsError("topic 'x' does not exist")])
+def test_a_plan_that_can_not_be_run_yet_is_tried_again(made, world, failure):
+    reload, path = made(plan(CARDS))
+    write_plan(plan(CARDS, OTHER, fingerprint="02" * 8), path)
+    world["failure"] = failure
+    assert not reload._look()
+    world["failure"] = None
+    looks = 0
+    while not reload._look():
+        looks += 1
+    assert looks <= module.TRY_AGAIN_LOOKS
+
+
+def test_at_the_start_views_that_are_behind_are_left_to_a_process_of_their_own(made, world):
+    world["behind"] = {"other"}
+    reload, _ = made(plan(CARDS, OTHER))
+    assert reload.live.stream_views == (CARDS,)
+    assert not reload._look()
+    assert CatchUp.made[0].views == {"other"}
+
+
+def test_at_the_start_nothing_is_left_out_where_nothing_is_level(made, world):
+    world["behind"] = {"card_activity", "other"}
+    reload, _ = made(plan(CARDS, OTHER))
+    assert reload.live.stream_views == (CARDS, OTHER)
+    assert not reload._look()
+    assert CatchUp.made == ()

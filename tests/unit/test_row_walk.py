@@ -1,0 +1,198 @@
+"""Definitions side by side: who is published, and what a walk over the rows publishes and removes."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipelines.adapters.memory_store import MemoryStore
+from pipelines.contract.entity_key import EntityKeyEncoder, feature_field, timestamp_field
+from pipelines.contract.topology import Feed
+from pipelines.contract.values import decode_value
+from pipelines.feature_processor.partition_pipeline import FeedPipeline
+from pipelines.feature_processor.row_walk import RowWalk
+from tests.build import HOUR, MINUTE, SECOND, SOURCE, make_view, record
+from tests.oracle import Event, Window
+from tests.unit.test_partition_pipeline import CARDS, LIFE, PROJECT, Producer, card, folded, row
+
+CHANGED = make_view([Window("max", "amount", HOUR, 5 * MINUTE)] * 4, fingerprint="44" * 8)
+CARD_KEY = EntityKeyEncoder(CARDS.join_keys, PROJECT)
+
+
+def begin(store, *views, publishes=True, partitions=(0,)):
+    """A feed's pipelines, as after an assignment."""
+    feed = Feed(SOURCE.topic, SOURCE, False, views, ())
+    shared = FeedPipeline(feed, PROJECT, store, Producer(), LIFE, None, publishes=publishes)
+    shared.assign(dict.fromkeys(partitions, 0))
+    shared.begin()
+    return shared
+
+
+def feast(store, view, entity):
+    """What the Feast SDK would find of the first feature."""
+    ((time, value),) = store.read(
+        [(CARD_KEY([entity]), [timestamp_field(view.name), feature_field(view.name, view.features[0].name)])]
+    )
+    return None if time is None else decode_value(value)
+
+
+def walk(pipeline, retired=None):
+    each = RowWalk(pipeline, retired or {})
+    while not each.page():
+        pass
+
+
+def payments(count, entities="abcdefghijklmno"):
+    events = [card(entities[at % len(entities)], at * SECOND, amount=float(at)) for at in range(count)]
+    return events, [record(at, each) for at, each in enumerate(events)]
+
+
+class TestPublication:
+    def test_a_first_definition_is_published_at_once(self):
+        store = MemoryStore()
+        pipeline = begin(store, CARDS)
+        pipeline.partitions[0].process(payments(3)[1])
+        assert feast(store, CARDS, "a") == 0.0
+        assert not pipeline.partitions[0].publications.incomplete(CARDS)
+
+    def test_a_changed_definition_waits_until_it_has_come_as_far(self):
+        store, (_, log) = MemoryStore(), payments(30)
+        begin(store, CARDS).partitions[0].process(log[:20])
+        before = feast(store, CARDS, "e")
+        changed = begin(store, CHANGED).partitions[0]
+        changed.process(log[:10])
+        assert (feast(store, CARDS, "e"), changed.publications.published(CHANGED)) == (before, False)
+        changed.process(log[10:20])
+        assert changed.publications.published(CHANGED)
+        changed.process(log[20:])
+        assert feast(store, CHANGED, "a") == 15.0
+
+    def test_a_process_that_only_catches_up_publishes_nothing(self):
+        store, (_, log) = MemoryStore(), payments(20)
+        begin(store, CARDS, publishes=False).partitions[0].process(log)
+        assert feast(store, CARDS, "a") is None
+        assert row(store, CARDS, "a") is not None
+
+    def test_what_was_caught_up_is_published_by_a_walk_after_the_switch(self):
+        store, (_, log) = MemoryStore(), payments(20)
+        begin(store, CARDS, publishes=False).partitions[0].process(log)
+        pipeline = begin(store, CARDS)
+        assert pipeline.partitions[0].publications.incomplete(CARDS)
+        walk(pipeline)
+        assert not pipeline.partitions[0].publications.incomplete(CARDS)
+        assert [feast(store, CARDS, name) for name in "afg"] == [15.0, 5.0, 6.0]
+        assert not begin(store, CARDS).partitions[0].publications.incomplete(CARDS)
+
+    def test_a_walk_that_was_broken_off_by_a_rebalance_is_walked_again(self):
+        store, (_, log) = MemoryStore(), payments(40, "abcdefghijklmnopqrstuvwxyz")
+        begin(store, CARDS, publishes=False).partitions[0].process(log)
+        pipeline = begin(store, CARDS)
+        broken_off = RowWalk(pipeline, {})
+        assert not broken_off.page()
+        pipeline.assign({0: 0})
+        pipeline.begin()
+        while not broken_off.page():
+            pass
+        assert pipeline.partitions[0].publications.incomplete(CARDS)
+        walk(pipeline)
+        assert None not in [feast(store, CARDS, name) for name in "abcdefghijklmnopqrstuvwxyz"]
+
+    def test_a_row_that_another_process_wrote_first_is_published_by_the_one_that_publishes(self):
+        """As a process does that still catches up when the other has switched already."""
+        store, (_, log) = MemoryStore(), payments(40, "ab")
+        pipeline = begin(store, CARDS)
+        pipeline.partitions[0].process(log[:10])
+        begin(store, CARDS, publishes=False).partitions[0].process(log[10:30])
+        pipeline.partitions[0].process(log[10:20])
+        assert feast(store, CARDS, "a") == sum(range(0, 30, 2))
+        begin(store, CARDS).partitions[0].process(log[30:])
+        assert feast(store, CARDS, "b") == sum(range(1, 40, 2))
+
+    def test_rows_of_partitions_that_others_read_are_left_alone(self):
+        store, (_, log) = MemoryStore(), payments(20)
+        begin(store, CARDS, publishes=False).partitions[0].process(log)
+        elsewhere = begin(store, CARDS, partitions=(1,))
+        walk(elsewhere)
+        assert feast(store, CARDS, "a") is None
+
+
+class TestRetired:
+    def test_the_rows_of_a_definition_that_was_given_up_go_and_the_present_ones_stay(self):
+        store, (events, log) = MemoryStore(), payments(20)
+        begin(store, CARDS).partitions[0].process(log)
+        pipeline = begin(store, CHANGED)
+        pipeline.partitions[0].process(log)
+        gone = pipeline.partitions[0].ledger.retire_others(CHANGED)
+        walk(pipeline, {CHANGED.name: gone})
+        assert row(store, CARDS, "a") is None
+        mine = [(at, each) for at, each in enumerate(events) if each.entity == "a"]
+        assert row(store, CHANGED, "a") == folded(CHANGED, mine)["a"]
+        assert feast(store, CHANGED, "a") == 15.0
+
+    def test_a_definition_that_has_come_back_meanwhile_keeps_its_rows(self):
+        store, (_, log) = MemoryStore(), payments(20)
+        begin(store, CARDS).partitions[0].process(log)
+        pipeline = begin(store, CHANGED)
+        pipeline.partitions[0].process(log)
+        gone = pipeline.partitions[0].ledger.retire_others(CHANGED)
+        begin(store, CARDS)
+        walk(pipeline, {CHANGED.name: gone})
+        assert row(store, CARDS, "a") is not None
+
+
+class TestExpiry:
+    def test_a_row_that_no_event_can_need_goes_with_what_feast_reads_of_it(self):
+        store = MemoryStore()
+        pipeline = begin(store, CARDS)
+        pipeline.partitions[0].process([record(0, card("a", 0)), record(1, card("b", 3 * HOUR))])
+        walk(pipeline)
+        assert (row(store, CARDS, "a"), feast(store, CARDS, "a")) == (None, None)
+        assert row(store, CARDS, "b") is not None
+        assert store.read_hash(CARD_KEY(["a"])) == {}
+
+    @pytest.mark.parametrize("ahead_ms", [2 * HOUR, 2 * HOUR + 5 * MINUTE])
+    def test_a_row_that_a_late_event_may_still_need_stays(self, ahead_ms):
+        """The longest window is an hour, one event may be as late, and a slide is 5 minutes."""
+        store = MemoryStore()
+        pipeline = begin(store, CARDS)
+        pipeline.partitions[0].process([record(0, card("a", 0)), record(1, card("b", ahead_ms))])
+        walk(pipeline)
+        assert row(store, CARDS, "a") is not None
+
+    @settings(max_examples=60, deadline=None)
+    @given(
+        events=st.lists(
+            st.builds(
+                lambda entity, at, amount: Event(entity, at, {"amount": amount}),
+                st.sampled_from("abc"),
+                st.integers(0, 5 * HOUR),
+                st.floats(-1e3, 1e3),
+            ),
+            max_size=30,
+        ),
+        walks=st.sets(st.integers(0, 30)),
+        again=st.booleans(),
+    )
+    def test_rows_that_come_again_are_what_they_would_have_been(self, events, walks, again):
+        """Walks at any moment; the records may be read again from the beginning by another process."""
+        events = [card(each.entity, each.event_ms, each.values["amount"]) for each in events]
+        log = [record(at, each) for at, each in enumerate(events)]
+        swept, kept = MemoryStore(), MemoryStore()
+        pipeline, plain = begin(swept, CARDS), begin(kept, CARDS)
+        for at, each in enumerate(log):
+            pipeline.partitions[0].process([each])
+            plain.partitions[0].process([each])
+            if at in walks:
+                walk(pipeline)
+        if again:
+            pipeline = begin(swept, CARDS)
+            for each in log[pipeline.partitions[0].ledger.offset + 1 :]:
+                pipeline.partitions[0].process([each])
+        walk(pipeline)
+        for name in "abc":
+            found, expected = row(swept, CARDS, name), row(kept, CARDS, name)
+            if found is None:
+                assert expected is None or expected[1] < max(each.event_ms for each in events) - 2 * HOUR
+            else:
+                assert found[:2] == expected[:2]
+                np.testing.assert_array_equal(found[2], expected[2])

@@ -1,0 +1,79 @@
+"""Which views can be computed together, and which have to be brought up first."""
+
+import msgspec
+import pytest
+
+from pipelines.adapters.memory_store import MemoryStore
+from pipelines.contract.fence import Lineage
+from pipelines.contract.plan import PLAN_FORMAT, Plan
+from pipelines.contract.progress import Progress, encode_progress
+from pipelines.contract.publication import Publication, encode_publication
+from pipelines.contract.topology import progress_field, progress_key, published_field, route_field, route_for
+from pipelines.feature_processor.settling import part, unsettled
+from tests.build import HOUR, MINUTE, SOURCE, make_view
+from tests.oracle import Window
+
+WINDOWS = [Window("sum", "amount", HOUR, 5 * MINUTE)]
+CARDS = make_view(WINDOWS)
+OTHER = make_view(WINDOWS, name="other", fingerprint="22" * 8)
+CHANGED = make_view(WINDOWS, fingerprint="33" * 8)
+MERCHANTS = make_view(WINDOWS, name="merchants", keys=["merchant"], fingerprint="44" * 8)
+ROUTE = route_for("shop", SOURCE, MERCHANTS)
+
+
+class Topics:
+    def lineage(self, topic):
+        return Lineage(topic, "id", 2)
+
+
+def plan(*views):
+    return Plan(PLAN_FORMAT, "shop", "0" * 16, "", (SOURCE,), views, (), (), ())
+
+
+def store(*progress):
+    """(topic, partition, field, offset) of what is known."""
+    made = MemoryStore()
+    for topic, partition, field, offset in progress:
+        key = progress_key("shop", topic, partition)
+        made.write_hash(key, {field: encode_progress(Progress(Lineage(topic, "id", 2), offset))})
+    return made
+
+
+def of(view, *offsets):
+    return [("payments", at, progress_field(view), offset) for at, offset in enumerate(offsets)]
+
+
+@pytest.mark.parametrize(
+    ("views", "progress", "behind"),
+    [
+        ([CARDS, OTHER], [], set()),
+        ([CARDS, OTHER], of(CARDS, 5_000, 0), {"other"}),
+        ([CARDS, OTHER], [*of(CARDS, 5_000, 0), *of(OTHER, 4_900, 0)], set()),
+        ([CARDS, OTHER], [*of(CARDS, 5_000, 9_000), *of(OTHER, 5_000, 8_000)], {"other"}),
+        ([CARDS, OTHER], of(CARDS, 99, 0), set()),
+        ([CHANGED], of(CARDS, 5_000, 5_000), {"card_activity"}),
+        ([CHANGED], [*of(CARDS, 5_000, 5_000), *of(CHANGED, 5_001, 4_950)], set()),
+        ([CARDS, MERCHANTS], of(CARDS, 5_000, 0), {"merchants"}),
+        ([CARDS, MERCHANTS], [*of(CARDS, 99, 9), ("payments", 0, route_field(ROUTE), 5_000)], {"card_activity"}),
+        ([CARDS, MERCHANTS], [*of(CARDS, 99, 9), ("payments", 0, route_field(ROUTE), 99)], set()),
+    ],
+)
+def test_a_view_is_behind_where_another_of_its_topic_is_far_ahead(views, progress, behind):
+    assert unsettled(plan(*views), store(*progress), Topics(), 100) == behind
+
+
+def test_what_is_published_tells_no_progress():
+    known = store(*of(CARDS, 5, 5))
+    known.write_hash(
+        progress_key("shop", "payments", 0), {published_field(CARDS): encode_publication(Publication("11" * 8))}
+    )
+    assert unsettled(plan(CARDS), known, Topics(), 100) == set()
+
+
+def test_an_offline_view_is_not_waited_for():
+    offline = msgspec.structs.replace(OTHER, online=False)
+    assert unsettled(plan(CARDS, offline), store(*of(CARDS, 5_000, 0)), Topics(), 100) == set()
+
+
+def test_a_part_of_a_plan_has_some_of_its_views():
+    assert part(plan(CARDS, OTHER), {"other"}).stream_views == (OTHER,)
