@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 from confluent_kafka import KafkaException
+from redis import RedisError
 
 from forebay.stack.process import StackError
 from pipelines.errors import ForebayError
@@ -26,7 +27,7 @@ def harness(doing: str) -> Iterator[None]:
     """Of what the harness does itself, with its own servers and clients: a failure is its own."""
     try:
         yield
-    except (KafkaException, StackError) as error:
+    except (KafkaException, RedisError, StackError, AssertionError) as error:
         raise HarnessError(f"{doing}: {error}") from error
 
 
@@ -40,3 +41,5 @@ def patiently(ask: Callable[[], T], asking: str) -> T:
             if time.monotonic() > deadline:
                 raise HarnessError(f"{asking}: no answer within {PATIENCE_S:g} s: {error}") from error
             time.sleep(0.1)
+        except AssertionError as error:
+            raise HarnessError(f"{asking}: {error}") from error

@@ -20,20 +20,27 @@ class Processors:
 
     def __init__(self, deployment: Deployment) -> None:
         self._deployment = deployment
-        self._started = 0
+        self._all: list[ChildProcess] = []
         self.running: list[ChildProcess] = []
+        self.killed_at = 0.0
+        """Monotonic seconds, of the last one: until its session ends, the group takes it for a member."""
 
     def add(self) -> ChildProcess:
         """Starts one more, without waiting for it."""
-        self._started += 1
-        child = self._deployment.processor(f"process-{self._started}")
+        child = self._deployment.processor(f"process-{len(self._all) + 1}")
         child.spawn()
+        self._all.append(child)
         self.running.append(child)
         return child
 
     def chosen(self, target: int) -> ChildProcess:
         """One of them."""
         return self.running[target % len(self.running)]
+
+    def beginning_with(self, target: int) -> list[ChildProcess]:
+        """All of them, that one first."""
+        at = target % len(self.running)
+        return self.running[at:] + self.running[:at]
 
     def remove(self, child: ChildProcess) -> None:
         """Tells one to stop, and waits for its end."""
@@ -53,6 +60,7 @@ class Processors:
 
     def start_again(self, doomed: Sequence[ChildProcess], down_s: float) -> None:
         """Starts some that were killed."""
+        self.killed_at = time.monotonic()
         time.sleep(down_s)
         for child in doomed:
             child.spawn()
@@ -73,6 +81,13 @@ class Processors:
             for child in some:
                 _tell(child, signal.SIGCONT)
 
+    def alone(self, child: ChildProcess) -> None:
+        """Of those that stand still, only this one goes on."""
+        for other in self.running:
+            if other is not child:
+                _tell(other, signal.SIGSTOP)
+        _tell(child, signal.SIGCONT)
+
     def check_running(self) -> None:
         """Raises `StackError` if one ended by itself."""
         for child in self.running:
@@ -83,10 +98,10 @@ class Processors:
         return sum(child.command.log_path.read_text(errors="replace").count(text) for child in self.running)
 
     def logs(self) -> str:
-        """The end of every log."""
+        """The end of every log, of those that were removed too."""
         return "\n".join(
             f"{child.command.name}: {child.command.log_path.read_text(errors='replace')[-LOG_END:]}"
-            for child in self.running
+            for child in self._all
         )
 
 

@@ -46,12 +46,12 @@ class SeedRun:
                 try:
                     self._play(site)
                 except Exception as error:  # every other seed is still to be run
-                    self._judge(error)
+                    self.judge(error)
                 if self.failure or self.unjudged:
                     self.details = "\n".join([*self._diary, self.details, site.processors.logs()])
                 self.events = len(site.published.payments)
         except HarnessError as error:
-            self._judge(error)
+            self.judge(error)
         return SeedResult(
             seed=self.seed,
             faults=dict(+self.faults),
@@ -68,9 +68,9 @@ class SeedRun:
     def _play(self, site: Site) -> None:
         for step in self.schedule.steps:
             site.store.remember()
-            self._note(f"{step.fault}: {step}")
+            self._note(step.fault)
             worked = ACTS[step.fault](site, step)
-            self._note(f"{step.fault} had something to work on: {worked}")
+            self._note("done" if worked else "there was nothing to do it to")
             self.faults[step.fault] += worked
         site.events.burst(LARGEST_BURST)
         self._heal(site, Readable.all_of(site.published))
@@ -95,7 +95,7 @@ class SeedRun:
         rows, self.failure = compare(site.place, readable)
         self.rows += rows
 
-    def _judge(self, error: Exception) -> None:
+    def judge(self, error: Exception) -> None:
         """Whatever goes wrong is the product's, unless it is known to be the harness' own."""
         first_line = str(error).split("\n")[0] or repr(error)
         if isinstance(error, (HarnessError, KafkaException)):

@@ -51,11 +51,15 @@ class Site:
         """What some router had produced when it was killed, and another must produce again."""
 
     def __enter__(self) -> Site:
-        self.store.start()
-        with harness("creating topics"):
-            self.deployment.create_topics()
-        self.processors.add()
-        self.processors.add()
+        try:
+            self.store.start()
+            with harness("creating topics"):
+                self.deployment.create_topics()
+            self.processors.add()
+            self.processors.add()
+        except BaseException:
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -74,10 +78,15 @@ class Site:
 
     def at_work(self) -> None:
         """Returns when every processor has partitions and has done what there is, or when that takes long."""
-        brokers, group, members = self.place.brokers, self.deployment.process_group, len(self.processors.running)
         with suppress(AssertionError):
-            until(lambda: members_missing(brokers, group, members) is None, AT_WORK_S, f"{members} members")
+            until(self._all_have_partitions, AT_WORK_S, "partitions for all")
             self.deployment.wait_until_processed(AT_WORK_S)
+
+    def _all_have_partitions(self) -> bool:
+        if time.monotonic() < self.processors.killed_at + SESSION_S:
+            return False
+        group, members = self.deployment.process_group, len(self.processors.running)
+        return members_missing(self.place.brokers, group, members) is None
 
     def settle(self, seconds: float) -> None:
         """Until every row contains every record; fails if that does not come, or a processor ends by itself."""

@@ -109,6 +109,7 @@ class SiteStore:
         """A connection of the harness."""
         client = redis.Redis("127.0.0.1", self._server.port)
         try:
-            yield client
+            with harness("asking the store"):
+                yield client
         finally:
             client.close()

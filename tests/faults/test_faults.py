@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import pytest
 
+from forebay.stack.process import StackError
 from forebay.store_walk import entity_rows, opened
 from pipelines.contract.entity_key import EntityKeyEncoder, closed_field, feature_field, head_field, timestamp_field
 from tests.e2e.deployment import Place
 from tests.faults.acts import ACTS
+from tests.faults.broken import HarnessError, harness
 from tests.faults.compare import Readable, compare
 from tests.faults.endings import ENDINGS
 from tests.faults.events import PRODUCER_BATCH, Events
-from tests.faults.run import run_seed
+from tests.faults.result import SeedResult, report_of
+from tests.faults.run import SeedRun, run_seed
 from tests.faults.schedule import Ending, Fault, draw
 from tests.faults.site import Site
 from tests.kafka.apache_kafka import ApacheKafka
 
-SEEDS = [1, 2]
+SEEDS = [343, 761, 1477]
+"""Together they have every fault."""
 ENDINGS_SEED = 5
 
 
@@ -40,6 +44,22 @@ def test_a_seed_always_draws_the_same_events_in_the_same_order() -> None:
         return arrived
 
     assert arriving(3) == arriving(3) != arriving(4)
+
+
+def test_what_goes_wrong_with_the_harness_is_counted_neither_as_passed_nor_as_failed() -> None:
+    def result(seed: int, **more: str) -> SeedResult:
+        return SeedResult(seed=seed, faults={"kill": 1}, events=9, rows=5, routed_duplicates=2, seconds=1.0, **more)
+
+    ours, theirs = SeedRun(1), SeedRun(2)
+    with pytest.raises(HarnessError) as raised, harness("starting the broker"):
+        raise StackError("it is not ready")
+    ours.judge(raised.value)
+    theirs.judge(StackError("process-1 ended with status 2;\nsee its log"))
+    assert (ours.failure, ours.unjudged) == ("", "starting the broker: it is not ready")
+    assert (theirs.failure, theirs.unjudged) == ("process-1 ended with status 2;", "")
+    report = report_of([result(2, failure="f"), result(1), result(3, unjudged="u")], jobs=2, seconds=9.0)
+    assert (report.passed, report.failed, report.unjudged, report.faults) == (1, 1, 1, {"kill": 3})
+    assert [each.seed for each in report.seeds] == [1, 2, 3]
 
 
 @pytest.mark.kafka

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 
-from tests.faults.routed import RoutedTail, source_passed
+from forebay.stack.process import ChildProcess
+from tests.faults.routed import RoutedAgain, RoutedTail, source_passed
 from tests.faults.schedule import Step
 from tests.faults.site import Site
 
-WATCHED_S = 2.5
-"""Less than the session of those that stand still meanwhile."""
+WATCHED_S = 1.2
+"""Per processor, while the others stand still: less than their session."""
 WRITING_S = 0.003
 """About as long as the rows of a small batch take: it is killed before the first of them, or amid."""
 
@@ -17,28 +18,38 @@ WRITING_S = 0.003
 def kill_router(site: Site, step: Step) -> bool:
     """One processor finds the whole burst, routes it, and dies before it can note that it did.
 
-    The store stands still until the first routed record is in Kafka: without rows written there is no progress.
-
     Returns:
-        False if it had no partition to route from, or was quicker: its progress or commit was past that record.
+        False if none had a partition to route from, or it was quicker: its progress or commit was past that record.
     """
     site.at_work()
-    chosen = site.processors.chosen(step.target)
-    others = [each for each in site.processors.running if each is not chosen]
-    with site.processors.standing_still(others):
-        with site.store.standing_still():
-            with site.processors.standing_still([chosen]):
-                tail = RoutedTail(site.place)
-                site.events.burst(step.events)
-            routed = tail.first(WATCHED_S)
-            tail.close()
-        if routed is None:
+    with site.processors.standing_still(site.processors.running):
+        caught = _caught(site, step)
+        if caught is None:
             return False
+        router, routed = caught
         time.sleep(step.delay_s * WRITING_S)
-        chosen.kill()
+        router.kill()
         # Asked while all others stand still: nothing moves.
         hit = not source_passed(site.place, routed.source)
-    site.processors.start_again([chosen], step.down_s)
+    site.processors.start_again([router], step.down_s)
     if hit:
         site.routed_again.append(routed)
     return hit
+
+
+def _caught(site: Site, step: Step) -> tuple[ChildProcess, RoutedAgain] | None:
+    """The first processor that routes, and what it has routed.
+
+    The store stands still until then: without rows written there is no progress.
+    """
+    with site.store.standing_still():
+        tail = RoutedTail(site.place)
+        site.events.burst(step.events)
+        try:
+            for each in site.processors.beginning_with(step.target):
+                site.processors.alone(each)
+                if routed := tail.first(WATCHED_S):
+                    return each, routed
+        finally:
+            tail.close()
+    return None
