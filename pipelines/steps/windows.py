@@ -7,7 +7,7 @@ goes tile by tile in ascending order, so an entity's values do not depend on its
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -22,13 +22,22 @@ from pipelines.steps.tiles import Tiles
 from pipelines.steps.timed import newest, oldest
 
 
+class _Wanted(NamedTuple):
+    """One feature, and what it is made of."""
+
+    aggregation: Aggregation
+    element: DataType
+    needed: list[Accumulator]
+
+
 class WindowEvaluator:
     """Evaluates all aggregations of a view for many entities at once."""
 
     def __init__(self, view: StreamView) -> None:
         self.groups = tile_groups(view)
         self._wanted = [
-            (each, feature.dtype.element) for each, feature in zip(view.aggregations, view.features, strict=True)
+            _Wanted(each, feature.dtype.element, accumulators_of(each))
+            for each, feature in zip(view.aggregations, view.features, strict=True)
         ]
         self._group_of = {group.slide_ms: at for at, group in enumerate(self.groups)}
 
@@ -41,18 +50,19 @@ class WindowEvaluator:
         """
         out = []
         merged: dict[tuple[int, int], _Merge] = {}
-        for aggregation, element in self._wanted:
+        for wanted in self._wanted:
+            aggregation = wanted.aggregation
             which = self._group_of[aggregation.slide_ms]
             merge = merged.get((which, aggregation.tiles))
             if merge is None:
                 merge = _Merge(self.groups[which], tiles[which], as_of_ms, aggregation.tiles)
                 merged[which, aggregation.tiles] = merge
-            out.append(_result(aggregation, element, merge, as_of_ms))
+            out.append(_result(wanted, merge, as_of_ms))
         return out
 
 
-def _result(aggregation: Aggregation, element: DataType, merge: _Merge, as_of_ms: Ints) -> Column:
-    needed = accumulators_of(aggregation)
+def _result(wanted: _Wanted, merge: _Merge, as_of_ms: Ints) -> Column:
+    aggregation, element, needed = wanted
     if needed[0].kind in SKETCHED:
         return _sketched(aggregation, element, needed[0], merge)
     return RESULTS[aggregation.function](*map(merge.accumulator, needed), as_of_ms)
