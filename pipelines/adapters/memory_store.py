@@ -15,7 +15,7 @@ _PAGE = 10
 class MemoryStore:
     """Implements `pipelines.adapters.store.Store` in a dictionary."""
 
-    connections = 1
+    breaks = 0
 
     def __init__(self) -> None:
         self.hashes: dict[bytes, dict[bytes, bytes]] = {}
@@ -87,9 +87,6 @@ class MemoryStore:
         page = [key for key in keys[cursor : cursor + _PAGE] if key.endswith(ending.encode())]
         following = cursor + _PAGE
         return following if following < len(keys) else 0, page
-
-    def ping(self) -> None:
-        """See `Store.ping`."""
 
     def close(self) -> None:
         """See `Store.close`."""

@@ -70,7 +70,7 @@ class RedisStore:
             retry=Retry(NoBackoff(), 0),
         )
         self._connection: Any = None
-        self.connections = 0
+        self.breaks = 0
         self._set_sha = b""
         self._remove_sha = b""
         self._expires = False
@@ -144,6 +144,7 @@ class RedisStore:
             self._connection.disconnect()
             self._client.connection_pool.release(self._connection)
             self._connection = None
+            self.breaks += 1
         self._client.close()
 
     def _connect(self) -> None:
@@ -151,7 +152,6 @@ class RedisStore:
             return
         try:
             self._connection = self._client.connection_pool.get_connection()
-            self.connections += 1
             self._set_sha = self._call("SCRIPT", "LOAD", COMPARE_AND_SET)
             self._remove_sha = self._call("SCRIPT", "LOAD", COMPARE_AND_REMOVE)
             self._expires = bool(self._call("COMMAND", "INFO", "HSETEX")[0])

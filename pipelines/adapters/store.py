@@ -50,8 +50,9 @@ class Store(Protocol):
     Every method raises `StoreUnavailable` when the store can't be reached. The next call connects again.
     """
 
-    connections: int
-    """How many were made. Where this has grown, the store may have come back with older data since."""
+    breaks: int
+    """How many connections were lost or given up. Where this has grown, the store may have come back with older data
+    since, even if nobody has used it yet."""
 
     def read(self, requests: Sequence[tuple[bytes, Sequence[bytes]]]) -> list[list[bytes | None]]:
         """Per (key, fields), the fields' values; None where absent."""
@@ -87,10 +88,6 @@ class Store(Protocol):
 
         A key that is there all the time is found at least once.
         """
-        ...
-
-    def ping(self) -> None:
-        """Does nothing, if the store answers."""
         ...
 
     def close(self) -> None:

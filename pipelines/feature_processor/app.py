@@ -57,7 +57,7 @@ class ProcessorApp(faust.App):
         self._pipelines = {pipeline.feed.topic: pipeline for pipeline in pipelines}
         self._busy = {topic: asyncio.Lock() for topic in self._pipelines}
         self._trusted: dict[str, int] = {}
-        """Per topic, the store's connection on which it is known to hold all that it had acknowledged."""
+        """Per topic, how many connections had been lost when the store was known to hold all that it acknowledged."""
         self._caretakers = [
             Caretaker(pipeline, self._busy[topic], partial(self._is_trusted, topic))
             for topic, pipeline in self._pipelines.items()
@@ -74,11 +74,11 @@ class ProcessorApp(faust.App):
         await asyncio.gather(*(each.run() for each in self._caretakers))
 
     def _is_trusted(self, topic: str) -> bool:
-        """Whether the connection to the store is still the one on which progress was read.
+        """Whether no connection to the store was lost since progress was compared.
 
         Whoever meets the failure of a connection, the next one to use the store makes another without noticing.
         """
-        return self._trusted.get(topic) == self._pipelines[topic].store.connections
+        return self._trusted.get(topic) == self._pipelines[topic].store.breaks
 
     async def _consume(self, stream: Any) -> None:
         async for event in stream.events():
@@ -146,12 +146,11 @@ class ProcessorApp(faust.App):
         pipeline = self._pipelines[topic]
         for writer in pipeline.writers:
             writer.forget()
-        await asyncio.to_thread(pipeline.store.ping)
-        connection = pipeline.store.connections
+        breaks = pipeline.store.breaks
         for each in pipeline.partitions.values():
             if await asyncio.to_thread(each.ledger.has_fallen_back):
                 raise StoreRolledBack(f"{topic}: the store's progress is behind what it had acknowledged")
-        self._trusted[topic] = connection
+        self._trusted[topic] = breaks
 
     async def start_offsets(self, earliest: Mapping[TP, int]) -> Mapping[TP, int]:
         """Where every assigned partition starts; waits as long as the store can't be reached.
@@ -181,10 +180,9 @@ class ProcessorApp(faust.App):
         for topic, pipeline in self._pipelines.items():
             assigned = {tp.partition: offset for tp, offset in earliest.items() if tp.topic == topic}
             async with self._busy[topic]:
-                await asyncio.to_thread(pipeline.store.ping)
-                connection = pipeline.store.connections
+                breaks = pipeline.store.breaks
                 await asyncio.to_thread(pipeline.assign, assigned)
-                self._trusted[topic] = connection
+                self._trusted[topic] = breaks
             metrics.ASSIGNED_PARTITIONS.labels(topic).set(len(assigned))
         for topic, pipeline in self._pipelines.items():
             async with self._busy[topic]:

@@ -313,6 +313,18 @@ class TestConnection:
             call(redis_store)
         call(redis_store)
 
+    def test_a_lost_connection_is_counted_before_there_is_another(self, redis_store, admin):
+        """Who did not meet the failure sees that there was one."""
+        redis_store.ping()
+        before = redis_store.breaks
+        admin.client_kill_filter(_type="normal", skipme=True)
+        assert redis_store.breaks == before
+        with pytest.raises(StoreUnavailable):
+            redis_store.ping()
+        assert redis_store.breaks == before + 1
+        redis_store.ping()
+        assert redis_store.breaks == before + 1
+
     def test_a_script_that_was_flushed_is_loaded_again(self, redis_store, admin):
         redis_store.write([write(-1, 5)])
         admin.script_flush()
