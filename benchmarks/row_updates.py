@@ -74,7 +74,8 @@ class RowSet:
         self._offset += 1
         events = Events(entity, tile * SLIDE_MS, {"amount": self._random.random(len(tile))})
         offsets = np.full(len(tile), self._offset, dtype=np.int64)
-        result = self._aggregate(stored, events, offsets, LINEAGE, PARTITION)
+        partitions = np.full(len(stored), PARTITION, dtype=np.int64)
+        result = self._aggregate(stored, events, offsets, LINEAGE, partitions)
         self._rows = result.rows
         cells = [
             encode_column(values, feature.dtype)

@@ -21,7 +21,7 @@ from pipelines.contract.records import Record
 from pipelines.contract.topology import Feed, feeds
 from pipelines.contract.values import encode_timestamp, encode_value
 from pipelines.errors import FeatureRefused, RequestError, SettingsError
-from pipelines.feature_processor.partition_pipeline import FeedPipeline
+from pipelines.feature_processor.feed_pipeline import FeedPipeline
 from pipelines.feature_processor.router import Router
 from serving.feature_reader import FeatureReader, stored_views
 from serving.request import RequestChecker, ScoringRequest

@@ -160,7 +160,7 @@ class Folded:
         batch = as_columns(self.view, events, entities)
         offsets = np.arange(first_offset, first_offset + len(events))
         stored = [self.rows.get(entity, ABSENT) for entity in entities]
-        result = self.aggregate(stored, batch, offsets, LINEAGE, 0)
+        result = self.aggregate(stored, batch, offsets, LINEAGE, np.zeros(len(stored), dtype=np.int64))
         for entity, row in zip(result.entities.tolist(), result.rows, strict=True):
             self.rows[entities[entity]] = row
         return self

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from pipelines.adapters.store import Outcome, Removal, RowWrite
 from pipelines.contract.fence import IDENTITY, Header
@@ -65,6 +65,11 @@ class MemoryStore:
     def write_hash(self, key: bytes, fields: dict[bytes, bytes]) -> None:
         """See `Store.write_hash`."""
         self._set(key, fields)
+
+    def write_hashes(self, hashes: Mapping[bytes, Mapping[bytes, bytes]]) -> None:
+        """See `Store.write_hashes`."""
+        for key, fields in hashes.items():
+            self.write_hash(key, dict(fields))
 
     def _set(self, key: bytes, fields: dict[bytes, bytes]) -> None:
         self.hashes.setdefault(key, {}).update(fields)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import hiredis
@@ -102,7 +102,13 @@ class RedisStore:
 
     def write_hash(self, key: bytes, fields: dict[bytes, bytes]) -> None:
         """See `Store.write_hash`."""
-        self._pipeline([("HSET", key, *(part for pair in fields.items() for part in pair))])
+        self.write_hashes({key: fields})
+
+    def write_hashes(self, hashes: Mapping[bytes, Mapping[bytes, bytes]]) -> None:
+        """See `Store.write_hashes`."""
+        self._pipeline(
+            ("HSET", key, *(part for pair in fields.items() for part in pair)) for key, fields in hashes.items()
+        )
 
     def remove_from_hash(self, key: bytes, fields: Sequence[bytes]) -> None:
         """See `Store.remove_from_hash`."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 
@@ -72,6 +72,10 @@ class Store(Protocol):
 
     def write_hash(self, key: bytes, fields: dict[bytes, bytes]) -> None:
         """Sets fields of a hash."""
+        ...
+
+    def write_hashes(self, hashes: Mapping[bytes, Mapping[bytes, bytes]]) -> None:
+        """Sets fields of several hashes, in one round trip, hash by hash."""
         ...
 
     def remove_from_hash(self, key: bytes, fields: Sequence[bytes]) -> None:

@@ -16,7 +16,7 @@ from faust.types import TP
 from pipelines.adapters import metrics
 from pipelines.errors import ForebayError, ProgressMismatch, StoreUnavailable
 from pipelines.feature_processor.caretaker import Caretaker
-from pipelines.feature_processor.partition_pipeline import FeedPipeline
+from pipelines.feature_processor.feed_pipeline import FeedPipeline
 from pipelines.feature_processor.settings import ProcessorSettings
 from pipelines.feature_processor.transport import Consumer, RecordBatch
 from pipelines.feature_processor.view_writer import StoreRolledBack
@@ -83,19 +83,19 @@ class ProcessorApp(faust.App):
     async def _consume(self, stream: Any) -> None:
         async for event in stream.events():
             message = event.message
-            await self._process_until_done(message.topic, message.partition, message.value)
+            await self._process_until_done(message.topic, message.value)
             cast(Consumer, self.consumer).finished(message.value)
 
-    async def _process_until_done(self, topic: str, partition: int, batch: RecordBatch) -> None:
+    async def _process_until_done(self, topic: str, batch: RecordBatch) -> None:
         """Tries a batch until it is done; an unreachable store or broker delays it, nothing skips it."""
         attempt = 0
         while not self.should_stop:
             try:
-                await self._process(topic, partition, batch)
+                await self._process(topic, batch)
                 return
             except StoreUnavailable as error:
                 metrics.STORE_RETRIES.labels(topic).inc()
-                log.warning("batch delayed", topic=topic, partition=partition, error=str(error), attempt=attempt)
+                log.warning("batch delayed", topic=topic, error=str(error), attempt=attempt)
                 await self.sleep(RETRY_SECONDS[min(attempt, len(RETRY_SECONDS) - 1)])
                 attempt += 1
             except StoreRolledBack as error:
@@ -107,28 +107,32 @@ class ProcessorApp(faust.App):
                 return
             except Exception as error:
                 # Faust would log it as the agent's and go on without this agent: a process that looks alive.
-                first, last = batch.records[0].offset, batch.records[-1].offset
-                log.error("unexpected", records=f"{topic}[{partition}]@{first}-{last}", exc_info=True)
+                log.error("unexpected", records=f"{topic}{batch}", exc_info=True)
                 await self._give_up(
                     ForebayError(
-                        f"an unexpected error on {topic}[{partition}]@{first}-{last}: {error!r}; nothing of these "
-                        f"records is committed, they are read again after a restart; the log has the traceback"
+                        f"an unexpected error on {topic}{batch}: {error!r}; nothing of these records is committed, "
+                        f"they are read again after a restart; the log has the traceback"
                     )
                 )
                 return
 
-    async def _process(self, topic: str, partition: int, batch: RecordBatch) -> None:
+    async def _process(self, topic: str, batch: RecordBatch) -> None:
         pipeline = self._pipelines[topic]
         async with self._busy[topic]:
-            if batch.epoch != cast(Consumer, self.consumer).epoch or partition not in pipeline.partitions:
+            if (
+                batch.epoch != cast(Consumer, self.consumer).epoch
+                or not batch.records.keys() <= pipeline.partitions.keys()
+            ):
                 return
             if not self._is_trusted(topic):
                 await self._check_store(topic)
             with metrics.BATCH_SECONDS.labels(topic).time():
-                await asyncio.to_thread(pipeline.partitions[partition].process, batch.records)
-            self.done[TP(topic, partition)] = batch.records[-1].offset + 1
-        end = self.consumer.highwater(TP(topic, partition))
-        metrics.LAG_RECORDS.labels(topic, partition).set(max(0, (end or 0) - batch.records[-1].offset - 1))
+                await asyncio.to_thread(pipeline.process, batch.records)
+            for partition, records in batch.records.items():
+                self.done[TP(topic, partition)] = records[-1].offset + 1
+        for partition, records in batch.records.items():
+            end = self.consumer.highwater(TP(topic, partition))
+            metrics.LAG_RECORDS.labels(topic, partition).set(max(0, (end or 0) - records[-1].offset - 1))
 
     async def _check_store(self, topic: str) -> None:
         """After a store failure, before anything else is written: did the store come back with older data?

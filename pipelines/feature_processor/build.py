@@ -10,7 +10,7 @@ from pipelines.adapters.redis_store import RedisStore
 from pipelines.adapters.schema_registry import schemas_of
 from pipelines.contract.plan import Plan
 from pipelines.contract.topology import Feed, feeds
-from pipelines.feature_processor.partition_pipeline import FeedPipeline
+from pipelines.feature_processor.feed_pipeline import FeedPipeline
 from pipelines.feature_processor.router import Router
 from pipelines.feature_processor.settings import ProcessorSettings
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import structlog
 
 from pipelines.errors import StoreUnavailable
-from pipelines.feature_processor.partition_pipeline import FeedPipeline
+from pipelines.feature_processor.feed_pipeline import FeedPipeline
 from pipelines.feature_processor.row_walk import RowWalk
 
 log = structlog.get_logger("forebay.process")

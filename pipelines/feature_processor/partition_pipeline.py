@@ -1,16 +1,16 @@
-"""The walk of one batch of one partition: decode, validate, route, aggregate, write, progress."""
+"""One partition's part of a batch: decode, validate, route, transform, and judge by its own past."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from pipelines.adapters import metrics
-from pipelines.adapters.store import Store
-from pipelines.contract.fence import Lineage, Position
+from pipelines.contract.fence import Position
+from pipelines.contract.plan import StreamView
 from pipelines.contract.progress import Progress, SourceProgress
 from pipelines.contract.records import (
     Record,
@@ -18,19 +18,14 @@ from pipelines.contract.records import (
     recorded_ms,
     source_position,
 )
-from pipelines.contract.topology import Feed
 from pipelines.errors import DecodeError, RecordError
 from pipelines.feature_processor.progress_ledger import Lives, ProgressLedger
 from pipelines.feature_processor.publications import Publications
 from pipelines.feature_processor.refused_records import RefusedRecords
-from pipelines.feature_processor.router import Producer, Router
-from pipelines.feature_processor.view_writer import ReadFrom, ViewWriter
 from pipelines.steps.arrays import Ints
-from pipelines.steps.decode import SchemaSource, decoder_for
 from pipelines.steps.events import EventBatch
 from pipelines.steps.late import too_late, watermarks
-from pipelines.steps.transform import Transform, transform_each, view_transform
-from pipelines.steps.validate import Validator
+from pipelines.steps.transform import Transform, transform_each
 
 
 class Origins(NamedTuple):
@@ -45,79 +40,30 @@ class Origins(NamedTuple):
 _NOWHERE = (-1, -1)
 
 
-class FeedPipeline:
-    """Everything that is shared by the partitions of one topic. Not thread-safe."""
+if TYPE_CHECKING:
+    from pipelines.feature_processor.feed_pipeline import FeedPipeline
 
-    def __init__(
-        self,
-        feed: Feed,
-        project: str,
-        store: Store,
-        producer: Producer,
-        lineage: Lineage,
-        router: Router | None,
-        schemas: SchemaSource | None = None,
-        *,
-        publishes: bool = True,
-        source_partitions: int | None = None,
-    ) -> None:
-        """Args:
-            schemas: of the topic's events, where they name them by an id.
-            publishes: whether what Feast reads is written: not by a process that only catches up.
-            source_partitions: of the topic that a routed one is routed from; None: not known.
 
-        Raises:
-            SettingsError: they do, and it is not there.
-        """
-        self.feed = feed
-        self.project = project
-        self.store = store
-        self.producer = producer
-        self.lineage = lineage
-        self.router = router
-        self.publishes = publishes
-        self.source_partitions = source_partitions if feed.routed else 1
-        """How many partitions of the source an entity's events may come from; None where that is not known."""
-        self.decode = decoder_for(feed.source, schemas)
-        entities = [view.join_keys for view in feed.views] + [route.join_keys for route in feed.routes]
-        self.validate = Validator(feed.source, {key.name for keys in entities for key in keys})
-        self.writers = [ViewWriter(view, project, store) for view in feed.views]
-        self.transforms: list[Transform] = [view_transform(view) for view in feed.views]
-        self.partitions: dict[int, PartitionPipeline] = {}
+class Prepared(NamedTuple):
+    """One partition's batch, ready to be folded."""
 
-    def assign(self, partitions: Mapping[int, int]) -> None:
-        """Starts afresh on these partitions: nothing of a former assignment is kept. The store is left as it is.
-
-        Args:
-            partitions: each with the first offset that Kafka retains.
-
-        Raises:
-            StoreUnavailable: it can be tried again.
-            ProgressMismatch: the topic is not the one that progress was made on, or lacks records since.
-        """
-        for writer in self.writers:
-            writer.forget()
-        self.partitions = {
-            partition: PartitionPipeline(self, partition, earliest) for partition, earliest in partitions.items()
-        }
-
-    def begin(self) -> None:
-        """After `assign`, before the first batch: the store is told what is computed here from now on.
-
-        Raises:
-            StoreUnavailable: it can be tried again.
-        """
-        for partition in self.partitions.values():
-            partition.begin()
+    partition: int
+    records: Sequence[Record]
+    events: dict[str, tuple[EventBatch, Ints]]
+    """By view that has some: events, and their offsets, shape (n,)."""
+    published: dict[str, bool]
+    """Of the same views: whether their values are written where Feast reads."""
+    sources: dict[str, dict[int, SourceProgress]]
+    """By view that comes forward, its source partitions afterwards."""
 
 
 class PartitionPipeline:
-    """Processes the batches of one partition."""
+    """What belongs to one partition: its progress, and what its batches are before they are folded."""
 
     def __init__(self, shared: FeedPipeline, partition: int, earliest: int) -> None:
         self._shared = shared
         self._feed = shared.feed
-        self._read_from = ReadFrom(shared.lineage, partition)
+        self._partition = partition
         self._refused = RefusedRecords(shared.feed, shared.producer, partition)
         lives = Lives(shared.lineage, shared.router.lives if shared.router else {})
         self.ledger = ProgressLedger(shared.project, shared.feed, shared.store, lives, partition)
@@ -130,34 +76,19 @@ class PartitionPipeline:
         self.publications.take_over()
 
     def process(self, records: Sequence[Record]) -> None:
-        """One batch, completely: when this returns, its last offset may be committed.
+        """A batch of this partition alone. See `FeedPipeline.process`."""
+        self._shared.process({self._partition: records})
 
-        Raises:
-            StoreUnavailable: nothing was acknowledged; the same batch can be tried again.
-            DeliveryFailed: nor was it; but only by another process, since the producer is of no further use.
-            StoreRolledBack: read again from the store's progress.
-            ProgressMismatch: the topic is not the one that progress was made on.
+    def prepare(self, records: Sequence[Record]) -> Prepared:
+        """Everything that comes before the fold: decode, validate, route, transform, and what is late or a repeat.
+
+        Nothing of it is kept: a batch that fails later is prepared again.
         """
         batch, origins = self._decode(records)
         if self._shared.router and self._refused.first_attempt("route", records[0].offset):
-            self._shared.router.route(batch, records, self._read_from.partition, self.ledger.routed())
-        sources = self._write(batch, records, origins)
-        self._shared.producer.flush()
-        self.ledger.advance(records[-1].offset, sources)
-        self.publications.take_over()
-        self._refused.batch_done()
-        self._count(records)
-
-    def _write(
-        self, batch: EventBatch, records: Sequence[Record], origins: Origins
-    ) -> dict[str, dict[int, SourceProgress]]:
-        """Folds the batch into every view that does not contain it yet.
-
-        Returns:
-            By view, its source partitions afterwards.
-        """
+            self._shared.router.route(batch, records, self._partition, self.ledger.routed())
+        prepared = Prepared(self._partition, records, {}, {}, {})
         offsets = np.array([record.offset for record in records], dtype=np.int64)
-        after: dict[str, dict[int, SourceProgress]] = {}
         for progress, members in self._by_progress():
             if progress.offset >= offsets[-1]:
                 continue
@@ -165,25 +96,31 @@ class PartitionPipeline:
             new, watermark = self._drop_duplicates(
                 batch.select(offsets[batch.index] > progress.offset), origins, sources
             )
-            for writer, transform in members:
+            for view, transform in members:
                 kept = self._transform(transform, new, records)
-                kept = self._drop_late(writer, kept, records, origins, watermark)
+                kept = self._drop_late(view, kept, records, origins, watermark)
+                prepared.sources[view.name] = sources
                 if len(kept):
-                    published = self.publications.published(writer.view)
-                    writer.write(kept, offsets[kept.index], self._read_from._replace(published=published))
-                after[writer.view.name] = sources
-        return after
+                    prepared.events[view.name] = (kept, offsets[kept.index])
+                    prepared.published[view.name] = self.publications.published(view)
+        return prepared
 
-    def _by_progress(self) -> list[tuple[Progress, list[tuple[ViewWriter, Transform]]]]:
+    def done(self, records: Sequence[Record]) -> None:
+        """Takes note that a batch is complete, its progress in the store."""
+        self.publications.take_over()
+        self._refused.batch_done()
+        self._count(records)
+
+    def _by_progress(self) -> list[tuple[Progress, list[tuple[StreamView, Transform]]]]:
         """The views, those that have come equally far together; a view that was added later has its own past."""
-        groups: list[tuple[Progress, list[tuple[ViewWriter, Transform]]]] = []
-        for member in zip(self._shared.writers, self._shared.transforms, strict=True):
-            progress = self.ledger.of(member[0].view)
+        groups: list[tuple[Progress, list[tuple[StreamView, Transform]]]] = []
+        for writer, transform in zip(self._shared.writers, self._shared.transforms, strict=True):
+            progress = self.ledger.of(writer.view)
             same = next((members for known, members in groups if known == progress), None)
             if same is None:
-                groups.append((progress, [member]))
+                groups.append((progress, [(writer.view, transform)]))
             else:
-                same.append(member)
+                same.append((writer.view, transform))
         return groups
 
     def _decode(self, records: Sequence[Record]) -> tuple[EventBatch, Origins]:
@@ -209,14 +146,14 @@ class PartitionPipeline:
 
     def _origins(self, records: Sequence[Record], errors: dict[int, RecordError]) -> Origins:
         if not self._feed.routed:
-            partitions = np.full(len(records), self._read_from.partition, dtype=np.int64)
+            partitions = np.full(len(records), self._partition, dtype=np.int64)
             return Origins(partitions, np.array([record.offset for record in records], dtype=np.int64))
         positions = []
         for index, record in enumerate(records):
             try:
                 partition, offset, life = source_position(record)
                 # What was routed in a former life of either topic: its source position says nothing in this one.
-                positions.append((partition, offset) if life == self._read_from.lineage.digest else _NOWHERE)
+                positions.append((partition, offset) if life == self._shared.lineage.digest else _NOWHERE)
             except DecodeError as error:
                 errors[index] = error
                 positions.append(_NOWHERE)
@@ -257,13 +194,12 @@ class PartitionPipeline:
 
     def _drop_late(
         self,
-        writer: ViewWriter,
+        view: StreamView,
         batch: EventBatch,
         records: Sequence[Record],
         origins: Origins,
         watermark: Ints,
     ) -> EventBatch:
-        view = writer.view
         late = too_late(batch.event_ms, watermark[batch.index], self._feed.source.allowed_lateness_of(view))
         if not late.any():
             return batch
@@ -279,4 +215,4 @@ class PartitionPipeline:
         metrics.BATCHES.labels(topic).inc()
         metrics.FRESHNESS_SECONDS.labels(topic).observe(max(0.0, time.time() - records[0].timestamp_ms / 1_000))
         newest_ms = max(0, self.ledger.watermark_ms())
-        metrics.WATERMARK_SECONDS.labels(topic, self._read_from.partition).set(newest_ms / 1_000)
+        metrics.WATERMARK_SECONDS.labels(topic, self._partition).set(newest_ms / 1_000)

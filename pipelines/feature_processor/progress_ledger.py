@@ -96,11 +96,14 @@ class ProgressLedger:
             self._store.remove_from_hash(self.key, others)
         return [field.rpartition(b"@")[2].decode() for field in others]
 
-    def advance(self, offset: int, sources: Mapping[str, Mapping[int, SourceProgress]]) -> None:
-        """Writes that everything contains all records up to `offset`.
+    def advance(self, offset: int, sources: Mapping[str, Mapping[int, SourceProgress]]) -> dict[bytes, bytes]:
+        """Takes note that everything contains all records up to `offset`.
 
         Args:
             sources: per view that has come forward, its source partitions. Routes have none.
+
+        Returns:
+            What is to be written to the hash for it; empty where nothing has come forward.
         """
         forward = {
             progress_field(view): Progress(self._views[progress_field(view)], offset, dict(sources[view.name]))
@@ -113,15 +116,14 @@ class ProgressLedger:
             if self._progress[field].offset < offset
         }
         self._progress |= forward
-        if forward:
-            self._write(forward)
+        return _encoded(forward)
 
     def watermark_ms(self) -> int:
         """Highest event time that some view contains; -1 before the first."""
         return max(progress.watermark_ms for progress in self._progress.values())
 
     def _write(self, progress: Mapping[bytes, Progress]) -> None:
-        self._store.write_hash(self.key, {field: encode_progress(each) for field, each in progress.items()})
+        self._store.write_hash(self.key, _encoded(progress))
 
     def _found(self, stored: Mapping[bytes, bytes]) -> dict[bytes, Progress]:
         """What has been reached in these lives of the topics. A route into a topic made anew begins afresh."""
@@ -139,6 +141,10 @@ class ProgressLedger:
             progress = _stored(stored, field, life)
             found[field] = progress if progress.lineage == life else Progress(life)
         return found
+
+
+def _encoded(progress: Mapping[bytes, Progress]) -> dict[bytes, bytes]:
+    return {field: encode_progress(each) for field, each in progress.items()}
 
 
 def _stored(stored: Mapping[bytes, bytes], field: bytes, life: Lineage) -> Progress:

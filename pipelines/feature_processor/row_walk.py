@@ -13,7 +13,8 @@ from pipelines.contract.entity_key import closed_field, decode_entity_key, head_
 from pipelines.contract.fence import HEADER_BYTES, Header
 from pipelines.contract.plan import StreamView
 from pipelines.contract.topology import progress_field, progress_key
-from pipelines.feature_processor.partition_pipeline import FeedPipeline, PartitionPipeline
+from pipelines.feature_processor.feed_pipeline import FeedPipeline
+from pipelines.feature_processor.partition_pipeline import PartitionPipeline
 from pipelines.feature_processor.view_writer import ViewWriter
 from pipelines.steps.expiry import oldest_needed_ms
 from pipelines.steps.rows import StoredRow

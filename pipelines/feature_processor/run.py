@@ -22,7 +22,7 @@ from pipelines.contract.topology import feeds
 from pipelines.errors import ForebayError, SettingsError
 from pipelines.feature_processor.app import ProcessorApp
 from pipelines.feature_processor.build import Share, build_pipelines, close
-from pipelines.feature_processor.partition_pipeline import FeedPipeline
+from pipelines.feature_processor.feed_pipeline import FeedPipeline
 from pipelines.feature_processor.reload import Reload
 from pipelines.feature_processor.settings import ProcessorSettings
 

@@ -1,8 +1,8 @@
 """The micro-batch transport: Faust's aiokafka driver, handing over whole batches of records.
 
 Faust moves one Python object per record through its streams, which bounds it to some thousand
-records a second. Here one Faust message is everything that was fetched of one partition; its offset
-is the last record's. Registered as `microbatch://` under the entry point group `faust.transports`.
+records a second. Here one Faust message is everything that was fetched of one topic, as if it were of one of the
+partitions. Registered as `microbatch://` under the entry point group `faust.transports`.
 
 Where a partition starts is not for Kafka's committed offsets to say but for the store's progress:
 `seek_to_committed` asks `start_offsets`, set by the app.
@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from aiokafka import TopicPartition
@@ -32,11 +32,15 @@ LATER_ONES_S = 0.005
 
 
 class RecordBatch(NamedTuple):
-    """All records fetched of one partition at once."""
+    """All records fetched of one topic at once."""
 
     epoch: int
     """Counts the seeks: a batch of an earlier epoch was read from a position since given up."""
-    records: list[Record]
+    records: dict[int, list[Record]]
+    """By partition; at least one of each."""
+
+    def __str__(self) -> str:
+        return " ".join(f"[{at}]@{some[0].offset}-{some[-1].offset}" for at, some in sorted(self.records.items()))
 
 
 class ConsumerThread(driver.AIOKafkaConsumerThread):
@@ -71,9 +75,9 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
             return {}
         # No await between the fetch and here. A fetch that began before a seek and ends after it brings records of
         # the new positions, so they are of the new epoch: to drop them would be to skip them.
-        self.in_flight.handed_out(len(fetched))
-        epoch = self.in_flight.epoch
-        return {tp: [RecordBatch(epoch, [_record(each) for each in raw])] for tp, raw in fetched.items()}
+        batches = _by_topic(fetched, self.in_flight.epoch)
+        self.in_flight.handed_out(len(batches))
+        return batches
 
     async def _take(
         self,
@@ -135,7 +139,7 @@ class Consumer(driver.Consumer):
         self._thread.thread_loop.call_soon_threadsafe(self._thread.in_flight.finished, batch.epoch)
 
     def _to_message(self, tp: TP, record: RecordBatch) -> ConsumerMessage:
-        last = record.records[-1]
+        last = record.records[tp.partition][-1]
         value: Any = record
         return ConsumerMessage(
             tp.topic, tp.partition, last.offset, last.timestamp_ms / 1_000, 0, [], None, value, None, 0, 0, tp,
@@ -148,6 +152,10 @@ class Consumer(driver.Consumer):
         self._acked_index[tp].clear()
         offset: int | None = self.app.done.get(tp)
         return offset
+
+    def _filter_tps_with_pending_acks(self, topics: Any = None) -> Iterator[TP]:
+        """Every partition that was processed: Faust knows of one per batch only."""
+        return (tp for tp in self.app.done if topics is None or tp in topics or tp.topic in topics)
 
     async def _commit(self, offsets: Any) -> bool:
         # A crash ends the thread that would commit: who waits for its answer waits for ever, and the process does not
@@ -189,3 +197,11 @@ class Transport(driver.Transport):
 
 def _record(raw: Any) -> Record:
     return Record(raw.offset, raw.key, raw.value, raw.headers, raw.timestamp)
+
+
+def _by_topic(fetched: Mapping[TP, list[Any]], epoch: int) -> dict[TP, list[RecordBatch]]:
+    """One batch per topic, under the first of its partitions."""
+    topics: dict[str, dict[int, list[Record]]] = {}
+    for tp, raw in fetched.items():
+        topics.setdefault(tp.topic, {})[tp.partition] = [_record(each) for each in raw]
+    return {TP(topic, min(records)): [RecordBatch(epoch, records)] for topic, records in topics.items()}

@@ -32,13 +32,22 @@ class StoreRolledBack(ForebayError):
     """The store lost writes it had acknowledged: go back to the progress it still has."""
 
 
+class ReadEvents(NamedTuple):
+    """Events of one partition."""
+
+    partition: int
+    batch: EventBatch
+    offsets: Ints
+    """Shape (n,), of the batch's events in the partition they were read from."""
+
+
 class ReadFrom(NamedTuple):
-    """Where a batch was read: one partition of one life of a topic."""
+    """Where the events of some entities were read, and where they go."""
 
     lineage: Lineage
-    partition: int
-    published: bool = True
-    """Whether the view's values are written too, where Feast reads them, or its state alone."""
+    partitions: Ints
+    """Shape (entities,)."""
+    published: bool
 
 
 class ViewWriter:
@@ -77,32 +86,51 @@ class ViewWriter:
         as_they_are = self._aggregate.unchanged(rows)
         self._store.write(self._encode(keys, rows, as_they_are, True), self._shared_fields, self.view.expire_ms)
 
-    def write(self, batch: EventBatch, offsets: Ints, read_from: ReadFrom) -> None:
-        """Folds the batch into the rows of its entities and writes them.
+    def write(self, parts: Sequence[ReadEvents], lineage: Lineage, published: bool) -> None:
+        """Folds events into the rows of their entities and writes them.
 
         Args:
-            offsets: shape (n,), the offsets of the batch's events in the partition they were read from.
+            parts: of different partitions.
+            lineage: the life of the topic that they were read from.
+            published: whether the view's values are written too, where Feast reads them, or its state alone.
 
         Raises:
             StoreUnavailable: nothing can be said about which rows were written; the same batch can be tried again.
             StoreRolledBack: the store holds an older row than it had acknowledged.
             ProgressMismatch: a row belongs to another partition or another life of the topic.
         """
-        entities = distinct_entities([batch.values(key.name) for key in self.view.join_keys])
+        columns = [[value for part in parts for value in part.batch.values(key.name)] for key in self.view.join_keys]
+        entities = distinct_entities(columns)
         known = entities.codes >= 0
         if not known.all():
             metrics.NULL_ENTITIES.labels(self.view.name).inc(int(len(known) - known.sum()))
         if not known.any():
             return
+        events = Events.joined([self._events(part.batch) for part in parts])._replace(entity=entities.codes).take(known)
+        offsets = np.concatenate([part.offsets for part in parts])[known]
+        partition = np.repeat([part.partition for part in parts], [len(part.batch) for part in parts])[known]
         keys = [self._key(values) for values in entities.values]
+        read_from = ReadFrom(lineage, self._one_partition_each(events, partition, lineage, len(keys)), published)
+        self._write_until_contained(keys, events, offsets, read_from)
+
+    def _events(self, batch: EventBatch) -> Events:
+        """What is aggregated of a batch, its entities still to be numbered."""
         ids = None if self.view.event_id is None else batch.ids(self.view.event_id.column)
-        events = Events(entities.codes, batch.event_ms, *self._columns(batch), ids).take(known)
-        self._write_until_contained(keys, events, offsets[known], read_from)
+        return Events(np.empty(0, np.int64), batch.event_ms, *self._columns(batch), ids)
+
+    def _one_partition_each(self, events: Events, partition: Ints, lineage: Lineage, entities: int) -> Ints:
+        """The partition of each entity, shape (entities,)."""
+        of_entity = np.empty(entities, dtype=np.int64)
+        of_entity[events.entity] = partition
+        elsewhere = of_entity[events.entity] != partition
+        if elsewhere.any():
+            raise foreign_row(self.view.name, lineage, int(partition[elsewhere][0]))
+        return of_entity
 
     def _write_until_contained(self, keys: list[bytes], events: Events, offsets: Ints, read_from: ReadFrom) -> None:
         while len(offsets):
             stored = self._load(keys)
-            result = self._aggregate(stored, events, offsets, read_from.lineage.digest, read_from.partition)
+            result = self._aggregate(stored, events, offsets, read_from.lineage.digest, read_from.partitions)
             behind = self._send(keys, stored, result, read_from)
             if len(result.contained) and read_from.published:
                 # Whoever wrote these rows may not have published them.
@@ -143,7 +171,7 @@ class ViewWriter:
             elif outcome is Outcome.ROLLED_BACK:
                 raise StoreRolledBack(f"view {self.view.name!r}: a stored row is older than acknowledged")
             else:
-                raise foreign_row(self.view.name, read_from.lineage, read_from.partition)
+                raise foreign_row(self.view.name, read_from.lineage, int(read_from.partitions[entity]))
         metrics.ROWS_WRITTEN.labels(self.view.name).inc(len(changed) - len(behind))
         metrics.ROWS_REFUSED.labels(self.view.name).inc(len(behind))
         if len(result.duplicates):

@@ -50,16 +50,16 @@ class ViewAggregator:
         events: Events,
         offsets: Ints,
         lineage: bytes,
-        partition: int,
+        partitions: Ints,
     ) -> Aggregated:
         """Folds the events that the stored rows do not contain yet, duplicates (see `steps.duplicates`) left out.
 
         Args:
             stored: the rows of the batch's entities, by entity index.
             events: n events in arrival order.
-            offsets: shape (n,), their offsets in `partition`.
+            offsets: shape (n,), their offsets, each in the partition of its entity.
             lineage: digest of the topic's life.
-            partition: the partition all events were read from.
+            partitions: shape (entities,), the partition that each entity's events were read from.
 
         A record at or below its entity's fence is already in the state and is skipped. Fences of another
         partition, or another life of the topic, do not compare: nothing is skipped, and the store refuses
@@ -67,18 +67,21 @@ class ViewAggregator:
         """
         headers = [self.codec.header(row) for row in stored]
         fences = np.array(
-            [header.offset if header and header[2:4] == (lineage, partition) else -1 for header in headers],
+            [
+                header.offset if header and header[2:4] == (lineage, partition) else -1
+                for header, partition in zip(headers, partitions.tolist(), strict=True)
+            ],
             dtype=np.int64,
         )
         fresh = offsets > fences[events.entity]
         contained = _NONE if fresh.all() else np.setdiff1d(events.entity, events.entity[fresh])
         events, offsets = events.take(fresh), offsets[fresh]
         if self._memory is None:
-            return self._fold(stored, headers, events, offsets, lineage, partition)._replace(contained=contained)
+            return self._fold(stored, headers, events, offsets, lineage, partitions)._replace(contained=contained)
         remembered = self._memory.unpack(stored, headers)
         repeated = self._memory.duplicates(remembered, _newest_ms(headers), events)
         counted = events.take(~repeated)
-        folded = self._fold(stored, headers, counted, offsets[~repeated], lineage, partition)
+        folded = self._fold(stored, headers, counted, offsets[~repeated], lineage, partitions)
         ids = self._memory.pack(remembered, counted, folded.entities, folded.last_event_ms)
         rows = [StoredRow(row.head, row.closed, each) for row, each in zip(folded.rows, ids, strict=True)]
         return folded._replace(rows=rows, contained=contained, duplicates=events.entity[repeated])
@@ -101,7 +104,7 @@ class ViewAggregator:
         events: Events,
         offsets: Ints,
         lineage: bytes,
-        partition: int,
+        partitions: Ints,
     ) -> Aggregated:
         changed, local = np.unique(events.entity, return_inverse=True)
         present = [headers[entity] for entity in changed.tolist()]
@@ -120,7 +123,9 @@ class ViewAggregator:
         ]
         new_headers = [
             self.codec.new_header(lineage, partition, offset, last)
-            for offset, last in zip(fence.tolist(), last_ms.tolist(), strict=True)
+            for partition, offset, last in zip(
+                partitions[changed].tolist(), fence.tolist(), last_ms.tolist(), strict=True
+            )
         ]
         rows = self.codec.pack(tiles, new_headers)
         stored_offsets = [header.offset if header else -1 for header in present]

@@ -28,6 +28,11 @@ class EventIds(NamedTuple):
     known: npt.NDArray[np.bool_]
     """Shape (n,): False where the event has no id (null, or an empty text)."""
 
+    @classmethod
+    def joined(cls, parts: Sequence[EventIds]) -> EventIds:
+        """The ids of some batches, one after the other."""
+        return cls(np.concatenate([part.values for part in parts]), np.concatenate([part.known for part in parts]))
+
     def take(self, chosen: Chosen) -> EventIds:
         """Some of the ids, by mask or by index."""
         return EventIds(self.values[chosen], self.known[chosen])

@@ -9,7 +9,7 @@ so a state is a function of its records alone: how they were cut into batches ca
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -52,6 +52,21 @@ class Events(NamedTuple):
     """Each of shape (n,); None where the event has no value."""
     ids: EventIds | None = None
     """Where the source names its events: needed to find duplicates, not to fold."""
+
+    @classmethod
+    def joined(cls, parts: Sequence[Events]) -> Events:
+        """All events of some batches of the same view, one after the other."""
+        first = parts[0]
+        if len(parts) == 1:
+            return first
+        ids = None if first.ids is None else EventIds.joined([part.ids for part in parts if part.ids is not None])
+        return cls(
+            np.concatenate([part.entity for part in parts]),
+            np.concatenate([part.event_ms for part in parts]),
+            {name: np.concatenate([part.columns[name] for part in parts]) for name in first.columns},
+            {name: np.concatenate([part.texts[name] for part in parts]) for name in first.texts},
+            ids,
+        )
 
     def take(self, chosen: Chosen) -> Events:
         """Some of the events, by mask or by index."""

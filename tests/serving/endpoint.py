@@ -36,7 +36,7 @@ from pipelines.contract.plan import (
     Udf,
 )
 from pipelines.errors import StoreUnavailable
-from pipelines.feature_processor.view_writer import ReadFrom, ViewWriter
+from pipelines.feature_processor.view_writer import ReadEvents, ViewWriter
 from pipelines.steps.decode import JsonDecoder
 from pipelines.steps.validate import Validator
 from serving.feature_reader import RowReader
@@ -102,7 +102,8 @@ def fill(store: Store) -> None:
         for at, (card, minute, amount) in enumerate(paid)
     ]
     batch, _ = Validator(SOURCE)(JsonDecoder(SOURCE)([each.value for each in records]).events)
-    ViewWriter(VIEW, PLAN.project, store).write(batch, np.arange(len(paid)), ReadFrom(Lineage("payments", "x", 4), 0))
+    writer = ViewWriter(VIEW, PLAN.project, store)
+    writer.write([ReadEvents(0, batch, np.arange(len(paid)))], Lineage("payments", "x", 4), True)
 
 
 def write_model(folder: Path) -> Path:

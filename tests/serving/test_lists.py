@@ -30,7 +30,7 @@ from pipelines.contract.plan import (
     Udf,
 )
 from pipelines.errors import FeatureRefused, ModelError
-from pipelines.feature_processor.view_writer import ReadFrom, ViewWriter
+from pipelines.feature_processor.view_writer import ReadEvents, ViewWriter
 from pipelines.steps.decode import JsonDecoder
 from pipelines.steps.validate import Validator
 from serving.feature_reader import stored_views
@@ -249,7 +249,8 @@ def store():
     store = MemoryStore()
     payloads = [record(at, event).value for at, event in enumerate(PAID)]
     batch, _ = Validator(SOURCE)(JsonDecoder(SOURCE)(payloads).events)
-    ViewWriter(view(), "shop", store).write(batch, np.arange(len(PAID)), ReadFrom(Lineage("payments", "x", 4), 0))
+    writer = ViewWriter(view(), "shop", store)
+    writer.write([ReadEvents(0, batch, np.arange(len(PAID)))], Lineage("payments", "x", 4), True)
     return store
 
 

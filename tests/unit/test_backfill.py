@@ -33,7 +33,7 @@ from pipelines.contract.plan import (
     Udf,
 )
 from pipelines.errors import PlanError
-from pipelines.feature_processor.view_writer import ReadFrom, ViewWriter
+from pipelines.feature_processor.view_writer import ReadEvents, ViewWriter
 from pipelines.steps.decode import event_type
 from pipelines.steps.validate import Validator
 from serving.feature_reader import FeatureReader, stored_views
@@ -205,7 +205,7 @@ def test_training_rows_equal_what_is_served_when_the_same_events_stream_in(rows)
     for offset, row in enumerate(rows):
         batch, _ = validate([make(**row)])
         for writer in writers:
-            writer.write(batch, np.array([offset]), ReadFrom(Lineage("payments", "x", 1), 0))
+            writer.write([ReadEvents(0, batch, np.array([offset]))], Lineage("payments", "x", 1), True)
         served.append(assembler.assemble([ScoringRequest(row, row["event_ms"])]).columns)
     with tempfile.TemporaryDirectory() as folder:
         write_history(Path(folder), rows)

@@ -214,6 +214,6 @@ class TestDamaged:
 
     def test_a_view_without_ids_has_none_in_its_rows(self):
         events = Events(np.zeros(2, np.int64), np.full(2, START_MS), {})
-        result = ViewAggregator(self.VIEW)([ABSENT], events, np.arange(2), LINEAGE, 0)
+        result = ViewAggregator(self.VIEW)([ABSENT], events, np.arange(2), LINEAGE, np.zeros(1, np.int64))
         assert [row.ids for row in result.rows] == [None]
         assert len(result.duplicates) == 0

@@ -12,7 +12,7 @@ from pipelines.contract.plan import PLAN_FORMAT, DataType, JoinKey, Plan
 from pipelines.contract.topology import Feed
 from pipelines.contract.values import decode_value
 from pipelines.errors import SettingsError, StoreUnavailable
-from pipelines.feature_processor.partition_pipeline import FeedPipeline
+from pipelines.feature_processor.feed_pipeline import FeedPipeline
 from pipelines.feature_processor.view_writer import StoreRolledBack
 from tests.build import HOUR, SOURCE, START_MS, make_view, record
 from tests.oracle import Event, Window

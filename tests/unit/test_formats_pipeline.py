@@ -13,7 +13,7 @@ from pipelines.contract.fence import Lineage
 from pipelines.contract.plan import Column, DataType, Source
 from pipelines.contract.topology import Feed, dead_letter_topic
 from pipelines.errors import StoreUnavailable
-from pipelines.feature_processor.partition_pipeline import FeedPipeline
+from pipelines.feature_processor.feed_pipeline import FeedPipeline
 from serving.event_scorer import EventScorer
 from tests.build import HOUR, MINUTE, START_MS, make_view, record
 from tests.oracle import Window

@@ -17,7 +17,7 @@ from pipelines.contract.records import SOURCE_HEADER, Record, SourcePosition, so
 from pipelines.contract.topology import Feed, Route, progress_field, progress_key, routed_partition, routing_key
 from pipelines.contract.values import decode_timestamp, decode_value
 from pipelines.errors import ProgressMismatch, StoreUnavailable
-from pipelines.feature_processor.partition_pipeline import FeedPipeline
+from pipelines.feature_processor.feed_pipeline import FeedPipeline
 from pipelines.feature_processor.router import Router
 from pipelines.feature_processor.view_writer import StoreRolledBack
 from pipelines.steps.aggregate import ViewAggregator
@@ -65,6 +65,7 @@ class FlakyStore(MemoryStore):
         super().__init__()
         self.failures = dict(failures)
         self.calls = []
+        self.writing_hashes = False
 
     def _call(self, name):
         self.calls.append(name)
@@ -87,11 +88,22 @@ class FlakyStore(MemoryStore):
         return self._fail() if failure else outcomes
 
     def write_hash(self, key, fields):
+        self._flaky(super().write_hash, key, fields)
+
+    def write_hashes(self, hashes):
+        self._flaky(super().write_hashes, hashes)
+
+    def _flaky(self, write, *args):
+        if self.writing_hashes:
+            return write(*args)
         failure = self._call("write_hash")
+        self.writing_hashes = True
         if failure != "none":
-            super().write_hash(key, fields)
+            write(*args)
+        self.writing_hashes = False
         if failure:
             self._fail()
+        return None
 
 
 def start(store, *views, lineage=LIFE, partition=0, routed=False, router=None, routes=(), producer=None):
@@ -757,3 +769,64 @@ class TestRouting:
         return {
             name: (newest[name], str(expected(MERCHANTS, events, newest[name]))) for name, events in arrived.items()
         }
+
+
+def refused(pipeline):
+    """Where what it refused came from, topic by topic."""
+    return sorted((topic, headers["forebay-position"]) for topic, *_, headers in pipeline.producer.sent)
+
+
+class TestTogether:
+    """Several partitions in one batch."""
+
+    def feed(self, store, partitions=(0, 1, 2)):
+        feed = Feed(SOURCE.topic, SOURCE, False, (CARDS,), ())
+        shared = FeedPipeline(feed, PROJECT, store, Producer(), LIFE, None)
+        shared.assign(dict.fromkeys(partitions, 0))
+        shared.begin()
+        return shared
+
+    @moderately
+    @given(
+        events=st.lists(
+            st.tuples(st.sampled_from("abcdef"), st.integers(0, 3 * HOUR), st.floats(-1e3, 1e3)), max_size=40
+        ),
+        sizes=cuts_of,
+    )
+    def test_partitions_that_are_folded_together_give_what_each_gives_alone(self, events, sizes):
+        """Rows, progress, late events and dead letters; entities keep to their partitions, as keys do."""
+        logs = {at: [] for at in range(3)}
+        for entity, at_ms, amount in events:
+            log = logs["abcdef".index(entity) % 3]
+            log.append(record(len(log), card(entity, at_ms, amount)))
+            if amount < 0:
+                log.append(record(len(log), b"garbage"))
+        together, alone = MemoryStore(), MemoryStore()
+        joined, single = self.feed(together), self.feed(alone)
+        cut = {at: list(batches(log, sizes)) for at, log in logs.items()}
+        for turn in range(max(map(len, cut.values()), default=0)):
+            joined.process({at: some[turn] for at, some in cut.items() if turn < len(some)})
+        for at, some in cut.items():
+            for batch in some:
+                single.partitions[at].process(batch)
+        assert together.hashes == alone.hashes
+        assert refused(joined) == refused(single)
+
+    def test_an_entity_in_two_partitions_is_refused(self):
+        """The topic is not keyed as its source says: offsets of its records would not compare."""
+        shared = self.feed(MemoryStore())
+        with pytest.raises(ProgressMismatch, match="another partition"):
+            shared.process({0: [record(0, card("a", 0))], 1: [record(0, card("a", 1))]})
+
+    def test_a_batch_that_fails_is_tried_again_whole(self):
+        store = FlakyStore()
+        shared = self.feed(store)
+        batch = {at: [record(0, b"x"), record(1, card("abc"[at], at))] for at in range(3)}
+        first_write = len(store.calls) + 2
+        store.failures = {first_write: "half"}
+        with pytest.raises(StoreUnavailable):
+            shared.process(batch)
+        shared.process(batch)
+        assert [row(store, CARDS, name)[0] for name in "abc"] == [1, 1, 1]
+        assert len(shared.producer.to("payments.dlq")) == 3
+        assert [progress(store, partition=at) for at in range(3)] == [1, 1, 1]

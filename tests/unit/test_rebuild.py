@@ -15,7 +15,7 @@ from pipelines.contract.plan import PLAN_FORMAT, EventId, Plan
 from pipelines.contract.topology import Feed, route_for
 from pipelines.contract.values import decode_value
 from pipelines.errors import ProgressMismatch, SettingsError, StoreUnavailable
-from pipelines.feature_processor.partition_pipeline import FeedPipeline
+from pipelines.feature_processor.feed_pipeline import FeedPipeline
 from pipelines.feature_processor.router import Router
 from tests.build import HOUR, SOURCE, START_MS, make_view, record
 from tests.oracle import Event, Window

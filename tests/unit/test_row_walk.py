@@ -9,7 +9,7 @@ from pipelines.adapters.memory_store import MemoryStore
 from pipelines.contract.entity_key import EntityKeyEncoder, feature_field, timestamp_field
 from pipelines.contract.topology import Feed
 from pipelines.contract.values import decode_value
-from pipelines.feature_processor.partition_pipeline import FeedPipeline
+from pipelines.feature_processor.feed_pipeline import FeedPipeline
 from pipelines.feature_processor.row_walk import RowWalk
 from tests.build import HOUR, MINUTE, SECOND, SOURCE, make_view, record
 from tests.oracle import Event, Window

@@ -124,7 +124,9 @@ def test_the_fold_writes_the_values_as_of_the_last_event(events):
     folded = Folded(view)
     entities = sorted({event.entity for event in events})
     batch = as_columns(view, events, entities)
-    result = folded.aggregate([ABSENT] * len(entities), batch, np.arange(len(events)), LINEAGE, 0)
+    result = folded.aggregate(
+        [ABSENT] * len(entities), batch, np.arange(len(events)), LINEAGE, np.zeros(len(entities), int)
+    )
     newest = [last_ms(events, each) for each in entities]
     assert result.last_event_ms.tolist() == newest
     oracle = [expected(view, of(events, each), at) for each, at in zip(entities, newest, strict=True)]

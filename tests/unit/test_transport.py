@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import pytest
 from aiokafka.errors import KafkaError
 from faust.transport.drivers import aiokafka as driver
+from faust.types import TP
 
 from pipelines.feature_processor.in_flight import InFlight
 from pipelines.feature_processor.transport import Consumer, ConsumerThread
@@ -14,7 +15,9 @@ from pipelines.feature_processor.transport import Consumer, ConsumerThread
 
 def fetched(*offsets):
     """As aiokafka hands records out."""
-    return {"tp": [SimpleNamespace(offset=each, key=None, value=b"x", headers=(), timestamp=0) for each in offsets]}
+    return {
+        TP("t", 0): [SimpleNamespace(offset=each, key=None, value=b"x", headers=(), timestamp=0) for each in offsets]
+    }
 
 
 @pytest.fixture
@@ -38,25 +41,40 @@ def thread(monkeypatch):
 
 
 def offsets_of(thread, max_records=100):
-    """The offsets of a fetch, by topic partition."""
+    """The offsets of a fetch, by partition of its only topic."""
     found = asyncio.run(thread._fetch_records(None, set(), timeout=1.0, max_records=max_records))
     assert all(batch.epoch == thread.in_flight.epoch for (batch,) in found.values())
-    return {tp: [each.offset for each in batch.records] for tp, (batch,) in found.items()}
+    return {
+        (tp.topic, at): [each.offset for each in records]
+        for tp, (batch,) in found.items()
+        for at, records in batch.records.items()
+    }
 
 
 def test_a_batch_is_in_flight(thread):
-    assert offsets_of(thread) == {"tp": [7]}
+    assert offsets_of(thread) == {("t", 0): [7]}
     assert not asyncio.run(thread.in_flight.none_left(0.01))
 
 
 def test_what_waited_and_what_came_meanwhile_are_one_batch(thread):
     thread.waiting = fetched(5, 6)
-    assert offsets_of(thread) == {"tp": [5, 6, 7]}
+    assert offsets_of(thread) == {("t", 0): [5, 6, 7]}
 
 
 def test_a_partition_may_have_only_waiting_records_or_only_later_ones(thread):
-    thread.waiting, thread.later = {"tp": fetched(5)["tp"]}, {"other": fetched(9)["tp"]}
-    assert offsets_of(thread) == {"tp": [5], "other": [9]}
+    thread.waiting, thread.later = fetched(5), {TP("t", 1): fetched(9)[TP("t", 0)]}
+    assert offsets_of(thread) == {("t", 0): [5], ("t", 1): [9]}
+
+
+def test_partitions_of_a_topic_are_one_batch_and_topics_are_not(thread):
+    records = fetched(7)[TP("t", 0)]
+    thread.later = {TP("u", 3): records, TP("t", 2): records, TP("t", 1): records}
+    found = asyncio.run(thread._fetch_records(None, set(), timeout=1.0, max_records=100))
+    assert {tp: sorted(batch.records) for tp, (batch,) in found.items()} == {TP("t", 1): [1, 2], TP("u", 3): [3]}
+    thread.in_flight.finished(0)
+    assert not asyncio.run(thread.in_flight.none_left(0.01))
+    thread.in_flight.finished(0)
+    assert asyncio.run(thread.in_flight.none_left(0.01))
 
 
 def test_what_waited_leaves_that_much_less_room(thread):
@@ -67,7 +85,7 @@ def test_what_waited_leaves_that_much_less_room(thread):
 
 def test_a_batch_that_is_full_waits_for_nothing(thread):
     thread.waiting = fetched(4, 5, 6)
-    assert offsets_of(thread, max_records=3) == {"tp": [4, 5, 6]}
+    assert offsets_of(thread, max_records=3) == {("t", 0): [4, 5, 6]}
     assert thread.room == []
 
 
@@ -76,7 +94,7 @@ def test_an_error_of_the_second_fetch_costs_no_record_of_the_first(thread):
         raise KafkaError("a partition has no leader")
 
     thread.waiting, thread.meanwhile = fetched(5, 6), fail
-    assert offsets_of(thread) == {"tp": [5, 6]}
+    assert offsets_of(thread) == {("t", 0): [5, 6]}
 
 
 @pytest.mark.parametrize("waiting", [{}, fetched(5, 6)])
@@ -101,7 +119,7 @@ def test_of_a_fetch_that_crosses_a_seek_only_what_came_after_it_is_kept(thread, 
         thread.in_flight.end_seek()
 
     thread.waiting, thread.meanwhile = waiting, seek
-    assert offsets_of(thread) == {"tp": [7]}
+    assert offsets_of(thread) == {("t", 0): [7]}
     assert thread.in_flight.epoch == 1
 
 
