@@ -144,6 +144,7 @@ class RedisStore:
             self._connection.disconnect()
             self._client.connection_pool.release(self._connection)
             self._connection = None
+            self.connections += 1
         self._client.close()
 
     def _connect(self) -> None:

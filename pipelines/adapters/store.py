@@ -51,7 +51,8 @@ class Store(Protocol):
     """
 
     connections: int
-    """How many were made. Where this has grown, the store may have come back with older data since."""
+    """How many were made or lost. Where this has grown, the store may have come back with older data since, or may yet:
+    it grows as soon as a call fails, since the next one connects again without a word."""
 
     def read(self, requests: Sequence[tuple[bytes, Sequence[bytes]]]) -> list[list[bytes | None]]:
         """Per (key, fields), the fields' values; None where absent."""

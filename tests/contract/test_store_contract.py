@@ -313,6 +313,19 @@ class TestConnection:
             call(redis_store)
         call(redis_store)
 
+    def test_what_was_known_on_a_connection_is_no_longer_known_once_it_failed(self, redis_store, admin):
+        """From the failure on, not from the next connection on: that one may be made amid the very next batch."""
+        redis_store.ping()
+        known = redis_store.connections
+        admin.client_kill_filter(_type="normal", skipme=True)
+        with pytest.raises(StoreUnavailable):
+            redis_store.ping()
+        assert redis_store.connections > known
+        redis_store.ping()
+        again = redis_store.connections
+        redis_store.ping()
+        assert redis_store.connections == again
+
     def test_a_script_that_was_flushed_is_loaded_again(self, redis_store, admin):
         redis_store.write([write(-1, 5)])
         admin.script_flush()
