@@ -93,9 +93,10 @@ class Processors:
         for child in self.running:
             child.check_running()
 
-    def said(self, text: str) -> int:
-        """How often their logs say it."""
-        return sum(child.command.log_path.read_text(errors="replace").count(text) for child in self.running)
+    def said(self, *texts: str) -> int:
+        """How often their logs say one of these."""
+        logs = [child.command.log_path.read_text(errors="replace") for child in self.running]
+        return sum(log.count(text) for log in logs for text in texts)
 
     def logs(self) -> str:
         """The end of every log, of those that were removed too."""

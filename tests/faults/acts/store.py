@@ -8,8 +8,8 @@ from collections.abc import Callable
 from tests.faults.schedule import Step
 from tests.faults.site import Site
 
-DELAYED = "batch delayed"
-"""What a processor says when the store failed it in the middle of a batch."""
+MET = ("batch delayed", "waiting for the store")
+"""What a processor says when the store failed it in the middle of a batch, or of taking over partitions."""
 
 MET_WITHIN_S = 8.0
 """How long a fault lasts that no processor has met: they may be starting, or wait for a dead one's session to end."""
@@ -35,8 +35,8 @@ def rollback(site: Site, step: Step) -> bool:
 
 
 def full(site: Site, step: Step) -> bool:
-    """It begins amid one half of the burst and lasts through the other; False if no batch met it."""
-    before = site.processors.said(DELAYED)
+    """It begins amid one half of the burst and lasts through the other; False if no one met it."""
+    before = site.processors.said(*MET)
     site.burst(step._replace(events=step.events // 2))
     with site.store.full():
         site.events.burst(step.events - step.events // 2)
@@ -44,8 +44,8 @@ def full(site: Site, step: Step) -> bool:
 
 
 def cut(site: Site, step: Step) -> bool:
-    """From the burst on, again and again; False if no batch met it."""
-    before = site.processors.said(DELAYED)
+    """From the burst on, again and again; False if no one met it."""
+    before = site.processors.said(*MET)
     site.events.burst(step.events)
     return _lasts_until_met(site, step, before, meanwhile=site.store.cut)
 
@@ -54,24 +54,24 @@ def stall(site: Site, step: Step) -> bool:
     """What was sent to it is done late, and no one is told: its client has given it up, or loses its connection.
 
     Returns:
-        False if no batch met it.
+        False if no one met it.
     """
     site.at_work()
-    before = site.processors.said(DELAYED)
+    before = site.processors.said(*MET)
     with site.store.stalled():
         site.burst(step)
         time.sleep(step.down_s * LONGEST_STALL_S)
     time.sleep(TOLD_WITHIN_S)
-    return site.processors.said(DELAYED) > before
+    return site.processors.said(*MET) > before
 
 
 def _lasts_until_met(site: Site, step: Step, before: int, meanwhile: Callable[[], object] = lambda: None) -> bool:
-    """Until some batch was delayed, and as long again as the step says; whether one was."""
+    """Until someone met it, and as long again as the step says; whether someone did."""
     deadline = time.monotonic() + MET_WITHIN_S
     met = False
     while time.monotonic() < deadline:
         meanwhile()
         time.sleep(BETWEEN_CUTS_S)
-        if not met and site.processors.said(DELAYED) > before:
+        if not met and site.processors.said(*MET) > before:
             met, deadline = True, time.monotonic() + step.down_s
     return met
