@@ -88,6 +88,9 @@ class MemoryStore:
         following = cursor + _PAGE
         return following if following < len(keys) else 0, page
 
+    def ping(self) -> None:
+        """See `Store.ping`."""
+
     def close(self) -> None:
         """See `Store.close`."""
 

@@ -90,6 +90,10 @@ class Store(Protocol):
         """
         ...
 
+    def ping(self) -> None:
+        """Does nothing, if the store answers."""
+        ...
+
     def close(self) -> None:
         """Gives up the connection; the next call opens another."""
         ...

@@ -56,10 +56,13 @@ class ProcessorApp(faust.App):
         )
         self._pipelines = {pipeline.feed.topic: pipeline for pipeline in pipelines}
         self._busy = {topic: asyncio.Lock() for topic in self._pipelines}
+        self._going_back = asyncio.Lock()
         self._trusted: dict[str, int] = {}
         """Per topic, how many connections had been lost when the store was known to hold all that it acknowledged."""
         self._caretakers = [
-            Caretaker(pipeline, self._busy[topic], partial(self._is_trusted, topic))
+            Caretaker(
+                pipeline, self._busy[topic], partial(self._is_trusted, topic), partial(self._check_between, topic)
+            )
             for topic, pipeline in self._pipelines.items()
         ]
         self.failure: ForebayError | None = None
@@ -99,8 +102,7 @@ class ProcessorApp(faust.App):
                 await self.sleep(RETRY_SECONDS[min(attempt, len(RETRY_SECONDS) - 1)])
                 attempt += 1
             except StoreRolledBack as error:
-                log.warning("starting again from the store's progress", topic=topic, error=str(error))
-                await self.consumer.perform_seek()
+                await self._go_back(topic, error)
                 return
             except ForebayError as error:
                 await self._give_up(error)
@@ -133,6 +135,21 @@ class ProcessorApp(faust.App):
         for partition, records in batch.records.items():
             end = self.consumer.highwater(TP(topic, partition))
             metrics.LAG_RECORDS.labels(topic, partition).set(max(0, (end or 0) - records[-1].offset - 1))
+
+    async def _check_between(self, topic: str) -> None:
+        """After a store failure, where no batch is there to find out."""
+        try:
+            async with self._busy[topic]:
+                if topic in self._trusted and not self._is_trusted(topic):
+                    await self._check_store(topic)
+        except StoreRolledBack as error:
+            await self._go_back(topic, error)
+
+    async def _go_back(self, topic: str, error: StoreRolledBack) -> None:
+        log.warning("starting again from the store's progress", topic=topic, error=str(error))
+        # One after another: all topics notice at once, and what is fetched between two seeks is of the first.
+        async with self._going_back:
+            await self.consumer.perform_seek()
 
     async def _check_store(self, topic: str) -> None:
         """After a store failure, before anything else is written: did the store come back with older data?

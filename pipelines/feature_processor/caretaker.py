@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import structlog
 
@@ -36,15 +36,18 @@ class Caretaker:
         pipeline: FeedPipeline,
         busy: asyncio.Lock,
         is_trusted: Callable[[], bool],
+        check: Callable[[], Awaitable[None]],
         monotonic_s: Callable[[], float] = time.monotonic,
     ) -> None:
         """Args:
         is_trusted: whether the store is known to hold all that it acknowledged. Until it is, nothing is done: a row
             that has fallen back must not be taken for an old one.
+        check: finds that out, and goes back to where the store is.
         """
         self._pipeline = pipeline
         self._busy = busy
         self._is_trusted = is_trusted
+        self._check = check
         self._now_s = monotonic_s
         self._next_walk_s = monotonic_s() + FIRST_WALK_S
         self._retire_at_s = monotonic_s() + RETIRE_AFTER_S
@@ -61,11 +64,15 @@ class Caretaker:
                 log.warning("rows not looked after", topic=self._pipeline.feed.topic, error=str(error))
 
     async def look(self) -> None:
-        """Does what is due.
+        """Does what is due. A store that came back with older data is noticed here where no events come.
 
         Raises:
             StoreUnavailable: the rest is due again at the next look.
         """
+        async with self._busy:
+            await asyncio.to_thread(self._pipeline.store.ping)
+        if not self._is_trusted():
+            await self._check()
         if self._now_s() >= self._retire_at_s:
             await self._retire()
         if self._retired or self._now_s() >= self._next_walk_s or self._has_unpublished_rows():

@@ -14,10 +14,15 @@ from tests.unit.test_row_walk import CHANGED, begin, feast
 
 
 class Clock:
-    now_s, trusted = 0.0, True
+    """The time, and what the app would say."""
+
+    now_s, trusted, checks = 0.0, True, 0
 
     def __call__(self):
         return self.now_s
+
+    async def check(self):
+        self.checks += 1
 
 
 @pytest.fixture(autouse=True)
@@ -30,7 +35,7 @@ def cared_for(pipeline):
     clock = Clock()
 
     async def make():
-        return Caretaker(pipeline, asyncio.Lock(), lambda: clock.trusted, clock)
+        return Caretaker(pipeline, asyncio.Lock(), lambda: clock.trusted, clock.check, clock)
 
     caretaker = asyncio.run(make())
     return clock, lambda: asyncio.run(caretaker.look())
@@ -105,6 +110,7 @@ def test_nothing_is_done_while_the_store_may_have_fallen_back():
     pipeline.partitions[0].process([record(1, card("b", 9 * HOUR))])
     clock.now_s, clock.trusted = RETIRE_AFTER_S, False
     look()
+    assert clock.checks == 1
     assert None not in (row(store, CARDS, "a"), row(store, CHANGED, "a"))
     clock.trusted = True
     look()
