@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -19,6 +20,9 @@ log = structlog.get_logger("forebay.score")
 
 ANSWER_SECONDS = 1.0
 """How long one call waits for the brokers before it is made again; told to stop, the worker ends within it."""
+
+PAUSE_SECONDS = 0.05
+"""Before a call is made again: some fail at once."""
 
 Stopping = Callable[[], bool]
 
@@ -102,9 +106,12 @@ class TransactionalCommitter:
             try:
                 return call(ANSWER_SECONDS)
             except KafkaException as error:
-                if self._stopping() or not error.args[0].retriable():
+                reason: KafkaError = error.args[0]
+                # A conflict is with a call of before that the library has lost track of: it says so for ever.
+                if self._stopping() or not reason.retriable() or reason.code() == KafkaError._CONFLICT:
                     raise
-                log.warning("waiting for the broker", error=error.args[0].str())
+                log.warning("waiting for the broker", error=reason.str())
+                time.sleep(PAUSE_SECONDS)
 
     def _given_up(self, error: KafkaException) -> ForebayError:
         reason: KafkaError = error.args[0]

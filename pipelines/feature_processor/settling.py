@@ -15,10 +15,12 @@ from pipelines.adapters.progress_reader import HashReader
 from pipelines.contract.fence import Lineage
 from pipelines.contract.plan import Plan, StreamView
 from pipelines.contract.progress import NOTHING_YET, decode_progress
+from pipelines.contract.publication import decode_publication
 from pipelines.contract.topology import (
     is_direct,
     progress_field,
     progress_key,
+    published_field,
     route_field,
     route_for,
     tells_progress,
@@ -42,6 +44,9 @@ def part(plan: Plan, views: Collection[str]) -> Plan:
 def unsettled(plan: Plan, store: HashReader, topics: TopicLives, level_records: int) -> set[str]:
     """Names of online views that are further behind others of their topic than this, or whose route is.
 
+    A view that is published on a partition is computed there with the others: however far behind it may look, it is
+    theirs to bring forward, and a process beside them would write the same rows unpublished.
+
     Raises:
         StoreUnavailable: progress can't be read.
         SettingsError: a topic does not exist.
@@ -58,9 +63,12 @@ def _places(
 ) -> Iterator[tuple[Mapping[bytes, bytes], bytes]]:
     """Every progress hash that tells how far the view is, with the field that does."""
     source = plan.source(view.source)
-    for stored in _hashes(plan, view_topic(plan, view), store, topics):
+    unpublished = [
+        stored for stored in _hashes(plan, view_topic(plan, view), store, topics) if not _is_published(stored, view)
+    ]
+    for stored in unpublished:
         yield stored, progress_field(view)
-    if not is_direct(source, view):
+    if unpublished and not is_direct(source, view):
         for stored in _hashes(plan, source.topic, store, topics):
             yield stored, route_field(route_for(plan.project, source, view))
 
@@ -68,6 +76,11 @@ def _places(
 def _hashes(plan: Plan, topic: str, store: HashReader, topics: TopicLives) -> Iterator[dict[bytes, bytes]]:
     for partition in range(topics.lineage(topic).partitions):
         yield store.read_hash(progress_key(plan.project, topic, partition))
+
+
+def _is_published(stored: Mapping[bytes, bytes], view: StreamView) -> bool:
+    data = stored.get(published_field(view))
+    return data is not None and decode_publication(data).fingerprint == view.fingerprint
 
 
 def _behind(stored: Mapping[bytes, bytes], field: bytes) -> int:

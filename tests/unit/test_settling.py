@@ -70,6 +70,17 @@ def test_what_is_published_tells_no_progress():
     assert unsettled(plan(CARDS), known, Topics(), 100) == set()
 
 
+def test_a_view_that_is_published_is_never_brought_up_beside_those_that_compute_it():
+    """A view that others have reloaded may be far ahead, or its own progress have fallen back."""
+    known = store(*of(OTHER, 5_000, 5_000), *of(CARDS, 5, 5))
+    assert unsettled(plan(CARDS, OTHER), known, Topics(), 100) == {"card_activity"}
+    for partition in (0, 1):
+        key = progress_key("shop", "payments", partition)
+        known.write_hash(key, {published_field(CARDS): encode_publication(Publication(CARDS.fingerprint))})
+    assert unsettled(plan(CARDS, OTHER), known, Topics(), 100) == set()
+    assert unsettled(plan(CHANGED, OTHER), known, Topics(), 100) == {"card_activity"}
+
+
 def test_an_offline_view_is_not_waited_for():
     offline = msgspec.structs.replace(OTHER, online=False)
     assert unsettled(plan(CARDS, offline), store(*of(CARDS, 5_000, 0)), Topics(), 100) == set()
