@@ -37,8 +37,11 @@ class Publications:
 
     def take_over(self) -> None:
         """Publishes every view here that has come as far as any other definition of it."""
+        if not self._publishes:
+            self._say_that_rows_are_unpublished()
+            return
         waiting = [view for view in self._views if view.name not in self._present]
-        if not (waiting and self._publishes):
+        if not waiting:
             return
         stored = self._store.read_hash(self._ledger.key)
         for view in waiting:
@@ -49,6 +52,18 @@ class Publications:
                 self._present[view.name] = before
             elif all(offset >= other.offset for other in other_definitions(stored, view).values()):
                 self._set(view, Publication(view.fingerprint, complete=offset == NOTHING_YET))
+
+    def _say_that_rows_are_unpublished(self) -> None:
+        """Another process may have switched already, and not live to meet the rows that this one has written since.
+
+        Whoever reads the partition after it publishes them.
+        """
+        stored = self._store.read_hash(self._ledger.key) if self._views else {}
+        for view in self._views:
+            data = stored.get(published_field(view))
+            if data is not None and decode_publication(data) == Publication(view.fingerprint):
+                incomplete = encode_publication(Publication(view.fingerprint, complete=False))
+                self._store.write_hash(self._ledger.key, {published_field(view): incomplete})
 
     def _set(self, view: StreamView, publication: Publication) -> None:
         self._store.write_hash(self._ledger.key, {published_field(view): encode_publication(publication)})

@@ -108,6 +108,16 @@ class TestPublication:
         begin(store, CARDS).partitions[0].process(log[30:])
         assert feast(store, CARDS, "b") == sum(range(1, 40, 2))
 
+    def test_rows_of_a_process_that_catches_up_are_published_even_if_the_one_that_switched_dies(self):
+        store, (_, log) = MemoryStore(), payments(40, "ab")
+        behind = begin(store, CARDS, publishes=False)
+        begin(store, CARDS).partitions[0].process(log[:10])
+        behind.partitions[0].process(log[:30])
+        successor = begin(store, CARDS)
+        assert successor.partitions[0].ledger.offset == 29
+        walk(successor)
+        assert [feast(store, CARDS, name) for name in "ab"] == [sum(range(0, 30, 2)), sum(range(1, 30, 2))]
+
     def test_rows_of_partitions_that_others_read_are_left_alone(self):
         store, (_, log) = MemoryStore(), payments(20)
         begin(store, CARDS, publishes=False).partitions[0].process(log)
