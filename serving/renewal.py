@@ -17,8 +17,8 @@ from pipelines.adapters.plan_watch import PlanWatch
 from pipelines.adapters.progress_reader import HashReader
 from pipelines.contract.plan import Plan, StreamView
 from pipelines.contract.progress import decode_progress
-from pipelines.contract.publication import decode_publication
-from pipelines.contract.topology import progress_field, progress_key, published_field, view_topic
+from pipelines.contract.publication import is_published
+from pipelines.contract.topology import progress_field, progress_key, view_topic
 from pipelines.errors import ForebayError, StoreUnavailable
 
 log = structlog.get_logger("forebay.renewal")
@@ -72,10 +72,8 @@ class PlanFollower:
         topic, partition, partitions = view_topic(plan, view), 0, 1
         while partition < partitions:
             stored = self._store.read_hash(progress_key(plan.project, topic, partition))
-            progress, published = stored.get(progress_field(view)), stored.get(published_field(view))
-            if progress is None or published is None:
-                return False
-            if decode_publication(published).fingerprint != view.fingerprint:
+            progress = stored.get(progress_field(view))
+            if progress is None or not is_published(stored, view):
                 return False
             partitions = decode_progress(progress).lineage.partitions
             partition += 1

@@ -6,7 +6,12 @@ progress hash names the published one; whoever reads the partition's records tak
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import msgspec
+
+from pipelines.contract.plan import StreamView
+from pipelines.contract.topology import published_field
 
 
 class Publication(msgspec.Struct, frozen=True):
@@ -30,3 +35,9 @@ def encode_publication(publication: Publication) -> bytes:
 def decode_publication(data: bytes) -> Publication:
     """The stored form, read back (`msgspec.DecodeError` if it is none)."""
     return _decoder.decode(data)
+
+
+def is_published(stored: Mapping[bytes, bytes], view: StreamView) -> bool:
+    """Whether a progress hash names this very definition of a view as the published one."""
+    data = stored.get(published_field(view))
+    return data is not None and decode_publication(data).fingerprint == view.fingerprint

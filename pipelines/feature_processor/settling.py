@@ -15,12 +15,11 @@ from pipelines.adapters.progress_reader import HashReader
 from pipelines.contract.fence import Lineage
 from pipelines.contract.plan import Plan, StreamView
 from pipelines.contract.progress import NOTHING_YET, decode_progress
-from pipelines.contract.publication import decode_publication
+from pipelines.contract.publication import is_published
 from pipelines.contract.topology import (
     is_direct,
     progress_field,
     progress_key,
-    published_field,
     route_field,
     route_for,
     tells_progress,
@@ -64,7 +63,7 @@ def _places(
     """Every progress hash that tells how far the view is, with the field that does."""
     source = plan.source(view.source)
     unpublished = [
-        stored for stored in _hashes(plan, view_topic(plan, view), store, topics) if not _is_published(stored, view)
+        stored for stored in _hashes(plan, view_topic(plan, view), store, topics) if not is_published(stored, view)
     ]
     for stored in unpublished:
         yield stored, progress_field(view)
@@ -76,11 +75,6 @@ def _places(
 def _hashes(plan: Plan, topic: str, store: HashReader, topics: TopicLives) -> Iterator[dict[bytes, bytes]]:
     for partition in range(topics.lineage(topic).partitions):
         yield store.read_hash(progress_key(plan.project, topic, partition))
-
-
-def _is_published(stored: Mapping[bytes, bytes], view: StreamView) -> bool:
-    data = stored.get(published_field(view))
-    return data is not None and decode_publication(data).fingerprint == view.fingerprint
 
 
 def _behind(stored: Mapping[bytes, bytes], field: bytes) -> int:
