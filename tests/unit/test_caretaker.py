@@ -9,7 +9,8 @@ from pipelines.errors import StoreUnavailable
 from pipelines.feature_processor import caretaker as module
 from pipelines.feature_processor.caretaker import FIRST_WALK_S, RETIRE_AFTER_S, WALK_EVERY_S, Caretaker
 from tests.build import HOUR, record
-from tests.unit.test_partition_pipeline import CARDS, FlakyStore, card, row
+from tests.unit.bad_days import FlakyStore
+from tests.unit.partition import CARDS, card, row
 from tests.unit.test_row_walk import CHANGED, begin, feast
 
 

@@ -5,7 +5,7 @@ import copy
 import msgspec
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from prometheus_client import REGISTRY
 
@@ -20,20 +20,27 @@ from pipelines.steps.validate import Validator
 from serving.view_rows import StreamRows
 from tests.build import HOUR, MINUTE, SOURCE, START_MS, expected, make_view, record
 from tests.oracle import Event, repeated
-from tests.unit.test_partition_pipeline import (
+from tests.unit.bad_days import (
+    OVERTAKEN,
+    FlakyStore,
+    failing_calls,
+    in_time,
+    lose_writes,
+    losses,
+    run,
+    take_over,
+    takeovers,
+)
+from tests.unit.partition import (
     PROJECT,
     WINDOWS,
-    FlakyStore,
+    assert_folded,
     batches,
     card,
     cuts_of,
-    folded,
-    in_time,
     moderately,
-    process_until_done,
     progress,
     rows,
-    run,
     start,
 )
 
@@ -79,10 +86,7 @@ def rows_of(store):
 
 def assert_exact(store, pairs):
     """Values and fences are the oracle's, and every byte is what record by record gives."""
-    found, oracle = rows(store, NAMED, "ab"), folded(NAMED, once(in_time(pairs)))
-    assert {entity: each[:2] for entity, each in found.items()} == {each: oracle[each][:2] for each in oracle}
-    for entity, (*_, values) in oracle.items():
-        np.testing.assert_array_equal(found[entity][2], values)
+    assert_folded(store, NAMED, "ab", once(in_time(pairs)))
     assert rows_of(store) == one_by_one(pairs)
 
 
@@ -96,11 +100,7 @@ class TestBadDays:
         assert progress(store, NAMED) == len(events) - 1
 
     @moderately
-    @given(
-        events=events_of_cards,
-        sizes=cuts_of,
-        failures=st.dictionaries(st.integers(1, 40), st.sampled_from(["none", "half", "all"]), max_size=15),
-    )
+    @given(events=events_of_cards, sizes=cuts_of, failures=failing_calls)
     def test_a_store_that_fails_at_any_call_makes_none_count_again(self, events, sizes, failures):
         store, pairs = FlakyStore(failures), list(enumerate(events))
         run(store, [record(*each) for each in pairs], sizes, lambda: start(store, NAMED))
@@ -126,45 +126,24 @@ class TestBadDays:
         assert_exact(store, pairs)
 
     @moderately
-    @given(
-        events=events_of_cards,
-        sizes=cuts_of,
-        pause=st.integers(0, 25),
-        takeover=st.integers(0, 25),
-        stale=st.integers(1, 25),
-    )
-    def test_a_process_that_was_taken_over_from_counts_none_again(self, events, sizes, pause, takeover, stale):
+    @given(events=events_of_cards, sizes=cuts_of, takeover=takeovers)
+    @example(events=[card("a", at, merchant=name) for at, name in enumerate("pqrp")], sizes=[], takeover=OVERTAKEN)
+    def test_a_process_that_was_taken_over_from_counts_none_again(self, events, sizes, takeover):
         """It writes on from the rows and ids it remembers; then another starts afresh."""
         store, pairs = MemoryStore(), list(enumerate(events))
         records = [record(*each) for each in pairs]
-        paused = start(store, NAMED)
-        for batch in batches(records[:pause], sizes):
-            paused.process(batch)
-        owner = start(store, NAMED)
-        for batch in batches(records[pause : pause + takeover], sizes):
-            owner.process(batch)
-        for batch in batches(records[pause : pause + stale], sizes):
-            paused.process(batch)
+        take_over(lambda: start(store, NAMED), records, sizes, takeover)
+        assert_exact(store, pairs)
         run(store, records, sizes, lambda: start(store, NAMED))
         assert_exact(store, pairs)
 
     @moderately
-    @given(events=events_of_cards, sizes=cuts_of, at=st.integers(0, 25), lost=st.integers(0, 25))
-    def test_a_store_that_lost_its_last_writes_lost_their_ids_too(self, events, sizes, at, lost):
+    @given(events=events_of_cards, sizes=cuts_of, loss=losses)
+    def test_a_store_that_lost_its_last_writes_lost_their_ids_too(self, events, sizes, loss):
         """What had been counted, and is not any more, is no reason to leave an event out."""
         store, pairs = FlakyStore(), list(enumerate(events))
         records = [record(*each) for each in pairs]
-        pipeline = start(store, NAMED)
-        for batch in batches(records[:at], sizes):
-            pipeline.process(batch)
-        before = copy.deepcopy(store.hashes)
-        for batch in batches(records[at : at + lost], sizes):
-            pipeline.process(batch)
-        store.hashes = before
-        store.failures = {len(store.calls) + 1: "none"}
-        for batch in batches(records[at + lost :], sizes):
-            if not process_until_done(pipeline, batch):
-                break
+        lose_writes(store, lambda: start(store, NAMED), records, sizes, loss)
         run(store, records, sizes, lambda: start(store, NAMED))
         assert_exact(store, pairs)
 

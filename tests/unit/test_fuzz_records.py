@@ -13,7 +13,7 @@ from pipelines.adapters.memory_store import MemoryStore
 from pipelines.contract.records import Record
 from tests.build import HOUR, MINUTE, SOURCE, START_MS, WRITTEN_MS
 from tests.oracle import Event
-from tests.unit.test_partition_pipeline import CARDS, Producer, folded, of, progress, rows, start
+from tests.unit.partition import CARDS, Producer, folded, of, progress, rows, start
 
 MEGABYTES = 10_000_000
 

@@ -19,7 +19,7 @@ from pipelines.feature_processor.feed_pipeline import FeedPipeline
 from pipelines.feature_processor.router import Router
 from tests.build import HOUR, SOURCE, START_MS, make_view, record
 from tests.oracle import Event, Window
-from tests.unit.test_partition_pipeline import Producer
+from tests.unit.partition import Producer
 
 WINDOWS = [Window("count", "", HOUR, HOUR)]
 CARDS = make_view(WINDOWS)

@@ -13,7 +13,7 @@ from pipelines.feature_processor.feed_pipeline import FeedPipeline
 from pipelines.feature_processor.row_walk import RowWalk
 from tests.build import HOUR, MINUTE, SECOND, SOURCE, make_view, record
 from tests.oracle import Event, Window
-from tests.unit.test_partition_pipeline import CARDS, LIFE, PROJECT, Producer, card, folded, row
+from tests.unit.partition import CARDS, LIFE, PROJECT, Producer, card, folded, row
 
 CHANGED = make_view([Window("max", "amount", HOUR, 5 * MINUTE)] * 4, fingerprint="44" * 8)
 CARD_KEY = EntityKeyEncoder(CARDS.join_keys, PROJECT)

@@ -1,0 +1,192 @@
+"""A batch of one partition, or of several folded together: what is written, in which order, and what holds it back."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipelines.adapters.kafka import DeliveryFailed
+from pipelines.adapters.memory_store import MemoryStore
+from pipelines.contract.entity_key import EntityKeyEncoder, feature_field, timestamp_field
+from pipelines.contract.progress import NOTHING_YET
+from pipelines.contract.topology import Feed
+from pipelines.contract.values import decode_timestamp, decode_value
+from pipelines.errors import ProgressMismatch, StoreUnavailable
+from pipelines.feature_processor.feed_pipeline import FeedPipeline
+from pipelines.feature_processor.router import Router
+from tests.build import HOUR, MINUTE, SOURCE, START_MS, expected, make_view, record
+from tests.oracle import Window
+from tests.unit.bad_days import FlakyStore
+from tests.unit.partition import (
+    CARDS,
+    LIFE,
+    PROJECT,
+    ROUTED,
+    ROUTED_LIFE,
+    WINDOWS,
+    Producer,
+    batches,
+    card,
+    cuts_of,
+    folded,
+    moderately,
+    of,
+    progress,
+    row,
+    start,
+)
+
+
+class TestOrder:
+    def test_rows_then_deliveries_then_progress(self):
+        """Whatever stops in between, progress never names what is not contained."""
+        store = FlakyStore()
+        pipeline = start(store, CARDS)
+        of(pipeline).producer.flush = lambda: store.calls.append("flush")
+        store.calls.clear()
+        pipeline.process([record(0, card("a", 0))])
+        assert store.calls == ["read", "write", "flush", "write_hash"]
+
+    def test_a_failed_delivery_holds_progress_back(self):
+        store = MemoryStore()
+        pipeline = start(store, CARDS)
+        of(pipeline).producer.fails = True
+        with pytest.raises(DeliveryFailed):
+            pipeline.process([record(0, b"x"), record(1, card("a", 0))])
+        assert progress(store) == NOTHING_YET
+        again = start(store, CARDS)
+        again.process([record(0, b"x"), record(1, card("a", 0))])
+        assert row(store, CARDS, "a") == folded(CARDS, [(1, card("a", 0))])["a"]
+        assert len(of(again).producer.to("payments.dlq")) == 1
+
+    def test_a_store_that_takes_no_writes_does_not_multiply_what_is_refused_or_routed(self):
+        """However often the batch is tried."""
+        store, producer = FlakyStore(), Producer()
+        router = Router([ROUTED], {ROUTED.topic: ROUTED_LIFE}, producer)
+        pipeline = start(store, CARDS, routes=(ROUTED,), router=router, producer=producer)
+        first_write = len(store.calls) + 2
+        store.failures = dict.fromkeys(range(first_write, first_write + 6), "none")
+        batch = [record(0, b"x"), record(1, card("a", 2 * HOUR, merchant="m")), record(2, card("b", 0, merchant="m"))]
+        tries = 1
+        while True:
+            try:
+                pipeline.process(batch)
+                break
+            except StoreUnavailable:
+                tries += 1
+        assert tries > 3
+        assert [len(producer.to(topic)) for topic in ("payments.dlq", "payments.late", ROUTED.topic)] == [1, 1, 2]
+
+    def test_feasts_own_fields_hold_the_values_as_of_the_last_event(self):
+        store = MemoryStore()
+        events = [card("a", 0, 1.5), card("a", 10, None), card("a", 5, 2.5)]
+        start(store, CARDS).process([record(at, each) for at, each in enumerate(events)])
+        hash_ = store.hashes[EntityKeyEncoder(CARDS.join_keys, PROJECT)(["a"])]
+        values = [decode_value(hash_[feature_field(CARDS.name, each.name)]) for each in CARDS.features]
+        assert values == expected(CARDS, events, START_MS + 10)
+        assert decode_timestamp(hash_[timestamp_field(CARDS.name)]) == START_MS + 10
+
+    def test_a_view_that_is_added_leaves_what_its_neighbour_refused_as_it_is(self):
+        """An event that was late for one view, read again for another from a beginning that Kafka has trimmed."""
+        store = MemoryStore()
+        events = [record(0, card("a", 3 * HOUR)), record(1, card("a", 0)), record(2, card("a", 3 * HOUR))]
+        start(store, CARDS).process(events)
+        before = row(store, CARDS, "a")
+        other = make_view(WINDOWS, name="other", fingerprint="33" * 8)
+        both = start(store, CARDS, other)
+        both.process(events[1:])
+        assert row(store, CARDS, "a") == before
+        assert row(store, other, "a") == folded(other, [(1, card("a", 0)), (2, card("a", 3 * HOUR))])["a"]
+        both.process([record(3, card("a", 1))])
+        assert row(store, CARDS, "a") == before
+
+    def test_a_second_view_starts_from_its_own_beginning(self):
+        """A view that is added later reads all records again; the first view counts none of them twice."""
+        store = MemoryStore()
+        events = [record(at, card("a", at)) for at in range(6)]
+        start(store, CARDS).process(events[:4])
+        other = make_view(WINDOWS, name="other", fingerprint="33" * 8)
+        both = start(store, CARDS, other)
+        assert both.ledger.offset == -1
+        both.process(events[:2])
+        assert (progress(store), progress(store, other)) == (3, 1)
+        both.process(events[2:])
+        assert row(store, CARDS, "a") == row(store, other, "a") == folded(CARDS, _pairs(6))["a"]
+
+
+def _pairs(count):
+    return [(at, card("a", at)) for at in range(count)]
+
+
+class TestText:
+    def test_distinct_texts_are_counted_from_batch_to_batch(self):
+        view = make_view([Window("count_distinct", "merchant", HOUR, 5 * MINUTE)])
+        store = MemoryStore()
+        pipeline = start(store, view)
+        names = ["x", "ß", None, "x", "", "ß"]
+        events = [card("a", at, merchant=name) for at, name in enumerate(names)]
+        for start_at in range(0, len(events), 2):
+            batch = [record(start_at + at, each) for at, each in enumerate(events[start_at : start_at + 2])]
+            pipeline.process(batch)
+        assert row(store, view, "a") == folded(view, list(enumerate(events)))["a"]
+        assert row(store, view, "a")[2] == [3.0]
+
+
+def refused(pipeline):
+    """Where what it refused came from, topic by topic."""
+    return sorted((topic, headers["forebay-position"]) for topic, *_, headers in pipeline.producer.sent)
+
+
+class TestTogether:
+    """Several partitions in one batch."""
+
+    def feed(self, store, partitions=(0, 1, 2)):
+        feed = Feed(SOURCE.topic, SOURCE, False, (CARDS,), ())
+        shared = FeedPipeline(feed, PROJECT, store, Producer(), LIFE, None)
+        shared.assign(dict.fromkeys(partitions, 0))
+        shared.begin()
+        return shared
+
+    @moderately
+    @given(
+        events=st.lists(
+            st.tuples(st.sampled_from("abcdef"), st.integers(0, 3 * HOUR), st.floats(-1e3, 1e3)), max_size=40
+        ),
+        sizes=cuts_of,
+    )
+    def test_partitions_that_are_folded_together_give_what_each_gives_alone(self, events, sizes):
+        """Rows, progress, late events and dead letters; entities keep to their partitions, as keys do."""
+        logs = {at: [] for at in range(3)}
+        for entity, at_ms, amount in events:
+            log = logs["abcdef".index(entity) % 3]
+            log.append(record(len(log), card(entity, at_ms, amount)))
+            if amount < 0:
+                log.append(record(len(log), b"garbage"))
+        together, alone = MemoryStore(), MemoryStore()
+        joined, single = self.feed(together), self.feed(alone)
+        cut = {at: list(batches(log, sizes)) for at, log in logs.items()}
+        for turn in range(max(map(len, cut.values()), default=0)):
+            joined.process({at: some[turn] for at, some in cut.items() if turn < len(some)})
+        for at, some in cut.items():
+            for batch in some:
+                single.partitions[at].process(batch)
+        assert together.hashes == alone.hashes
+        assert refused(joined) == refused(single)
+
+    def test_an_entity_in_two_partitions_is_refused(self):
+        """The topic is not keyed as its source says: offsets of its records would not compare."""
+        shared = self.feed(MemoryStore())
+        with pytest.raises(ProgressMismatch, match="another partition"):
+            shared.process({0: [record(0, card("a", 0))], 1: [record(0, card("a", 1))]})
+
+    def test_a_batch_that_fails_is_tried_again_whole(self):
+        store = FlakyStore()
+        shared = self.feed(store)
+        batch = {at: [record(0, b"x"), record(1, card("abc"[at], at))] for at in range(3)}
+        first_write = len(store.calls) + 2
+        store.failures = {first_write: "half"}
+        with pytest.raises(StoreUnavailable):
+            shared.process(batch)
+        shared.process(batch)
+        assert [row(store, CARDS, name)[0] for name in "abc"] == [1, 1, 1]
+        assert len(shared.producer.to("payments.dlq")) == 3
+        assert [progress(store, partition=at) for at in range(3)] == [1, 1, 1]
