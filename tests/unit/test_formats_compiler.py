@@ -16,7 +16,8 @@ from pipelines.contract.plan import Column, DataType
 from pipelines.contract.plan_file import read_plan, write_plan
 from pipelines.errors import PlanError
 from pipelines.steps.decode import decoder_for
-from tests.unit.test_compiler import REPO, ROOT, compiled, kafka, run_compiler, stream
+from tests.payments import REPO, ROOT, run_compiler
+from tests.unit.definitions import compiled, kafka, stream
 from tests.unit.test_formats_compiler_protobuf import Generated
 from tests.wire import avro, avro_record, field
 

@@ -12,7 +12,8 @@ from pipelines.compiler import compile_registry
 from pipelines.contract.plan import Column, DataType
 from pipelines.contract.plan_file import write_plan
 from pipelines.errors import PlanError
-from tests.unit.test_compiler import ROOT, kafka, registry, stream, total
+from tests.payments import ROOT
+from tests.unit.definitions import kafka, registry, stream, total
 from tests.wire import TIMESTAMP, proto_class, proto_field, proto_file, write_pb2
 
 pytestmark = [
