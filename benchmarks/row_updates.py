@@ -10,7 +10,7 @@ from benchmarks.plans import SLIDE_MS, VIEW, sliding, view_of
 from benchmarks.row_layouts import Layout
 from pipelines.adapters.store import RowWrite
 from pipelines.contract.entity_key import EntityKeyEncoder, feature_field, timestamp_field
-from pipelines.contract.values import encode_column, encode_timestamp
+from pipelines.contract.values import encode_columns, encode_timestamp
 from pipelines.steps.aggregate import ViewAggregator
 from pipelines.steps.arrays import Ints
 from pipelines.steps.rows import ABSENT, StoredRow
@@ -77,10 +77,7 @@ class RowSet:
         partitions = np.full(len(stored), PARTITION, dtype=np.int64)
         result = self._aggregate(stored, events, offsets, LINEAGE, partitions)
         self._rows = result.rows
-        cells = [
-            encode_column(values, feature.dtype)
-            for values, feature in zip(result.values, self.view.features, strict=True)
-        ]
+        cells = encode_columns(result.values, [feature.dtype for feature in self.view.features])
         times = map(encode_timestamp, result.last_event_ms.tolist())
         return Update(stored, result.rows, expected, list(zip(times, *cells, strict=True)))
 

@@ -19,7 +19,7 @@ STEPS = {
     "aggregate: evaluate windows": ("WindowEvaluator.__call__",),
     "aggregate: pack rows": ("RowCodec.pack",),
     "entities and their keys": ("distinct_entities", "EntityKeyEncoder.__call__"),
-    "encode: Feast's values and commands": ("ViewWriter._encode", "RedisStore._calls", "encode_column"),
+    "encode: Feast's values and commands": ("ViewWriter._encode", "RedisStore._calls", "encode_columns"),
     "read missing rows": ("ViewWriter._load",),
     "write rows: send, wait for the store": ("RedisStore.write",),
     "cache rows": ("RowCache.put", "RowCache.shrink"),

@@ -84,7 +84,7 @@ class RedisStore:
         """See `Store.write`: a script call for some rows each, all in one round trip."""
         self._connect()
         shared: tuple[bytes | int, ...] = (expire_ms if self._expires else 0, len(names), *names)
-        replies = self._pipeline(self._calls(iter(writes), shared), _SENT_AT_ONCE // _SCRIPT_ROWS)
+        replies = self._pipeline(self._calls(iter(writes), shared), at_once=1)
         return [Outcome(reply) for call in replies for reply in call]
 
     def _calls(self, writes: Iterator[RowWrite], shared: Sequence[bytes | int]) -> Iterator[tuple[Any, ...]]:

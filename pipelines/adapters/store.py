@@ -63,7 +63,8 @@ class Store(Protocol):
 
         Args:
             names: fields that every write sets, to its `values`.
-            expire_ms: how long these live from now, where the server can do that; 0: until they are removed.
+            expire_ms: how long these live from now, or up to a 64th longer, where the server can do that; 0: until they
+                are removed.
         """
         ...
 

@@ -25,6 +25,9 @@ log = structlog.get_logger("forebay.process")
 
 RETRY_SECONDS = (0.05, 0.1, 0.2, 0.5, 1.0)
 
+LAG_EVERY_S = 1.0
+"""How often the lag is measured: it takes a look at every partition."""
+
 METADATA_MAX_AGE_MS = 5_000
 """A broker that has just come back may not know its topics yet. A group that is assigned on its word is assigned
 nothing, and stays so until the client asks again: after five minutes by default."""
@@ -74,7 +77,15 @@ class ProcessorApp(faust.App):
 
     async def take_care(self) -> None:
         """What is to be done between batches, for as long as the app runs."""
-        await asyncio.gather(*(each.run() for each in self._caretakers))
+        await asyncio.gather(*(each.run() for each in self._caretakers), self._report_lag())
+
+    async def _report_lag(self) -> None:
+        while True:
+            await asyncio.sleep(LAG_EVERY_S)
+            for tp, offset in self.done.items():
+                if tp in self.consumer.assignment():
+                    lag = max(0, self.consumer.highwater(tp) - offset)
+                    metrics.LAG_RECORDS.labels(tp.topic, tp.partition).set(lag)
 
     def _is_trusted(self, topic: str) -> bool:
         """Whether no connection to the store was lost since progress was compared.
@@ -87,7 +98,7 @@ class ProcessorApp(faust.App):
         async for event in stream.events():
             message = event.message
             await self._process_until_done(message.topic, message.value)
-            cast(Consumer, self.consumer).finished(message.value)
+            cast(Consumer, self.consumer).release(message.value)
 
     async def _process_until_done(self, topic: str, batch: RecordBatch) -> None:
         """Tries a batch until it is done; an unreachable store or broker delays it, nothing skips it."""
@@ -129,12 +140,10 @@ class ProcessorApp(faust.App):
             if not self._is_trusted(topic):
                 await self._check_store(topic)
             with metrics.BATCH_SECONDS.labels(topic).time():
-                await asyncio.to_thread(pipeline.process, batch.records)
+                consumer = cast(Consumer, self.consumer)
+                await asyncio.to_thread(pipeline.process, batch.records, partial(consumer.release, batch))
             for partition, records in batch.records.items():
                 self.done[TP(topic, partition)] = records[-1].offset + 1
-        for partition, records in batch.records.items():
-            end = self.consumer.highwater(TP(topic, partition))
-            metrics.LAG_RECORDS.labels(topic, partition).set(max(0, (end or 0) - records[-1].offset - 1))
 
     async def _check_between(self, topic: str) -> None:
         """After a store failure, where no batch is there to find out."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from pipelines.adapters.store import Store
 from pipelines.contract.fence import Lineage
@@ -72,7 +72,7 @@ class FeedPipeline:
             partition: PartitionPipeline(self, partition, earliest) for partition, earliest in partitions.items()
         }
 
-    def process(self, batches: Mapping[int, Sequence[Record]]) -> None:
+    def process(self, batches: Mapping[int, Sequence[Record]], all_sent: Callable[[], None] = lambda: None) -> None:
         """One batch of some partitions, completely: when this returns, their last offsets may be committed.
 
         Partitions are folded together: what a batch costs beside its events is paid once, and so events wait for
@@ -80,6 +80,7 @@ class FeedPipeline:
 
         Args:
             batches: by partition, its records; at least one.
+            all_sent: called when nothing is left to be computed, and only the store's answers are waited for.
 
         Raises:
             StoreUnavailable: nothing was acknowledged; the same batch can be tried again.
@@ -88,15 +89,16 @@ class FeedPipeline:
             ProgressMismatch: the topic is not the one that progress was made on.
         """
         prepared = [self.partitions[partition].prepare(records) for partition, records in batches.items()]
-        for writer in self.writers:
-            for published in (True, False):
-                parts = [
-                    ReadEvents(each.partition, *each.events[writer.view.name])
-                    for each in prepared
-                    if writer.view.name in each.events and each.published[writer.view.name] is published
-                ]
-                if parts:
-                    writer.write(parts, self.lineage, published)
+        writes = [
+            (writer, published, parts)
+            for writer in self.writers
+            for published in (True, False)
+            if (parts := _parts(prepared, writer.view.name, published))
+        ]
+        for writer, published, parts in writes[:-1]:
+            writer.write(parts, self.lineage, published)
+        for writer, published, parts in writes[-1:]:
+            writer.write(parts, self.lineage, published, all_sent)
         self.producer.flush()
         progress = {self.partitions[each.partition].ledger.key: self._advance(each) for each in prepared}
         if changed := {key: fields for key, fields in progress.items() if fields}:
@@ -115,3 +117,12 @@ class FeedPipeline:
         """
         for partition in self.partitions.values():
             partition.begin()
+
+
+def _parts(prepared: Sequence[Prepared], view: str, published: bool) -> list[ReadEvents]:
+    """Events of a view: of the partitions whose values Feast reads, or of the others."""
+    return [
+        ReadEvents(each.partition, *each.events[view])
+        for each in prepared
+        if view in each.events and each.published[view] is published
+    ]

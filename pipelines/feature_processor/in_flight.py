@@ -1,12 +1,13 @@
-"""What was fetched and is not processed yet: the next fetch waits for it, so batches grow with the load."""
+"""What was fetched and still keeps the next fetch from beginning, so that batches grow with the load."""
 
 from __future__ import annotations
 
 import asyncio
+import itertools
 
 
 class InFlight:
-    """Counts the batches of the present epoch. Belongs to one event loop.
+    """Knows the batches of the present epoch by number. Belongs to one event loop.
 
     Fetching ahead would hand out one small batch after another, until Faust's stream buffer is full and its
     back-pressure stops all partitions for a second. Records keep arriving in aiokafka's own buffer meanwhile.
@@ -17,25 +18,27 @@ class InFlight:
         """Counts the seeks; a batch of an earlier epoch was read from a position since given up."""
         self.seeking = False
         """Between `begin_seek` and `end_seek`: positions are not to be trusted."""
-        self._batches = 0
+        self._numbers = itertools.count()
+        self._batches: set[int] = set()
         self._none = asyncio.Event()
         self._none.set()
 
-    def handed_out(self, batches: int) -> None:
-        """So many batches of this epoch are on their way."""
-        self._batches += batches
+    def hand_out(self) -> int:
+        """One more batch of this epoch is on its way; returns its number."""
+        number = next(self._numbers)
+        self._batches.add(number)
         self._settle()
+        return number
 
-    def finished(self, epoch: int) -> None:
-        """A batch of some epoch was processed, or dropped."""
-        if epoch == self.epoch:
-            self._batches -= 1
-            self._settle()
+    def release(self, number: int) -> None:
+        """The next fetch need not wait for this batch any more. It may be said again, and of an earlier epoch's."""
+        self._batches.discard(number)
+        self._settle()
 
     def begin_seek(self) -> None:
         """Until `end_seek` nothing is fetched, and what is on its way is of an earlier epoch."""
         self.epoch += 1
-        self._batches = 0
+        self._batches.clear()
         self.seeking = True
         self._settle()
 

@@ -171,7 +171,7 @@ class PartitionPipeline:
         partitions, offsets = origins.partitions[batch.index], origins.offsets[batch.index]
         fresh = np.ones(len(batch), dtype=bool)
         watermark = np.zeros(len(origins.partitions), dtype=np.int64)
-        for source in np.unique(partitions).tolist():
+        for source in np.unique(partitions).tolist() if self._feed.routed else [self._partition]:
             here = np.flatnonzero(partitions == source)
             before = sources.get(source, SourceProgress())
             highest = watermarks(offsets[here], before.offset)

@@ -36,6 +36,8 @@ class RecordBatch(NamedTuple):
 
     epoch: int
     """Counts the seeks: a batch of an earlier epoch was read from a position since given up."""
+    number: int
+    """No other batch of this process has it."""
     records: dict[int, list[Record]]
     """By partition; at least one of each."""
 
@@ -75,9 +77,10 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
             return {}
         # No await between the fetch and here. A fetch that began before a seek and ends after it brings records of
         # the new positions, so they are of the new epoch: to drop them would be to skip them.
-        batches = _by_topic(fetched, self.in_flight.epoch)
-        self.in_flight.handed_out(len(batches))
-        return batches
+        return {
+            TP(topic, min(records)): [RecordBatch(self.in_flight.epoch, self.in_flight.hand_out(), records)]
+            for topic, records in _by_topic(fetched).items()
+        }
 
     async def _take(
         self,
@@ -134,9 +137,10 @@ class Consumer(driver.Consumer):
         """The present epoch: batches of another one must be dropped."""
         return self._thread.in_flight.epoch
 
-    def finished(self, batch: RecordBatch) -> None:
-        """Says that a batch was processed, or dropped: when all of a fetch are, the next one begins."""
-        self._thread.thread_loop.call_soon_threadsafe(self._thread.in_flight.finished, batch.epoch)
+    def release(self, batch: RecordBatch) -> None:
+        """The next fetch begins, once this was said of all batches of the last one. From any thread, more than once."""
+        with contextlib.suppress(RuntimeError):  # the thread's loop is closed: there is no next fetch
+            self._thread.thread_loop.call_soon_threadsafe(self._thread.in_flight.release, batch.number)
 
     def _to_message(self, tp: TP, record: RecordBatch) -> ConsumerMessage:
         last = record.records[tp.partition][-1]
@@ -199,9 +203,9 @@ def _record(raw: Any) -> Record:
     return Record(raw.offset, raw.key, raw.value, raw.headers, raw.timestamp)
 
 
-def _by_topic(fetched: Mapping[TP, list[Any]], epoch: int) -> dict[TP, list[RecordBatch]]:
-    """One batch per topic, under the first of its partitions."""
+def _by_topic(fetched: Mapping[TP, list[Any]]) -> dict[str, dict[int, list[Record]]]:
+    """By topic and partition."""
     topics: dict[str, dict[int, list[Record]]] = {}
     for tp, raw in fetched.items():
         topics.setdefault(tp.topic, {})[tp.partition] = [_record(each) for each in raw]
-    return {TP(topic, min(records)): [RecordBatch(epoch, records)] for topic, records in topics.items()}
+    return topics

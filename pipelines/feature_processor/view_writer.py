@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,7 +13,7 @@ from pipelines.adapters.store import Outcome, RowWrite, Store
 from pipelines.contract.entity_key import EntityKeyEncoder, feature_field, state_fields, timestamp_field
 from pipelines.contract.fence import Lineage
 from pipelines.contract.plan import StreamView
-from pipelines.contract.values import encode_column, encode_timestamp
+from pipelines.contract.values import encode_columns, encode_timestamp
 from pipelines.errors import ForebayError
 from pipelines.feature_processor.mismatch import foreign_row
 from pipelines.feature_processor.row_cache import RowCache
@@ -42,12 +42,13 @@ class ReadEvents(NamedTuple):
 
 
 class ReadFrom(NamedTuple):
-    """Where the events of some entities were read, and where they go."""
+    """Where the events of some entities were read, and what becomes of them."""
 
     lineage: Lineage
     partitions: Ints
     """Shape (entities,)."""
     published: bool
+    all_sent: Callable[[], None]
 
 
 class ViewWriter:
@@ -86,13 +87,20 @@ class ViewWriter:
         as_they_are = self._aggregate.unchanged(rows)
         self._store.write(self._encode(keys, rows, as_they_are, True), self._shared_fields, self.view.expire_ms)
 
-    def write(self, parts: Sequence[ReadEvents], lineage: Lineage, published: bool) -> None:
+    def write(
+        self,
+        parts: Sequence[ReadEvents],
+        lineage: Lineage,
+        published: bool,
+        all_sent: Callable[[], None] = lambda: None,
+    ) -> None:
         """Folds events into the rows of their entities and writes them.
 
         Args:
             parts: of different partitions.
             lineage: the life of the topic that they were read from.
             published: whether the view's values are written too, where Feast reads them, or its state alone.
+            all_sent: called when all rows are on their way to the store, maybe more than once; not if there are none.
 
         Raises:
             StoreUnavailable: nothing can be said about which rows were written; the same batch can be tried again.
@@ -110,7 +118,9 @@ class ViewWriter:
         offsets = np.concatenate([part.offsets for part in parts])[known]
         partition = np.repeat([part.partition for part in parts], [len(part.batch) for part in parts])[known]
         keys = [self._key(values) for values in entities.values]
-        read_from = ReadFrom(lineage, self._one_partition_each(events, partition, lineage, len(keys)), published)
+        read_from = ReadFrom(
+            lineage, self._one_partition_each(events, partition, lineage, len(keys)), published, all_sent
+        )
         self._write_until_contained(keys, events, offsets, read_from)
 
     def _events(self, batch: EventBatch) -> Events:
@@ -157,7 +167,7 @@ class ViewWriter:
     ) -> list[int]:
         """Writes the changed rows; returns the entities whose stored row was ahead."""
         changed = result.entities.tolist()
-        writes = self._encode(keys, stored, result, read_from.published)
+        writes = _and_then(self._encode(keys, stored, result, read_from.published), read_from.all_sent)
         shared = self._shared_fields if read_from.published else ()
         with metrics.WRITE_SECONDS.labels(self.view.name).time():
             outcomes = self._store.write(writes, shared, self.view.expire_ms)
@@ -198,8 +208,10 @@ class ViewWriter:
 
     def _cells(self, result: Aggregated) -> Iterator[Sequence[bytes]]:
         """Per row, what Feast reads: the time, and a value per feature."""
-        cells = [
-            encode_column(values, feature.dtype)
-            for values, feature in zip(result.values, self.view.features, strict=True)
-        ]
+        cells = encode_columns(result.values, [feature.dtype for feature in self.view.features])
         return zip(map(encode_timestamp, result.last_event_ms.tolist()), *cells, strict=True)
+
+
+def _and_then(writes: Iterator[RowWrite], called: Callable[[], None]) -> Iterator[RowWrite]:
+    yield from writes
+    called()

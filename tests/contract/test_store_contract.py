@@ -40,6 +40,12 @@ def admin(valkey):
     client.close()
 
 
+def server_ms(admin):
+    """The server's clock; it may be read a moment before or after."""
+    seconds, micros = admin.time()
+    return seconds * 1_000 + micros // 1_000
+
+
 @pytest.fixture
 def unused_port():
     with socket.socket() as probe:
@@ -125,11 +131,20 @@ class TestExpiry:
         self.written(redis_store, 0, 0)
         assert admin.hpttl(KEY, *self.NAMES) == [-1, -1]
 
-    def test_the_time_is_in_milliseconds(self, redis_store, admin):
+    def test_the_time_is_in_milliseconds_and_up_to_a_64th_longer(self, redis_store, admin):
         self.written(redis_store, 0, 60_000)
-        assert all(50_000 < left <= 60_000 for left in admin.hpttl(KEY, *self.NAMES))
+        assert all(50_000 < left <= 60_000 + 60_000 / 64 for left in admin.hpttl(KEY, *self.NAMES))
         assert admin.hpttl(KEY, HEAD, b"own") == [-1, -1]
         assert admin.ttl(KEY) == -1
+
+    @pytest.mark.parametrize("expire_ms", [60_001, 86_400_000, 10 * 365 * 86_400_000])
+    def test_no_field_is_taken_away_early(self, redis_store, admin, expire_ms):
+        before_ms = server_ms(admin)
+        self.written(redis_store, 0, expire_ms)
+        longest_ms = expire_ms + -(-expire_ms // 64)
+        assert all(
+            before_ms + expire_ms <= at <= server_ms(admin) + longest_ms for at in admin.hpexpiretime(KEY, *self.NAMES)
+        )
 
 
 class TestOutcomes:

@@ -9,7 +9,7 @@ import pytest
 from pipelines.contract.entity_key import EntityKeyEncoder, feature_field, timestamp_field
 from pipelines.contract.list_values import decode_list
 from pipelines.contract.plan import DataType, JoinKey
-from pipelines.contract.values import decode_timestamp, decode_value, encode_column, encode_timestamp, encode_value
+from pipelines.contract.values import decode_timestamp, decode_value, encode_columns, encode_timestamp, encode_value
 from pipelines.steps.arrays import objects
 
 PROJECT = "shop_1"
@@ -117,7 +117,7 @@ class TestValues:
         field, values = SCALARS[dtype]
         values = [value for value in values if value in EXACT or not isinstance(value, int)]
         theirs = [feast.Value(**{field: value}).SerializeToString() for value in values]
-        assert encode_column(np.array(values, dtype=np.float64), dtype) == theirs
+        assert encode_columns([np.array(values, dtype=np.float64)], [dtype]) == [theirs]
 
     @pytest.mark.parametrize("dtype", SCALARS)
     def test_null_is_the_empty_message(self, feast, dtype):
@@ -128,8 +128,17 @@ class TestValues:
     @pytest.mark.parametrize("dtype", NUMERIC)
     def test_nulls_in_a_column_leave_the_others_in_place(self, dtype):
         one = encode_value(1, dtype)
-        assert encode_column(np.array([np.nan, 1.0, np.nan, 1.0]), dtype) == [b"", one, b"", one]
-        assert encode_column(np.array([]), dtype) == []
+        assert encode_columns([np.array([np.nan, 1.0, np.nan, 1.0])], [dtype]) == [[b"", one, b"", one]]
+        assert encode_columns([np.array([])], [dtype]) == [[]]
+
+    def test_columns_of_several_types_keep_their_places(self):
+        types = [DataType.FLOAT32, DataType.STRING, DataType.FLOAT64, DataType.INT64, DataType.FLOAT64]
+        columns = [[0.5, np.nan], ["a", None], [1.5, 2.5], [7.0, np.nan], [np.nan, -0.0]]
+        arrays = [objects(column) if "a" in column else np.array(column) for column in columns]
+        assert encode_columns(arrays, types) == [
+            [encode_value(value, dtype) for value in column] for column, dtype in zip(columns, types, strict=True)
+        ]
+        assert encode_columns([], []) == []
 
     def test_a_list_is_no_scalar_and_a_scalar_is_no_list(self, feast):
         value = feast.Value()
@@ -159,7 +168,7 @@ class TestLists:
 
     def test_a_column_of_lists_is_its_lists(self):
         lists = [[1.5], [], None, [2.5, -0.0]]
-        cells = encode_column(objects(lists), DataType.FLOAT64_LIST)
+        (cells,) = encode_columns([objects(lists)], [DataType.FLOAT64_LIST])
         assert [decode_list(cell) for cell in cells] == lists
         assert cells[2] == b""
 

@@ -10,7 +10,7 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
 from pipelines.feature_processor.in_flight import InFlight
-from pipelines.feature_processor.transport import Consumer, ConsumerThread
+from pipelines.feature_processor.transport import Consumer, ConsumerThread, RecordBatch
 
 
 def fetched(*offsets):
@@ -71,10 +71,9 @@ def test_partitions_of_a_topic_are_one_batch_and_topics_are_not(thread):
     thread.later = {TP("u", 3): records, TP("t", 2): records, TP("t", 1): records}
     found = asyncio.run(thread._fetch_records(None, set(), timeout=1.0, max_records=100))
     assert {tp: sorted(batch.records) for tp, (batch,) in found.items()} == {TP("t", 1): [1, 2], TP("u", 3): [3]}
-    thread.in_flight.finished(0)
-    assert not asyncio.run(thread.in_flight.none_left(0.01))
-    thread.in_flight.finished(0)
-    assert asyncio.run(thread.in_flight.none_left(0.01))
+    for (batch,), none_left in zip(found.values(), (False, True), strict=True):
+        thread.in_flight.release(batch.number)
+        assert asyncio.run(thread.in_flight.none_left(0.01)) is none_left
 
 
 def test_what_waited_leaves_that_much_less_room(thread):
@@ -141,3 +140,12 @@ def test_a_partition_that_was_taken_away_meanwhile_has_no_end(assigned):
     made = Consumer.__new__(Consumer)
     made._thread = SimpleNamespace(highwater=highwater)
     assert made.highwater("tp") == (12 if assigned else 0)
+
+
+def test_a_batch_is_released_where_its_thread_has_ended():
+    """The process is about to stop: what is processed meanwhile may still come to its end."""
+    loop = asyncio.new_event_loop()
+    loop.close()
+    made = Consumer.__new__(Consumer)
+    made._thread = SimpleNamespace(thread_loop=loop, in_flight=InFlight())
+    made.release(RecordBatch(0, 0, {}))
