@@ -76,6 +76,13 @@ class MemoryStore:
         for field in fields:
             self._deadlines.get(key, {}).pop(field, None)
 
+    def replace_in_hash(self, key: bytes, field: bytes, expected: bytes, value: bytes) -> bool:
+        """See `Store.replace_in_hash`."""
+        if self.hashes.get(key, {}).get(field) != expected:
+            return False
+        self.write_hash(key, {field: value})
+        return True
+
     def remove_from_hash(self, key: bytes, fields: Sequence[bytes]) -> None:
         """See `Store.remove_from_hash`."""
         for field in fields:

@@ -54,6 +54,13 @@ end
 return outcomes
 """
 
+# KEYS: a hash. ARGV: field, the value it must have, the value it gets.
+REPLACE_IN_HASH = """
+if redis.call('HGET', KEYS[1], ARGV[1]) ~= ARGV[2] then return 0 end
+redis.call('HSET', KEYS[1], ARGV[1], ARGV[3])
+return 1
+"""
+
 # KEYS: a row, a progress hash. ARGV: head field, the head it must have, a field that the progress hash must not have
 # (empty: any), then the fields to remove.
 COMPARE_AND_REMOVE = """

@@ -11,7 +11,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from pipelines.adapters.redis_scripts import COMPARE_AND_REMOVE, COMPARE_AND_SET
+from pipelines.adapters.redis_scripts import COMPARE_AND_REMOVE, COMPARE_AND_SET, REPLACE_IN_HASH
 from pipelines.adapters.store import Outcome, Removal, RowWrite
 from pipelines.contract.topology import glob_literal
 from pipelines.errors import SettingsError, StoreUnavailable
@@ -73,6 +73,7 @@ class RedisStore:
         self.breaks = 0
         self._set_sha = b""
         self._remove_sha = b""
+        self._replace_sha = b""
         self._expires = False
         """Whether the server can let single fields of a hash expire as they are set."""
 
@@ -109,6 +110,12 @@ class RedisStore:
         self._pipeline(
             ("HSET", key, *(part for pair in fields.items() for part in pair)) for key, fields in hashes.items()
         )
+
+    def replace_in_hash(self, key: bytes, field: bytes, expected: bytes, value: bytes) -> bool:
+        """See `Store.replace_in_hash`."""
+        self._connect()
+        (reply,) = self._pipeline([("EVALSHA", self._replace_sha, 1, key, field, expected, value)])
+        return bool(reply)
 
     def remove_from_hash(self, key: bytes, fields: Sequence[bytes]) -> None:
         """See `Store.remove_from_hash`."""
@@ -154,6 +161,7 @@ class RedisStore:
             self._connection = self._client.connection_pool.get_connection()
             self._set_sha = self._call("SCRIPT", "LOAD", COMPARE_AND_SET)
             self._remove_sha = self._call("SCRIPT", "LOAD", COMPARE_AND_REMOVE)
+            self._replace_sha = self._call("SCRIPT", "LOAD", REPLACE_IN_HASH)
             self._expires = bool(self._call("COMMAND", "INFO", "HSETEX")[0])
         except (*_UNREACHABLE, redis.ResponseError) as error:
             raise self._unavailable(error) from error

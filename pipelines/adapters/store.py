@@ -80,6 +80,10 @@ class Store(Protocol):
         """Sets fields of several hashes, in one round trip, hash by hash."""
         ...
 
+    def replace_in_hash(self, key: bytes, field: bytes, expected: bytes, value: bytes) -> bool:
+        """Sets a field of a hash if it has the expected value, atomically; whether it was done."""
+        ...
+
     def remove_from_hash(self, key: bytes, fields: Sequence[bytes]) -> None:
         """Removes fields of a hash, at least one; those that are absent already may be named."""
         ...

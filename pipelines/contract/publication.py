@@ -21,6 +21,9 @@ class Publication(msgspec.Struct, frozen=True):
     """Of the view."""
     complete: bool = True
     """Whether rows that were written before it was published have been published too."""
+    unpublished: int = 0
+    """Grows with every batch that another process wrote without publishing it: whoever publishes the rest would not
+    notice those that came after it had looked."""
 
 
 _encoder = msgspec.msgpack.Encoder()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -36,7 +36,16 @@ nothing, and stays so until the client asks again: after five minutes by default
 class ProcessorApp(faust.App):
     """A Faust app whose partitions start where the store's progress says."""
 
-    def __init__(self, pipelines: Sequence[FeedPipeline], group: str, settings: ProcessorSettings) -> None:
+    def __init__(
+        self,
+        pipelines: Sequence[FeedPipeline],
+        group: str,
+        settings: ProcessorSettings,
+        wanted: Callable[[], Collection[str]],
+    ) -> None:
+        """Args:
+        wanted: fingerprints of definitions that are to come.
+        """
         super().__init__(
             group,
             broker=";".join(f"microbatch://{address}" for address in settings.brokers.split(",")),
@@ -64,7 +73,11 @@ class ProcessorApp(faust.App):
         """Per topic, how many connections had been lost when the store was known to hold all that it acknowledged."""
         self._caretakers = [
             Caretaker(
-                pipeline, self._busy[topic], partial(self._is_trusted, topic), partial(self._check_between, topic)
+                pipeline,
+                self._busy[topic],
+                partial(self._is_trusted, topic),
+                partial(self._check_between, topic),
+                wanted,
             )
             for topic, pipeline in self._pipelines.items()
         ]
@@ -176,6 +189,7 @@ class ProcessorApp(faust.App):
         for each in pipeline.partitions.values():
             if await asyncio.to_thread(each.ledger.has_fallen_back):
                 raise StoreRolledBack(f"{topic}: the store's progress is behind what it had acknowledged")
+            await asyncio.to_thread(each.publications.read_again)
         self._trusted[topic] = breaks
 
     async def start_offsets(self, earliest: Mapping[TP, int]) -> Mapping[TP, int]:

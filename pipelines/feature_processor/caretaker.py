@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 
 import structlog
 
+from pipelines.contract.plan import StreamView
+from pipelines.contract.progress import Progress
 from pipelines.errors import StoreUnavailable
 from pipelines.feature_processor.feed_pipeline import FeedPipeline
+from pipelines.feature_processor.partition_pipeline import PartitionPipeline
 from pipelines.feature_processor.row_walk import RowWalk
 
 log = structlog.get_logger("forebay.process")
@@ -25,7 +28,8 @@ FIRST_WALK_S = 60.0
 """After the start of the process: rebalances have settled then."""
 
 RETIRE_AFTER_S = 600.0
-"""How long the state of a replaced definition stays: readers and other processes may not have switched yet."""
+"""How long the state of a replaced definition stays at least, and nobody brings it forward: readers and other processes
+may not have switched yet."""
 
 
 class Caretaker:
@@ -37,20 +41,26 @@ class Caretaker:
         busy: asyncio.Lock,
         is_trusted: Callable[[], bool],
         check: Callable[[], Awaitable[None]],
+        wanted: Callable[[], Collection[str]] = tuple,
         monotonic_s: Callable[[], float] = time.monotonic,
     ) -> None:
         """Args:
         is_trusted: whether the store is known to hold all that it acknowledged. Until it is, nothing is done: a row
             that has fallen back must not be taken for an old one.
         check: finds that out, and goes back to where the store is.
+        wanted: fingerprints of definitions that are to come: they are not given up while they are brought up.
         """
         self._pipeline = pipeline
         self._busy = busy
         self._is_trusted = is_trusted
         self._check = check
+        self._wanted = wanted
         self._now_s = monotonic_s
         self._next_walk_s = monotonic_s() + FIRST_WALK_S
         self._retire_at_s = monotonic_s() + RETIRE_AFTER_S
+        self._stood: dict[tuple[PartitionPipeline, str], dict[str, Progress]] = {}
+        """By partition as it was assigned and view that was published completely, where its other definitions stood the
+        last time."""
         self._retired: dict[str, set[str]] = {}
         """By view, fingerprints of definitions whose rows are still to be removed."""
 
@@ -95,17 +105,27 @@ class Caretaker:
                     break
             await asyncio.sleep(PAGE_PAUSE_S)
         self._retired = {}
-        self._next_walk_s = self._now_s() + WALK_EVERY_S
+        if self._now_s() >= self._next_walk_s:
+            self._next_walk_s = self._now_s() + WALK_EVERY_S
 
     async def _retire(self) -> None:
-        """Gives up the other definitions of views that are published completely."""
+        """Gives up definitions that nobody has brought forward since the last time, of views published completely."""
         async with self._busy:
             if not self._is_trusted():
                 return
+            stood, self._stood = self._stood, {}
             for partition in self._pipeline.partitions.values():
                 for view in (writer.view for writer in self._pipeline.writers):
                     if partition.publications.published(view) and not partition.publications.incomplete(view):
-                        gone = await asyncio.to_thread(partition.ledger.retire_others, view)
+                        before = stood.get((partition, view.name), {})
+                        gone = await asyncio.to_thread(self._retire_others, partition, view, before)
                         self._retired.setdefault(view.name, set()).update(gone)
         self._retired = {view: gone for view, gone in self._retired.items() if gone}
         self._retire_at_s = self._now_s() + RETIRE_AFTER_S
+
+    def _retire_others(self, partition: PartitionPipeline, view: StreamView, before: dict[str, Progress]) -> set[str]:
+        others = partition.ledger.others(view)
+        gone = {each for each, progress in others.items() if before.get(each) == progress} - set(self._wanted())
+        partition.ledger.retire(view, gone)
+        self._stood[partition, view.name] = others
+        return gone

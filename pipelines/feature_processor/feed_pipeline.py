@@ -100,6 +100,8 @@ class FeedPipeline:
         for writer, published, parts in writes[-1:]:
             writer.write(parts, self.lineage, published, all_sent)
         self.producer.flush()
+        for each in prepared:
+            self.partitions[each.partition].publications.say_that_rows_are_unpublished()
         progress = {self.partitions[each.partition].ledger.key: self._advance(each) for each in prepared}
         if changed := {key: fields for key, fields in progress.items() if fields}:
             self.store.write_hashes(changed)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from types import MappingProxyType
 from typing import NamedTuple
+
+import msgspec
 
 from pipelines.adapters.store import Store
 from pipelines.contract.fence import Lineage
@@ -86,15 +88,19 @@ class ProgressLedger:
         found = self._found(self._store.read_hash(self.key))
         return any(each.offset < self._progress[field].offset for field, each in found.items())
 
-    def retire_others(self, view: StreamView) -> list[str]:
-        """Removes the progress of all other definitions of the view; returns their fingerprints.
+    def others(self, view: StreamView) -> dict[str, Progress]:
+        """What the other definitions of the view have reached, by fingerprint."""
+        found = other_definitions(self._store.read_hash(self.key), view)
+        return {field.rpartition(b"@")[2].decode(): progress for field, progress in found.items()}
+
+    def retire(self, view: StreamView, fingerprints: Collection[str]) -> None:
+        """Removes the progress of other definitions of the view.
 
         Their rows are dead from here on: should such a definition come back, it begins afresh.
         """
-        others = list(other_definitions(self._store.read_hash(self.key), view))
-        if others:
-            self._store.remove_from_hash(self.key, others)
-        return [field.rpartition(b"@")[2].decode() for field in others]
+        if fingerprints:
+            others = [msgspec.structs.replace(view, fingerprint=each) for each in fingerprints]
+            self._store.remove_from_hash(self.key, [progress_field(other) for other in others])
 
     def advance(self, offset: int, sources: Mapping[str, Mapping[int, SourceProgress]]) -> dict[bytes, bytes]:
         """Takes note that everything contains all records up to `offset`.

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from pipelines.adapters.store import Store
 from pipelines.contract.plan import StreamView
-from pipelines.contract.progress import NOTHING_YET
-from pipelines.contract.publication import Publication, decode_publication, encode_publication
+from pipelines.contract.publication import Publication, decode_publication, encode_publication, is_published
 from pipelines.contract.topology import published_field
 from pipelines.feature_processor.progress_ledger import ProgressLedger, other_definitions
 
@@ -21,7 +22,8 @@ class Publications:
         self._ledger = ledger
         self._store = store
         self._publishes = publishes
-        self._present: dict[str, Publication] = {}
+        self._present: dict[str, bytes] = {}
+        """By view that is published here, its publication as it is stored."""
 
     def published(self, view: StreamView) -> bool:
         """Whether the view's values are written where Feast reads."""
@@ -29,42 +31,54 @@ class Publications:
 
     def incomplete(self, view: StreamView) -> bool:
         """Whether the view is published, but rows that it had before are not yet."""
-        return view.name in self._present and not self._present[view.name].complete
+        return view.name in self._present and not decode_publication(self._present[view.name]).complete
 
     def complete(self, view: StreamView) -> None:
-        """Takes note that all rows have been published."""
-        self._set(view, Publication(view.fingerprint))
+        """Takes note that all rows have been published, unless others were written meanwhile that were not."""
+        before = self._present[view.name]
+        after = encode_publication(msgspec.structs.replace(decode_publication(before), complete=True))
+        if self._store.replace_in_hash(self._ledger.key, published_field(view), before, after):
+            self._present[view.name] = after
+            return
+        stored = self._store.read_hash(self._ledger.key)
+        if is_published(stored, view):
+            self._present[view.name] = stored[published_field(view)]
 
     def take_over(self) -> None:
         """Publishes every view here that has come as far as any other definition of it."""
-        if not self._publishes:
-            self._say_that_rows_are_unpublished()
-            return
         waiting = [view for view in self._views if view.name not in self._present]
-        if not waiting:
+        if not waiting or not self._publishes:
             return
         stored = self._store.read_hash(self._ledger.key)
         for view in waiting:
-            data = stored.get(published_field(view))
-            before = decode_publication(data) if data else None
             offset = self._ledger.of(view).offset
-            if before is not None and before.fingerprint == view.fingerprint:
-                self._present[view.name] = before
+            if is_published(stored, view):
+                self._present[view.name] = stored[published_field(view)]
             elif all(offset >= other.offset for other in other_definitions(stored, view).values()):
-                self._set(view, Publication(view.fingerprint, complete=offset == NOTHING_YET))
+                # Even of one that has just begun: another process may have written rows of it already.
+                publication = encode_publication(Publication(view.fingerprint, complete=False))
+                self._store.write_hash(self._ledger.key, {published_field(view): publication})
+                self._present[view.name] = publication
 
-    def _say_that_rows_are_unpublished(self) -> None:
-        """Another process may have switched already, and not live to meet the rows that this one has written since.
+    def read_again(self) -> None:
+        """After the store may have lost what was published: it moves no progress that would tell."""
+        self._present = {}
+        self.take_over()
 
-        Whoever reads the partition after it publishes them.
+    def say_that_rows_are_unpublished(self) -> None:
+        """To be called after rows were written, and before progress says so.
+
+        Another process may publish the view already. It does not read the records of these rows again once progress
+        is behind them, so it must know that there are rows to be published.
         """
-        stored = self._store.read_hash(self._ledger.key) if self._views else {}
+        if self._publishes or not self._views:
+            return
+        stored = self._store.read_hash(self._ledger.key)
         for view in self._views:
-            data = stored.get(published_field(view))
-            if data is not None and decode_publication(data) == Publication(view.fingerprint):
-                incomplete = encode_publication(Publication(view.fingerprint, complete=False))
-                self._store.write_hash(self._ledger.key, {published_field(view): incomplete})
+            while is_published(stored, view) and not self._count_unpublished(view, stored[published_field(view)]):
+                stored = self._store.read_hash(self._ledger.key)
 
-    def _set(self, view: StreamView, publication: Publication) -> None:
-        self._store.write_hash(self._ledger.key, {published_field(view): encode_publication(publication)})
-        self._present[view.name] = publication
+    def _count_unpublished(self, view: StreamView, before: bytes) -> bool:
+        unpublished = decode_publication(before).unpublished + 1
+        after = encode_publication(Publication(view.fingerprint, False, unpublished))
+        return self._store.replace_in_hash(self._ledger.key, published_field(view), before, after)

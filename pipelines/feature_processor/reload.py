@@ -62,6 +62,10 @@ class Reload:
         if behind and feeds(level):
             self.live = level
 
+    def wanted(self) -> set[str]:
+        """Fingerprints of the definitions to come, and of those that are computed already."""
+        return {view.fingerprint for view in self._target.stream_views}
+
     async def switch_due(self) -> None:
         """Returns when the live plan has to change: then comes `switch`."""
         while True:

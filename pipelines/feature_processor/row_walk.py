@@ -57,7 +57,7 @@ class RowWalk:
             mine = [key for key, entity in entities if entity is not None and entity.keys() == names]
             if mine:
                 self._publish_and_expire(writer, mine)
-                self._remove_retired(writer.view.name, mine)
+                self._remove_retired(writer, mine)
         self._cursor = following
         if following:
             return False
@@ -77,9 +77,10 @@ class RowWalk:
             writer.publish([each.key for each in publish], [each.row for each in publish])
 
     def _is_expired(self, view: StreamView, found: Found) -> bool:
+        """Only where Feast reads this definition: what it reads goes with the row, and may be of another one."""
         partition = self._partitions[found.header.partition]
-        source_partitions = self._pipeline.source_partitions
-        if source_partitions is None:
+        publications, source_partitions = partition.publications, self._pipeline.source_partitions
+        if source_partitions is None or not publications.published(view):
             return False
         needed = oldest_needed_ms(
             self._pipeline.feed.source, view, partition.ledger.of(view).sources, source_partitions
@@ -89,11 +90,16 @@ class RowWalk:
     def _is_unpublished(self, view: StreamView, found: Found) -> bool:
         return self._partitions[found.header.partition].publications.incomplete(view)
 
-    def _remove_retired(self, name: str, keys: Sequence[bytes]) -> None:
-        for old in (view for view in self._retired if view.name == name):
+    def _remove_retired(self, writer: ViewWriter, keys: Sequence[bytes]) -> None:
+        """With the state of an entity that the present definition does not know goes what Feast still reads of it."""
+        for old in (view for view in self._retired if view.name == writer.view.name):
             found = self._rows(old, keys)
-            fields = state_fields(old)
-            self._pipeline.store.remove([_removal(old, each, fields, self._progress_key(each)) for each in found])
+            known = {each.key for each in self._rows(writer.view, [each.key for each in found])}
+            removals = []
+            for each in found:
+                fields = state_fields(old) if each.key in known else (*state_fields(old), *writer.all_fields)
+                removals.append(_removal(old, each, fields, self._progress_key(each)))
+            self._pipeline.store.remove(removals)
 
     def _rows(self, view: StreamView, keys: Sequence[bytes]) -> list[Found]:
         """Those rows of one definition of a view that belong to the partitions read here."""

@@ -6,7 +6,7 @@ import asyncio
 import gc
 import signal
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import ExitStack
 from functools import partial
 from typing import NamedTuple
@@ -55,7 +55,7 @@ def run(plan: Plan, settings: ProcessorSettings) -> None:
     reload.begin()
     group = group_name(plan.project, "process")
     try:
-        while _run_until_told(Share(reload.live), group, settings, reload.switch_due):
+        while _run_until_told(Share(reload.live), group, settings, reload.switch_due, reload.wanted):
             reload.switch()
     finally:
         reload.end()
@@ -75,7 +75,11 @@ def catch_up(share: Share, settings: ProcessorSettings) -> None:
 
 
 def _run_until_told(
-    share: Share, group: str, settings: ProcessorSettings, switch_due: Callable[[], Awaitable[object]]
+    share: Share,
+    group: str,
+    settings: ProcessorSettings,
+    switch_due: Callable[[], Awaitable[object]],
+    wanted: Callable[[], Collection[str]] = tuple,
 ) -> bool:
     """Whether it ended because a switch is due, and not because it was told to stop."""
     pipelines = build_pipelines(share, settings)
@@ -84,7 +88,7 @@ def _run_until_told(
         try:
             with ExitStack() as ended:
                 # Faust decides that a service belongs to the loop it is made in.
-                switch = asyncio.run(_run_app(ProcessorSetup(pipelines, group, settings), switch_due, ended))
+                switch = asyncio.run(_run_app(ProcessorSetup(pipelines, group, settings, wanted), switch_due, ended))
             close(pipelines)
             return switch
         except BrokersWentAway as error:
@@ -98,6 +102,8 @@ class ProcessorSetup(NamedTuple):
     pipelines: Sequence[FeedPipeline]
     group: str
     settings: ProcessorSettings
+    wanted: Callable[[], Collection[str]]
+    """Fingerprints of definitions that are to come."""
 
 
 async def _run_app(setup: ProcessorSetup, switch_due: Callable[[], Awaitable[object]], ended: ExitStack) -> bool:

@@ -43,8 +43,8 @@ def part(plan: Plan, views: Collection[str]) -> Plan:
 def unsettled(plan: Plan, store: HashReader, topics: TopicLives, level_records: int) -> set[str]:
     """Names of online views that are further behind others of their topic than this, or whose route is.
 
-    A view that is published on a partition is computed there with the others: however far behind it may look, it is
-    theirs to bring forward, and a process beside them would write the same rows unpublished.
+    A view that is published on some partition is computed with the others: however far behind it may look, it is theirs
+    to bring forward, and a process beside them would write the same rows unpublished.
 
     Raises:
         StoreUnavailable: progress can't be read.
@@ -62,12 +62,12 @@ def _places(
 ) -> Iterator[tuple[Mapping[bytes, bytes], bytes]]:
     """Every progress hash that tells how far the view is, with the field that does."""
     source = plan.source(view.source)
-    unpublished = [
-        stored for stored in _hashes(plan, view_topic(plan, view), store, topics) if not is_published(stored, view)
-    ]
-    for stored in unpublished:
+    partitions = list(_hashes(plan, view_topic(plan, view), store, topics))
+    if any(is_published(stored, view) for stored in partitions):
+        return
+    for stored in partitions:
         yield stored, progress_field(view)
-    if unpublished and not is_direct(source, view):
+    if not is_direct(source, view):
         for stored in _hashes(plan, source.topic, store, topics):
             yield stored, route_field(route_for(plan.project, source, view))
 

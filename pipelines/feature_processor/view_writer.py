@@ -144,8 +144,8 @@ class ViewWriter:
             behind = self._send(keys, stored, result, read_from)
             if len(result.contained) and read_from.published:
                 # Whoever wrote these rows may not have published them.
-                theirs = [keys[entity] for entity in result.contained.tolist()]
-                self.publish(theirs, self._load(theirs))
+                theirs = result.contained.tolist()
+                self.publish([keys[entity] for entity in theirs], [stored[entity] for entity in theirs])
             if not behind:
                 return
             # Another processor is ahead on these entities: fold what its rows do not contain yet.

@@ -101,6 +101,23 @@ class TestRead:
         assert rows == [[head(at)] for at in range(3_000)]
 
 
+class TestReplacing:
+    def test_a_field_is_replaced_where_it_has_the_expected_value(self, store):
+        store.write_hash(KEY, {b"a": b"1", b"b": b"2"})
+        assert store.replace_in_hash(KEY, b"a", b"1", b"3")
+        assert store.read_hash(KEY) == {b"a": b"3", b"b": b"2"}
+
+    @pytest.mark.parametrize("expected", [b"", b"2", b"1 "])
+    def test_another_value_stays(self, store, expected):
+        store.write_hash(KEY, {b"a": b"1"})
+        assert not store.replace_in_hash(KEY, b"a", expected, b"3")
+        assert store.read_hash(KEY) == {b"a": b"1"}
+
+    def test_a_field_that_is_not_there_is_not_made(self, store):
+        assert not store.replace_in_hash(KEY, b"a", b"", b"3")
+        assert store.read_hash(KEY) == {}
+
+
 class TestExpiry:
     NAMES = (b"f1", b"f2")
 

@@ -20,6 +20,16 @@ class FlakyStore(MemoryStore):
         self.failures = dict(failures)
         self.calls = []
         self.writing_hashes = False
+        self.before_replacing = lambda: None
+
+    def replace_in_hash(self, key, field, expected, value):
+        self.before_replacing()
+        self.calls.append("replace_in_hash")
+        return self.hashes.get(key, {}).get(field) == expected and self._replace(key, field, value)
+
+    def _replace(self, key, field, value):
+        self.hashes[key][field] = value
+        return True
 
     def _call(self, name):
         self.calls.append(name)

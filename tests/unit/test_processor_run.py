@@ -72,6 +72,9 @@ class Reload:
     def begin(self):
         pass
 
+    def wanted(self):
+        return set()
+
     async def switch_due(self):
         if Reload.newer is None:
             await asyncio.Event().wait()

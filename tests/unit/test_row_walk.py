@@ -1,5 +1,7 @@
 """Definitions side by side: who is published, and what a walk over the rows publishes and removes."""
 
+import copy
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -7,12 +9,14 @@ from hypothesis import strategies as st
 
 from pipelines.adapters.memory_store import MemoryStore
 from pipelines.contract.entity_key import EntityKeyEncoder, feature_field, timestamp_field
-from pipelines.contract.topology import Feed
+from pipelines.contract.publication import is_published
+from pipelines.contract.topology import Feed, progress_key, published_field
 from pipelines.contract.values import decode_value
 from pipelines.feature_processor.feed_pipeline import FeedPipeline
 from pipelines.feature_processor.row_walk import RowWalk
 from tests.build import HOUR, MINUTE, SECOND, SOURCE, make_view, record
 from tests.oracle import Event, Window
+from tests.unit.bad_days import FlakyStore
 from tests.unit.partition import CARDS, LIFE, PROJECT, Producer, card, folded, row
 
 CHANGED = make_view([Window("max", "amount", HOUR, 5 * MINUTE)] * 4, fingerprint="44" * 8)
@@ -42,6 +46,12 @@ def walk(pipeline, retired=None):
         pass
 
 
+def retire(pipeline, view):
+    """Gives up another definition of the first view; what a walk is told of it."""
+    pipeline.partitions[0].ledger.retire(view, {view.fingerprint})
+    return {view.fingerprint}
+
+
 def payments(count, entities="abcdefghijklmno"):
     events = [card(entities[at % len(entities)], at * SECOND, amount=float(at)) for at in range(count)]
     return events, [record(at, each) for at, each in enumerate(events)]
@@ -53,7 +63,21 @@ class TestPublication:
         pipeline = begin(store, CARDS)
         pipeline.partitions[0].process(payments(3)[1])
         assert feast(store, CARDS, "a") == 0.0
-        assert not pipeline.partitions[0].publications.incomplete(CARDS)
+
+    def test_it_is_complete_after_a_walk_for_there_may_have_been_rows_before(self):
+        """Of a process that catches up, and was quicker to begin than the one that publishes."""
+        store, (_, log) = MemoryStore(), payments(20, "ab")
+        behind = begin(store, CARDS, publishes=False)
+        feed = Feed(SOURCE.topic, SOURCE, False, (CARDS,), ())
+        publishing = FeedPipeline(feed, PROJECT, store, Producer(), LIFE, None)
+        publishing.assign({0: 0})
+        behind.partitions[0].process(log)
+        publishing.begin()
+        successor = begin(store, CARDS)
+        assert successor.partitions[0].publications.incomplete(CARDS)
+        walk(successor)
+        assert not successor.partitions[0].publications.incomplete(CARDS)
+        assert feast(store, CARDS, "a") == sum(range(0, 20, 2))
 
     def test_a_changed_definition_waits_until_it_has_come_as_far(self):
         store, (_, log) = MemoryStore(), payments(30)
@@ -118,6 +142,84 @@ class TestPublication:
         walk(successor)
         assert [feast(store, CARDS, name) for name in "ab"] == [sum(range(0, 30, 2)), sum(range(1, 30, 2))]
 
+    def test_rows_that_were_written_behind_a_walk_are_published_by_another_one(self):
+        store, (events, log) = MemoryStore(), payments(60, "abcdefghijklmnopqrstuvwxyz")
+        behind = begin(store, CARDS, publishes=False)
+        behind.partitions[0].process(log[:40])
+        switched = begin(store, CARDS)
+        each = RowWalk(switched, {})
+        while feast(store, CARDS, "a") is None:
+            assert not each.page()
+        behind.partitions[0].process(log[40:])
+        while not each.page():
+            pass
+        assert switched.partitions[0].publications.incomplete(CARDS)
+        successor = begin(store, CARDS)
+        assert successor.partitions[0].ledger.offset == 59
+        walk(successor)
+        names = {event.entity for event in events}
+        assert {name: feast(store, CARDS, name) for name in names} == {
+            name: row(store, CARDS, name)[2][0] for name in names
+        }
+        assert not successor.partitions[0].publications.incomplete(CARDS)
+
+    def test_rows_are_known_to_be_unpublished_before_progress_is_behind_them(self):
+        """Killed in between, a process that catches up leaves rows that are read again, or published."""
+        store, (_, log) = FlakyStore(), payments(40, "ab")
+        behind = begin(store, CARDS, publishes=False)
+        publishing = begin(store, CARDS)
+        publishing.partitions[0].process(log[:10])
+        walk(publishing)
+        store.calls.clear()
+        behind.partitions[0].process(log[:30])
+        assert store.calls == ["read", "write", "read_hash", "replace_in_hash", "write_hash"]
+
+    def test_a_definition_that_was_published_meanwhile_is_not_put_back(self):
+        store, (_, log) = FlakyStore(), payments(20, "ab")
+        behind = begin(store, CARDS, publishes=False)
+        begin(store, CARDS).partitions[0].process(log[:10])
+        newest = begin(store, CHANGED)
+
+        def switch():
+            store.before_replacing = lambda: None
+            newest.partitions[0].process(log)
+
+        store.before_replacing = switch
+        behind.partitions[0].process(log[:10])
+        assert is_published(store.read_hash(progress_key(PROJECT, SOURCE.topic, 0)), CHANGED)
+
+    def test_what_a_store_lost_of_publications_is_published_again(self):
+        """No progress tells that it fell back: nothing was read since."""
+        store, (_, log) = MemoryStore(), payments(20, "ab")
+        begin(store, CARDS, publishes=False).partitions[0].process(log)
+        pipeline = begin(store, CARDS)
+        before = copy.deepcopy(store.hashes)
+        del before[progress_key(PROJECT, SOURCE.topic, 0)][published_field(CARDS)]
+        walk(pipeline)
+        store.hashes = before
+        pipeline.partitions[0].publications.read_again()
+        walk(pipeline)
+        assert feast(store, CARDS, "a") == sum(range(0, 20, 2))
+
+    def test_a_row_that_vanishes_between_two_looks_is_no_failure(self):
+        """Another process removes it: it has expired, or is to be forgotten."""
+
+        class Vanishing(MemoryStore):
+            vanish = False
+
+            def read(self, requests):
+                found = super().read(requests)
+                if self.vanish:
+                    self.hashes = {key: fields for key, fields in self.hashes.items() if key not in dict(requests)}
+                return found
+
+        store, (_, log) = Vanishing(), payments(4, "ab")
+        one, other = begin(store, CARDS), begin(store, CARDS)
+        one.partitions[0].process(log)
+        store.vanish = True
+        other.partitions[0].process(log)
+        assert row(store, CARDS, "a") is None
+
     def test_rows_of_partitions_that_others_read_are_left_alone(self):
         store, (_, log) = MemoryStore(), payments(20)
         begin(store, CARDS, publishes=False).partitions[0].process(log)
@@ -132,7 +234,7 @@ class TestRetired:
         begin(store, CARDS).partitions[0].process(log)
         pipeline = begin(store, CHANGED)
         pipeline.partitions[0].process(log)
-        gone = pipeline.partitions[0].ledger.retire_others(CHANGED)
+        gone = retire(pipeline, CARDS)
         walk(pipeline, {CHANGED.name: gone})
         assert row(store, CARDS, "a") is None
         mine = [(at, each) for at, each in enumerate(events) if each.entity == "a"]
@@ -144,13 +246,36 @@ class TestRetired:
         begin(store, CARDS).partitions[0].process(log)
         pipeline = begin(store, CHANGED)
         pipeline.partitions[0].process(log)
-        gone = pipeline.partitions[0].ledger.retire_others(CHANGED)
+        gone = retire(pipeline, CARDS)
         begin(store, CARDS)
         walk(pipeline, {CHANGED.name: gone})
         assert row(store, CARDS, "a") is not None
 
+    def test_what_feast_reads_of_an_entity_that_the_present_definition_does_not_know_goes_too(self):
+        store, log = MemoryStore(), [record(0, card("a", 0, amount=1.0)), record(1, card("b", 1, amount=9.0))]
+        picky = make_view(
+            [Window("sum", "amount", HOUR, 5 * MINUTE)],
+            udf=lambda events: events[events["amount"] > 5],
+            fingerprint="77" * 8,
+        )
+        begin(store, CARDS).partitions[0].process(log)
+        pipeline = begin(store, picky)
+        pipeline.partitions[0].process(log)
+        walk(pipeline, {picky.name: retire(pipeline, CARDS)})
+        assert (feast(store, picky, "a"), feast(store, picky, "b")) == (None, 9.0)
+
 
 class TestExpiry:
+    def test_a_definition_that_feast_does_not_read_takes_nothing_of_what_it_reads(self):
+        """The new one's windows are shorter: its row of a silent card can go, the published one's must stay."""
+        long = make_view([Window("sum", "amount", 24 * HOUR, HOUR)], fingerprint="66" * 8)
+        store, log = MemoryStore(), [record(0, card("a", 0, amount=5.0)), record(1, card("b", 3 * HOUR))]
+        begin(store, long).partitions[0].process(log)
+        behind = begin(store, CARDS, publishes=False)
+        behind.partitions[0].process(log)
+        walk(behind)
+        assert (row(store, long, "a") is not None, feast(store, long, "a")) == (True, 5.0)
+
     def test_a_row_that_no_event_can_need_goes_with_what_feast_reads_of_it(self):
         store = MemoryStore()
         pipeline = begin(store, CARDS)

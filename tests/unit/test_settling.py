@@ -74,9 +74,9 @@ def test_a_view_that_is_published_is_never_brought_up_beside_those_that_compute_
     """A view that others have reloaded may be far ahead, or its own progress have fallen back."""
     known = store(*of(OTHER, 5_000, 5_000), *of(CARDS, 5, 5))
     assert unsettled(plan(CARDS, OTHER), known, Topics(), 100) == {"card_activity"}
-    for partition in (0, 1):
-        key = progress_key("shop", "payments", partition)
-        known.write_hash(key, {published_field(CARDS): encode_publication(Publication(CARDS.fingerprint))})
+    # One partition is enough: a process that leaves the view out would leave it out on all.
+    key = progress_key("shop", "payments", 0)
+    known.write_hash(key, {published_field(CARDS): encode_publication(Publication(CARDS.fingerprint))})
     assert unsettled(plan(CARDS, OTHER), known, Topics(), 100) == set()
     assert unsettled(plan(CHANGED, OTHER), known, Topics(), 100) == {"card_activity"}
 
