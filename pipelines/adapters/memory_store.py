@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping, Sequence
 
-from pipelines.adapters.store import Outcome, Removal, RowWrite
+from pipelines.adapters.store import ANYONE, Outcome, Removal, RowWrite, SharedBy
 from pipelines.contract.fence import IDENTITY, Header
 
 _PAGE = 10
@@ -34,9 +34,18 @@ class MemoryStore:
             self._expire(key)
         return [[self.hashes.get(key, empty).get(field) for field in fields] for key, fields in requests]
 
-    def write(self, writes: Iterable[RowWrite], names: Sequence[bytes] = (), expire_ms: int = 0) -> list[Outcome]:
+    def write(
+        self, writes: Iterable[RowWrite], names: Sequence[bytes] = (), expire_ms: int = 0, shared: SharedBy = ANYONE
+    ) -> list[Outcome]:
         """See `Store.write`."""
-        return [self._write(write, names, expire_ms) for write in writes]
+        return [
+            self._write(write, () if self._is_of_another(write.progress_key, shared) else names, expire_ms)
+            for write in writes
+        ]
+
+    def _is_of_another(self, progress_key: bytes, shared: SharedBy) -> bool:
+        said = self.hashes.get(progress_key, {}).get(shared.field)
+        return said is not None and shared.definition not in said
 
     def _write(self, write: RowWrite, names: Sequence[bytes], expire_ms: int) -> Outcome:
         head_field, head = write.fields[:2]
@@ -50,7 +59,7 @@ class MemoryStore:
         if offset != write.expected_offset:
             return Outcome.BEHIND if offset > write.expected_offset else Outcome.ROLLED_BACK
         pairs = dict(zip(write.fields[::2], write.fields[1::2], strict=True))
-        pairs |= dict(zip(names, write.values, strict=True))
+        pairs |= dict(zip(names, write.values if names else (), strict=True))
         self._set(write.key, pairs)
         if expire_ms:
             deadline = time.monotonic() + expire_ms / 1_000

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-# KEYS: rows. ARGV: how long shared fields live in ms (0: for ever), their number and their names; then per row the
-# expected offset, the number of its own arguments and these (head field, head, field, value ...), and a value for
-# every shared name. One table takes the fields of every row in turn, its names set once, and numbers are passed on as
-# the texts they came as: a table for each row and texts made of numbers would take a tenth of the time. The time at
+# KEYS: rows, and after each the hash that says whose its shared fields are (empty: anyone's). ARGV: how long shared
+# fields live in ms (0: for ever), their number, the field that says it, what it contains, and their names; then per
+# row the expected offset, the number of its own arguments and these (head field, head, field, value ...), and a value
+# for every shared name. One table takes the fields of every row in turn, its names set once, and numbers are passed on
+# as the texts they came as: a table for each row and texts made of numbers would take a tenth of the time. The time at
 # which shared fields expire is rounded up, to a 64th of how long they live: the server need not move a field from one
 # time to another with every write, which would take another tenth.
 # Header offsets are those of contract.fence: identity 1-9, lineage and partition 10-21, offset 22-29.
@@ -30,23 +31,35 @@ if expires then
 end
 local names = tonumber(ARGV[2])
 local shared = 2 * names
-local at = 3 + names
+local at = 5 + names
+local of_another = {}
+local function sets_own_only(hash)
+  if hash == '' then return names == 0 end
+  if of_another[hash] == nil then
+    local said = redis.call('HGET', hash, ARGV[3])
+    of_another[hash] = said and not string.find(said, ARGV[4], 1, true)
+  end
+  return of_another[hash]
+end
 local outcomes = {}
 local fields = {}
-for name = 1, names do fields[2 * name - 1] = ARGV[2 + name] end
-for row = 1, #KEYS do
+for name = 1, names do fields[2 * name - 1] = ARGV[4 + name] end
+for row = 1, #KEYS / 2 do
+  local key = KEYS[2 * row - 1]
   local own = tonumber(ARGV[at + 1])
   local values = at + 2 + own
-  local stored = redis.call('HGET', KEYS[row], ARGV[at + 2])
+  local stored = redis.call('HGET', key, ARGV[at + 2])
   outcomes[row] = outcome(stored, ARGV[at + 3], tonumber(ARGV[at]))
   if outcomes[row] == 1 then
     for name = 1, names do fields[2 * name] = ARGV[values - 1 + name] end
-    if expires then
-      redis.call('HSETEX', KEYS[row], 'PXAT', expire_at, 'FIELDS', ARGV[2], unpack(fields, 1, shared))
-      redis.call('HSET', KEYS[row], unpack(ARGV, at + 2, values - 1))
+    if sets_own_only(KEYS[2 * row]) then
+      redis.call('HSET', key, unpack(ARGV, at + 2, values - 1))
+    elseif expires then
+      redis.call('HSETEX', key, 'PXAT', expire_at, 'FIELDS', ARGV[2], unpack(fields, 1, shared))
+      redis.call('HSET', key, unpack(ARGV, at + 2, values - 1))
     else
       for own_field = 1, own do fields[shared + own_field] = ARGV[at + 1 + own_field] end
-      redis.call('HSET', KEYS[row], unpack(fields, 1, shared + own))
+      redis.call('HSET', key, unpack(fields, 1, shared + own))
     end
   end
   at = values + names

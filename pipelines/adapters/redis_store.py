@@ -12,7 +12,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from pipelines.adapters.redis_scripts import COMPARE_AND_REMOVE, COMPARE_AND_SET, REPLACE_IN_HASH
-from pipelines.adapters.store import Outcome, Removal, RowWrite
+from pipelines.adapters.store import ANYONE, Outcome, Removal, RowWrite, SharedBy
 from pipelines.contract.topology import glob_literal
 from pipelines.errors import SettingsError, StoreUnavailable
 
@@ -22,9 +22,9 @@ _SCRIPT_ROWS = 20
 """Rows of one script call: a call has its price, and holds up every other client while it runs."""
 _SCRIPT_ARGUMENTS = 1_000
 """About so many of one call at most: rows with many features go fewer at a time."""
-_OWN_ARGUMENTS = 9
-"""Of a row beside its shared fields, at most: key, expected offset, count, and head, closed tiles and ids by name and
-value."""
+_OWN_ARGUMENTS = 10
+"""Of a row beside its shared fields, at most: two keys, expected offset, count, and head, closed tiles and ids by name
+and value."""
 
 _UNREACHABLE = (redis.ConnectionError, redis.TimeoutError, redis.BusyLoadingError, redis.ReadOnlyError)
 
@@ -81,17 +81,22 @@ class RedisStore:
         """See `Store.read`: one HMGET per request in one round trip."""
         return self._pipeline(("HMGET", key, *fields) for key, fields in requests)
 
-    def write(self, writes: Iterable[RowWrite], names: Sequence[bytes] = (), expire_ms: int = 0) -> list[Outcome]:
+    def write(
+        self, writes: Iterable[RowWrite], names: Sequence[bytes] = (), expire_ms: int = 0, shared: SharedBy = ANYONE
+    ) -> list[Outcome]:
         """See `Store.write`: a script call for some rows each, all in one round trip."""
         self._connect()
-        shared: tuple[bytes | int, ...] = (expire_ms if self._expires else 0, len(names), *names)
-        replies = self._pipeline(self._calls(iter(writes), shared), at_once=1)
+        call: list[bytes | int] = [expire_ms if self._expires else 0, len(names), *shared, *names]
+        replies = self._pipeline(self._calls(iter(writes), call), at_once=1)
         return [Outcome(reply) for call in replies for reply in call]
 
     def _calls(self, writes: Iterator[RowWrite], shared: Sequence[bytes | int]) -> Iterator[tuple[Any, ...]]:
         rows = max(1, min(_SCRIPT_ROWS, _SCRIPT_ARGUMENTS // (len(shared) + _OWN_ARGUMENTS)))
         while some := list(itertools.islice(writes, rows)):
-            call: list[Any] = ["EVALSHA", self._set_sha, len(some), *[write.key for write in some], *shared]
+            call: list[Any] = ["EVALSHA", self._set_sha, 2 * len(some)]
+            for write in some:
+                call += (write.key, write.progress_key)
+            call += shared
             for write in some:
                 call += (write.expected_offset, len(write.fields), *write.fields, *write.values)
             yield tuple(call)

@@ -29,6 +29,20 @@ class RowWrite(NamedTuple):
     """field, value, field, value ...; the first pair is the view's head."""
     values: Sequence[bytes] = ()
     """Of the fields whose names all writes of a call share."""
+    progress_key: bytes = b""
+    """The hash that says which definition these belong to; empty: whichever it is."""
+
+
+class SharedBy(NamedTuple):
+    """Which of several definitions may set the fields that they share."""
+
+    field: bytes
+    """Of the hash that says it; who finds no such field there may set them."""
+    definition: bytes
+    """What its value contains, if it is this one."""
+
+
+ANYONE = SharedBy(b"", b"")
 
 
 class Removal(NamedTuple):
@@ -58,13 +72,17 @@ class Store(Protocol):
         """Per (key, fields), the fields' values; None where absent."""
         ...
 
-    def write(self, writes: Iterable[RowWrite], names: Sequence[bytes] = (), expire_ms: int = 0) -> list[Outcome]:
+    def write(
+        self, writes: Iterable[RowWrite], names: Sequence[bytes] = (), expire_ms: int = 0, shared: SharedBy = ANYONE
+    ) -> list[Outcome]:
         """Compare-and-set of each row, atomically per row.
 
         Args:
-            names: fields that every write sets, to its `values`.
+            names: fields that every write sets, to its `values`, unless its `progress_key` says that they are another
+                definition's: then only its own ones.
             expire_ms: how long these live from now, or up to a 64th longer, where the server can do that; 0: until they
                 are removed.
+            shared: how such a hash says it.
         """
         ...
 

@@ -74,7 +74,7 @@ class RowWalk:
             metrics.ROWS_EXPIRED.labels(writer.view.name).inc(sum(gone))
         publish = [each for each in found if each.key not in expired and self._is_unpublished(writer.view, each)]
         if publish:
-            writer.publish([each.key for each in publish], [each.row for each in publish])
+            writer.publish([each.key for each in publish], [each.row for each in publish], self._pipeline.lineage.topic)
 
     def _is_expired(self, view: StreamView, found: Found) -> bool:
         """Only where Feast reads this definition: what it reads goes with the row, and may be of another one."""

@@ -9,10 +9,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from pipelines.adapters import metrics
-from pipelines.adapters.store import Outcome, RowWrite, Store
+from pipelines.adapters.store import Outcome, RowWrite, SharedBy, Store
 from pipelines.contract.entity_key import EntityKeyEncoder, feature_field, state_fields, timestamp_field
-from pipelines.contract.fence import Lineage
+from pipelines.contract.fence import Header, Lineage
 from pipelines.contract.plan import StreamView
+from pipelines.contract.topology import progress_key, published_field
 from pipelines.contract.values import encode_columns, encode_timestamp
 from pipelines.errors import ForebayError
 from pipelines.feature_processor.mismatch import foreign_row
@@ -56,6 +57,7 @@ class ViewWriter:
 
     def __init__(self, view: StreamView, project: str, store: Store) -> None:
         self.view = view
+        self._project = project
         self._store = store
         self._aggregate = ViewAggregator(view)
         self._key = EntityKeyEncoder(view.join_keys, project)
@@ -64,6 +66,7 @@ class ViewWriter:
             timestamp_field(view.name),
             *(feature_field(view.name, feature.name) for feature in view.features),
         ]
+        self._shared_by = SharedBy(published_field(view), view.fingerprint.encode())
         self.all_fields = (*self._row_fields, *self._shared_fields)
         """Every field of a row."""
         self._columns = AggregatedColumns(view)
@@ -78,14 +81,19 @@ class ViewWriter:
         for key in keys:
             self._cache.drop(key)
 
-    def publish(self, keys: Sequence[bytes], rows: Sequence[StoredRow]) -> None:
+    def publish(self, keys: Sequence[bytes], rows: Sequence[StoredRow], topic: str) -> None:
         """Writes what Feast reads of rows that were written without it; a row that has changed since does it itself.
+
+        Args:
+            topic: whose records they contain.
 
         Raises:
             StoreUnavailable: nothing can be said about which rows were written; it can be tried again.
         """
         as_they_are = self._aggregate.unchanged(rows)
-        self._store.write(self._encode(keys, rows, as_they_are, True), self._shared_fields, self.view.expire_ms)
+        partitions = [Header.unpack(row.head or b"").partition for row in rows]
+        writes = self._encode(keys, rows, as_they_are, self._progress_keys(topic, partitions))
+        self._store.write(writes, self._shared_fields, self.view.expire_ms, self._shared_by)
 
     def write(
         self,
@@ -145,7 +153,9 @@ class ViewWriter:
             if len(result.contained) and read_from.published:
                 # Whoever wrote these rows may not have published them.
                 theirs = result.contained.tolist()
-                self.publish([keys[entity] for entity in theirs], [stored[entity] for entity in theirs])
+                self.publish(
+                    [keys[entity] for entity in theirs], [stored[entity] for entity in theirs], read_from.lineage.topic
+                )
             if not behind:
                 return
             # Another processor is ahead on these entities: fold what its rows do not contain yet.
@@ -167,10 +177,13 @@ class ViewWriter:
     ) -> list[int]:
         """Writes the changed rows; returns the entities whose stored row was ahead."""
         changed = result.entities.tolist()
-        writes = _and_then(self._encode(keys, stored, result, read_from.published), read_from.all_sent)
-        shared = self._shared_fields if read_from.published else ()
+        progress_keys = None
+        if read_from.published:
+            progress_keys = self._progress_keys(read_from.lineage.topic, read_from.partitions[result.entities].tolist())
+        writes = _and_then(self._encode(keys, stored, result, progress_keys), read_from.all_sent)
+        names = self._shared_fields if read_from.published else ()
         with metrics.WRITE_SECONDS.labels(self.view.name).time():
-            outcomes = self._store.write(writes, shared, self.view.expire_ms)
+            outcomes = self._store.write(writes, names, self.view.expire_ms, self._shared_by)
         behind = []
         for entity, row, outcome in zip(changed, result.rows, outcomes, strict=True):
             if outcome is Outcome.WRITTEN:
@@ -191,20 +204,38 @@ class ViewWriter:
         self._cache.shrink()
         return behind
 
+    def _progress_keys(self, topic: str, partitions: Sequence[int]) -> list[bytes]:
+        """Of each row, the hash that says which definition of the view is published."""
+        known = {partition: progress_key(self._project, topic, partition) for partition in set(partitions)}
+        return [known[partition] for partition in partitions]
+
     def _encode(
-        self, keys: Sequence[bytes], stored: Sequence[StoredRow], result: Aggregated, published: bool
+        self,
+        keys: Sequence[bytes],
+        stored: Sequence[StoredRow],
+        result: Aggregated,
+        progress_keys: Sequence[bytes] | None,
     ) -> Iterator[RowWrite]:
-        """The writes, one by one: the store may send the first while the last is not made yet."""
+        """The writes, one by one: the store may send the first while the last is not made yet.
+
+        Args:
+            progress_keys: of the rows whose values are written where Feast reads; None where they are not.
+        """
         head_name, *other_names = self._row_fields
-        shared = self._cells(result) if published else itertools.repeat(())
-        for entity, row, offset, values in zip(
-            result.entities.tolist(), result.rows, result.stored_offsets, shared, strict=False
+        shared = itertools.repeat(()) if progress_keys is None else self._cells(result)
+        for entity, row, offset, values, progress in zip(
+            result.entities.tolist(),
+            result.rows,
+            result.stored_offsets,
+            shared,
+            progress_keys or itertools.repeat(b""),
+            strict=False,
         ):
             fields: list[Any] = [head_name, row.head]
             for name, new, old in zip(other_names, row[1:], stored[entity][1:], strict=False):
                 if offset < 0 or new != old:
                     fields += (name, new)
-            yield RowWrite(keys[entity], offset, fields, values)
+            yield RowWrite(keys[entity], offset, fields, values, progress)
 
     def _cells(self, result: Aggregated) -> Iterator[Sequence[bytes]]:
         """Per row, what Feast reads: the time, and a value per feature."""

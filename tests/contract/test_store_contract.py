@@ -8,7 +8,7 @@ import redis
 
 from pipelines.adapters.memory_store import MemoryStore
 from pipelines.adapters.redis_store import RedisStore
-from pipelines.adapters.store import Outcome, Removal, RowWrite
+from pipelines.adapters.store import Outcome, Removal, RowWrite, SharedBy
 from pipelines.contract.fence import HEADER, ROW_FORMAT
 from pipelines.errors import SettingsError, StoreUnavailable
 from tests.e2e.broker import until
@@ -99,6 +99,44 @@ class TestRead:
         store.write([write(-1, at, key=b"k%d" % at) for at in range(3_000)])
         rows = store.read([(b"k%d" % at, [HEAD]) for at in range(3_000)])
         assert rows == [[head(at)] for at in range(3_000)]
+
+
+class TestSharedFields:
+    """Several definitions set them, and a hash says whose they are."""
+
+    SHARED = SharedBy(b"published:v", b"aaaa")
+
+    def written(self, store, *said):
+        """Whether they were set, per hash of this content."""
+        keys = [b"progress%d" % at for at in range(len(said))]
+        for key, value in zip(keys, said, strict=True):
+            if value is not None:
+                store.write_hash(key, {b"published:v": value})
+        writes = [
+            write(-1, 5, b"row%d" % at, [b"own", b"x"])._replace(values=[b"1", b"2"], progress_key=key)
+            for at, key in enumerate(keys)
+        ]
+        assert store.write(writes, [b"f1", b"f2"], 0, self.SHARED) == [Outcome.WRITTEN] * len(said)
+        rows = [store.read_hash(b"row%d" % at) for at in range(len(said))]
+        assert all((row[HEAD], row[b"own"]) == (head(5), b"x") for row in rows)
+        assert all((row.get(b"f1"), row.get(b"f2")) in ((b"1", b"2"), (None, None)) for row in rows)
+        return [b"f1" in row for row in rows]
+
+    def test_they_are_set_where_they_are_the_writers_or_nobodys(self, store):
+        assert self.written(store, b"x:aaaa", b"x:bbbb", None, b"aaaa%") == [True, False, True, True]
+
+    def test_each_row_goes_by_its_own_hash_however_many_there_are(self, store):
+        said = [b"aaaa" if at % 3 else b"bbbb" for at in range(90)]
+        assert self.written(store, *said) == [value == b"aaaa" for value in said]
+
+    @pytest.mark.parametrize("expire_ms", [0, 60_000])
+    def test_what_another_one_has_set_stays(self, store, expire_ms):
+        first = write(-1, 5)._replace(values=[b"theirs"])
+        store.write([first], [b"f1"], expire_ms)
+        store.write_hash(b"progress", {b"published:v": b"bbbb"})
+        second = write(5, 6)._replace(values=[b"ours"], progress_key=b"progress")
+        assert store.write([second], [b"f1"], expire_ms, self.SHARED) == [Outcome.WRITTEN]
+        assert store.read_hash(KEY) == {HEAD: head(6), b"f1": b"theirs"}
 
 
 class TestReplacing:

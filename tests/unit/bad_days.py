@@ -44,11 +44,11 @@ class FlakyStore(MemoryStore):
     def read_hash(self, key):
         return self._fail() if self._call("read_hash") else super().read_hash(key)
 
-    def write(self, writes, names=(), expire_ms=0):
+    def write(self, writes, names=(), *args):
         writes = list(writes)
         done = {None: len(writes), "none": 0, "half": len(writes) // 2, "all": len(writes)}
         failure = self._call("write")
-        outcomes = super().write(writes[: done[failure]], names, expire_ms)
+        outcomes = super().write(writes[: done[failure]], names, *args)
         return self._fail() if failure else outcomes
 
     def write_hash(self, key, fields):

@@ -188,6 +188,19 @@ class TestPublication:
         behind.partitions[0].process(log[:10])
         assert is_published(store.read_hash(progress_key(PROJECT, SOURCE.topic, 0)), CHANGED)
 
+    def test_a_writer_of_the_old_definition_that_stood_still_leaves_what_feast_reads_alone(self):
+        """It has fetched records before another one switched, and wakes up; its own state is its own."""
+        store, (events, log) = MemoryStore(), payments(20, "ab")
+        paused = begin(store, CARDS)
+        paused.partitions[0].process(log[:10])
+        switched = begin(store, CHANGED)
+        switched.partitions[0].process(log)
+        walk(switched)
+        paused.partitions[0].process(log[10:14])
+        assert feast(store, CHANGED, "a") == 18.0
+        mine = [(at, each) for at, each in enumerate(events[:14]) if each.entity == "a"]
+        assert row(store, CARDS, "a") == folded(CARDS, mine)["a"]
+
     def test_what_a_store_lost_of_publications_is_published_again(self):
         """No progress tells that it fell back: nothing was read since."""
         store, (_, log) = MemoryStore(), payments(20, "ab")
