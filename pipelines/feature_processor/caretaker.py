@@ -27,6 +27,10 @@ WALK_EVERY_S = 3_600.0
 FIRST_WALK_S = 60.0
 """After the start of the process: rebalances have settled then."""
 
+LOOK_AGAIN_S = 10.0
+"""How often it is asked whether another process has written rows without publishing them. This one reads their records
+too, and publishes the rows then; but until a walk has seen them, who takes over would have to."""
+
 RETIRE_AFTER_S = 600.0
 """How long the state of a replaced definition stays at least, and nobody brings it forward: readers and other processes
 may not have switched yet."""
@@ -58,6 +62,7 @@ class Caretaker:
         self._now_s = monotonic_s
         self._next_walk_s = monotonic_s() + FIRST_WALK_S
         self._retire_at_s = monotonic_s() + RETIRE_AFTER_S
+        self._look_again_s = monotonic_s() + LOOK_AGAIN_S
         self._stood: dict[tuple[PartitionPipeline, str], dict[str, Progress]] = {}
         """By partition as it was assigned and view that was published completely, where its other definitions stood the
         last time."""
@@ -83,10 +88,18 @@ class Caretaker:
             await asyncio.to_thread(self._pipeline.store.ping)
         if not self._is_trusted():
             await self._check()
+        if self._now_s() >= self._look_again_s:
+            await self._look_again()
         if self._now_s() >= self._retire_at_s:
             await self._retire()
         if self._retired or self._now_s() >= self._next_walk_s or self._has_unpublished_rows():
             await self._walk()
+
+    async def _look_again(self) -> None:
+        async with self._busy:
+            for partition in self._pipeline.partitions.values():
+                await asyncio.to_thread(partition.publications.look_again)
+        self._look_again_s = self._now_s() + LOOK_AGAIN_S
 
     def _has_unpublished_rows(self) -> bool:
         return any(

@@ -40,9 +40,15 @@ class Publications:
         if self._store.replace_in_hash(self._ledger.key, published_field(view), before, after):
             self._present[view.name] = after
             return
-        stored = self._store.read_hash(self._ledger.key)
-        if is_published(stored, view):
-            self._present[view.name] = stored[published_field(view)]
+        self.look_again()
+
+    def look_again(self) -> None:
+        """Takes note of what other processes have written and not published meanwhile."""
+        present = [view for view in self._views if view.name in self._present]
+        stored = self._store.read_hash(self._ledger.key) if present else {}
+        for view in present:
+            if is_published(stored, view):
+                self._present[view.name] = stored[published_field(view)]
 
     def take_over(self) -> None:
         """Publishes every view here that has come as far as any other definition of it."""

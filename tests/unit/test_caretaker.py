@@ -7,7 +7,7 @@ import pytest
 from pipelines.adapters.memory_store import MemoryStore
 from pipelines.errors import StoreUnavailable
 from pipelines.feature_processor import caretaker as module
-from pipelines.feature_processor.caretaker import FIRST_WALK_S, RETIRE_AFTER_S, WALK_EVERY_S, Caretaker
+from pipelines.feature_processor.caretaker import FIRST_WALK_S, LOOK_AGAIN_S, RETIRE_AFTER_S, WALK_EVERY_S, Caretaker
 from tests.build import HOUR, record
 from tests.unit.bad_days import FlakyStore
 from tests.unit.partition import CARDS, card, folded, row
@@ -76,6 +76,21 @@ def test_rows_that_have_to_be_published_do_not_wait():
     look()
     assert feast(store, CARDS, "a") == 5.0
     assert not pipeline.partitions[0].publications.incomplete(CARDS)
+
+
+def test_rows_that_another_process_wrote_unpublished_meanwhile_are_published_too():
+    """A process that has switched already, and one that still catches up."""
+    store, (_, log) = MemoryStore(), payments(40, "ab")
+    behind, pipeline = begin(store, CARDS, publishes=False), begin(store, CARDS)
+    clock, look = cared_for(pipeline)
+    look()
+    assert not pipeline.partitions[0].publications.incomplete(CARDS)
+    behind.partitions[0].process(log)
+    assert begin(store, CARDS).partitions[0].publications.incomplete(CARDS)
+    clock.now_s = LOOK_AGAIN_S
+    look()
+    assert feast(store, CARDS, "a") == sum(range(0, 40, 2))
+    assert not begin(store, CARDS).partitions[0].publications.incomplete(CARDS)
 
 
 def test_a_definition_that_was_replaced_is_given_up_after_a_while_with_its_rows():
