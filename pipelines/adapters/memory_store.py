@@ -89,7 +89,7 @@ class MemoryStore:
         """See `Store.replace_in_hash`."""
         if self.hashes.get(key, {}).get(field) != expected:
             return False
-        self.write_hash(key, {field: value})
+        self._set(key, {field: value})
         return True
 
     def remove_from_hash(self, key: bytes, fields: Sequence[bytes]) -> None:

@@ -86,17 +86,17 @@ class RedisStore:
     ) -> list[Outcome]:
         """See `Store.write`: a script call for some rows each, all in one round trip."""
         self._connect()
-        call: list[bytes | int] = [expire_ms if self._expires else 0, len(names), *shared, *names]
-        replies = self._pipeline(self._calls(iter(writes), call), at_once=1)
+        common: list[bytes | int] = [expire_ms if self._expires else 0, len(names), *shared, *names]
+        replies = self._pipeline(self._calls(iter(writes), common), at_once=1)
         return [Outcome(reply) for call in replies for reply in call]
 
-    def _calls(self, writes: Iterator[RowWrite], shared: Sequence[bytes | int]) -> Iterator[tuple[Any, ...]]:
-        rows = max(1, min(_SCRIPT_ROWS, _SCRIPT_ARGUMENTS // (len(shared) + _OWN_ARGUMENTS)))
+    def _calls(self, writes: Iterator[RowWrite], common: Sequence[bytes | int]) -> Iterator[tuple[Any, ...]]:
+        rows = max(1, min(_SCRIPT_ROWS, _SCRIPT_ARGUMENTS // (len(common) + _OWN_ARGUMENTS)))
         while some := list(itertools.islice(writes, rows)):
             call: list[Any] = ["EVALSHA", self._set_sha, 2 * len(some)]
             for write in some:
                 call += (write.key, write.progress_key)
-            call += shared
+            call += common
             for write in some:
                 call += (write.expected_offset, len(write.fields), *write.fields, *write.values)
             yield tuple(call)

@@ -32,8 +32,8 @@ LOOK_AGAIN_S = 10.0
 too, and publishes the rows then; but until a walk has seen them, who takes over would have to."""
 
 RETIRE_AFTER_S = 600.0
-"""How long the state of a replaced definition stays at least, and nobody brings it forward: readers and other processes
-may not have switched yet."""
+"""How long the state of a replaced definition stays at least, once nobody brings it forward: readers and other
+processes may not have switched yet."""
 
 
 class Caretaker:
@@ -45,7 +45,7 @@ class Caretaker:
         busy: asyncio.Lock,
         is_trusted: Callable[[], bool],
         check: Callable[[], Awaitable[None]],
-        wanted: Callable[[], Collection[str]] = tuple,
+        wanted: Callable[[], Collection[str]],
         monotonic_s: Callable[[], float] = time.monotonic,
     ) -> None:
         """Args:

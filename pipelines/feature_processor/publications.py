@@ -66,7 +66,7 @@ class Publications:
                 self._store.write_hash(self._ledger.key, {published_field(view): publication})
                 self._present[view.name] = publication
 
-    def read_again(self) -> None:
+    def take_over_again(self) -> None:
         """After the store may have lost what was published: it moves no progress that would tell."""
         self._present = {}
         self.take_over()

@@ -17,7 +17,7 @@ from pipelines.adapters.kafka import Topics, group_name
 from pipelines.adapters.progress_reader import ViewTopic
 from pipelines.adapters.redis_store import RedisStore
 from pipelines.contract.plan import Plan
-from pipelines.contract.publication import decode_publication
+from pipelines.contract.publication import decode_publication, is_published
 from pipelines.contract.topology import progress_key, published_field
 from pipelines.errors import SettingsError, StoreUnavailable
 from serving.build import online_views
@@ -163,9 +163,8 @@ class Deployment:
 
 
 def _is_published(plan: Plan, each: ViewTopic, partition: int, store: RedisStore) -> bool:
-    data = store.read_hash(progress_key(plan.project, each.topic, partition)).get(published_field(each.view))
-    publication = None if data is None else decode_publication(data)
-    return publication is not None and publication.complete and publication.fingerprint == each.view.fingerprint
+    stored = store.read_hash(progress_key(plan.project, each.topic, partition))
+    return is_published(stored, each.view) and decode_publication(stored[published_field(each.view)]).complete
 
 
 def run_forebay(*args: str, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -24,12 +24,7 @@ class FlakyStore(MemoryStore):
 
     def replace_in_hash(self, key, field, expected, value):
         self.before_replacing()
-        self.calls.append("replace_in_hash")
-        return self.hashes.get(key, {}).get(field) == expected and self._replace(key, field, value)
-
-    def _replace(self, key, field, value):
-        self.hashes[key][field] = value
-        return True
+        return self._fail() if self._call("replace_in_hash") else super().replace_in_hash(key, field, expected, value)
 
     def _call(self, name):
         self.calls.append(name)

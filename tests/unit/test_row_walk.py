@@ -23,11 +23,17 @@ CHANGED = make_view([Window("max", "amount", HOUR, 5 * MINUTE)] * 4, fingerprint
 CARD_KEY = EntityKeyEncoder(CARDS.join_keys, PROJECT)
 
 
-def begin(store, *views, publishes=True, partitions=(0,)):
-    """A feed's pipelines, as after an assignment."""
+def assign(store, *views, publishes=True, partitions=(0,)):
+    """A feed's pipelines that have read where they are, and said nothing yet."""
     feed = Feed(SOURCE.topic, SOURCE, False, views, ())
     shared = FeedPipeline(feed, PROJECT, store, Producer(), LIFE, None, publishes=publishes)
     shared.assign(dict.fromkeys(partitions, 0))
+    return shared
+
+
+def begin(store, *views, **options):
+    """A feed's pipelines, as after an assignment."""
+    shared = assign(store, *views, **options)
     shared.begin()
     return shared
 
@@ -68,9 +74,7 @@ class TestPublication:
         """Of a process that catches up, and was quicker to begin than the one that publishes."""
         store, (_, log) = MemoryStore(), payments(20, "ab")
         behind = begin(store, CARDS, publishes=False)
-        feed = Feed(SOURCE.topic, SOURCE, False, (CARDS,), ())
-        publishing = FeedPipeline(feed, PROJECT, store, Producer(), LIFE, None)
-        publishing.assign({0: 0})
+        publishing = assign(store, CARDS)
         behind.partitions[0].process(log)
         publishing.begin()
         successor = begin(store, CARDS)
@@ -210,7 +214,7 @@ class TestPublication:
         del before[progress_key(PROJECT, SOURCE.topic, 0)][published_field(CARDS)]
         walk(pipeline)
         store.hashes = before
-        pipeline.partitions[0].publications.read_again()
+        pipeline.partitions[0].publications.take_over_again()
         walk(pipeline)
         assert feast(store, CARDS, "a") == sum(range(0, 20, 2))
 
