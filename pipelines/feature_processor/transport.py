@@ -172,9 +172,9 @@ class Consumer(driver.Consumer):
         """Nothing to remember: a batch's offset is its last record's, so gaps are the rule."""
 
     def highwater(self, tp: TP) -> int:
-        """Where a partition ends; 0 for one that was taken away while its last batch was processed."""
+        """Where a partition ends; 0 for one that was just assigned, or taken away while its last batch was processed."""
         try:
-            return super().highwater(tp)
+            return super().highwater(tp) or 0  # None until its first fetch was answered
         except AssertionError:  # aiokafka's way to say that it is not assigned
             return 0
 

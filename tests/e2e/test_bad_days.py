@@ -99,7 +99,7 @@ def test_a_broker_that_comes_late_and_goes_away_delays_events_and_loses_none(
     for _ in range(2):
         publish(deployment.place, islice(payments, COUNT // 3), published)
     until(lambda: len(predictions(deployment.place)) >= COUNT, 60, "all predictions")
-    deployment.wait_until_processed()
+    deployment.wait_until_processed(check=processors[0].check_running)
     interrupt(processors[0], workers[0])
     result = outcome(deployment.place, published)
     check_predictions(result)
@@ -127,7 +127,7 @@ def test_a_store_that_comes_late_and_goes_away_delays_events_and_loses_none(depl
     own_store.start()
     publish(deployment.place, islice(payments, COUNT // 3), published)
     until(lambda: len(predictions(deployment.place)) >= COUNT, 60, "all predictions")
-    deployment.wait_until_processed()
+    deployment.wait_until_processed(check=processor.check_running)
     assert status(port) == 200
     interrupt(processor, worker, endpoint)
     result = outcome(deployment.place, published)
