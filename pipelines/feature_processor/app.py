@@ -68,7 +68,6 @@ class ProcessorApp(faust.App):
         )
         self._pipelines = {pipeline.feed.topic: pipeline for pipeline in pipelines}
         self._busy = {topic: asyncio.Lock() for topic in self._pipelines}
-        self._going_back = asyncio.Lock()
         self._trusted: dict[str, int] = {}
         """Per topic, how many connections had been lost when the store was known to hold all that it acknowledged."""
         self._caretakers = [
@@ -169,9 +168,7 @@ class ProcessorApp(faust.App):
 
     async def _go_back(self, topic: str, error: StoreRolledBack) -> None:
         log.warning("starting again from the store's progress", topic=topic, error=str(error))
-        # One after another: all topics notice at once, and what is fetched between two seeks is of the first.
-        async with self._going_back:
-            await self.consumer.perform_seek()
+        await self.consumer.perform_seek()
 
     async def _check_store(self, topic: str) -> None:
         """After a store failure, before anything else is written: did the store come back with older data?
@@ -192,28 +189,31 @@ class ProcessorApp(faust.App):
             await asyncio.to_thread(each.publications.take_over_again)
         self._trusted[topic] = breaks
 
-    async def start_offsets(self, earliest: Mapping[TP, int]) -> Mapping[TP, int]:
+    async def start_offsets(self, earliest: Mapping[TP, int], still_asked: Callable[[], bool]) -> Mapping[TP, int]:
         """Where every assigned partition starts; waits as long as the store can't be reached.
 
         Args:
             earliest: the first record that Kafka retains of each assigned partition.
+            still_asked: once it isn't, whatever is returned is not used.
+
+        Raises:
+            ProgressMismatch: the topics are not those that progress was made on.
         """
         attempt = 0
-        while True:
+        while still_asked() and not self.should_stop:
             try:
                 await self._assign(earliest)
-                break
             except StoreUnavailable as error:
                 log.warning("waiting for the store", error=str(error))
                 await self.sleep(RETRY_SECONDS[min(attempt, len(RETRY_SECONDS) - 1)])
                 attempt += 1
-                if self.should_stop:
-                    raise
             except ProgressMismatch as error:
                 await self._give_up(error)
                 raise
-        self.done = {tp: offset for tp, offset in self.done.items() if tp not in earliest}
-        return {tp: self._pipelines[tp.topic].partitions[tp.partition].ledger.offset + 1 for tp in earliest}
+            else:
+                self.done = {tp: offset for tp, offset in self.done.items() if tp not in earliest}
+                return {tp: self._pipelines[tp.topic].partitions[tp.partition].ledger.offset + 1 for tp in earliest}
+        return {}
 
     async def _assign(self, earliest: Mapping[TP, int]) -> None:
         """Reads all progress, then writes that it is made here. Where one topic is refused, nothing is written."""

@@ -130,8 +130,10 @@ async def _run_app(setup: ProcessorSetup, switch_due: Callable[[], Awaitable[obj
     if isinstance(crash, KafkaError) and crash.retriable:
         raise BrokersWentAway(f"the brokers went away: {crash!r}") from crash
     if crash is not None:
+        log.error("unexpected", exc_info=crash)
         raise ForebayError(
-            f"the feature processor crashed: {crash!r}; started again it goes on from its progress"
+            f"the feature processor crashed: {crash!r}; the log has the traceback; started again it goes on from its "
+            f"progress"
         ) from crash
     return switch.done() and not asked.done()
 

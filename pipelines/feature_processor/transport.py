@@ -5,7 +5,7 @@ records a second. Here one Faust message is everything that was fetched of one t
 partitions. Registered as `microbatch://` under the entry point group `faust.transports`.
 
 Where a partition starts is not for Kafka's committed offsets to say but for the store's progress:
-`seek_to_committed` asks `start_offsets`, set by the app.
+`perform_seek` asks the app's `start_offsets`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from aiokafka import TopicPartition
-from aiokafka.errors import KafkaError
+from aiokafka.errors import IllegalStateError, KafkaError
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
 
@@ -110,16 +110,20 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
             return later  # the others were read from a position since given up
         return {tp: [*waiting.get(tp, ()), *later.get(tp, ())] for tp in {**waiting, **later}}
 
-    async def begin_seek(self) -> None:
-        """Opens a new epoch, in which nothing is fetched before `seek_all`."""
+    async def begin_seek(self) -> int:
+        """Opens a new epoch, in which nothing is fetched before `seek_all`; returns it."""
         self.in_flight.begin_seek()
+        return self.in_flight.epoch
 
-    async def seek_all(self, offsets: Mapping[TP, int]) -> None:
-        """Moves all partitions at once, and lets fetching begin."""
+    async def seek_all(self, offsets: Mapping[TP, int], epoch: int) -> None:
+        """Moves all partitions at once, and lets fetching begin, unless another seek has begun or is to come."""
         consumer = self._ensure_consumer()
-        for tp, offset in offsets.items():
-            consumer.seek(TopicPartition(tp.topic, tp.partition), offset)
-        self.in_flight.end_seek()
+        if epoch != self.in_flight.epoch:
+            return
+        with contextlib.suppress(IllegalStateError):  # not assigned any more: a rebalance is under way, which seeks
+            for tp, offset in offsets.items():
+                consumer.seek(TopicPartition(tp.topic, tp.partition), offset)
+            self.in_flight.end_seek()
 
 
 class Consumer(driver.Consumer):
@@ -128,6 +132,10 @@ class Consumer(driver.Consumer):
     app: Any
     """The app, which has `start_offsets` and `done`."""
     _thread: ConsumerThread
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._seeking = asyncio.Lock()
 
     def _new_consumer_thread(self) -> ConsumerThread:
         return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
@@ -172,23 +180,37 @@ class Consumer(driver.Consumer):
         """Nothing to remember: a batch's offset is its last record's, so gaps are the rule."""
 
     def highwater(self, tp: TP) -> int:
-        """Where a partition ends; 0 for one that was just assigned, or taken away while its last batch was processed."""
+        """Where a partition ends; 0 for one just assigned, or taken away while its last batch was processed."""
         try:
             return super().highwater(tp) or 0  # None until its first fetch was answered
         except AssertionError:  # aiokafka's way to say that it is not assigned
             return 0
 
-    async def seek_to_committed(self) -> Mapping[TP, int]:
-        """Seeks every assigned partition to where the app says it starts.
+    async def perform_seek(self) -> None:
+        """Gives up every position, and begins to look up where partitions start; nothing is fetched until that is done.
 
-        The epoch changes first: while the app looks up where to start, no batch of the old position may be processed.
+        Only begins: Faust allows a seek as long as a request to the broker may take, and would never try again. But the
+        store says where partitions start, and may be away for longer.
         """
-        await self._thread.call_thread(self._thread.begin_seek)
+        epoch = await self._thread.call_thread(self._thread.begin_seek)
+        self.add_future(self._look_up_and_seek(epoch))
+
+    async def _look_up_and_seek(self, epoch: int) -> None:
+        """One after another, and only the last one that was asked for: each sets up all that is assigned."""
+        async with self._seeking:
+            if epoch == self.epoch:
+                await super().perform_seek()
+
+    async def seek_to_committed(self) -> Mapping[TP, int]:
+        """Seeks every assigned partition to where the app says it starts."""
+        epoch = self.epoch
         assigned = self.assignment()
         earliest = await self.earliest_offsets(*assigned) if assigned else {}
-        starts: Mapping[TP, int] = await self.app.start_offsets({tp: earliest[tp] for tp in assigned})
-        if assigned:
-            await self._thread.call_thread(self._thread.seek_all, starts)
+        starts: Mapping[TP, int] = await self.app.start_offsets(
+            {tp: earliest[tp] for tp in assigned}, lambda: epoch == self.epoch and assigned == self.assignment()
+        )
+        if starts:
+            await self._thread.call_thread(self._thread.seek_all, starts, epoch)
         return starts
 
 
