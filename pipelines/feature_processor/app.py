@@ -152,8 +152,12 @@ class ProcessorApp(faust.App):
             if not self._is_trusted(topic):
                 await self._check_store(topic)
             with metrics.BATCH_SECONDS.labels(topic).time():
-                consumer = cast(Consumer, self.consumer)
-                await asyncio.to_thread(pipeline.process, batch.records, partial(consumer.release, batch))
+                # On this very thread: with another one's in between, each wait for the interpreter's lock would be an
+                # event's. Whatever may take longer than the store's time-out is none of it.
+                prepared = pipeline.write(batch.records)
+                if pipeline.producer.unacknowledged:
+                    await asyncio.to_thread(pipeline.producer.flush)
+                pipeline.finish(prepared)
             for partition, records in batch.records.items():
                 self.done[TP(topic, partition)] = records[-1].offset + 1
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import signal
+import sys
 import time
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import ExitStack
@@ -32,6 +33,10 @@ COLLECT_AFTER = (100_000, 20, 100)
 """A batch makes tens of thousands of objects, none of them in a cycle: at Python's own thresholds the garbage
 collector looks at every cached row again and again, for a fifth of the processor's time with 500,000 entities."""
 
+SWITCH_INTERVAL_S = 0.0005
+"""How long a thread may keep the interpreter's lock while another one waits for it. Python's own 5 ms are the time of a
+whole batch: the thread that fetches would have to wait for the one that folds."""
+
 START_AGAIN_S = 1.0
 
 
@@ -46,7 +51,7 @@ def run(plan: Plan, settings: ProcessorSettings) -> None:
         SettingsError: nothing to process, or a topic is missing.
         ProgressMismatch: the topics are not those that progress was made on.
     """
-    gc.set_threshold(*COLLECT_AFTER)
+    _tune_interpreter()
     if not feeds(plan):
         raise SettingsError(f"project {plan.project!r} has no online stream feature view: nothing to process")
     if settings.metrics_port:
@@ -69,9 +74,14 @@ def catch_up(share: Share, settings: ProcessorSettings) -> None:
     Raises:
         SettingsError, PlanError: the plan can't be run.
     """
-    gc.set_threshold(*COLLECT_AFTER)
+    _tune_interpreter()
     group = group_name(share.plan.project, "process", share.plan.fingerprint)
     _run_until_told(share, group, settings, _never)
+
+
+def _tune_interpreter() -> None:
+    gc.set_threshold(*COLLECT_AFTER)
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
 
 
 def _run_until_told(
@@ -110,8 +120,7 @@ async def _run_app(setup: ProcessorSetup, switch_due: Callable[[], Awaitable[obj
     app = ProcessorApp(*setup)
     app.finalize()
     told_to_stop = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, told_to_stop.set)
+    _listen(partial(asyncio.get_running_loop().call_soon_threadsafe, told_to_stop.set), ended)
     running = asyncio.ensure_future(_start_and_wait(app))
     caring = asyncio.ensure_future(app.take_care())
     switch = asyncio.ensure_future(switch_due())
@@ -136,6 +145,23 @@ async def _run_app(setup: ProcessorSetup, switch_due: Callable[[], Awaitable[obj
             f"progress"
         ) from crash
     return switch.done() and not asked.done()
+
+
+def _listen(stop: Callable[[], object], ended: ExitStack) -> None:
+    """Calls `stop` when the process is told to end, and sees to it that it does.
+
+    A plain handler and no loop's: a batch that waits for the store or the broker holds up the loop.
+    """
+
+    def told(*_: object) -> None:
+        ended.callback(leave_if_late().cancel)
+        try:
+            stop()
+        except RuntimeError:  # the loop has just been closed
+            raise KeyboardInterrupt from None
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        ended.callback(signal.signal, number, signal.signal(number, told))
 
 
 async def _never() -> None:
