@@ -96,8 +96,8 @@ def columns_after(udf: Udf, function: Callable[..., Any], source: Source, where:
     events = pd.DataFrame({column.name: [_sample(column, source)] * _SAMPLE_ROWS for column in source.columns})
     try:
         if udf.mode == "pandas":
-            return _frame_columns(function(events), where)
-        return _row_columns([function(row) for row in events.to_dict("records")], where)
+            return _with_times(_frame_columns(function(events), where), source)
+        return _with_times(_row_columns([function(row) for row in events.to_dict("records")], where), source)
     except PlanError:
         raise
     except Exception as error:
@@ -106,6 +106,17 @@ def columns_after(udf: Udf, function: Callable[..., Any], source: Source, where:
         raise PlanError(
             f"{where}: its function {udf.name!r} failed on a sample event: {error!r}; correct it"
         ) from error
+
+
+def _with_times(columns: dict[str, DataType] | None, source: Source) -> dict[str, DataType] | None:
+    """Functions see times as whole numbers: a column that is one before and after holds times still."""
+    times = {column.name for column in source.columns if column.dtype is DataType.UNIX_TIMESTAMP}
+    if columns is None:
+        return None
+    return {
+        name: DataType.UNIX_TIMESTAMP if name in times and dtype is DataType.INT64 else dtype
+        for name, dtype in columns.items()
+    }
 
 
 def _sample(column: Column, source: Source) -> object:

@@ -100,8 +100,7 @@ class EventBatch:
 
     def _as_floats(self, name: str) -> Floats:
         if self._frame is not None:
-            column: Floats = pd.to_numeric(self._frame[name]).to_numpy(np.float64, na_value=np.nan)
-            return column
+            return _numbers(self._frame[name])
         return np.array(self._plain(self._declared(name)), dtype=np.float64)
 
     def _declared(self, name: str) -> Column:
@@ -155,6 +154,15 @@ class EventBatch:
     def _take(self, kept: Ints, frame: pd.DataFrame | None) -> EventBatch:
         events = [self._events[at] for at in kept.tolist()]
         return EventBatch(self._source, events, self.index[kept], self.event_ms[kept], frame)
+
+
+def _numbers(column: pd.Series[Any]) -> Floats:
+    """NaN for null; times, which a view's function may make, in ms since the epoch, without a zone as UTC."""
+    if pd.api.types.is_datetime64_any_dtype(column):
+        elapsed = pd.to_datetime(column, utc=True) - pd.Timestamp(0, tz="UTC")
+        column = elapsed // pd.Timedelta(milliseconds=1)
+    numbers: Floats = pd.to_numeric(column).to_numpy(np.float64, na_value=np.nan)
+    return numbers
 
 
 def _hash64(text: str | None) -> int:

@@ -65,7 +65,9 @@ def _result(wanted: _Wanted, merge: _Merge, as_of_ms: Ints) -> Column:
     aggregation, element, needed = wanted
     if needed[0].kind in SKETCHED:
         return _sketched(aggregation, element, needed[0], merge)
-    return RESULTS[aggregation.function](*map(merge.accumulator, needed), as_of_ms)
+    result = RESULTS[aggregation.function](*map(merge.accumulator, needed), as_of_ms)
+    # Times of events are milliseconds here, and whole seconds to Feast.
+    return np.floor(result / 1_000) if element is DataType.UNIX_TIMESTAMP else result
 
 
 def _sketched(aggregation: Aggregation, element: DataType, sketch: Accumulator, merge: _Merge) -> Column:
@@ -90,6 +92,8 @@ def _lists(lists: list[list[Any]], element: DataType) -> Column:
     """Lists of texts or floats as a column of lists of the feature's type."""
     if element in (DataType.STRING, DataType.FLOAT32, DataType.FLOAT64):
         return objects(lists)
+    if element is DataType.UNIX_TIMESTAMP:
+        lists = [[value // 1_000 for value in values] for values in lists]
     return objects([whole_numbers(values, element) for values in lists])
 
 
