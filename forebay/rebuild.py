@@ -43,20 +43,23 @@ def check_stopped(plan: Plan, brokers: str) -> None:
     Raises:
         SettingsError: one runs, or the brokers do not answer.
     """
-    group = group_name(plan.project, "process")
-    members = _members(AdminClient({"bootstrap.servers": brokers}), brokers, group)
-    if members:
-        raise SettingsError(f"{members} feature processors run (group {group!r}): stop them, and start them afterwards")
+    groups = _with_members(AdminClient({"bootstrap.servers": brokers}), brokers, group_name(plan.project, "process"))
+    if groups:
+        who = ", ".join(f"{members} in group {group!r}" for group, members in sorted(groups.items()))
+        raise SettingsError(f"feature processors run ({who}): stop them, and start them afterwards")
 
 
-def _members(admin: AdminClient, brokers: str, group: str) -> int:
+def _with_members(admin: AdminClient, brokers: str, group: str) -> dict[str, int]:
+    """Members of the processors' group, and of those of the processes that bring up definitions to come."""
     try:
-        # A cluster that has no group at all can't describe one.
         listed = admin.list_consumer_groups(request_timeout=_ANSWER_S).result(_ANSWER_S)
-        if not listed.errors and group not in {each.group_id for each in listed.valid}:
-            return 0
-        described = admin.describe_consumer_groups([group], request_timeout=_ANSWER_S)
-        return len(described[group].result(_ANSWER_S).members)
+        theirs = {each.group_id for each in listed.valid if each.group_id.startswith(f"{group}.")}
+        # A cluster that has no group at all can't describe one.
+        if listed.errors or group in {each.group_id for each in listed.valid}:
+            theirs.add(group)
+        described = admin.describe_consumer_groups(sorted(theirs), request_timeout=_ANSWER_S) if theirs else {}
+        members = {each: len(answer.result(_ANSWER_S).members) for each, answer in described.items()}
+        return {each: count for each, count in members.items() if count}
     except (KafkaException, TimeoutError) as error:
         raise SettingsError(f"{brokers} does not say whether processors run: {error}") from error
 

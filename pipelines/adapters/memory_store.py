@@ -118,7 +118,11 @@ class MemoryStore:
         head_field, head = removal.expected
         if self.hashes.get(removal.key, {}).get(head_field) != head:
             return False
-        if removal.unless_progress and removal.unless_progress in self.hashes.get(removal.progress_key, {}):
+        progress = self.hashes.get(removal.progress_key, {})
+        if removal.unless_progress and removal.unless_progress in progress:
+            return False
+        said = progress.get(removal.shared_by.field) if removal.shared_by.field else None
+        if said is not None and removal.shared_by.definition not in said:
             return False
         self.remove_from_hash(removal.key, removal.fields)
         return True

@@ -75,10 +75,14 @@ return 1
 """
 
 # KEYS: a row, a progress hash. ARGV: head field, the head it must have, a field that the progress hash must not have
-# (empty: any), then the fields to remove.
+# (empty: any), a field of it and what that contains where it is there (empty: anything), then the fields to remove.
 COMPARE_AND_REMOVE = """
 if redis.call('HGET', KEYS[1], ARGV[1]) ~= ARGV[2] then return 0 end
 if ARGV[3] ~= '' and redis.call('HEXISTS', KEYS[2], ARGV[3]) == 1 then return 0 end
-redis.call('HDEL', KEYS[1], unpack(ARGV, 4))
+if ARGV[4] ~= '' then
+  local said = redis.call('HGET', KEYS[2], ARGV[4])
+  if said and not string.find(said, ARGV[5], 1, true) then return 0 end
+end
+redis.call('HDEL', KEYS[1], unpack(ARGV, 6))
 return 1
 """

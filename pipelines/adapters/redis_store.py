@@ -140,7 +140,7 @@ class RedisStore:
         calls = (
             (
                 *("EVALSHA", self._remove_sha, 2, each.key, each.progress_key),
-                *(*each.expected, each.unless_progress, *each.fields),
+                *(*each.expected, each.unless_progress, *each.shared_by, *each.fields),
             )
             for each in removals
         )

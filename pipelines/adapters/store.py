@@ -56,6 +56,8 @@ class Removal(NamedTuple):
     progress_key: bytes = b""
     unless_progress: bytes = b""
     """A field: nothing is removed while that hash has it. Empty: whatever it has."""
+    shared_by: SharedBy = ANYONE
+    """Nothing is removed while that hash says that what definitions share is another one's."""
 
 
 class Store(Protocol):

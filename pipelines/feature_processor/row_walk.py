@@ -68,8 +68,7 @@ class RowWalk:
         found = self._rows(writer.view, keys)
         expired = {each.key: each for each in found if self._is_expired(writer.view, each)}
         if expired:
-            fields = writer.all_fields
-            gone = self._pipeline.store.remove([_removal(writer.view, each, fields) for each in expired.values()])
+            gone = self._pipeline.store.remove([self._expiry(writer, each) for each in expired.values()])
             writer.drop(list(expired))
             metrics.ROWS_EXPIRED.labels(writer.view.name).inc(sum(gone))
         publish = [each for each in found if each.key not in expired and self._is_unpublished(writer.view, each)]
@@ -87,6 +86,11 @@ class RowWalk:
         )
         return needed is not None and found.header.last_event_ms < needed
 
+    def _expiry(self, writer: ViewWriter, found: Found) -> Removal:
+        """Another process may have switched to a definition that this one does not know: then nothing goes."""
+        expected = (head_field(writer.view), found.row.head or b"")
+        return Removal(found.key, expected, writer.all_fields, self._progress_key(found), shared_by=writer.shared_by)
+
     def _is_unpublished(self, view: StreamView, found: Found) -> bool:
         return self._partitions[found.header.partition].publications.incomplete(view)
 
@@ -98,7 +102,8 @@ class RowWalk:
             removals = []
             for each in found:
                 fields = state_fields(old) if each.key in known else (*state_fields(old), *writer.all_fields)
-                removals.append(_removal(old, each, fields, self._progress_key(each)))
+                expected = (head_field(old), each.row.head or b"")
+                removals.append(Removal(each.key, expected, fields, self._progress_key(each), progress_field(old)))
             self._pipeline.store.remove(removals)
 
     def _rows(self, view: StreamView, keys: Sequence[bytes]) -> list[Found]:
@@ -130,8 +135,3 @@ class RowWalk:
             for writer in self._pipeline.writers:
                 if self._same(number, partition) and partition.publications.incomplete(writer.view):
                     partition.publications.complete(writer.view)
-
-
-def _removal(view: StreamView, found: Found, fields: Sequence[bytes], progress: bytes = b"") -> Removal:
-    expected = (head_field(view), found.row.head or b"")
-    return Removal(found.key, expected, fields, progress, progress_field(view) if progress else b"")

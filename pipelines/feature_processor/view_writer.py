@@ -65,7 +65,8 @@ class ViewWriter:
             timestamp_field(view.name),
             *(feature_field(view.name, feature.name) for feature in view.features),
         ]
-        self._shared_by = SharedBy(published_field(view), view.fingerprint.encode())
+        self.shared_by = SharedBy(published_field(view), view.fingerprint.encode())
+        """What a partition's progress says where it is this definition that Feast reads."""
         self.all_fields = (*self._row_fields, *self._shared_fields)
         """Every field of a row."""
         self._columns = AggregatedColumns(view)
@@ -92,7 +93,7 @@ class ViewWriter:
         as_they_are = self._aggregate.unchanged(rows)
         partitions = [Header.unpack(row.head or b"").partition for row in rows]
         writes = self._encode(keys, rows, as_they_are, self._progress_keys(topic, partitions))
-        self._store.write(writes, self._shared_fields, self.view.expire_ms, self._shared_by)
+        self._store.write(writes, self._shared_fields, self.view.expire_ms, self.shared_by)
 
     def write(
         self,
@@ -178,7 +179,7 @@ class ViewWriter:
         writes = self._encode(keys, stored, result, progress_keys)
         names = self._shared_fields if read_from.published else ()
         with metrics.WRITE_SECONDS.labels(self.view.name).time():
-            outcomes = self._store.write(writes, names, self.view.expire_ms, self._shared_by)
+            outcomes = self._store.write(writes, names, self.view.expire_ms, self.shared_by)
         behind = []
         for entity, row, outcome in zip(changed, result.rows, outcomes, strict=True):
             if outcome is Outcome.WRITTEN:

@@ -330,7 +330,7 @@ class TestScan:
 
 
 class TestRemoval:
-    def removal(self, offset, progress=(b"", b"")):
+    def removal(self, offset, progress=()):
         return Removal(KEY, (HEAD, head(offset)), [HEAD, b"a", b"absent"], *progress)
 
     def test_a_row_that_is_still_as_it_was_seen_goes(self, store):
@@ -351,6 +351,13 @@ class TestRemoval:
         store.write_hash(b"progress", {b"view@1": b"x"})
         assert store.remove([self.removal(5, (b"progress", b"view@1"))]) == [False]
         assert store.remove([self.removal(5, (b"progress", b"view@2"))]) == [True]
+
+    @pytest.mark.parametrize(("says", "goes"), [(b"x aaaa y", True), (b"x bbbb y", False), (None, True)])
+    def test_what_is_shared_with_another_definition_stays(self, store, says, goes):
+        store.write([write(-1, 5)])
+        if says is not None:
+            store.write_hash(b"progress", {b"published:v": says})
+        assert store.remove([self.removal(5, (b"progress", b"", SharedBy(b"published:v", b"aaaa")))]) == [goes]
 
     def test_each_row_is_judged_by_itself(self, store):
         store.write([write(-1, 5), write(-1, 7, key=b"other")])

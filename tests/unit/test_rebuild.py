@@ -1,5 +1,7 @@
 """Rebuild: a view is cleared, its neighbours in the same hash are not, and it is computed anew."""
 
+import re
+
 import msgspec
 import pytest
 import redis
@@ -145,14 +147,17 @@ def test_a_store_that_is_away_is_an_error_with_the_repair():
 
 
 @pytest.mark.kafka
-def test_it_is_refused_while_a_processor_runs(kafka):
+@pytest.mark.parametrize("definition", [(), ("one to come",)])
+def test_it_is_refused_while_a_processor_runs(kafka, definition):
+    """Or a process that it has started, and that it may have left behind when it was killed."""
     check_stopped(PLAN, kafka.bootstrap)
     create_topics(kafka.bootstrap, {"rebuild.payments": 1})
-    consumer = Consumer({"bootstrap.servers": kafka.bootstrap, "group.id": group_name(PLAN.project, "process")})
+    group = group_name(PLAN.project, "process", *definition)
+    consumer = Consumer({"bootstrap.servers": kafka.bootstrap, "group.id": group})
     consumer.subscribe(["rebuild.payments"])
     while not consumer.assignment():
         consumer.poll(0.1)
-    with pytest.raises(SettingsError, match="stop them"):
+    with pytest.raises(SettingsError, match=rf"1 in group '{re.escape(group)}'\): stop them"):
         check_stopped(PLAN, kafka.bootstrap)
     consumer.close()
     check_stopped(PLAN, kafka.bootstrap)

@@ -293,6 +293,18 @@ class TestExpiry:
         walk(behind)
         assert (row(store, long, "a") is not None, feast(store, long, "a")) == (True, 5.0)
 
+    def test_a_walk_that_began_before_another_process_switched_takes_nothing_of_what_feast_reads(self):
+        """It still believes that its own definition is the published one, whose windows are shorter."""
+        long = make_view([Window("sum", "amount", 24 * HOUR, HOUR)], fingerprint="66" * 8)
+        store, log = MemoryStore(), [record(0, card("a", 0, amount=5.0)), record(1, card("b", 3 * HOUR))]
+        paused = begin(store, CARDS)
+        paused.partitions[0].process(log)
+        switched = begin(store, long)
+        switched.partitions[0].process(log)
+        walk(switched)
+        walk(paused)
+        assert feast(store, long, "a") == 5.0
+
     def test_a_row_that_no_event_can_need_goes_with_what_feast_reads_of_it(self):
         store = MemoryStore()
         pipeline = begin(store, CARDS)
