@@ -14,8 +14,9 @@ from tests.faults.compare import Readable, compare
 from tests.faults.endings import ENDINGS
 from tests.faults.events import PRODUCER_BATCH, Events
 from tests.faults.result import SeedResult, report_of
+from tests.faults.routed import routed_sources
 from tests.faults.run import SeedRun, run_seed
-from tests.faults.schedule import Ending, Fault, draw
+from tests.faults.schedule import Ending, Fault, Step, draw
 from tests.faults.site import Site
 from tests.kafka.apache_kafka import ApacheKafka
 
@@ -85,6 +86,17 @@ def test_a_topic_that_is_not_what_it_was_is_refused_and_the_repair_makes_every_r
         site.settle(60.0)
         rows, failure = compare(site.place, readable)
         assert (rows > 100, failure) == (True, "")
+
+
+@pytest.mark.kafka
+@pytest.mark.timeout(120)
+def test_a_router_is_caught_after_it_produced_and_before_it_could_note_so(place: Place, kafka: ApacheKafka) -> None:
+    """Otherwise the fault would be drawn and never happen."""
+    with Site(place, 5, kafka) as site:
+        assert any(ACTS[Fault.KILL_ROUTER](site, Step(40, 0.0, Fault.KILL_ROUTER, at, 0.1)) for at in range(3))
+        site.settle(60.0)
+        counted = routed_sources(site.place)
+        assert [counted[each] for each in site.routed_again] == [2]
 
 
 @pytest.mark.kafka

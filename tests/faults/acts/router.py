@@ -11,8 +11,8 @@ from tests.faults.site import Site
 
 WATCHED_S = 1.2
 """Per processor, while the others stand still: less than their session."""
-WRITING_S = 0.003
-"""About as long as the rows of a small batch take: it is killed before the first of them, or amid."""
+TRIED_AGAIN_S = 0.05
+"""About as long as a processor waits until it tries refused rows again: it is killed before that, or amid."""
 
 
 def kill_router(site: Site, step: Step) -> bool:
@@ -27,7 +27,7 @@ def kill_router(site: Site, step: Step) -> bool:
         if caught is None:
             return False
         router, routed = caught
-        time.sleep(step.delay_s * WRITING_S)
+        time.sleep(step.delay_s * TRIED_AGAIN_S)
         router.kill()
         # Asked while all others stand still: nothing moves.
         hit = not source_passed(site.place, routed.source)
@@ -40,9 +40,9 @@ def kill_router(site: Site, step: Step) -> bool:
 def _caught(site: Site, step: Step) -> tuple[ChildProcess, RoutedAgain] | None:
     """The first processor that routes, and what it has routed.
 
-    The store stands still until then: without rows written there is no progress.
+    The store refuses rows until then, and without rows there is no progress.
     """
-    with site.store.standing_still():
+    with site.store.full():
         tail = RoutedTail(site.place)
         site.events.burst(step.events)
         try:
