@@ -39,6 +39,12 @@ whole batch: the thread that fetches would have to wait for the one that folds."
 
 START_AGAIN_S = 1.0
 
+SWITCH_TIMEOUT_S = 60.0
+"""How long the old plan's app may take to end: a batch may have to wait for a store that does not answer."""
+
+FAILED = 3
+"""Status of a process that could not go on, nor end in time: whoever supervises it starts it again."""
+
 
 class BrokersWentAway(ForebayError):
     """The app could not start, or go on, for a reason that passes: it can be started again."""
@@ -130,8 +136,10 @@ async def _run_app(setup: ProcessorSetup, switch_due: Callable[[], Awaitable[obj
     for each in (running, caring, switch):
         if crash is None and each.done():
             crash = each.exception()
-    last_resort = leave_if_late(3, repr(crash)) if crash else leave_if_late()
-    ended.callback(last_resort.cancel)
+    if crash is not None:
+        ended.callback(leave_if_late(FAILED, repr(crash)).cancel)
+    elif not asked.done():
+        ended.callback(leave_if_late(FAILED, "taking over a newer plan", SWITCH_TIMEOUT_S).cancel)
     caring.cancel()
     await app.stop()
     if isinstance(crash, ForebayError):
