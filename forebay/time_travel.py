@@ -164,8 +164,6 @@ class TimeTravel:
 class _MemoryLog:
     """Topics in memory: a producer, and what it produced."""
 
-    unacknowledged = 0
-
     def __init__(self, partitions: int) -> None:
         self._partitions = partitions
         self._topics: dict[str, list[list[Record]]] = {}

@@ -111,11 +111,6 @@ class IdempotentProducer:
         if self._failure is not None:
             raise self._failed(self._failure)
 
-    @property
-    def unacknowledged(self) -> int:
-        """How many records are queued, or on their way."""
-        return len(self._producer)
-
     def _delivered(self, error: KafkaError | None, _message: Message) -> None:
         # The first failure is the reason: what was queued after it fails as a consequence.
         if error is not None and self._failure is None:

@@ -96,7 +96,9 @@ def _columns(
 ) -> Mapping[str, DataType] | None:
     """Types of the columns that can be aggregated; None if the view's function does not show them."""
     if udf is None:
-        return {column.name: column.dtype for column in source.columns}
+        return {column.name: column.dtype for column in source.columns} | {
+            source.timestamp_field: DataType.UNIX_TIMESTAMP
+        }
     columns = columns_after(udf, load(udf, where, repo), source, where)
     for key in join_keys:
         if columns is not None and key.name not in columns:

@@ -111,6 +111,7 @@ def columns_after(udf: Udf, function: Callable[..., Any], source: Source, where:
 def _with_times(columns: dict[str, DataType] | None, source: Source) -> dict[str, DataType] | None:
     """Functions see times as whole numbers: a column that is one before and after holds times still."""
     times = {column.name for column in source.columns if column.dtype is DataType.UNIX_TIMESTAMP}
+    times.add(source.timestamp_field)
     if columns is None:
         return None
     return {

@@ -152,12 +152,8 @@ class ProcessorApp(faust.App):
             if not self._is_trusted(topic):
                 await self._check_store(topic)
             with metrics.BATCH_SECONDS.labels(topic).time():
-                # On this very thread: with another one's in between, each wait for the interpreter's lock would be an
-                # event's. Whatever may take longer than the store's time-out is none of it.
-                prepared = pipeline.write(batch.records)
-                if pipeline.producer.unacknowledged:
-                    await asyncio.to_thread(pipeline.producer.flush)
-                pipeline.finish(prepared)
+                consumer = cast(Consumer, self.consumer)
+                await asyncio.to_thread(pipeline.process, batch.records, partial(consumer.release, batch))
             for partition, records in batch.records.items():
                 self.done[TP(topic, partition)] = records[-1].offset + 1
 
@@ -172,7 +168,8 @@ class ProcessorApp(faust.App):
 
     async def _go_back(self, topic: str, error: StoreRolledBack) -> None:
         log.warning("starting again from the store's progress", topic=topic, error=str(error))
-        await self.consumer.perform_seek()
+        if not cast(Consumer, self.consumer).seeking:  # one that is under way reads the progress of all topics
+            await self.consumer.perform_seek()
 
     async def _check_store(self, topic: str) -> None:
         """After a store failure, before anything else is written: did the store come back with older data?
@@ -206,12 +203,14 @@ class ProcessorApp(faust.App):
         attempt = 0
         while still_asked() and not self.should_stop:
             try:
-                await self._assign(earliest)
+                await self._assign(earliest, still_asked)
             except StoreUnavailable as error:
                 log.warning("waiting for the store", error=str(error))
                 await self.sleep(RETRY_SECONDS[min(attempt, len(RETRY_SECONDS) - 1)])
                 attempt += 1
             except ProgressMismatch as error:
+                if not still_asked():
+                    return {}
                 await self._give_up(error)
                 raise
             else:
@@ -219,7 +218,7 @@ class ProcessorApp(faust.App):
                 return {tp: self._pipelines[tp.topic].partitions[tp.partition].ledger.offset + 1 for tp in earliest}
         return {}
 
-    async def _assign(self, earliest: Mapping[TP, int]) -> None:
+    async def _assign(self, earliest: Mapping[TP, int], still_asked: Callable[[], bool]) -> None:
         """Reads all progress, then writes that it is made here. Where one topic is refused, nothing is written."""
         for topic, pipeline in self._pipelines.items():
             assigned = {tp.partition: offset for tp, offset in earliest.items() if tp.topic == topic}
@@ -232,6 +231,8 @@ class ProcessorApp(faust.App):
             async with self._busy[topic]:
                 if not self._is_trusted(topic):
                     raise StoreUnavailable(f"{topic}: the store was away since its progress was read")
+                if not still_asked():  # another process may have made progress there
+                    return
                 await asyncio.to_thread(pipeline.begin)
 
     async def _give_up(self, error: ForebayError) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from pipelines.adapters.store import Store
 from pipelines.contract.fence import Lineage
@@ -72,42 +72,33 @@ class FeedPipeline:
             partition: PartitionPipeline(self, partition, earliest) for partition, earliest in partitions.items()
         }
 
-    def process(self, batches: Mapping[int, Sequence[Record]]) -> None:
+    def process(self, batches: Mapping[int, Sequence[Record]], all_sent: Callable[[], None] = lambda: None) -> None:
         """One batch of some partitions, completely: when this returns, their last offsets may be committed.
-
-        Args, raises: those of `write` and `finish`.
-        """
-        self.finish(self.write(batches))
-
-    def write(self, batches: Mapping[int, Sequence[Record]]) -> list[Prepared]:
-        """The rows of one batch of some partitions, and whatever is to be produced for it: queued, not acknowledged.
 
         Partitions are folded together: what a batch costs beside its events is paid once, and so events wait for
         fewer others.
 
         Args:
             batches: by partition, its records; at least one.
+            all_sent: called when nothing is left to be computed, and only the store's answers are waited for.
 
         Raises:
             StoreUnavailable: nothing was acknowledged; the same batch can be tried again.
-            DeliveryFailed: the producer is of no further use; only another process can go on.
+            DeliveryFailed: nor was it; but only by another process, since the producer is of no further use.
             StoreRolledBack: read again from the store's progress.
             ProgressMismatch: the topic is not the one that progress was made on.
         """
         prepared = [self.partitions[partition].prepare(records) for partition, records in batches.items()]
-        for writer in self.writers:
-            for published in (True, False):
-                if parts := _parts(prepared, writer.view.name, published):
-                    writer.write(parts, self.lineage, published)
-        return prepared
-
-    def finish(self, prepared: Sequence[Prepared]) -> None:
-        """Makes the progress that a batch's rows and produced records are, once these are acknowledged.
-
-        Raises:
-            StoreUnavailable: the whole batch can be tried again.
-            DeliveryFailed: a record was not acknowledged; only another process can go on.
-        """
+        writes = [
+            (writer, published, parts)
+            for writer in self.writers
+            for published in (True, False)
+            if (parts := _parts(prepared, writer.view.name, published))
+        ]
+        for writer, published, parts in writes[:-1]:
+            writer.write(parts, self.lineage, published)
+        for writer, published, parts in writes[-1:]:
+            writer.write(parts, self.lineage, published, all_sent)
         self.producer.flush()
         for each in prepared:
             self.partitions[each.partition].publications.say_that_rows_are_unpublished()

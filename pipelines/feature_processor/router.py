@@ -37,11 +37,6 @@ class Producer(Protocol):
         """Returns when every queued record was acknowledged; raises if one was not."""
         ...
 
-    @property
-    def unacknowledged(self) -> int:
-        """How many records are queued, or on their way."""
-        ...
-
 
 class Router:
     """Re-keys the records of one source topic."""

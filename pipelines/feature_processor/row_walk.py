@@ -101,9 +101,13 @@ class RowWalk:
             known = {each.key for each in self._rows(writer.view, [each.key for each in found])}
             removals = []
             for each in found:
-                fields = state_fields(old) if each.key in known else (*state_fields(old), *writer.all_fields)
                 expected = (head_field(old), each.row.head or b"")
-                removals.append(Removal(each.key, expected, fields, self._progress_key(each), progress_field(old)))
+                state = Removal(each.key, expected, state_fields(old), self._progress_key(each), progress_field(old))
+                if each.key not in known:
+                    removals.append(
+                        state._replace(fields=(*state_fields(old), *writer.all_fields), shared_by=writer.shared_by)
+                    )
+                removals.append(state)
             self._pipeline.store.remove(removals)
 
     def _rows(self, view: StreamView, keys: Sequence[bytes]) -> list[Found]:

@@ -13,7 +13,7 @@ from functools import partial
 from typing import NamedTuple
 
 import structlog
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, KafkaTimeoutError
 
 from pipelines.adapters.kafka import group_name
 from pipelines.adapters.last_resort import leave_if_late
@@ -126,7 +126,13 @@ async def _run_app(setup: ProcessorSetup, switch_due: Callable[[], Awaitable[obj
     app = ProcessorApp(*setup)
     app.finalize()
     told_to_stop = asyncio.Event()
-    _listen(partial(asyncio.get_running_loop().call_soon_threadsafe, told_to_stop.set), ended)
+
+    def told() -> None:
+        told_to_stop.set()
+        ended.callback(leave_if_late().cancel)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, told)
     running = asyncio.ensure_future(_start_and_wait(app))
     caring = asyncio.ensure_future(app.take_care())
     switch = asyncio.ensure_future(switch_due())
@@ -138,13 +144,15 @@ async def _run_app(setup: ProcessorSetup, switch_due: Callable[[], Awaitable[obj
             crash = each.exception()
     if crash is not None:
         ended.callback(leave_if_late(FAILED, repr(crash)).cancel)
-    elif not asked.done():
+    elif not told_to_stop.is_set():
         ended.callback(leave_if_late(FAILED, "taking over a newer plan", SWITCH_TIMEOUT_S).cancel)
     caring.cancel()
     await app.stop()
     if isinstance(crash, ForebayError):
         raise crash
-    if isinstance(crash, KafkaError) and crash.retriable:
+    if isinstance(crash, KafkaError) and (crash.retriable or isinstance(crash, KafkaTimeoutError)):
+        if told_to_stop.is_set():
+            return False
         raise BrokersWentAway(f"the brokers went away: {crash!r}") from crash
     if crash is not None:
         log.error("unexpected", exc_info=crash)
@@ -152,24 +160,7 @@ async def _run_app(setup: ProcessorSetup, switch_due: Callable[[], Awaitable[obj
             f"the feature processor crashed: {crash!r}; the log has the traceback; started again it goes on from its "
             f"progress"
         ) from crash
-    return switch.done() and not asked.done()
-
-
-def _listen(stop: Callable[[], object], ended: ExitStack) -> None:
-    """Calls `stop` when the process is told to end, and sees to it that it does.
-
-    A plain handler and no loop's: a batch that waits for the store or the broker holds up the loop.
-    """
-
-    def told(*_: object) -> None:
-        ended.callback(leave_if_late().cancel)
-        try:
-            stop()
-        except RuntimeError:  # the loop has just been closed
-            raise KeyboardInterrupt from None
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        ended.callback(signal.signal, number, signal.signal(number, told))
+    return switch.done() and not told_to_stop.is_set()
 
 
 async def _never() -> None:

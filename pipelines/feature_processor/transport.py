@@ -145,6 +145,11 @@ class Consumer(driver.Consumer):
         """The present epoch: batches of another one must be dropped."""
         return self._thread.in_flight.epoch
 
+    @property
+    def seeking(self) -> bool:
+        """Whether positions are being looked up."""
+        return self._thread.in_flight.seeking
+
     def release(self, batch: RecordBatch) -> None:
         """The next fetch begins, once this was said of all batches of the last one. From any thread, more than once."""
         with contextlib.suppress(RuntimeError):  # the thread's loop is closed: there is no next fetch

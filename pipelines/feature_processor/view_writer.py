@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -49,6 +49,7 @@ class ReadFrom(NamedTuple):
     partitions: Ints
     """Shape (entities,)."""
     published: bool
+    all_sent: Callable[[], None]
 
 
 class ViewWriter:
@@ -100,6 +101,7 @@ class ViewWriter:
         parts: Sequence[ReadEvents],
         lineage: Lineage,
         published: bool,
+        all_sent: Callable[[], None] = lambda: None,
     ) -> None:
         """Folds events into the rows of their entities and writes them.
 
@@ -107,6 +109,7 @@ class ViewWriter:
             parts: of different partitions.
             lineage: the life of the topic that they were read from.
             published: whether the view's values are written too, where Feast reads them, or its state alone.
+            all_sent: called when all rows are on their way to the store, maybe more than once; not if there are none.
 
         Raises:
             StoreUnavailable: nothing can be said about which rows were written; the same batch can be tried again.
@@ -124,7 +127,9 @@ class ViewWriter:
         offsets = np.concatenate([part.offsets for part in parts])[known]
         partition = np.repeat([part.partition for part in parts], [len(part.batch) for part in parts])[known]
         keys = [self._key(values) for values in entities.values]
-        read_from = ReadFrom(lineage, self._one_partition_each(events, partition, lineage, len(keys)), published)
+        read_from = ReadFrom(
+            lineage, self._one_partition_each(events, partition, lineage, len(keys)), published, all_sent
+        )
         self._write_until_contained(keys, events, offsets, read_from)
 
     def _events(self, batch: EventBatch) -> Events:
@@ -176,7 +181,7 @@ class ViewWriter:
         progress_keys = None
         if read_from.published:
             progress_keys = self._progress_keys(read_from.lineage.topic, read_from.partitions[result.entities].tolist())
-        writes = self._encode(keys, stored, result, progress_keys)
+        writes = _and_then(self._encode(keys, stored, result, progress_keys), read_from.all_sent)
         names = self._shared_fields if read_from.published else ()
         with metrics.WRITE_SECONDS.labels(self.view.name).time():
             outcomes = self._store.write(writes, names, self.view.expire_ms, self.shared_by)
@@ -237,3 +242,8 @@ class ViewWriter:
         """Per row, what Feast reads: the time, and a value per feature."""
         cells = encode_columns(result.values, [feature.dtype for feature in self.view.features])
         return zip(map(encode_timestamp, result.last_event_ms.tolist()), *cells, strict=True)
+
+
+def _and_then(writes: Iterator[RowWrite], called: Callable[[], None]) -> Iterator[RowWrite]:
+    yield from writes
+    called()

@@ -46,6 +46,14 @@ class TestOrder:
         pipeline.process([record(0, card("a", 0))])
         assert store.calls == ["read", "write", "flush", "write_hash"]
 
+    def test_the_next_batch_may_come_when_the_last_row_of_all_views_is_on_its_way(self):
+        """Not before: it would be fetched, and then wait, while this one is still computed."""
+        store = FlakyStore()
+        pipeline = start(store, CARDS, make_view(WINDOWS, name="once_more", fingerprint="33" * 8))
+        store.calls.clear()
+        of(pipeline).process({0: [record(0, card("a", 0))]}, lambda: store.calls.append("all sent"))
+        assert store.calls == ["read", "write", "read", "all sent", "write", "write_hash"]
+
     def test_a_failed_delivery_holds_progress_back(self):
         store = MemoryStore()
         pipeline = start(store, CARDS)

@@ -107,12 +107,14 @@ def later(events):
     return events
 
 
+@pytest.mark.parametrize("column", ["seen", "at"])
 @pytest.mark.parametrize("function", ["min", "max", "first", "last"])
-def test_a_time_of_a_timestamp_column_can_be_a_feature(function):
+def test_a_time_of_a_timestamp_column_can_be_a_feature(function, column):
+    """The event's own is one, whatever its type."""
     for udf in ({}, {"udf": later}):
         made = view_of(
             **udf,
-            aggregations=[total(function=function, column="seen")],
+            aggregations=[total(function=function, column=column)],
             schema=[Field(name="total", dtype=UnixTimestamp)],
         )
         assert made.features[0].dtype is DataType.UNIX_TIMESTAMP
