@@ -268,18 +268,36 @@ class TestRetired:
         walk(pipeline, {CHANGED.name: gone})
         assert row(store, CARDS, "a") is not None
 
-    def test_what_feast_reads_of_an_entity_that_the_present_definition_does_not_know_goes_too(self):
-        store, log = MemoryStore(), [record(0, card("a", 0, amount=1.0)), record(1, card("b", 1, amount=9.0))]
-        picky = make_view(
+    def picky(self):
+        """A definition that does not know every entity."""
+        return make_view(
             [Window("sum", "amount", HOUR, 5 * MINUTE)],
             udf=lambda events: events[events["amount"] > 5],
             fingerprint="77" * 8,
         )
+
+    def test_what_feast_reads_of_an_entity_that_the_present_definition_does_not_know_goes_too(self):
+        store, log = MemoryStore(), [record(0, card("a", 0, amount=1.0)), record(1, card("b", 1, amount=9.0))]
+        picky = self.picky()
         begin(store, CARDS).partitions[0].process(log)
         pipeline = begin(store, picky)
         pipeline.partitions[0].process(log)
         walk(pipeline, {picky.name: retire(pipeline, CARDS)})
         assert (feast(store, picky, "a"), feast(store, picky, "b")) == (None, 9.0)
+
+    def test_but_not_what_another_process_has_published_of_it_since(self):
+        """The state that nobody needs goes all the same."""
+        store, log = MemoryStore(), [record(0, card("a", 0, amount=1.0)), record(1, card("b", 1, amount=9.0))]
+        picky = self.picky()
+        begin(store, CARDS).partitions[0].process(log)
+        paused = begin(store, picky)
+        paused.partitions[0].process(log)
+        gone = retire(paused, CARDS)
+        switched = begin(store, CHANGED)
+        switched.partitions[0].process(log)
+        walk(switched)
+        walk(paused, {picky.name: gone})
+        assert (feast(store, CHANGED, "a"), row(store, CARDS, "a")) == (1.0, None)
 
 
 class TestExpiry:
