@@ -53,10 +53,9 @@ def _with_members(admin: AdminClient, brokers: str, group: str) -> dict[str, int
     """Members of the processors' group, and of those of the processes that bring up definitions to come."""
     try:
         listed = admin.list_consumer_groups(request_timeout=_ANSWER_S).result(_ANSWER_S)
-        theirs = {each.group_id for each in listed.valid if each.group_id.startswith(f"{group}.")}
         # A cluster that has no group at all can't describe one.
-        if listed.errors or group in {each.group_id for each in listed.valid}:
-            theirs.add(group)
+        known = {each.group_id for each in listed.valid} | ({group} if listed.errors else set())
+        theirs = {each for each in known if each == group or each.startswith(f"{group}.")}
         described = admin.describe_consumer_groups(sorted(theirs), request_timeout=_ANSWER_S) if theirs else {}
         members = {each: len(answer.result(_ANSWER_S).members) for each, answer in described.items()}
         return {each: count for each, count in members.items() if count}

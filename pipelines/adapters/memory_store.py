@@ -118,11 +118,9 @@ class MemoryStore:
         head_field, head = removal.expected
         if self.hashes.get(removal.key, {}).get(head_field) != head:
             return False
-        progress = self.hashes.get(removal.progress_key, {})
-        if removal.unless_progress and removal.unless_progress in progress:
+        if removal.unless_progress and removal.unless_progress in self.hashes.get(removal.progress_key, {}):
             return False
-        said = progress.get(removal.shared_by.field) if removal.shared_by.field else None
-        if said is not None and removal.shared_by.definition not in said:
+        if self._is_of_another(removal.progress_key, removal.shared_by):
             return False
         self.remove_from_hash(removal.key, removal.fields)
         return True

@@ -2,6 +2,14 @@
 
 from __future__ import annotations
 
+_IS_OF_ANOTHER = """
+local function is_of_another(hash, field, definition)
+  local said = redis.call('HGET', hash, field)
+  return said and not string.find(said, definition, 1, true)
+end
+"""
+"""What definitions share, by what a hash says of it; where it says nothing, it is anyone's."""
+
 # KEYS: rows, and after each the hash that says whose its shared fields are (empty: anyone's). ARGV: how long shared
 # fields live in ms (0: for ever), their number, the field that says it, what it contains, and their names; then per
 # row the expected offset, the number of its own arguments and these (head field, head, field, value ...), and a value
@@ -10,7 +18,9 @@ from __future__ import annotations
 # which shared fields expire is rounded up, to a 64th of how long they live: the server need not move a field from one
 # time to another with every write, which would take another tenth.
 # Header offsets are those of contract.fence: identity 1-9, lineage and partition 10-21, offset 22-29.
-COMPARE_AND_SET = """
+COMPARE_AND_SET = (
+    _IS_OF_ANOTHER
+    + """
 local function outcome(stored, head, expected)
   local offset = -1
   if stored and string.sub(stored, 1, 9) == string.sub(head, 1, 9) then
@@ -36,8 +46,7 @@ local of_another = {}
 local function sets_own_only(hash)
   if hash == '' then return names == 0 end
   if of_another[hash] == nil then
-    local said = redis.call('HGET', hash, ARGV[3])
-    of_another[hash] = said and not string.find(said, ARGV[4], 1, true)
+    of_another[hash] = is_of_another(hash, ARGV[3], ARGV[4])
   end
   return of_another[hash]
 end
@@ -66,6 +75,7 @@ for row = 1, #KEYS / 2 do
 end
 return outcomes
 """
+)
 
 # KEYS: a hash. ARGV: field, the value it must have, the value it gets.
 REPLACE_IN_HASH = """
@@ -76,13 +86,13 @@ return 1
 
 # KEYS: a row, a progress hash. ARGV: head field, the head it must have, a field that the progress hash must not have
 # (empty: any), a field of it and what that contains where it is there (empty: anything), then the fields to remove.
-COMPARE_AND_REMOVE = """
+COMPARE_AND_REMOVE = (
+    _IS_OF_ANOTHER
+    + """
 if redis.call('HGET', KEYS[1], ARGV[1]) ~= ARGV[2] then return 0 end
 if ARGV[3] ~= '' and redis.call('HEXISTS', KEYS[2], ARGV[3]) == 1 then return 0 end
-if ARGV[4] ~= '' then
-  local said = redis.call('HGET', KEYS[2], ARGV[4])
-  if said and not string.find(said, ARGV[5], 1, true) then return 0 end
-end
+if ARGV[4] ~= '' and is_of_another(KEYS[2], ARGV[4], ARGV[5]) then return 0 end
 redis.call('HDEL', KEYS[1], unpack(ARGV, 6))
 return 1
 """
+)

@@ -102,7 +102,7 @@ def bind(aggregation: Aggregation, feature: Feature, columns: Mapping[str, DataT
             f"{at}: column {aggregation.column!r} is {dtype}, which a feature of type {feature.dtype} can't hold; "
             f"declare {_declared(aggregation.function, DataType.FLOAT64 if text else DataType.STRING)}"
         )
-    if element is DataType.UNIX_TIMESTAMP and not _holds_times(aggregation, dtype, columns):
+    if element is DataType.UNIX_TIMESTAMP and not _holds_times(aggregation.function, dtype):
         raise PlanError(
             f"{at}: a feature of type {feature.dtype} holds times of a timestamp column, by min, max, first, last, "
             f"last_<n> or top_<k>; declare {_declared(aggregation.function, DataType.INT64)}"
@@ -118,9 +118,10 @@ def bind(aggregation: Aggregation, feature: Feature, columns: Mapping[str, DataT
     return msgspec.structs.replace(aggregation, text=text)
 
 
-def _holds_times(aggregation: Aggregation, dtype: DataType | None, columns: Mapping[str, DataType] | None) -> bool:
-    picks = aggregation.function.keeps_values or aggregation.function in (Function.MIN, Function.MAX)
-    return picks and (columns is None or dtype is DataType.UNIX_TIMESTAMP)
+def _holds_times(function: Function, dtype: DataType | None) -> bool:
+    """Whether results are times of the column; of a type that is not known, the feature's word is taken for it."""
+    picks = function.keeps_values or function in (Function.MIN, Function.MAX)
+    return picks and dtype in (None, DataType.UNIX_TIMESTAMP)
 
 
 def _column_type(aggregation: Aggregation, columns: Mapping[str, DataType] | None, at: str) -> DataType | None:

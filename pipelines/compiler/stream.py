@@ -16,7 +16,7 @@ from pipelines.compiler.event_schema import refuse_ignored
 from pipelines.compiler.features import compile_feature
 from pipelines.compiler.fingerprint import stream_view_fingerprint
 from pipelines.compiler.join_keys import compile_join_keys
-from pipelines.compiler.udf import columns_after, load, stored_udf
+from pipelines.compiler.udf import columns_after, columns_of, load, stored_udf
 from pipelines.contract.plan import Aggregation, DataType, Feature, JoinKey, Source, StreamView, Udf
 from pipelines.errors import PlanError
 
@@ -96,9 +96,7 @@ def _columns(
 ) -> Mapping[str, DataType] | None:
     """Types of the columns that can be aggregated; None if the view's function does not show them."""
     if udf is None:
-        return {column.name: column.dtype for column in source.columns} | {
-            source.timestamp_field: DataType.UNIX_TIMESTAMP
-        }
+        return columns_of(source)
     columns = columns_after(udf, load(udf, where, repo), source, where)
     for key in join_keys:
         if columns is not None and key.name not in columns:

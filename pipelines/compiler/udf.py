@@ -96,8 +96,9 @@ def columns_after(udf: Udf, function: Callable[..., Any], source: Source, where:
     events = pd.DataFrame({column.name: [_sample(column, source)] * _SAMPLE_ROWS for column in source.columns})
     try:
         if udf.mode == "pandas":
-            return _with_times(_frame_columns(function(events), where), source)
-        return _with_times(_row_columns([function(row) for row in events.to_dict("records")], where), source)
+            columns: dict[str, DataType] | None = _frame_columns(function(events), where)
+        else:
+            columns = _row_columns([function(row) for row in events.to_dict("records")], where)
     except PlanError:
         raise
     except Exception as error:
@@ -106,17 +107,20 @@ def columns_after(udf: Udf, function: Callable[..., Any], source: Source, where:
         raise PlanError(
             f"{where}: its function {udf.name!r} failed on a sample event: {error!r}; correct it"
         ) from error
+    return None if columns is None else _with_times(columns, columns_of(source))
 
 
-def _with_times(columns: dict[str, DataType] | None, source: Source) -> dict[str, DataType] | None:
+def columns_of(source: Source) -> dict[str, DataType]:
+    """Columns of the events as they come. The event's own time is one, whatever its type."""
+    return {column.name: column.dtype for column in source.columns} | {source.timestamp_field: DataType.UNIX_TIMESTAMP}
+
+
+def _with_times(after: dict[str, DataType], before: dict[str, DataType]) -> dict[str, DataType]:
     """Functions see times as whole numbers: a column that is one before and after holds times still."""
-    times = {column.name for column in source.columns if column.dtype is DataType.UNIX_TIMESTAMP}
-    times.add(source.timestamp_field)
-    if columns is None:
-        return None
+    times = {name for name, dtype in before.items() if dtype is DataType.UNIX_TIMESTAMP}
     return {
         name: DataType.UNIX_TIMESTAMP if name in times and dtype is DataType.INT64 else dtype
-        for name, dtype in columns.items()
+        for name, dtype in after.items()
     }
 
 

@@ -27,6 +27,10 @@ class Found(NamedTuple):
     row: StoredRow
     header: Header
 
+    def expected(self, view: StreamView) -> tuple[bytes, bytes]:
+        """What the row of this definition must still hold for anything of it to be removed."""
+        return head_field(view), self.row.head or b""
+
 
 class RowWalk:
     """One walk, page by page, between batches. Not thread-safe: like a batch, a page owns the feed while it lasts."""
@@ -88,8 +92,13 @@ class RowWalk:
 
     def _expiry(self, writer: ViewWriter, found: Found) -> Removal:
         """Another process may have switched to a definition that this one does not know: then nothing goes."""
-        expected = (head_field(writer.view), found.row.head or b"")
-        return Removal(found.key, expected, writer.all_fields, self._progress_key(found), shared_by=writer.shared_by)
+        return Removal(
+            found.key,
+            found.expected(writer.view),
+            writer.all_fields,
+            self._progress_key(found),
+            shared_by=writer.shared_by,
+        )
 
     def _is_unpublished(self, view: StreamView, found: Found) -> bool:
         return self._partitions[found.header.partition].publications.incomplete(view)
@@ -101,13 +110,13 @@ class RowWalk:
             known = {each.key for each in self._rows(writer.view, [each.key for each in found])}
             removals = []
             for each in found:
-                expected = (head_field(old), each.row.head or b"")
-                state = Removal(each.key, expected, state_fields(old), self._progress_key(each), progress_field(old))
+                state = Removal(
+                    each.key, each.expected(old), state_fields(old), self._progress_key(each), progress_field(old)
+                )
                 if each.key not in known:
-                    removals.append(
-                        state._replace(fields=(*state_fields(old), *writer.all_fields), shared_by=writer.shared_by)
-                    )
-                removals.append(state)
+                    everything = (*state.fields, *writer.all_fields)
+                    removals.append(state._replace(fields=everything, shared_by=writer.shared_by))
+                removals.append(state)  # which is done already where everything could go
             self._pipeline.store.remove(removals)
 
     def _rows(self, view: StreamView, keys: Sequence[bytes]) -> list[Found]:

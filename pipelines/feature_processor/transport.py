@@ -135,7 +135,7 @@ class Consumer(driver.Consumer):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._seeking = asyncio.Lock()
+        self._looking_up = asyncio.Lock()
 
     def _new_consumer_thread(self) -> ConsumerThread:
         return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
@@ -202,7 +202,7 @@ class Consumer(driver.Consumer):
 
     async def _look_up_and_seek(self, epoch: int) -> None:
         """One after another, and only the last one that was asked for: each sets up all that is assigned."""
-        async with self._seeking:
+        async with self._looking_up:
             if epoch == self.epoch:
                 await super().perform_seek()
 

@@ -45,8 +45,6 @@ class Thread(ConsumerThread):
 class App:
     """Says where partitions start once it is told where that is: the store was away."""
 
-    should_stop = False
-
     def __init__(self):
         self.asked = []
         self.answer = asyncio.Future()
@@ -65,7 +63,7 @@ class Seeks:
         self.app = App()
         self.consumer = made = Consumer.__new__(Consumer)
         made.app, made._thread = self.app, Thread(self.kafka)
-        made._seeking, made._read_offset, made._committed_offset = asyncio.Lock(), {}, {}
+        made._looking_up, made._read_offset, made._committed_offset = asyncio.Lock(), {}, {}
         self.under_way = []
         made.add_future = lambda seek: self.under_way.append(asyncio.ensure_future(seek))
 
@@ -77,6 +75,15 @@ class Seeks:
         """The store is back, and all seeks come to their end."""
         self.app.answer.set_result(offset)
         await asyncio.gather(*self.under_way)
+
+
+async def seek_amid_which_the_partition_was_exchanged():
+    """The first one is gone, another one has come, and its seek has not begun."""
+    seeks = Seeks(ZERO)
+    await seeks.consumer.perform_seek()
+    await asyncio.sleep(0)
+    seeks.kafka.assigned = {ONE}
+    return seeks
 
 
 def test_a_seek_returns_while_the_store_is_away_and_nothing_is_fetched_before_it_is_back():
@@ -93,10 +100,7 @@ def test_a_seek_returns_while_the_store_is_away_and_nothing_is_fetched_before_it
 
 def test_of_seeks_that_follow_each_other_the_last_one_counts():
     async def steps():
-        seeks = Seeks(ZERO)
-        await seeks.consumer.perform_seek()
-        await asyncio.sleep(0)
-        seeks.kafka.assigned = {ONE}
+        seeks = await seek_amid_which_the_partition_was_exchanged()
         await asyncio.gather(seeks.consumer.perform_seek(), seeks.consumer.perform_seek())
         await seeks.answer(7)
         assert seeks.app.asked == [[ZERO], [ONE]]
@@ -108,10 +112,7 @@ def test_of_seeks_that_follow_each_other_the_last_one_counts():
 
 def test_a_seek_whose_partitions_were_taken_away_meanwhile_leaves_it_to_the_one_to_come():
     async def steps():
-        seeks = Seeks(ZERO)
-        await seeks.consumer.perform_seek()
-        await asyncio.sleep(0)
-        seeks.kafka.assigned = {ONE}
+        seeks = await seek_amid_which_the_partition_was_exchanged()
         await seeks.answer(7)
         assert (seeks.kafka.moved, seeks.fetching) == ({}, False)
 

@@ -21,6 +21,7 @@ from pipelines.steps.validate import Validator
 from tests.build import HOUR, SOURCE, START_MS, make_view, record
 from tests.oracle import Window
 from tests.unit.definitions import total, view_of
+from tests.unit.partition import Producer
 
 TIMED = msgspec.structs.replace(SOURCE, columns=(*SOURCE.columns, Column("seen", DataType.UNIX_TIMESTAMP)))
 FIRST, SECOND = "2013-01-01T00:00:05.999Z", "2013-01-01T00:00:07.001+00:00"
@@ -28,11 +29,6 @@ FIRST, SECOND = "2013-01-01T00:00:05.999Z", "2013-01-01T00:00:07.001+00:00"
 
 def moment(text):
     return datetime.fromisoformat(text).replace(microsecond=0)
-
-
-class NoProducer:
-    def flush(self):
-        pass
 
 
 def stored(function, parameter, dtype, *seen):
@@ -44,7 +40,7 @@ def stored(function, parameter, dtype, *seen):
     )
     store = MemoryStore()
     feed = Feed("payments", TIMED, False, (view,), ())
-    shared = FeedPipeline(feed, "p", store, NoProducer(), Lineage("payments", "x", 1), None)
+    shared = FeedPipeline(feed, "p", store, Producer(), Lineage("payments", "x", 1), None)
     shared.assign({0: 0})
     shared.begin()
     events = [{"event_ms": START_MS + at, "card": "a", "seen": each} for at, each in enumerate(seen)]
