@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from operator import attrgetter
 from typing import Any, NamedTuple
 
@@ -161,8 +162,15 @@ def _numbers(column: pd.Series[Any]) -> Floats:
     if pd.api.types.is_datetime64_any_dtype(column):
         elapsed = pd.to_datetime(column, utc=True) - pd.Timestamp(0, tz="UTC")
         column = elapsed // pd.Timedelta(milliseconds=1)
+    elif column.dtype == object:
+        column = column.map(milliseconds)
     numbers: Floats = pd.to_numeric(column).to_numpy(np.float64, na_value=np.nan)
     return numbers
+
+
+def milliseconds(value: Any) -> Any:
+    """A time in ms since the epoch, without a zone as UTC; anything else as it is."""
+    return to_event_ms(value) if isinstance(value, datetime) else value
 
 
 def _hash64(text: str | None) -> int:
@@ -172,7 +180,7 @@ def _hash64(text: str | None) -> int:
 def _identity(value: Any) -> float:
     if isinstance(value, str):
         return float(mmh3.hash64(value.encode("utf-8", "surrogatepass"), signed=False)[0] >> 11)
-    return float("nan") if value is None or value is pd.NA else float(value)
+    return float("nan") if value is None or value is pd.NA else float(milliseconds(value))
 
 
 def _frame_type(dtype: DataType, required: bool) -> str:

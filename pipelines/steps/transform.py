@@ -13,7 +13,7 @@ from pipelines.contract.plan import StreamView, Udf
 from pipelines.errors import PlanError, TransformError
 from pipelines.steps.arrays import Ints
 from pipelines.steps.columns import AggregatedColumns
-from pipelines.steps.events import EventBatch
+from pipelines.steps.events import EventBatch, milliseconds
 
 Transform = Callable[[EventBatch], EventBatch]
 
@@ -96,7 +96,7 @@ def _check_unchanged(batch: EventBatch, frame: pd.DataFrame, names: Sequence[str
 
 def _equal(column: pd.Series[Any], values: Sequence[Any]) -> bool:
     return all(
-        value is None if other is pd.NA or other != other else other == value
+        value is None if other is pd.NA or other != other else milliseconds(other) == value
         for other, value in zip(column, values, strict=True)
     )
 

@@ -1,7 +1,7 @@
 """Times of events as features: whole seconds in the store, which Feast reads as the moments they were."""
 
 import json
-from datetime import datetime
+from datetime import UTC, datetime, timedelta, timezone
 
 import msgspec
 import pandas as pd
@@ -88,6 +88,17 @@ def test_times_that_a_function_makes_are_milliseconds_too(zone):
     numbers = batch.transformed(made).floats("seen")
     assert numbers[0] == START_MS + 7
     assert numbers[1] != numbers[1]
+
+
+@pytest.mark.parametrize("zone", [None, UTC, timezone(timedelta(hours=2))])
+def test_so_are_those_of_a_function_in_python_mode(zone):
+    batch, _ = Validator(SOURCE)([SOURCE_EVENT, SOURCE_EVENT])
+    local = datetime.fromtimestamp(START_MS / 1_000, zone or UTC).replace(tzinfo=zone)
+    rows = pd.DataFrame({"seen": [local + timedelta(milliseconds=7), None]}, dtype=object)
+    made = batch.transformed(rows)
+    for numbers in (made.floats("seen"), made.identities("seen")):
+        assert numbers[0] == START_MS + 7
+        assert numbers[1] != numbers[1]
 
 
 SOURCE_EVENT = msgspec.defstruct("Event", [(each.name, object, None) for each in SOURCE.columns])(START_MS, "a")

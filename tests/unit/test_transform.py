@@ -171,6 +171,17 @@ class TestPython:
 
         assert run(double, {"amount": 1}, {"amount": 2}, mode="python") == ([0, 1], [2.0, 4.0], {})
 
+    def test_times_may_become_datetimes_beside_nulls(self):
+        def parse(event):
+            from datetime import UTC, datetime
+
+            at = datetime.fromtimestamp(event["event_ms"] / 1_000, UTC)
+            return {**event, "event_ms": at, "amount": at if event["amount"] else None}
+
+        kept, amounts, errors = run(parse, {"amount": 1}, {"amount": 0}, mode="python")
+        assert (kept, amounts[0], errors) == ([0, 1], START_MS, {})
+        assert amounts[1] != amounts[1]
+
     def test_none_drops_the_event(self):
         def keep(event):
             return event if event["amount"] > 1 else None
