@@ -43,7 +43,8 @@ def check_stopped(plan: Plan, brokers: str) -> None:
     Raises:
         SettingsError: one runs, or the brokers do not answer.
     """
-    groups = _with_members(AdminClient({"bootstrap.servers": brokers}), brokers, group_name(plan.project, "process"))
+    admin = AdminClient({"bootstrap.servers": brokers, "log_level": 0})
+    groups = _with_members(admin, brokers, group_name(plan.project, "process"))
     if groups:
         who = ", ".join(f"{members} in group {group!r}" for group, members in sorted(groups.items()))
         raise SettingsError(f"feature processors run ({who}): stop them, and start them afterwards")

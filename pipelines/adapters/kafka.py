@@ -133,7 +133,7 @@ class Topics:
         timeout_s: after how long without an answer it says that it waits.
         """
         self._brokers = brokers
-        self._admin = AdminClient({"bootstrap.servers": brokers})
+        self._admin = AdminClient({"bootstrap.servers": brokers, "log_level": 0})  # it is said here what it waits for
         self._timeout_s = timeout_s
 
     def lineage(self, topic: str) -> Lineage:

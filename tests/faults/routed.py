@@ -30,7 +30,9 @@ class RoutedTail:
     """The records that come to the routed topics from now on."""
 
     def __init__(self, place: Place) -> None:
-        self._consumer = Consumer({"bootstrap.servers": place.brokers, "group.id": "tail", "fetch.wait.max.ms": 20})
+        self._consumer = Consumer(
+            {"bootstrap.servers": place.brokers, "group.id": "tail", "fetch.wait.max.ms": 20, "log_level": 0}
+        )
         self._consumer.assign(
             [
                 TopicPartition(topic, partition, end)
