@@ -23,7 +23,7 @@ from benchmarks.machine import this_machine
 from benchmarks.plans import EIGHT_BY_THREE
 from benchmarks.profile_report import ProfileRow, function_table, profile_rows, step_table
 from benchmarks.publish import publish
-from benchmarks.rate import START_TIMEOUT_S, MeasurementError
+from benchmarks.rate import STALL_TIMEOUT_S, MeasurementError
 from benchmarks.report import Report
 from benchmarks.stacks import places
 from benchmarks.systems import Forebay, Run
@@ -64,11 +64,11 @@ def _look(run: Run, seconds: int) -> list[str]:
     process, processed = Forebay(EIGHT_BY_THREE).prepare(run)
     try:
         process.start()
-        deadline = time.monotonic() + START_TIMEOUT_S
+        deadline = time.monotonic() + STALL_TIMEOUT_S
         while not processed():
             process.check_running()
             if time.monotonic() > deadline:
-                raise MeasurementError(f"no progress after {START_TIMEOUT_S:g} s")
+                raise MeasurementError(f"no progress after {STALL_TIMEOUT_S:g} s")
             time.sleep(_LOOK_EVERY_S)
         return _record(process, run.folder, seconds)
     finally:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from pipelines.errors import ForebayError
 
 SAMPLE_EVERY_S = 0.05
-START_TIMEOUT_S = 90.0
+STALL_TIMEOUT_S = 90.0
 
 
 class MeasurementError(ForebayError):
@@ -49,7 +49,9 @@ def rate_of(samples: Sequence[Sample]) -> Rate:
 
 
 def watch(count: Callable[[], int], total: int, seconds: float, check_running: Callable[[], None]) -> list[Sample]:
-    """Looks at a system's progress until it reached the end, or its time is over.
+    """Looks at a system's progress until it reached the end, or came forward once more after its time was over.
+
+    A system that comes forward in large steps would lose most of one, were it stopped amid it.
 
     Args:
         count: events processed so far.
@@ -58,20 +60,20 @@ def watch(count: Callable[[], int], total: int, seconds: float, check_running: C
         check_running: raises if the system has ended.
 
     Raises:
-        MeasurementError: no progress within `START_TIMEOUT_S`.
+        MeasurementError: no progress within `STALL_TIMEOUT_S`, in the beginning or in the end.
     """
     samples: list[Sample] = []
-    deadline = time.monotonic() + START_TIMEOUT_S
+    moved_s = time.monotonic()
     while True:
         sample = Sample(time.monotonic(), count())
-        if sample.events and not samples:
-            deadline = sample.at_s + seconds
+        moved = sample.events != (samples[-1].events if samples else 0)
+        if moved:
+            moved_s = sample.at_s
         if sample.events:
             samples.append(sample)
-        if sample.events >= total or sample.at_s >= deadline:
-            break
+        if sample.events >= total or (moved and sample.at_s - samples[0].at_s >= seconds):
+            return samples
+        if sample.at_s - moved_s >= max(STALL_TIMEOUT_S, seconds):
+            raise MeasurementError(f"no progress for {sample.at_s - moved_s:.0f} s")
         check_running()
         time.sleep(SAMPLE_EVERY_S)
-    if not samples:
-        raise MeasurementError(f"no progress after {START_TIMEOUT_S:g} s")
-    return samples
