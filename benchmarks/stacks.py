@@ -15,7 +15,7 @@ from benchmarks.rate import MeasurementError
 STEPS = {
     "decode, validate": ("PartitionPipeline._decode",),
     "aggregate: read stored rows' bytes": ("RowCodec.unpack", "RowCodec.header"),
-    "aggregate: fold events into tiles": ("fold", "retain"),
+    "aggregate: fold events into tiles": ("ViewAggregator.__call__", "fold", "retain"),
     "aggregate: evaluate windows": ("WindowEvaluator.__call__",),
     "aggregate: pack rows": ("RowCodec.pack",),
     "entities and their keys": ("distinct_entities", "EntityKeyEncoder.__call__"),
@@ -23,8 +23,8 @@ STEPS = {
     "read missing rows": ("ViewWriter._load",),
     "write rows: send, wait for the store": ("RedisStore.write",),
     "cache rows": ("RowCache.put", "RowCache.shrink"),
-    "progress": ("ProgressLedger.advance",),
-    "batch, the rest": ("PartitionPipeline.process",),
+    "progress": ("ProgressLedger.advance", "RedisStore.write_hashes"),
+    "batch, the rest": ("FeedPipeline.process",),
 }
 """Step -> functions that it is. The innermost one of a stack names its step."""
 

@@ -1,12 +1,16 @@
 """The profile: py-spy's stacks, summed up by step of the walk and by function."""
 
+import ast
+from pathlib import Path
+
 import pytest
 
+import pipelines
 from benchmarks.profile_report import SHOWN_FUNCTIONS, function_table, profile_rows, step_table
 from benchmarks.rate import MeasurementError
-from benchmarks.stacks import OUTSIDE, Place, places
+from benchmarks.stacks import OUTSIDE, STEPS, Place, places
 
-BATCH = "Thread._bootstrap (threading.py:995);PartitionPipeline.process (pipelines/feature_processor/app.py:12)"
+BATCH = "Thread._bootstrap (threading.py:995);FeedPipeline.process (pipelines/feature_processor/app.py:12)"
 WRITE = f"{BATCH};ViewWriter._send (pipelines/view_writer.py:9);RedisStore.write (pipelines/redis_store.py:3)"
 WAITING = "Thread._bootstrap (threading.py:995);_worker (concurrent/futures/thread.py:81) 400"
 
@@ -33,6 +37,23 @@ def test_what_is_outside_of_a_batch_is_nobodys_step():
     assert places(["main (run.py:1);unpack (aiokafka/fetcher.py:2) 6"]) == {
         Place(OUTSIDE, "unpack (aiokafka/fetcher.py)"): 6
     }
+
+
+def test_every_step_is_of_functions_that_are_there():
+    """One that was renamed would count as something else."""
+    there = {
+        name
+        for file in Path(pipelines.__file__).parent.rglob("*.py")
+        for name in qualified(ast.parse(file.read_text()))
+    }
+    assert {name for names in STEPS.values() for name in names} <= there
+
+
+def qualified(tree, prefix=""):
+    for each in ast.iter_child_nodes(tree):
+        if isinstance(each, ast.ClassDef | ast.FunctionDef):
+            yield prefix + each.name
+            yield from qualified(each, f"{prefix}{each.name}.")
 
 
 @pytest.mark.parametrize("lines", [[], [WAITING]])
