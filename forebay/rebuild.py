@@ -9,7 +9,7 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from forebay.store_walk import entity_rows, hashes, opened
-from pipelines.adapters.kafka import group_name
+from pipelines.adapters.kafka import group_name, new_admin
 from pipelines.contract.entity_key import feature_field, is_state_of, timestamp_field
 from pipelines.contract.plan import Plan, StreamView
 from pipelines.contract.topology import (
@@ -43,8 +43,7 @@ def check_stopped(plan: Plan, brokers: str) -> None:
     Raises:
         SettingsError: one runs, or the brokers do not answer.
     """
-    admin = AdminClient({"bootstrap.servers": brokers, "log_level": 0})
-    groups = _with_members(admin, brokers, group_name(plan.project, "process"))
+    groups = _with_members(new_admin(brokers), brokers, group_name(plan.project, "process"))
     if groups:
         who = ", ".join(f"{members} in group {group!r}" for group, members in sorted(groups.items()))
         raise SettingsError(f"feature processors run ({who}): stop them, and start them afterwards")

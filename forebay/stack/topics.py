@@ -9,14 +9,14 @@ from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from forebay.stack.process import StackError
-from pipelines.adapters.kafka import MAX_RECORD_BYTES
+from pipelines.adapters.kafka import MAX_RECORD_BYTES, new_admin
 from pipelines.errors import SettingsError
 
 
 def brokers_missing(brokers: str) -> str | None:
     """None when the brokers answer, else why not: a check for `ChildProcess`, of at most a second."""
     try:
-        AdminClient({"bootstrap.servers": brokers, "log_level": 0}).list_topics(timeout=1.0)
+        new_admin(brokers).list_topics(timeout=1.0)
     except KafkaException as error:
         return f"no answer from {brokers} ({error.args[0].str()})"
     return None
@@ -44,7 +44,7 @@ def create_topics(
     """
     if not partitions:
         return
-    admin = AdminClient({"bootstrap.servers": brokers, "log_level": 0})
+    admin = new_admin(brokers)
     large = {"max.message.bytes": str(MAX_RECORD_BYTES)}
     new = [
         NewTopic(topic, count, replication, config=large if topic in carrying else {})

@@ -39,6 +39,11 @@ _TOO_LARGE = "Message size too large"
 OnDelivery = Callable[[KafkaError | None, Message], None]
 
 
+def new_admin(brokers: str) -> AdminClient:
+    """A client that asks brokers, and tells them. It logs nothing: what fails is raised by each call."""
+    return AdminClient({"bootstrap.servers": brokers, "log_level": 0})
+
+
 def queue(producer: Producer, on_delivery: OnDelivery, *record: Any, **more: Any) -> None:
     """Queues a record, waiting while the producer's local queue is full.
 
@@ -133,7 +138,7 @@ class Topics:
         timeout_s: after how long without an answer it says that it waits.
         """
         self._brokers = brokers
-        self._admin = AdminClient({"bootstrap.servers": brokers, "log_level": 0})  # it is said here what it waits for
+        self._admin = new_admin(brokers)
         self._timeout_s = timeout_s
 
     def lineage(self, topic: str) -> Lineage:

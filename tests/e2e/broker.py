@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from confluent_kafka import Consumer, ConsumerGroupState, KafkaError, KafkaException, Message, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient
+
+from pipelines.adapters.kafka import new_admin
 
 PARTITIONS = 4
 
@@ -82,7 +83,7 @@ def read_topic(brokers: str, topic: str) -> list[Message]:
 
 def members_missing(brokers: str, group: str, members: int) -> str | None:
     """None when the group is stable, with so many members that all have partitions."""
-    admin = AdminClient({"bootstrap.servers": brokers, "log_level": 0})
+    admin = new_admin(brokers)
     try:
         found = admin.describe_consumer_groups([group], request_timeout=5)[group].result()
     except KafkaException as error:

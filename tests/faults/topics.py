@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from confluent_kafka import TopicPartition
-from confluent_kafka.admin import AdminClient, NewPartitions, OffsetSpec
+from confluent_kafka.admin import NewPartitions, OffsetSpec
 
 from forebay.stack.topics import create_topics
-from pipelines.adapters.kafka import Topics
+from pipelines.adapters.kafka import Topics, new_admin
 from pipelines.contract.fence import Lineage
 from tests.e2e.broker import until
 from tests.faults.broken import harness, patiently
@@ -23,7 +23,7 @@ def life_of(brokers: str, topic: str) -> Lineage:
 
 def make_anew(brokers: str, topic: str, partitions: int) -> None:
     """Deletes it and creates it again, empty."""
-    admin = _admin(brokers)
+    admin = new_admin(brokers)
     with harness(f"making {topic} anew"):
         admin.delete_topics([topic], request_timeout=ANSWER_S)[topic].result()
         until(lambda: topic not in admin.list_topics(timeout=ANSWER_S).topics, ANSWER_S, f"the end of {topic}")
@@ -32,7 +32,7 @@ def make_anew(brokers: str, topic: str, partitions: int) -> None:
 
 def grow(brokers: str, topic: str, partitions: int) -> None:
     """Gives it more partitions."""
-    admin = _admin(brokers)
+    admin = new_admin(brokers)
     with harness(f"more partitions of {topic}"):
         admin.create_partitions([NewPartitions(topic, partitions)], request_timeout=ANSWER_S)[topic].result()
         until(lambda: len(ends(brokers, topic)) == partitions, ANSWER_S, f"{partitions} partitions of {topic}")
@@ -40,7 +40,7 @@ def grow(brokers: str, topic: str, partitions: int) -> None:
 
 def delete_up_to(brokers: str, topic: str, offsets: Mapping[int, int]) -> None:
     """Deletes the records before these offsets, by partition."""
-    admin = _admin(brokers)
+    admin = new_admin(brokers)
     with harness(f"deleting records of {topic}"):
         asked = admin.delete_records([TopicPartition(topic, at, offset) for at, offset in offsets.items()])
         for answer in asked.values():
@@ -52,13 +52,8 @@ def ends(brokers: str, topic: str) -> dict[int, int]:
     return patiently(lambda: _ends(brokers, topic), f"the ends of {topic}")
 
 
-def _admin(brokers: str) -> AdminClient:
-    """Its errors are raised; what it logs of a broker that is away on purpose is not wanted."""
-    return AdminClient({"bootstrap.servers": brokers, "log_level": 0})
-
-
 def _ends(brokers: str, topic: str) -> dict[int, int]:
-    admin = _admin(brokers)
+    admin = new_admin(brokers)
     each = [TopicPartition(topic, at) for at in admin.list_topics(topic, timeout=ANSWER_S).topics[topic].partitions]
     asked = admin.list_offsets(dict.fromkeys(each, OffsetSpec.latest()), request_timeout=ANSWER_S)
     return {at.partition: int(answer.result().offset) for at, answer in asked.items()}

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 from confluent_kafka import Consumer, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import NewTopic
 
 from forebay.stack.topics import create_topics
-from pipelines.adapters.kafka import DeliveryFailed, IdempotentProducer
+from pipelines.adapters.kafka import DeliveryFailed, IdempotentProducer, new_admin
 from tests.kafka.apache_kafka import ApacheKafka
 
 pytestmark = pytest.mark.kafka
@@ -28,7 +28,7 @@ def values(brokers: str, topic: str) -> list[bytes]:
 
 def test_a_record_that_fails_is_followed_by_none(kafka: ApacheKafka) -> None:
     """Or its repeat, after a restart, would be taken for a duplicate; the error names the topic and the repair."""
-    admin = AdminClient({"bootstrap.servers": kafka.bootstrap})
+    admin = new_admin(kafka.bootstrap)
     admin.create_topics([NewTopic("producer.small", 1, 1, config={"max.message.bytes": "2000"})])[
         "producer.small"
     ].result()
