@@ -9,6 +9,7 @@ from pipelines.contract.fence import Lineage
 from pipelines.contract.records import Record
 from pipelines.contract.topology import Feed
 from pipelines.feature_processor.partition_pipeline import PartitionPipeline, Prepared
+from pipelines.feature_processor.progress_ledger import encoded
 from pipelines.feature_processor.router import Producer, Router
 from pipelines.feature_processor.view_writer import ReadEvents, ViewWriter
 from pipelines.steps.decode import SchemaSource, decoder_for
@@ -102,14 +103,22 @@ class FeedPipeline:
         self.producer.flush()
         for each in prepared:
             self.partitions[each.partition].publications.say_that_rows_are_unpublished()
-        progress = {self.partitions[each.partition].ledger.key: self._advance(each) for each in prepared}
-        if changed := {key: fields for key, fields in progress.items() if fields}:
-            self.store.write_hashes(changed)
+        self._advance(prepared)
         for each in prepared:
             self.partitions[each.partition].done(each.records)
 
-    def _advance(self, prepared: Prepared) -> dict[bytes, bytes]:
-        return self.partitions[prepared.partition].ledger.advance(prepared.records[-1].offset, prepared.sources)
+    def _advance(self, prepared: Sequence[Prepared]) -> None:
+        """Writes the progress of all partitions; the process believes it once the store has it."""
+        ledgers = [self.partitions[each.partition].ledger for each in prepared]
+        forward = [
+            ledger.advanced(each.records[-1].offset, each.sources)
+            for ledger, each in zip(ledgers, prepared, strict=True)
+        ]
+        changed = {ledger.key: encoded(each) for ledger, each in zip(ledgers, forward, strict=True) if each}
+        if changed:
+            self.store.write_hashes(changed)
+        for ledger, each in zip(ledgers, forward, strict=True):
+            ledger.written(each)
 
     def begin(self) -> None:
         """After `assign`, before the first batch: the store is told what is computed here from now on.

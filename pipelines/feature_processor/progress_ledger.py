@@ -102,14 +102,14 @@ class ProgressLedger:
             others = [msgspec.structs.replace(view, fingerprint=each) for each in fingerprints]
             self._store.remove_from_hash(self.key, [progress_field(other) for other in others])
 
-    def advance(self, offset: int, sources: Mapping[str, Mapping[int, SourceProgress]]) -> dict[bytes, bytes]:
-        """Takes note that everything contains all records up to `offset`.
+    def advanced(self, offset: int, sources: Mapping[str, Mapping[int, SourceProgress]]) -> dict[bytes, Progress]:
+        """What progress will be when everything contains all records up to `offset`.
 
         Args:
             sources: per view that has come forward, its source partitions. Routes have none.
 
         Returns:
-            What is to be written to the hash for it; empty where nothing has come forward.
+            By field of the hash, what has come forward; it is to be written, and then `written` to be called.
         """
         forward = {
             progress_field(view): Progress(self._views[progress_field(view)], offset, dict(sources[view.name]))
@@ -121,15 +121,18 @@ class ProgressLedger:
             for field, life in self._routes.items()
             if self._progress[field].offset < offset
         }
+        return forward
+
+    def written(self, forward: Mapping[bytes, Progress]) -> None:
+        """Takes note of progress that the store has acknowledged."""
         self._progress |= forward
-        return _encoded(forward)
 
     def watermark_ms(self) -> int:
         """Highest event time that some view contains; -1 before the first."""
         return max(progress.watermark_ms for progress in self._progress.values())
 
     def _write(self, progress: Mapping[bytes, Progress]) -> None:
-        self._store.write_hash(self.key, _encoded(progress))
+        self._store.write_hash(self.key, encoded(progress))
 
     def _found(self, stored: Mapping[bytes, bytes]) -> dict[bytes, Progress]:
         """What has been reached in these lives of the topics. A route into a topic made anew begins afresh."""
@@ -149,7 +152,8 @@ class ProgressLedger:
         return found
 
 
-def _encoded(progress: Mapping[bytes, Progress]) -> dict[bytes, bytes]:
+def encoded(progress: Mapping[bytes, Progress]) -> dict[bytes, bytes]:
+    """Progress by field, as it is stored."""
     return {field: encode_progress(each) for field, each in progress.items()}
 
 
