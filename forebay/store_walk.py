@@ -9,9 +9,10 @@ from typing import Any
 import redis
 
 from pipelines.adapters.redis_store import parse_connection_string
+from pipelines.adapters.store_errors import explained
 from pipelines.contract.entity_key import decode_entity_key
 from pipelines.contract.topology import glob_literal
-from pipelines.errors import StoreUnavailable
+from pipelines.errors import StoreRefused, StoreUnavailable
 
 _AT_ONCE = 1_000
 
@@ -22,11 +23,16 @@ def opened(store: str) -> Iterator[Any]:
 
     Raises:
         StoreUnavailable: it can't be reached, then or while it is used.
+        StoreRefused: it answers, and refuses.
     """
-    client = redis.Redis(**parse_connection_string(store), socket_timeout=30.0, socket_connect_timeout=5.0)
+    where = parse_connection_string(store)
+    client = redis.Redis(**where, socket_timeout=30.0, socket_connect_timeout=5.0)
     try:
         yield client
     except redis.RedisError as error:
+        why = explained(error, f"{where['host']}:{where['port']}", "")
+        if isinstance(why, StoreRefused):
+            raise why from error
         raise StoreUnavailable(
             f"the online store failed: {error}; what was removed is removed, run it again"
         ) from error

@@ -43,6 +43,10 @@ class StoreUnavailable(ForebayError):
     """Redis did not answer; nothing was acknowledged, the same batch is tried again."""
 
 
+class StoreRefused(ForebayError):
+    """Redis answered, and refuses for a reason that does not pass: a password, a permission, a type, its settings."""
+
+
 class SchemasUnavailable(StoreUnavailable):
     """The schema registry did not answer; as with the store, the same batch is tried again."""
 

@@ -16,7 +16,7 @@ from pipelines.contract.plan import Source
 from pipelines.contract.prediction import Prediction, Timings, prediction_id
 from pipelines.contract.records import dead_letter_headers, recorded_ms
 from pipelines.contract.topology import dead_letter_topic
-from pipelines.errors import FeatureRefused, ForebayError, PlanError, RecordError, StoreUnavailable
+from pipelines.errors import FeatureRefused, ForebayError, PlanError, RecordError, StoreRefused, StoreUnavailable
 from pipelines.steps.decode import SchemaSource, decoder_for
 from pipelines.steps.validate import Validator
 from serving.barrier import Barrier
@@ -139,7 +139,7 @@ class EventScorer:
         try:
             scored = self._scorer.score([each.request for each in incoming])
             return self._encode(incoming, met, waited_ms, scored)
-        except StoreUnavailable:
+        except (StoreUnavailable, StoreRefused):
             raise
         except Exception as error:
             if len(incoming) == 1:

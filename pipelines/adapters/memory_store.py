@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping, Sequence
 
+from pipelines.adapters.forgotten import forgotten_at, forgotten_key
 from pipelines.adapters.store import ANYONE, Outcome, Removal, RowWrite, SharedBy
-from pipelines.contract.fence import IDENTITY, Header
+from pipelines.contract.fence import HEADER_BYTES, IDENTITY, Header
 
 _PAGE = 10
 """Keys of one page of a scan: few, so that walks in tests have several."""
@@ -48,16 +49,9 @@ class MemoryStore:
         return said is not None and shared.definition not in said
 
     def _write(self, write: RowWrite, names: Sequence[bytes], expire_ms: int) -> Outcome:
-        head_field, head = write.fields[:2]
-        stored = self.hashes.get(write.key, {}).get(head_field)
-        offset = -1
-        if stored is not None and stored[IDENTITY] == head[IDENTITY]:
-            old, new = Header.unpack(stored), Header.unpack(head)
-            if (old.lineage, old.partition) != (new.lineage, new.partition):
-                return Outcome.FOREIGN
-            offset = old.offset
-        if offset != write.expected_offset:
-            return Outcome.BEHIND if offset > write.expected_offset else Outcome.ROLLED_BACK
+        outcome = self._outcome(write)
+        if outcome is not Outcome.WRITTEN:
+            return outcome
         pairs = dict(zip(write.fields[::2], write.fields[1::2], strict=True))
         pairs |= dict(zip(names, write.values if names else (), strict=True))
         self._set(write.key, pairs)
@@ -65,6 +59,35 @@ class MemoryStore:
             deadline = time.monotonic() + expire_ms / 1_000
             self._deadlines.setdefault(write.key, {}).update(dict.fromkeys(names, deadline))
         return Outcome.WRITTEN
+
+    def _outcome(self, write: RowWrite) -> Outcome:
+        head_field, head = write.fields[:2]
+        stored = self.hashes.get(write.key, {}).get(head_field)
+        if stored is None:
+            return self._outcome_of_absent(write)
+        offset = -1
+        if stored[IDENTITY] == head[IDENTITY]:
+            old, new = Header.unpack(stored), Header.unpack(head)
+            if (old.lineage, old.partition) != (new.lineage, new.partition):
+                return Outcome.FOREIGN
+            offset = old.offset
+        if offset == write.expected_offset:
+            return Outcome.WRITTEN
+        return Outcome.BEHIND if offset > write.expected_offset else Outcome.ROLLED_BACK
+
+    def _outcome_of_absent(self, write: RowWrite) -> Outcome:
+        head_field, head = write.fields[:2]
+        fence = forgotten_at(self.hashes.get(forgotten_key(write.key), {}).get(head_field), head)
+        if write.expected_offset > fence:
+            return Outcome.ROLLED_BACK
+        return Outcome.FORGOTTEN if fence >= 0 and write.expected_offset != -2 - fence else Outcome.WRITTEN
+
+    def forget(self, key: bytes) -> None:
+        """Removes a row as `pipelines.adapters.forgotten.forget_rows` does."""
+        row = self.hashes.pop(key, {})
+        fences = {field: value[:HEADER_BYTES] for field, value in row.items() if field.startswith(b"_fb:")}
+        if fences:
+            self._set(forgotten_key(key), fences)
 
     def read_hash(self, key: bytes) -> dict[bytes, bytes]:
         """See `Store.read_hash`."""

@@ -2,6 +2,19 @@
 
 from __future__ import annotations
 
+_IN_PARTS = """
+local function in_parts(from, to, some)
+  for first = from, to, 2000 do some(first, math.min(first + 1999, to)) end
+end
+"""
+"""Lua takes some 8,000 arguments from one `unpack`; a row of thousands of features is set in parts, still in one step."""
+
+_SET_ALL = """
+local function set_all(key, values, from, to)
+  in_parts(from, to, function(first, last) redis.call('HSET', key, unpack(values, first, last)) end)
+end
+"""
+
 _IS_OF_ANOTHER = """
 local function is_of_another(hash, field, definition)
   local said = redis.call('HGET', hash, field)
@@ -17,13 +30,27 @@ end
 # as the texts they came as: a table for each row and texts made of numbers would take a tenth of the time. The time at
 # which shared fields expire is rounded up, to a 64th of how long they live: the server need not move a field from one
 # time to another with every write, which would take another tenth.
-# Header offsets are those of contract.fence: identity 1-9, lineage and partition 10-21, offset 22-29.
+# Header offsets are those of contract.fence: identity 1-9, lineage and partition 10-21, offset 22-29. Only where a row is
+# absent is it looked whether it was forgotten (see `FORGET`).
 COMPARE_AND_SET = (
-    _IS_OF_ANOTHER
+    _IN_PARTS
+    + _SET_ALL
+    + _IS_OF_ANOTHER
     + """
+local function forgotten_at(key, field, head)
+  local fence = redis.call('HGET', 'forebay:forgotten:' .. redis.sha1hex(key), field)
+  if not fence or string.sub(fence, 1, 21) ~= string.sub(head, 1, 21) then return -1 end
+  return struct.unpack('>I8', fence, 22)
+end
+local function outcome_of_absent(key, field, head, expected)
+  local fence = forgotten_at(key, field, head)
+  if expected > fence then return -1 end
+  if fence >= 0 and expected ~= -2 - fence then return -3 end
+  return 1
+end
 local function outcome(stored, head, expected)
   local offset = -1
-  if stored and string.sub(stored, 1, 9) == string.sub(head, 1, 9) then
+  if string.sub(stored, 1, 9) == string.sub(head, 1, 9) then
     if string.sub(stored, 10, 21) ~= string.sub(head, 10, 21) then return -2 end
     offset = struct.unpack('>I8', stored, 22)
   end
@@ -58,17 +85,24 @@ for row = 1, #KEYS / 2 do
   local own = tonumber(ARGV[at + 1])
   local values = at + 2 + own
   local stored = redis.call('HGET', key, ARGV[at + 2])
-  outcomes[row] = outcome(stored, ARGV[at + 3], tonumber(ARGV[at]))
+  if stored then
+    outcomes[row] = outcome(stored, ARGV[at + 3], tonumber(ARGV[at]))
+  else
+    outcomes[row] = outcome_of_absent(key, ARGV[at + 2], ARGV[at + 3], tonumber(ARGV[at]))
+  end
   if outcomes[row] == 1 then
     for name = 1, names do fields[2 * name] = ARGV[values - 1 + name] end
     if sets_own_only(KEYS[2 * row]) then
-      redis.call('HSET', key, unpack(ARGV, at + 2, values - 1))
+      set_all(key, ARGV, at + 2, values - 1)
     elseif expires then
-      redis.call('HSETEX', key, 'PXAT', expire_at, 'FIELDS', ARGV[2], unpack(fields, 1, shared))
-      redis.call('HSET', key, unpack(ARGV, at + 2, values - 1))
+      in_parts(1, shared, function(first, last)
+        local number = string.format('%d', (last - first + 1) / 2)
+        redis.call('HSETEX', key, 'PXAT', expire_at, 'FIELDS', number, unpack(fields, first, last))
+      end)
+      set_all(key, ARGV, at + 2, values - 1)
     else
       for own_field = 1, own do fields[shared + own_field] = ARGV[at + 1 + own_field] end
-      redis.call('HSET', key, unpack(fields, 1, shared + own))
+      set_all(key, fields, 1, shared + own)
     end
   end
   at = values + names
@@ -87,12 +121,27 @@ return 1
 # KEYS: a row, a progress hash. ARGV: head field, the head it must have, a field that the progress hash must not have
 # (empty: any), a field of it and what that contains where it is there (empty: anything), then the fields to remove.
 COMPARE_AND_REMOVE = (
-    _IS_OF_ANOTHER
+    _IN_PARTS
+    + _IS_OF_ANOTHER
     + """
 if redis.call('HGET', KEYS[1], ARGV[1]) ~= ARGV[2] then return 0 end
 if ARGV[3] ~= '' and redis.call('HEXISTS', KEYS[2], ARGV[3]) == 1 then return 0 end
 if ARGV[4] ~= '' and is_of_another(KEYS[2], ARGV[4], ARGV[5]) then return 0 end
-redis.call('HDEL', KEYS[1], unpack(ARGV, 6))
+in_parts(6, #ARGV, function(first, last) redis.call('HDEL', KEYS[1], unpack(ARGV, first, last)) end)
 return 1
 """
 )
+
+# KEYS: a row, the hash that remembers where it was forgotten. ARGV: for how many ms. The row goes, all views of it; what
+# stays are the headers of its states, which hold nothing of its events.
+FORGET = """
+local row = redis.call('HGETALL', KEYS[1])
+redis.call('DEL', KEYS[1])
+for at = 1, #row, 2 do
+  if string.sub(row[at], 1, 4) == '_fb:' then
+    redis.call('HSET', KEYS[2], row[at], string.sub(row[at + 1], 1, 37))
+    redis.call('PEXPIRE', KEYS[2], ARGV[1])
+  end
+end
+return #row
+"""

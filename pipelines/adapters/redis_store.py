@@ -11,10 +11,13 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from pipelines.adapters.eviction import refuse_eviction
 from pipelines.adapters.redis_scripts import COMPARE_AND_REMOVE, COMPARE_AND_SET, REPLACE_IN_HASH
 from pipelines.adapters.store import ANYONE, Outcome, Removal, RowWrite, SharedBy
+from pipelines.adapters.read_slices import ReadSlices
+from pipelines.adapters.store_errors import CLIENT_ERRORS, explained
 from pipelines.contract.topology import glob_literal
-from pipelines.errors import SettingsError, StoreUnavailable
+from pipelines.errors import SettingsError, StoreRefused, StoreUnavailable
 
 _SENT_AT_ONCE = 200
 _SCANNED_AT_ONCE = 1_000
@@ -25,8 +28,6 @@ _SCRIPT_ARGUMENTS = 1_000
 _OWN_ARGUMENTS = 10
 """Of a row beside its shared fields, at most: two keys, expected offset, count, and head, closed tiles and ids by name
 and value."""
-
-_UNREACHABLE = (redis.ConnectionError, redis.TimeoutError, redis.BusyLoadingError, redis.ReadOnlyError)
 
 
 _OPTIONS = frozenset(
@@ -76,16 +77,21 @@ class RedisStore:
         self._replace_sha = b""
         self._expires = False
         """Whether the server can let single fields of a hash expire as they are set."""
+        self._tells_eviction = True
+        self._slices = ReadSlices()
 
     def read(self, requests: Sequence[tuple[bytes, Sequence[bytes]]]) -> list[list[bytes | None]]:
-        """See `Store.read`: one HMGET per request in one round trip."""
+        """See `Store.read`: one HMGET per request; a round trip for so many as come back in some 4 MB."""
+        return self._slices.read(requests, self._read_at_once)
+
+    def _read_at_once(self, requests: Sequence[tuple[bytes, Sequence[bytes]]]) -> list[list[bytes | None]]:
         return self._pipeline(("HMGET", key, *fields) for key, fields in requests)
 
     def write(
         self, writes: Iterable[RowWrite], names: Sequence[bytes] = (), expire_ms: int = 0, shared: SharedBy = ANYONE
     ) -> list[Outcome]:
         """See `Store.write`: a script call for some rows each, all in one round trip."""
-        self._connect()
+        self._load_scripts()
         common: list[bytes | int] = [expire_ms if self._expires else 0, len(names), *shared, *names]
         replies = self._pipeline(self._calls(iter(writes), common), at_once=1)
         return [Outcome(reply) for call in replies for reply in call]
@@ -118,7 +124,7 @@ class RedisStore:
 
     def replace_in_hash(self, key: bytes, field: bytes, expected: bytes, value: bytes) -> bool:
         """See `Store.replace_in_hash`."""
-        self._connect()
+        self._load_scripts()
         (reply,) = self._pipeline([("EVALSHA", self._replace_sha, 1, key, field, expected, value)])
         return bool(reply)
 
@@ -136,7 +142,7 @@ class RedisStore:
 
     def remove(self, removals: Sequence[Removal]) -> list[bool]:
         """See `Store.remove`: one script call per row, all in one round trip."""
-        self._connect()
+        self._load_scripts()
         calls = (
             (
                 *("EVALSHA", self._remove_sha, 2, each.key, each.progress_key),
@@ -156,6 +162,7 @@ class RedisStore:
             self._connection.disconnect()
             self._client.connection_pool.release(self._connection)
             self._connection = None
+            self._set_sha = b""
             self.breaks += 1
         self._client.close()
 
@@ -164,12 +171,27 @@ class RedisStore:
             return
         try:
             self._connection = self._client.connection_pool.get_connection()
-            self._set_sha = self._call("SCRIPT", "LOAD", COMPARE_AND_SET)
-            self._remove_sha = self._call("SCRIPT", "LOAD", COMPARE_AND_REMOVE)
-            self._replace_sha = self._call("SCRIPT", "LOAD", REPLACE_IN_HASH)
+            if self._tells_eviction:
+                self._tells_eviction = refuse_eviction(self._call, self._address)
+        except CLIENT_ERRORS as error:
+            raise self._explained(error, "") from error
+        except StoreRefused:
+            self.close()
+            raise
+
+    def _load_scripts(self) -> None:
+        """Before the first script on a connection: who only reads needs no permission for scripts."""
+        self._connect()
+        if self._set_sha:
+            return
+        try:
+            remove = self._call("SCRIPT", "LOAD", COMPARE_AND_REMOVE)
+            replace = self._call("SCRIPT", "LOAD", REPLACE_IN_HASH)
             self._expires = bool(self._call("COMMAND", "INFO", "HSETEX")[0])
-        except (*_UNREACHABLE, redis.ResponseError) as error:
-            raise self._unavailable(error) from error
+            self._set_sha = self._call("SCRIPT", "LOAD", COMPARE_AND_SET)
+        except CLIENT_ERRORS as error:
+            raise self._explained(error, " to take Forebay's scripts") from error
+        self._remove_sha, self._replace_sha = remove, replace
 
     def _call(self, *command: Any) -> Any:
         self._connection.send_packed_command([hiredis.pack_command(command)])
@@ -178,21 +200,37 @@ class RedisStore:
     def _pipeline(self, commands: Iterable[tuple[Any, ...]], at_once: int = _SENT_AT_ONCE) -> list[Any]:
         self._connect()
         waiting = iter(commands)
-        sent = 0
+        sent: list[tuple[Any, ...]] = []
+        replies: list[Any] = []
         try:
             # Sent bit by bit, so that the server works while the rest is still being encoded.
-            while packed := [hiredis.pack_command(command) for command in itertools.islice(waiting, at_once)]:
-                self._connection.send_packed_command([b"".join(packed)])
-                sent += len(packed)
-            return [self._connection.read_response() for _ in range(sent)]
-        except (*_UNREACHABLE, redis.ResponseError) as error:
+            while some := list(itertools.islice(waiting, at_once)):
+                self._connection.send_packed_command([b"".join(map(hiredis.pack_command, some))])
+                sent += [command[:4] for command in some]
+            for _ in sent:
+                replies.append(self._connection.read_response())
+            return replies
+        except CLIENT_ERRORS as error:
             # Replies may be left unread: this connection can't be used for anything else.
-            raise self._unavailable(error) from error
+            raise self._explained(error, _asked(sent, len(replies))) from error
         except BaseException:
             self.close()
             raise
 
-    def _unavailable(self, error: Exception) -> StoreUnavailable:
+    @property
+    def _address(self) -> str:
         where = self._client.connection_pool.connection_kwargs
+        return f"{where['host']}:{where['port']}"
+
+    def _explained(self, error: Exception, what: str) -> StoreUnavailable | StoreRefused:
         self.close()
-        return StoreUnavailable(f"online store {where['host']}:{where['port']}: {error}")
+        return explained(error, self._address, what)
+
+
+def _asked(sent: Sequence[tuple[Any, ...]], at: int) -> str:
+    """Of the commands sent, the one whose reply comes next, and the first key it names."""
+    if at >= len(sent):
+        return ""
+    name, *arguments = sent[at]
+    key = arguments[2:3] if name == "EVALSHA" else arguments[:1]
+    return " ".join((f" {name}", *(repr(each) for each in key)))

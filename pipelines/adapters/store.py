@@ -17,6 +17,8 @@ class Outcome(enum.IntEnum):
     """The stored row is older than the one folded onto: the store lost writes. Start again from progress."""
     FOREIGN = -2
     """The stored row belongs to another partition, or another life of the topic."""
+    FORGOTTEN = -3
+    """The row is absent because it was forgotten (`pipelines.adapters.forgotten` says where): the store lost nothing."""
 
 
 class RowWrite(NamedTuple):
@@ -24,7 +26,8 @@ class RowWrite(NamedTuple):
 
     key: bytes
     expected_offset: int
-    """Fence of the row that was folded onto; -1 if there was none."""
+    """Fence of the row that was folded onto; -1 if there was none; `after_forgotten` of one that is known to be
+    forgotten."""
     fields: list[bytes]
     """field, value, field, value ...; the first pair is the view's head."""
     values: Sequence[bytes] = ()
@@ -63,7 +66,8 @@ class Removal(NamedTuple):
 class Store(Protocol):
     """An online store. Not thread-safe: one instance per thread.
 
-    Every method raises `StoreUnavailable` when the store can't be reached. The next call connects again.
+    Every method raises `StoreUnavailable` when the store can't be reached. The next call connects again. It raises
+    `StoreRefused` when the store answers and refuses for a reason that does not pass.
     """
 
     breaks: int

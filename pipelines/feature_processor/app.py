@@ -14,7 +14,7 @@ import structlog
 from faust.types import TP
 
 from pipelines.adapters import metrics
-from pipelines.errors import ForebayError, ProgressMismatch, StoreUnavailable
+from pipelines.errors import ForebayError, ProgressMismatch, StoreRefused, StoreUnavailable
 from pipelines.feature_processor.caretaker import Caretaker
 from pipelines.feature_processor.feed_pipeline import FeedPipeline
 from pipelines.feature_processor.settings import ProcessorSettings
@@ -199,6 +199,7 @@ class ProcessorApp(faust.App):
 
         Raises:
             ProgressMismatch: the topics are not those that progress was made on.
+            StoreRefused: the store answers, and refuses.
         """
         attempt = 0
         while still_asked() and not self.should_stop:
@@ -208,7 +209,7 @@ class ProcessorApp(faust.App):
                 log.warning("waiting for the store", error=str(error))
                 await self.sleep(RETRY_SECONDS[min(attempt, len(RETRY_SECONDS) - 1)])
                 attempt += 1
-            except ProgressMismatch as error:
+            except (ProgressMismatch, StoreRefused) as error:
                 if not still_asked():
                     return {}
                 await self._give_up(error)

@@ -9,7 +9,7 @@ import msgspec
 import structlog
 
 from pipelines.adapters.clock import Clock
-from pipelines.errors import ModelError, RequestError, StoreUnavailable
+from pipelines.errors import ModelError, RequestError, StoreRefused, StoreUnavailable
 from serving.http.codec import (
     EntityAnswer,
     EntityError,
@@ -52,7 +52,7 @@ class BatchAnswerer:
         """Per question the body of its response, or why it has none.
 
         Raises:
-            StoreUnavailable: nobody can be answered now.
+            StoreUnavailable, StoreRefused: nobody can be answered now.
         """
         try:
             timed = self._with_times(questions)
@@ -61,7 +61,7 @@ class BatchAnswerer:
             answers: dict[int, bytes | Exception] = {}
             for members in (scored, looked_up):
                 answers.update(zip(members, self._answer([timed[at] for at in members]), strict=True))
-        except StoreUnavailable as error:
+        except (StoreUnavailable, StoreRefused) as error:
             log.warning("batch not answered", questions=len(questions), error=str(error))
             raise
         return [answers[at] for at in range(len(questions))]
@@ -97,7 +97,7 @@ class BatchAnswerer:
         """One outcome per entity: where the batch fails, its halves are tried, down to the guilty entity."""
         try:
             return self._evaluate(asked, scored)
-        except StoreUnavailable:
+        except (StoreUnavailable, StoreRefused):
             raise
         except Exception as error:
             if len(asked) == 1:

@@ -18,7 +18,7 @@ from starlette.types import ASGIApp
 
 from pipelines.adapters.clock import Clock
 from pipelines.contract.plan import DataType
-from pipelines.errors import ForebayError, StoreUnavailable
+from pipelines.errors import ForebayError, StoreRefused, StoreUnavailable
 from serving.http.answers import BatchAnswerer
 from serving.http.batching import Batcher
 from serving.http.codec import Question, QuestionDecoder
@@ -127,6 +127,9 @@ class Readiness:
         except StoreUnavailable as error:
             log.warning("not ready", error=str(error))
             raise NotReady("the online store does not answer") from error
+        except StoreRefused as error:
+            log.warning("not ready", error=str(error))
+            raise NotReady("the online store refuses this server") from error
         except ForebayError as error:
             log.warning("not ready", error=str(error))
             raise NotReady("the model fails") from error

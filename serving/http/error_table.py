@@ -7,7 +7,7 @@ from typing import NamedTuple
 import msgspec
 from starlette.exceptions import HTTPException
 
-from pipelines.errors import ForebayError, ModelError, RequestError, StoreUnavailable
+from pipelines.errors import ForebayError, ModelError, RequestError, StoreRefused, StoreUnavailable
 from serving.http.batching import Overloaded
 from serving.http.codec import MalformedBody
 
@@ -71,6 +71,7 @@ _TABLE: dict[type[Exception], _Row] = {
     HeadTooLarge: _Row(431, "head_too_large", None, [(b"connection", b"close")]),
     ModelError: _Row(500, "model_failed", "the model failed on this request; the log of the server says why"),
     StoreUnavailable: _Row(503, "store_unavailable", "the online store does not answer; try again", _RETRY),
+    StoreRefused: _Row(503, "store_refused", "the online store refuses this server; the log of the server says why"),
     Overloaded: _Row(503, "overloaded", None, _RETRY),
     NotReady: _Row(503, "not_ready", None, _RETRY),
 }

@@ -6,11 +6,13 @@ import time
 import pytest
 import redis
 
+from pipelines.adapters.forgotten import after_forgotten, forget_rows
 from pipelines.adapters.memory_store import MemoryStore
 from pipelines.adapters.redis_store import RedisStore
 from pipelines.adapters.store import Outcome, Removal, RowWrite, SharedBy
+from pipelines.adapters.store_errors import explained
 from pipelines.contract.fence import HEADER, ROW_FORMAT
-from pipelines.errors import SettingsError, StoreUnavailable
+from pipelines.errors import SettingsError, StoreRefused, StoreUnavailable
 from tests.e2e.broker import until
 
 KEY, HEAD = b"\x02\x00\x00\x00\x00key\xff", b"_fb:view"
@@ -94,6 +96,18 @@ class TestRead:
         assert store.read_hash(b"k") == {b"x": b"2"}
         store.remove_from_hash(b"none", [b"x"])
         assert store.read_hash(b"none") == {}
+
+    def test_a_large_read_never_makes_the_server_hold_all_of_it(self, redis_store, admin):
+        """64 MB of rows, of a kind never read before, past a server that drops who lets it buffer more than 16 MB."""
+        admin.config_set("client-output-buffer-limit", "normal 16mb 0 0")
+        try:
+            keys = [b"k%d" % at for at in range(640)]
+            for key in keys:
+                admin.hset(key, HEAD, b"x" * 100_000)
+            rows = redis_store.read([(key, [HEAD]) for key in keys])
+        finally:
+            admin.config_set("client-output-buffer-limit", "normal 0 0 0")
+        assert [len(row[0]) for row in rows] == [100_000] * 640
 
     def test_thousands_of_rows_come_back_in_order(self, store):
         store.write([write(-1, at, key=b"k%d" % at) for at in range(3_000)])
@@ -307,6 +321,61 @@ class TestOutcomes:
         store.write([write(1, 2)._replace(values=names)], names)
         assert len(store.read_hash(KEY)) == 2_001
 
+    def test_a_row_of_thousands_of_features_is_written_expires_and_goes_whole(self, store):
+        """More than one `unpack` of the script takes."""
+        names = [b"n%d" % at for at in range(5_000)]
+        own = [part for at in range(5_000) for part in (b"o%d" % at, b"%d" % at)]
+        for offset, expire_ms, fields, progress in ((1, 0, own, b""), (2, 60_000, own, b""), (3, 0, own, b"hash")):
+            each = write(offset - 1 if offset > 1 else -1, offset, fields=fields)
+            each = each._replace(values=[b"%d" % offset] * 5_000, progress_key=progress)
+            store.write_hash(b"hash", {b"published:v": b"bbbb"})
+            assert store.write([each], names, expire_ms, SharedBy(b"published:v", b"aaaa")) == [Outcome.WRITTEN]
+        found = store.read_hash(KEY)
+        assert (len(found), found[b"n4999"], found[b"o4999"]) == (10_001, b"2", b"4999")
+        assert store.remove([Removal(KEY, (HEAD, head(3)), [HEAD, *names])]) == [True]
+        assert len(store.read_hash(KEY)) == 5_000
+
+
+class TestForgotten:
+    """A row that was removed on purpose is told from one that the store lost."""
+
+    def forget(self, store, request, *keys):
+        if isinstance(store, MemoryStore):
+            for key in keys:
+                store.forget(key)
+        else:
+            forget_rows(request.getfixturevalue("admin"), keys)
+
+    @pytest.mark.parametrize("expected", [-1, 4, 5])
+    def test_a_write_onto_what_is_remembered_of_it_is_told(self, store, request, expected):
+        store.write([write(-1, 5, fields=[b"f", b"x"])])
+        self.forget(store, request, KEY)
+        assert store.read_hash(KEY) == {}
+        assert store.write([write(expected, 9)]) == [Outcome.FORGOTTEN]
+        assert store.read_hash(KEY) == {}
+
+    def test_it_begins_anew_once_its_writer_knows(self, store, request):
+        store.write([write(-1, 5)])
+        self.forget(store, request, KEY)
+        assert store.write([write(after_forgotten(4), 9)]) == [Outcome.FORGOTTEN]
+        assert store.write([write(after_forgotten(5), 9)]) == [Outcome.WRITTEN]
+        assert store.write([write(9, 10)]) == [Outcome.WRITTEN]
+
+    def test_a_row_that_was_lost_after_it_began_anew_is_rolled_back(self, store, request):
+        store.write([write(-1, 5)])
+        self.forget(store, request, KEY)
+        assert store.write([write(9, 10)]) == [Outcome.ROLLED_BACK]
+
+    @pytest.mark.parametrize("other", [{"partition": 1}, {"lineage": b"another!"}, {"view": b"22222222"}])
+    def test_a_fence_of_another_life_says_nothing(self, store, request, other):
+        store.write([write(-1, 5, **other)])
+        self.forget(store, request, KEY)
+        assert store.write([write(3, 4)]) == [Outcome.ROLLED_BACK]
+        assert store.write([write(-1, 0)]) == [Outcome.WRITTEN]
+
+    def test_what_is_not_remembered_any_more_is_an_absent_row(self, store):
+        assert store.write([write(after_forgotten(5), 9)]) == [Outcome.WRITTEN]
+
 
 class TestScan:
     def scanned(self, store, ending):
@@ -413,7 +482,7 @@ class TestConnection:
         """The next answer belongs to the next question."""
         admin.set(b"text", b"no hash")
         redis_store.write_hash(b"k", {b"a": b"1"})
-        with pytest.raises(StoreUnavailable, match="WRONGTYPE"):
+        with pytest.raises(StoreRefused, match=r"HMGET b'text': WRONGTYPE.*; another application"):
             redis_store.read([(b"k", [b"a"]), (b"text", [b"a"]), (b"k", [b"a"])])
         assert redis_store.read([(b"k", [b"b"])]) == [[None]]
 
@@ -433,11 +502,106 @@ class TestConnection:
             with pytest.raises(StoreUnavailable, match=str(unused_port)):
                 store.ping()
 
-    def test_a_wrong_password_is_unavailable_with_the_servers_words(self, valkey):
-        with pytest.raises(StoreUnavailable, match=r"(?i)auth|password"):
+    def test_a_wrong_password_is_refused_with_the_servers_words_and_the_repair(self, valkey, admin):
+        with pytest.raises(StoreRefused, match="right password"):
             RedisStore(f"{valkey},password=wrong").ping()
+        admin.acl_setuser("forebay", enabled=True, passwords=["+right"], categories=["+@all"], keys=["*"])
+        try:
+            with pytest.raises(StoreRefused, match="right password"):
+                RedisStore(f"{valkey},username=forebay,password=wrong").ping()
+            RedisStore(f"{valkey},username=forebay,password=right").ping()
+        finally:
+            admin.acl_deluser("forebay")
 
     @pytest.mark.parametrize("connection", ["", "localhost", "host:port", "a:1,b:2", ":6379"])
     def test_a_connection_string_that_names_no_server_is_refused(self, connection):
         with pytest.raises(SettingsError, match="host:port"):
             RedisStore(connection)
+
+
+class TestEviction:
+    """A store that drops rows to save memory would make answers wrong in silence."""
+
+    @pytest.fixture
+    def evicting(self, admin):
+        admin.config_set("maxmemory-policy", "allkeys-lru")
+        yield
+        admin.config_set("maxmemory-policy", "noeviction")
+
+    def test_it_is_refused_with_the_repair_until_it_is_repaired(self, valkey, evicting, admin):
+        store = RedisStore(valkey)
+        for _ in range(2):
+            with pytest.raises(StoreRefused, match="allkeys-lru.*set `maxmemory-policy noeviction`"):
+                store.ping()
+        admin.config_set("maxmemory-policy", "noeviction")
+        store.ping()
+
+    @pytest.mark.parametrize(("commands", "told"), [(["-info"], True), (["-info", "-config"], False)])
+    def test_a_user_who_may_not_ask_either_way_is_warned_once(self, valkey, evicting, admin, commands, told, capsys):
+        user = {"enabled": True, "passwords": ["+p"], "keys": ["*"], "categories": ["+@all"], "commands": commands}
+        admin.acl_setuser("curious", **user)
+        try:
+            store = RedisStore(f"{valkey},username=curious,password=p")
+            if told:
+                with pytest.raises(StoreRefused, match="allkeys-lru"):
+                    store.ping()
+                return
+            store.ping()
+            store.close()
+            store.ping()
+            assert capsys.readouterr().out.count("maxmemory-policy") == 1
+        finally:
+            admin.acl_deluser("curious")
+
+
+class TestRefused:
+    def test_a_user_who_may_only_read_reads_and_is_told_what_it_may_not(self, valkey, admin):
+        admin.hset("k", "a", "1")
+        admin.acl_setuser("reader", enabled=True, passwords=["+p"], keys=["*"], categories=["+@read", "+@connection"])
+        try:
+            store = RedisStore(f"{valkey},username=reader,password=p")
+            assert store.read([(b"k", [b"a"])]) == [[b"1"]]
+            with pytest.raises(StoreRefused, match="ACL SETUSER"):
+                store.write_hash(b"k", {b"a": b"2"})
+            with pytest.raises(StoreRefused, match="scripts.*ACL SETUSER"):
+                store.write([write(-1, 1)])
+        finally:
+            admin.acl_deluser("reader")
+
+    def test_a_database_that_is_not_there_is_refused(self, valkey):
+        with pytest.raises(StoreRefused, match="option db="):
+            RedisStore(f"{valkey},db=99").ping()
+
+    def test_a_row_that_is_no_hash_is_refused_by_name(self, redis_store, admin):
+        admin.set(KEY, b"text")
+        with pytest.raises(StoreRefused, match="EVALSHA .*key.*WRONGTYPE"):
+            redis_store.write([write(-1, 1)])
+
+    def test_a_store_that_is_full_is_waited_for(self, redis_store, admin):
+        """Memory comes back; rows that are there can still be read."""
+        redis_store.write([write(-1, 1)])
+        admin.config_set("maxmemory", 1)
+        try:
+            with pytest.raises(StoreUnavailable, match="(?i)memory"):
+                redis_store.write([write(1, 2)])
+            assert stored_head(redis_store) == head(1)
+        finally:
+            admin.config_set("maxmemory", 0)
+        assert redis_store.write([write(1, 2)]) == [Outcome.WRITTEN]
+
+    @pytest.mark.parametrize(
+        ("error", "passes"),
+        [
+            (redis.BusyLoadingError("Redis is loading the dataset in memory"), True),
+            (redis.ReadOnlyError("You can't write against a read only replica."), True),
+            (redis.exceptions.MasterDownError("Link with MASTER is down"), True),
+            (redis.exceptions.ClusterDownError("The cluster is down"), True),
+            (redis.ResponseError("MISCONF Valkey is configured to save RDB snapshots"), True),
+            (redis.ResponseError("NOREPLICAS Not enough good replicas to write."), True),
+            (redis.ResponseError("BUSY Valkey is busy running a script."), True),
+            (redis.ResponseError("too many results to unpack script: 1, on @user_script:1."), False),
+            (redis.exceptions.MovedError("1 127.0.0.1:6379"), False),
+        ],
+    )
+    def test_what_passes_is_told_from_what_does_not(self, error, passes):
+        assert isinstance(explained(error, "host:1", ""), StoreUnavailable if passes else StoreRefused)
