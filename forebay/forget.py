@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
 from forebay.store_walk import entity_rows, opened
+from pipelines.adapters.forgotten import forget_rows
 from pipelines.contract.plan import BatchView, DataType, JoinKey, Plan, StreamView
 from pipelines.contract.topology import dead_letter_topic, feeds, late_topic
 from pipelines.errors import SettingsError
+
+
+_AT_ONCE = 500
 
 
 class Forgotten(msgspec.Struct, frozen=True):
@@ -50,8 +55,8 @@ def _parse(key: JoinKey, value: str) -> str | int:
 def forget(plan: Plan, store: str, entity: Mapping[str, str | int]) -> Forgotten:
     """Removes every row of the project whose join keys contain these.
 
-    A running feature processor notices, at its next event of the entity, that the row it remembers is gone,
-    and begins a new one from that event: what was removed does not come back.
+    A running feature processor notices, at its next event of the entity, that the row it remembers was forgotten, and
+    begins a new one from that event: what was removed does not come back.
 
     Args:
         store: connection string.
@@ -63,10 +68,10 @@ def forget(plan: Plan, store: str, entity: Mapping[str, str | int]) -> Forgotten
     texts = [value for _, value in sorted(entity.items()) if isinstance(value, str)]
     removed = []
     with opened(store) as client:
-        for key, found in entity_rows(client, plan.project, texts):
-            if entity.items() <= found.items():
-                client.delete(key)
-                removed.append(found)
+        rows = (row for row in entity_rows(client, plan.project, texts) if entity.items() <= row[1].items())
+        while some := list(itertools.islice(rows, _AT_ONCE)):
+            forget_rows(client, [key for key, _ in some])
+            removed += [found for _, found in some]
     return Forgotten(removed, _topics(plan, set(entity)))
 
 

@@ -25,6 +25,7 @@ NULL_ENTITIES = Counter("forebay_null_entity_events_total", "Events without this
 ROWS_WRITTEN = Counter("forebay_rows_written_total", "Entity rows written.", ["view"])
 ROWS_REFUSED = Counter("forebay_rows_refused_total", "Row writes refused by the fence.", ["view"])
 ROWS_EXPIRED = Counter("forebay_rows_expired_total", "Rows removed that no further event could need.", ["view"])
+ROWS_FORGOTTEN = Counter("forebay_rows_forgotten_total", "Rows that began anew after `forebay forget`.", ["view"])
 STORE_RETRIES = Counter("forebay_store_retries_total", "Batches tried again after a store failure.", ["topic"])
 READ_SECONDS = Histogram("forebay_store_read_seconds", "Reading rows.", ["view"], buckets=_SECONDS)
 WRITE_SECONDS = Histogram("forebay_store_write_seconds", "Writing rows.", ["view"], buckets=_SECONDS)

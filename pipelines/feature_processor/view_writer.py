@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from pipelines.adapters import metrics
+from pipelines.adapters.forgotten import after_forgotten, forgotten_at, forgotten_key
 from pipelines.adapters.store import Outcome, RowWrite, SharedBy, Store
 from pipelines.contract.entity_key import EntityKeyEncoder, feature_field, state_fields, timestamp_field
 from pipelines.contract.fence import Header, Lineage
@@ -147,20 +148,27 @@ class ViewWriter:
         return of_entity
 
     def _write_until_contained(self, keys: list[bytes], events: Events, offsets: Ints, read_from: ReadFrom) -> None:
+        begun_anew: dict[int, int] = {}
         while len(offsets):
             stored = self._load(keys)
             result = self._aggregate(stored, events, offsets, read_from.lineage.digest, read_from.partitions)
-            behind = self._send(keys, stored, result, read_from)
+            if begun_anew:
+                result = result._replace(stored_offsets=_expected_offsets(result, begun_anew))
+            behind, forgotten = self._send(keys, stored, result, read_from)
             if len(result.contained) and read_from.published:
                 # Whoever wrote these rows may not have published them.
                 theirs = result.contained.tolist()
                 self.publish(
                     [keys[entity] for entity in theirs], [stored[entity] for entity in theirs], read_from.lineage.topic
                 )
-            if not behind:
+            if not behind and not forgotten:
                 return
-            # Another processor is ahead on these entities: fold what its rows do not contain yet.
-            again = np.isin(events.entity, behind)
+            # Another processor is ahead on these entities: fold what its rows do not contain yet. Of a row that was
+            # forgotten, fold what came after.
+            fences = np.full(len(keys), -1, dtype=np.int64)
+            fences[list(forgotten)] = list(forgotten.values())
+            again = np.isin(events.entity, [*behind, *forgotten]) & (offsets > fences[events.entity])
+            begun_anew |= {entity: after_forgotten(fence) for entity, fence in forgotten.items()}
             offsets = offsets[again]
             events = events.take(again)
 
@@ -175,8 +183,12 @@ class ViewWriter:
 
     def _send(
         self, keys: Sequence[bytes], stored: Sequence[StoredRow], result: Aggregated, read_from: ReadFrom
-    ) -> list[int]:
-        """Writes the changed rows; returns the entities whose stored row was ahead."""
+    ) -> tuple[list[int], dict[int, int]]:
+        """Writes the changed rows.
+
+        Returns:
+            The entities whose stored row was ahead; and by entity whose row was forgotten, the fence it had then.
+        """
         changed = result.entities.tolist()
         progress_keys = None
         if read_from.published:
@@ -185,25 +197,41 @@ class ViewWriter:
         names = self._shared_fields if read_from.published else ()
         with metrics.WRITE_SECONDS.labels(self.view.name).time():
             outcomes = self._store.write(writes, names, self.view.expire_ms, self.shared_by)
-        behind = []
+        behind: list[int] = []
+        gone: dict[int, bytes] = {}
         for entity, row, outcome in zip(changed, result.rows, outcomes, strict=True):
             if outcome is Outcome.WRITTEN:
                 self._cache.put(keys[entity], row)
             elif outcome is Outcome.BEHIND:
                 self._cache.drop(keys[entity])
                 behind.append(entity)
+            elif outcome is Outcome.FORGOTTEN:
+                self._cache.drop(keys[entity])
+                gone[entity] = row.head or b""
             elif outcome is Outcome.ROLLED_BACK:
                 raise StoreRolledBack(f"view {self.view.name!r}: a stored row is older than acknowledged")
             else:
                 raise foreign_row(self.view.name, read_from.lineage, int(read_from.partitions[entity]))
-        metrics.ROWS_WRITTEN.labels(self.view.name).inc(len(changed) - len(behind))
+        metrics.ROWS_WRITTEN.labels(self.view.name).inc(len(changed) - len(behind) - len(gone))
         metrics.ROWS_REFUSED.labels(self.view.name).inc(len(behind))
         if len(result.duplicates):
-            # Those of rows that were ahead are judged again.
-            judged = np.isin(result.duplicates, behind, invert=True)
+            # Those of rows that were ahead, or were forgotten, are judged again.
+            judged = np.isin(result.duplicates, [*behind, *gone], invert=True)
             metrics.DUPLICATE_EVENTS.labels(self.view.name).inc(int(judged.sum()))
         self._cache.shrink()
-        return behind
+        return behind, self._forgotten_at(keys, gone)
+
+    def _forgotten_at(self, keys: Sequence[bytes], gone: Mapping[int, bytes]) -> dict[int, int]:
+        """The fences of forgotten rows, by entity.
+
+        Args:
+            gone: by entity, the head that was to be written.
+        """
+        if not gone:
+            return {}
+        metrics.ROWS_FORGOTTEN.labels(self.view.name).inc(len(gone))
+        found = self._store.read([(forgotten_key(keys[entity]), self._row_fields[:1]) for entity in gone])
+        return {entity: forgotten_at(fence, head) for (entity, head), (fence,) in zip(gone.items(), found, strict=True)}
 
     def _progress_keys(self, topic: str, partitions: Sequence[int]) -> list[bytes]:
         """Of each row, the hash that says which definition of the view is published."""
@@ -242,6 +270,12 @@ class ViewWriter:
         """Per row, what Feast reads: the time, and a value per feature."""
         cells = encode_columns(result.values, [feature.dtype for feature in self.view.features])
         return zip(map(encode_timestamp, result.last_event_ms.tolist()), *cells, strict=True)
+
+
+def _expected_offsets(result: Aggregated, begun_anew: Mapping[int, int]) -> list[int]:
+    """Per changed row, the fence that the store is expected to have; of an absent one, the one it was forgotten at."""
+    entities = zip(result.entities.tolist(), result.stored_offsets, strict=True)
+    return [begun_anew.get(entity, offset) if offset < 0 else offset for entity, offset in entities]
 
 
 def _and_then(writes: Iterator[RowWrite], called: Callable[[], None]) -> Iterator[RowWrite]:

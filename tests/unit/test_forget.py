@@ -4,6 +4,7 @@ import pytest
 import redis
 
 from forebay.forget import forget, parse_entity
+from pipelines.adapters.forgotten import REMEMBERED_MS, forget_rows
 from pipelines.adapters.kafka import DeliveryFailed
 from pipelines.adapters.redis_store import RedisStore
 from pipelines.contract.entity_key import EntityKeyEncoder, decode_entity_key, feature_field
@@ -82,13 +83,75 @@ def test_a_running_processor_begins_a_new_row_and_brings_nothing_back(valkey):
     running = pipeline(store)
     running.process([payment(0, "a"), payment(1, "a")])
     forget(PLAN, valkey, {"card": "a"})
-    with pytest.raises(StoreRolledBack):
-        running.process([payment(2, "a")])
-    again = pipeline(store)
-    assert again.ledger.offset == 1
-    again.process([payment(2, "a")])
+    running.process([payment(2, "a")])
     key = EntityKeyEncoder(CARDS.join_keys, "shop")(["a"])
     assert decode_value(store.read_hash(key)[feature_field("card_activity", "f0")]) == 1.0
+    store.close()
+
+
+def count(store, name):
+    key = EntityKeyEncoder(CARDS.join_keys, "shop")([name])
+    return decode_value(store.read_hash(key)[feature_field("card_activity", "f0")])
+
+
+def test_what_was_forgotten_is_not_folded_when_its_records_are_read_again(valkey):
+    """Progress was not written when the process died; in between the row is forgotten."""
+    store = RedisStore(valkey)
+    first = pipeline(store)
+    before = store.read_hash(first.ledger.key)
+    first.process([payment(0, "a"), payment(1, "a")])
+    store.write_hash(first.ledger.key, before)
+    forget(PLAN, valkey, {"card": "a"})
+    again = pipeline(store)
+    assert again.ledger.offset == -1
+    again.process([payment(at, "a") for at in range(4)])
+    assert count(store, "a") == 2.0
+    store.close()
+
+
+def test_a_row_that_the_store_lost_is_still_noticed(valkey):
+    """It is absent too, but nobody forgot it; nor does it help that it was forgotten once, long before."""
+    store = RedisStore(valkey)
+    running = pipeline(store)
+    running.process([payment(0, "a"), payment(1, "b")])
+    forget(PLAN, valkey, {"card": "a"})
+    running.process([payment(2, "a")])
+    host, port = valkey.split(":")
+    with redis.Redis(host, int(port)) as client:
+        client.delete(*(EntityKeyEncoder(CARDS.join_keys, "shop")([name]) for name in "ab"))
+    for name in "ab":
+        with pytest.raises(StoreRolledBack):
+            running.process([payment(3, name)])
+    store.close()
+
+
+def test_a_thousand_at_once_cost_one_more_round_of_calls(valkey):
+    """No batch is tried again, and no partition read again."""
+    store = RedisStore(valkey)
+    running = pipeline(store)
+    running.process([payment(at, f"c{at}") for at in range(1_000)])
+    host, port = valkey.split(":")
+    with redis.Redis(host, int(port)) as client:
+        forget_rows(client, [EntityKeyEncoder(CARDS.join_keys, "shop")([f"c{at}"]) for at in range(1_000)])
+        client.config_resetstat()
+        running.process([payment(1_000 + at, f"c{at}") for at in range(1_000)])
+        calls = {name: each["calls"] for name, each in client.info("commandstats").items()}
+    assert {count(store, f"c{at}") for at in range(1_000)} == {1.0}
+    assert calls["cmdstat_hmget"] <= 5_000
+    store.close()
+
+
+def test_what_remembers_a_forgotten_row_names_no_entity_and_goes_by_itself(valkey):
+    store = RedisStore(valkey)
+    pipeline(store).process([payment(0, "4556-secret")])
+    forget(PLAN, valkey, {"card": "4556-secret"})
+    host, port = valkey.split(":")
+    with redis.Redis(host, int(port)) as client:
+        keys_left = [key for key in client.scan_iter() if b"progress" not in key]
+        assert len(keys_left) == 2
+        for key in keys_left:
+            assert b"secret" not in key + b"".join(client.hgetall(key).values())
+            assert 0 < client.pttl(key) <= REMEMBERED_MS
     store.close()
 
 
