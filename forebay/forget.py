@@ -14,7 +14,6 @@ from pipelines.contract.plan import BatchView, DataType, JoinKey, Plan, StreamVi
 from pipelines.contract.topology import dead_letter_topic, feeds, late_topic
 from pipelines.errors import SettingsError
 
-
 _AT_ONCE = 500
 
 

@@ -15,8 +15,8 @@ from pipelines.adapters.redis_scripts import FORGET
 from pipelines.contract.fence import HEADER_BYTES, Header
 
 REMEMBERED_MS = 7 * 86_400_000
-"""How long the fence of a forgotten row is kept. An event that comes later, to a processor that has held the row in memory
-all the time, lets that one start again from the store's progress."""
+"""How long the fence of a forgotten row is kept. An event that comes later, to a processor that has held the row in
+memory all the time, lets that one start again from the store's progress."""
 
 _COMPARED = slice(0, 21)
 """Of a header: format, definition, life of the topic, and partition."""

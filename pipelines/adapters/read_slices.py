@@ -8,7 +8,7 @@ Requests = Sequence[tuple[bytes, Sequence[bytes]]]
 Rows = list[list[bytes | None]]
 
 SLICE_BYTES = 4 * 1024 * 1024
-"""What comes back for one slice, about. A slice is asked for whole before its replies are read, so the store buffers it."""
+"""What comes back for a slice, about. A slice is asked for whole before its replies are read: the store buffers it."""
 
 FIRST_ROWS = 32
 """Of a kind of row that has never been read: it may be of any size."""

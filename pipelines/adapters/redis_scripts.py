@@ -7,7 +7,7 @@ local function in_parts(from, to, some)
   for first = from, to, 2000 do some(first, math.min(first + 1999, to)) end
 end
 """
-"""Lua takes some 8,000 arguments from one `unpack`; a row of thousands of features is set in parts, still in one step."""
+"""Lua takes some 8,000 arguments from one `unpack`: a row of thousands of features is set in parts, but in one step."""
 
 _SET_ALL = """
 local function set_all(key, values, from, to)
@@ -30,8 +30,8 @@ end
 # as the texts they came as: a table for each row and texts made of numbers would take a tenth of the time. The time at
 # which shared fields expire is rounded up, to a 64th of how long they live: the server need not move a field from one
 # time to another with every write, which would take another tenth.
-# Header offsets are those of contract.fence: identity 1-9, lineage and partition 10-21, offset 22-29. Only where a row is
-# absent is it looked whether it was forgotten (see `FORGET`).
+# Header offsets are those of contract.fence: identity 1-9, lineage and partition 10-21, offset 22-29. Only where a row
+# is absent is it looked whether it was forgotten (see `FORGET`).
 COMPARE_AND_SET = (
     _IN_PARTS
     + _SET_ALL
@@ -132,8 +132,8 @@ return 1
 """
 )
 
-# KEYS: a row, the hash that remembers where it was forgotten. ARGV: for how many ms. The row goes, all views of it; what
-# stays are the headers of its states, which hold nothing of its events.
+# KEYS: a row, the hash that remembers where it was forgotten. ARGV: for how many ms. The row goes, all views of it;
+# what stays are the headers of its states, which hold nothing of its events.
 FORGET = """
 local row = redis.call('HGETALL', KEYS[1])
 redis.call('DEL', KEYS[1])

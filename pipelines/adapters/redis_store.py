@@ -12,9 +12,9 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from pipelines.adapters.eviction import refuse_eviction
+from pipelines.adapters.read_slices import ReadSlices
 from pipelines.adapters.redis_scripts import COMPARE_AND_REMOVE, COMPARE_AND_SET, REPLACE_IN_HASH
 from pipelines.adapters.store import ANYONE, Outcome, Removal, RowWrite, SharedBy
-from pipelines.adapters.read_slices import ReadSlices
 from pipelines.adapters.store_errors import CLIENT_ERRORS, explained
 from pipelines.contract.topology import glob_literal
 from pipelines.errors import SettingsError, StoreRefused, StoreUnavailable
@@ -201,18 +201,19 @@ class RedisStore:
         self._connect()
         waiting = iter(commands)
         sent: list[tuple[Any, ...]] = []
-        replies: list[Any] = []
+        answered = 0
         try:
             # Sent bit by bit, so that the server works while the rest is still being encoded.
             while some := list(itertools.islice(waiting, at_once)):
                 self._connection.send_packed_command([b"".join(map(hiredis.pack_command, some))])
                 sent += [command[:4] for command in some]
-            for _ in sent:
+            replies = []
+            for answered in range(len(sent)):  # noqa: B007 -- says which one failed
                 replies.append(self._connection.read_response())
             return replies
         except CLIENT_ERRORS as error:
             # Replies may be left unread: this connection can't be used for anything else.
-            raise self._explained(error, _asked(sent, len(replies))) from error
+            raise self._explained(error, _asked(sent, answered)) from error
         except BaseException:
             self.close()
             raise

@@ -18,7 +18,7 @@ class Outcome(enum.IntEnum):
     FOREIGN = -2
     """The stored row belongs to another partition, or another life of the topic."""
     FORGOTTEN = -3
-    """The row is absent because it was forgotten (`pipelines.adapters.forgotten` says where): the store lost nothing."""
+    """The row is absent because it was forgotten (see `pipelines.adapters.forgotten`): the store lost nothing."""
 
 
 class RowWrite(NamedTuple):

@@ -531,7 +531,7 @@ class TestEviction:
     def test_it_is_refused_with_the_repair_until_it_is_repaired(self, valkey, evicting, admin):
         store = RedisStore(valkey)
         for _ in range(2):
-            with pytest.raises(StoreRefused, match="allkeys-lru.*set `maxmemory-policy noeviction`"):
+            with pytest.raises(StoreRefused, match=r"allkeys-lru.*set `maxmemory-policy noeviction`"):
                 store.ping()
         admin.config_set("maxmemory-policy", "noeviction")
         store.ping()
@@ -563,7 +563,7 @@ class TestRefused:
             assert store.read([(b"k", [b"a"])]) == [[b"1"]]
             with pytest.raises(StoreRefused, match="ACL SETUSER"):
                 store.write_hash(b"k", {b"a": b"2"})
-            with pytest.raises(StoreRefused, match="scripts.*ACL SETUSER"):
+            with pytest.raises(StoreRefused, match=r"scripts.*ACL SETUSER"):
                 store.write([write(-1, 1)])
         finally:
             admin.acl_deluser("reader")
@@ -574,7 +574,7 @@ class TestRefused:
 
     def test_a_row_that_is_no_hash_is_refused_by_name(self, redis_store, admin):
         admin.set(KEY, b"text")
-        with pytest.raises(StoreRefused, match="EVALSHA .*key.*WRONGTYPE"):
+        with pytest.raises(StoreRefused, match=r"EVALSHA .*key.*WRONGTYPE"):
             redis_store.write([write(-1, 1)])
 
     def test_a_store_that_is_full_is_waited_for(self, redis_store, admin):
@@ -582,7 +582,7 @@ class TestRefused:
         redis_store.write([write(-1, 1)])
         admin.config_set("maxmemory", 1)
         try:
-            with pytest.raises(StoreUnavailable, match="(?i)memory"):
+            with pytest.raises(StoreUnavailable, match=r"(?i)memory"):
                 redis_store.write([write(1, 2)])
             assert stored_head(redis_store) == head(1)
         finally:

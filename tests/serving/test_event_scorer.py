@@ -12,7 +12,7 @@ from pipelines.contract.fence import Lineage
 from pipelines.contract.plan import Column, DataType
 from pipelines.contract.progress import Progress, SourceProgress, encode_progress
 from pipelines.contract.topology import progress_field, progress_key
-from pipelines.errors import StoreUnavailable
+from pipelines.errors import StoreRefused, StoreUnavailable
 from serving.barrier import Barrier
 from serving.event_scorer import EventScorer
 from serving.model import load_model
@@ -108,6 +108,13 @@ def test_a_store_that_is_away_is_no_dead_letter(score, store):
     store.failure = StoreUnavailable("no answer")
     with pytest.raises(StoreUnavailable):
         score([Message(0, asked("a"))])
+
+
+def test_a_store_that_refuses_is_no_dead_letter_either(score, store):
+    """It ends the worker: no event of any batch could be scored."""
+    store.failure = StoreRefused("no permission")
+    with pytest.raises(StoreRefused):
+        score([Message(0, asked("a")), Message(1, asked("b"))])
 
 
 class TestBarrier:

@@ -46,6 +46,19 @@ class TestOrder:
         pipeline.process([record(0, card("a", 0))])
         assert store.calls == ["read", "write", "flush", "write_hash"]
 
+    def test_progress_that_the_store_did_not_take_is_not_believed(self):
+        """A batch that is tried again must be folded, and not be taken for one that is contained."""
+        store = FlakyStore()
+        pipeline = start(store, CARDS)
+        store.failures = {len(store.calls) + 3: "none"}
+        with pytest.raises(StoreUnavailable):
+            pipeline.process([record(0, card("a", 0))])
+        assert store.calls[-1] == "write_hash"
+        assert pipeline.ledger.offset == NOTHING_YET
+        assert pipeline.ledger.watermark_ms() == NOTHING_YET
+        pipeline.process([record(0, card("a", 0))])
+        assert (pipeline.ledger.offset, progress(store)) == (0, 0)
+
     def test_the_next_batch_may_come_when_the_last_row_of_all_views_is_on_its_way(self):
         """Not before: it would be fetched, and then wait, while this one is still computed."""
         store = FlakyStore()
