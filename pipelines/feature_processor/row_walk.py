@@ -9,7 +9,7 @@ import msgspec
 
 from pipelines.adapters import metrics
 from pipelines.adapters.store import Removal
-from pipelines.contract.entity_key import closed_field, decode_entity_key, head_field, state_fields
+from pipelines.contract.entity_key import decode_entity_key, head_field, state_fields
 from pipelines.contract.fence import HEADER_BYTES, Header
 from pipelines.contract.plan import StreamView
 from pipelines.contract.topology import progress_field, progress_key
@@ -77,7 +77,8 @@ class RowWalk:
             metrics.ROWS_EXPIRED.labels(writer.view.name).inc(sum(gone))
         publish = [each for each in found if each.key not in expired and self._is_unpublished(writer.view, each)]
         if publish:
-            writer.publish([each.key for each in publish], [each.row for each in publish], self._pipeline.lineage.topic)
+            whole = self._rows(writer.view, [each.key for each in publish], state_fields(writer.view))
+            writer.publish([each.key for each in whole], [each.row for each in whole], self._pipeline.lineage.topic)
 
     def _is_expired(self, view: StreamView, found: Found) -> bool:
         """Only where Feast reads this definition: what it reads goes with the row, and may be of another one."""
@@ -119,16 +120,20 @@ class RowWalk:
                 removals.append(state)  # which is done already where everything could go
             self._pipeline.store.remove(removals)
 
-    def _rows(self, view: StreamView, keys: Sequence[bytes]) -> list[Found]:
-        """Those rows of one definition of a view that belong to the partitions read here."""
-        cells = self._pipeline.store.read([(key, (head_field(view), closed_field(view))) for key in keys])
+    def _rows(self, view: StreamView, keys: Sequence[bytes], fields: Sequence[bytes] = ()) -> list[Found]:
+        """Those rows of one definition of a view that belong to the partitions read here.
+
+        Args:
+            fields: what is read of them; empty: heads alone, a small part of what a row of many tiles takes.
+        """
+        cells = self._pipeline.store.read([(key, fields or (head_field(view),)) for key in keys])
         found = []
-        for key, (head, closed) in zip(keys, cells, strict=True):
+        for key, (head, *others) in zip(keys, cells, strict=True):
             if head is None or len(head) < HEADER_BYTES:
                 continue
             header = Header.unpack(head)
             if self._is_read_here(header) and header.fingerprint.hex() == view.fingerprint:
-                found.append(Found(key, StoredRow(head, closed), header))
+                found.append(Found(key, StoredRow(head, *(others or [None])), header))
         return found
 
     def _is_read_here(self, header: Header) -> bool:

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.adapters.memory_store import MemoryStore
-from pipelines.contract.entity_key import EntityKeyEncoder, feature_field, timestamp_field
+from pipelines.contract.entity_key import EntityKeyEncoder, feature_field, head_field, timestamp_field
 from pipelines.contract.publication import is_published
 from pipelines.contract.topology import Feed, progress_key, published_field
 from pipelines.contract.values import decode_value
@@ -243,6 +243,41 @@ class TestPublication:
         elsewhere = begin(store, CARDS, partitions=(1,))
         walk(elsewhere)
         assert feast(store, CARDS, "a") is None
+
+
+class TestHeadsFirst:
+    """A head has tens of bytes, closed tiles have thousands."""
+
+    class Counting(MemoryStore):
+        fields = ()
+
+        def read(self, requests):
+            self.fields = (*self.fields, *(field for _, fields in requests for field in fields))
+            return super().read(requests)
+
+    def test_a_walk_that_publishes_nothing_reads_heads_alone(self):
+        store, (_, log) = self.Counting(), payments(30)
+        pipeline = begin(store, CARDS)
+        pipeline.partitions[0].process(log)
+        walk(pipeline)
+        store.fields = ()
+        walk(pipeline)
+        assert set(store.fields) == {head_field(CARDS)}
+
+    def test_a_row_that_goes_between_its_head_and_the_rest_is_not_published(self):
+        class Vanishing(MemoryStore):
+            def read(self, requests):
+                found = super().read(requests)
+                if all(fields == (head_field(CARDS),) for _, fields in requests):
+                    self.hashes = {key: row for key, row in self.hashes.items() if key not in dict(requests)}
+                return found
+
+        store, (_, log) = MemoryStore(), payments(4, "ab")
+        begin(store, CARDS, publishes=False).partitions[0].process(log)
+        vanishing = Vanishing()
+        vanishing.hashes = store.hashes
+        walk(begin(vanishing, CARDS))
+        assert feast(vanishing, CARDS, "a") is None
 
 
 class TestRetired:
