@@ -16,6 +16,7 @@ from benchmarks.plans import stream_plan
 from benchmarks.shared_count import SharedCount
 from benchmarks.stream_report import BASELINE
 from forebay.stack.process import ChildProcess, Command
+from pipelines.adapters.kafka import Topics
 from pipelines.adapters.progress_reader import ProgressReader, ViewTopic
 from pipelines.adapters.redis_store import RedisStore
 from pipelines.contract.plan import Aggregation
@@ -75,7 +76,7 @@ class Forebay:
         plan = stream_plan(run.name, run.topic, self._aggregations)
         plan_file = run.folder / "plan.msgpack"
         write_plan(plan, plan_file)
-        view = ViewTopic(plan.stream_views[0], run.topic, PARTITIONS)
+        view = ViewTopic(plan.stream_views[0], run.topic, Topics(run.brokers).lineage(run.topic))
         reader = ProgressReader(plan.project, [view], RedisStore(run.redis))
 
         def count() -> int:

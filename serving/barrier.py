@@ -50,9 +50,10 @@ class Barrier:
         needed = self._needed(partition, offsets, fields)
         reached: dict[tuple[int, int], int] = {}
         while True:
-            for at, where in needed:
-                if reached.get((at, where), -1) < max(needed[at, where]):
-                    reached[at, where] = self._reached(self._views[at], where, partition)
+            waiting = [each for each, offsets_ in needed.items() if reached.get(each, -1) < max(offsets_)]
+            found = self._reader.progress_of([(self._views[at], where) for at, where in waiting]) if waiting else []
+            for (at, where), progress in zip(waiting, found, strict=True):
+                reached[at, where] = self._reached(self._views[at], progress, partition)
             done = all(reached[which] >= max(offsets_) for which, offsets_ in needed.items())
             if done or time.monotonic() >= deadline:
                 break
@@ -76,9 +77,8 @@ class Barrier:
                     needed.setdefault((at, where), []).append(offset)
         return needed
 
-    def _reached(self, each: ViewTopic, where: int, source_partition: int) -> int:
+    def _reached(self, each: ViewTopic, progress: Progress | None, source_partition: int) -> int:
         """The highest offset of the scored partition that the view contains there."""
-        progress: Progress | None = self._reader.progress(each, where)
         if progress is None:
             return -1
         if each.topic == self._source.topic:

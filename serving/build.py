@@ -12,7 +12,8 @@ from pipelines.adapters.kafka import Topics
 from pipelines.adapters.progress_reader import ProgressReader, ViewTopic
 from pipelines.adapters.redis_store import RedisStore
 from pipelines.adapters.schema_registry import registry_address, schemas_of
-from pipelines.contract.plan import Plan, Source
+from pipelines.contract.fence import Lineage
+from pipelines.contract.plan import Plan, Source, StreamView
 from pipelines.contract.topology import view_topic
 from pipelines.errors import PlanError, StoreUnavailable
 from serving.barrier import Barrier
@@ -58,8 +59,14 @@ def scored_source(plan: Plan, topic: str) -> Source:
 def online_views(plan: Plan, topics: Topics) -> list[ViewTopic]:
     """Every online stream view with its topic."""
     found = [(view, view_topic(plan, view)) for view in plan.stream_views if view.online]
-    partitions = {topic: topics.lineage(topic).partitions for _, topic in found}
-    return [ViewTopic(view, topic, partitions[topic]) for view, topic in found]
+    asked = {topic for _, topic in found} | {plan.source(view.source).topic for view, _ in found}
+    present = {topic: topics.lineage(topic) for topic in asked}
+
+    def incarnation(view: StreamView, topic: str) -> Lineage:
+        source = plan.source(view.source).topic
+        return present[topic] if topic == source else present[topic].routed_from(present[source])
+
+    return [ViewTopic(view, topic, incarnation(view, topic)) for view, topic in found]
 
 
 def watermark_clock(plan: Plan, brokers: str, redis: str) -> WatermarkClock:

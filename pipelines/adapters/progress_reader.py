@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 import msgspec
 
+from pipelines.contract.fence import Lineage
 from pipelines.contract.plan import StreamView
 from pipelines.contract.progress import Progress, decode_progress
 from pipelines.contract.topology import progress_field, progress_key
@@ -19,34 +21,57 @@ class HashReader(Protocol):
         ...
 
 
+class ProgressStore(HashReader, Protocol):
+    """What is needed of a store where much is asked at once."""
+
+    def read(self, requests: Sequence[tuple[bytes, Sequence[bytes]]]) -> list[list[bytes | None]]:
+        """Per (key, fields), the fields' values; None where absent. Raises `StoreUnavailable`."""
+        ...
+
+
 class ViewTopic(msgspec.Struct, frozen=True):
     """A view, and the topic it is computed from."""
 
     view: StreamView
     topic: str
-    partitions: int
+    incarnation: Lineage
+    """Of the topic. Progress that was made on another one is as good as none: its offsets do not compare."""
+
+    @property
+    def partitions(self) -> int:
+        """Of the topic."""
+        return self.incarnation.partitions
 
 
 class ProgressReader:
     """Reads the progress of some views. Not thread-safe."""
 
-    def __init__(self, project: str, views: list[ViewTopic], store: HashReader) -> None:
+    def __init__(self, project: str, views: list[ViewTopic], store: ProgressStore) -> None:
         self._project = project
         self._views = views
         self._store = store
 
     def progress(self, each: ViewTopic, partition: int) -> Progress | None:
         """The view's progress on one partition; None before the first batch."""
-        data = self._store.read_hash(progress_key(self._project, each.topic, partition)).get(progress_field(each.view))
-        return decode_progress(data) if data else None
+        return self.progress_of([(each, partition)])[0]
+
+    def progress_of(self, places: Sequence[tuple[ViewTopic, int]]) -> list[Progress | None]:
+        """The progress of some views, each on one partition, in one round trip; None before the first batch."""
+        stored = self._store.read(
+            [
+                (progress_key(self._project, each.topic, partition), [progress_field(each.view)])
+                for each, partition in places
+            ]
+        )
+        return [_present(each, data) for (each, _), (data,) in zip(places, stored, strict=True)]
 
     def watermark_ms(self) -> int:
         """Highest event time contained in any view, ms since the epoch; 0 before the first event."""
-        partitions = {(each.topic, partition) for each in self._views for partition in range(each.partitions)}
-        fields = {progress_field(each.view) for each in self._views}
-        newest = 0
-        for topic, partition in partitions:
-            stored = self._store.read_hash(progress_key(self._project, topic, partition))
-            for field in fields & stored.keys():
-                newest = max(newest, decode_progress(stored[field]).watermark_ms)
-        return newest
+        places = [(each, partition) for each in self._views for partition in range(each.partitions)]
+        reached = [progress.watermark_ms for progress in self.progress_of(places) if progress is not None]
+        return max(0, *reached) if reached else 0
+
+
+def _present(each: ViewTopic, data: bytes | None) -> Progress | None:
+    progress = decode_progress(data) if data else None
+    return progress if progress is not None and progress.lineage == each.incarnation else None

@@ -119,11 +119,11 @@ def test_a_store_that_refuses_is_no_dead_letter_either(score, store):
 
 class TestBarrier:
     def barrier(self, store, wait_ms):
-        view = ViewTopic(VIEW, SCORED.topic, 4)
+        view = ViewTopic(VIEW, SCORED.topic, Lineage(SCORED.topic, "x", 4))
         return Barrier(SCORED, [view], ProgressReader(PLAN.project, [view], store), wait_ms)
 
-    def contains(self, store, partition, offset):
-        progress = Progress(Lineage(SCORED.topic, "x", 4), offset, {partition: SourceProgress(offset, NOW_MS)})
+    def contains(self, store, partition, offset, topic_id="x"):
+        progress = Progress(Lineage(SCORED.topic, topic_id, 4), offset, {partition: SourceProgress(offset, NOW_MS)})
         store.write_hash(
             progress_key(PLAN.project, SCORED.topic, partition), {progress_field(VIEW): encode_progress(progress)}
         )
@@ -134,6 +134,13 @@ class TestBarrier:
         barrier = self.barrier(store, 20)
         assert barrier.wait(0, [4, 5, 6], [{}, {}, {}], barrier.deadline()) == [True, True, False]
 
+    def test_progress_of_a_former_life_of_the_topic_contains_nothing(self):
+        """Its offsets are of other records."""
+        store = MemoryStore()
+        self.contains(store, 0, 500, topic_id="before")
+        barrier = self.barrier(store, 0)
+        assert barrier.wait(0, [5], [{}], barrier.deadline()) == [False]
+
     def test_all_partitions_of_a_batch_share_one_deadline(self):
         """A processor that is away delays a batch once, not once per partition."""
         barrier = self.barrier(MemoryStore(), 50)
@@ -142,7 +149,7 @@ class TestBarrier:
         for partition in range(4):
             store = barrier._reader._store
             before = len(reads)
-            store.read_hash = lambda key: reads.append(key) or {}
+            store.read = lambda requests: reads.append(requests) or [[None]] * len(requests)
             assert barrier.wait(partition, [0], [{}], deadline) == [False]
             if partition:
                 assert len(reads) - before == 1
