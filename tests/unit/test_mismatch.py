@@ -7,7 +7,7 @@ from pipelines.contract.fence import Lineage
 from pipelines.contract.plan import DataType, JoinKey
 from pipelines.contract.topology import Feed, Route
 from pipelines.errors import ProgressMismatch
-from pipelines.feature_processor.progress_ledger import Lives, ProgressLedger
+from pipelines.feature_processor.progress_ledger import Lives, ProgressLedger, encoded
 from tests.build import HOUR, SOURCE, make_view
 from tests.oracle import Window
 
@@ -23,7 +23,7 @@ def refusal(now: Lineage) -> str:
     store = MemoryStore()
     made = ProgressLedger("shop", FEED, store, Lives(LIFE), 0)
     made.load(0)
-    store.write_hash(made.key, made.advance(9, {view.name: {} for view in VIEWS}))
+    store.write_hash(made.key, encoded(made.advanced(9, {view.name: {} for view in VIEWS})))
     with pytest.raises(ProgressMismatch) as raised:
         ProgressLedger("shop", FEED, store, Lives(now), 0).load(0)
     assert "\n" not in str(raised.value)
@@ -56,7 +56,7 @@ def start(progress: int, routed: int, earliest: int) -> int:
         made.load(0)
         made.begin()
         if reached >= 0:
-            store.write_hash(made.key, made.advance(reached, {view.name: {} for view in VIEWS}))
+            store.write_hash(made.key, encoded(made.advanced(reached, {view.name: {} for view in VIEWS})))
     ledger = ProgressLedger("shop", both, store, lives, 0)
     ledger.load(earliest)
     return ledger.offset + 1
@@ -81,7 +81,7 @@ def test_a_routed_topic_made_anew_is_filled_from_the_beginning():
     store, feed = MemoryStore(), FEED._replace(views=(), routes=(ROUTE,))
     made = ProgressLedger("shop", feed, store, Lives(LIFE, {ROUTE.topic: ROUTED_LIFE}), 0)
     made.load(0)
-    store.write_hash(made.key, made.advance(9, {}))
+    store.write_hash(made.key, encoded(made.advanced(9, {})))
     again = ProgressLedger("shop", feed, store, Lives(LIFE, {ROUTE.topic: Lineage(ROUTE.topic, "id-3", 4)}), 0)
     again.load(0)
     assert again.offset == -1
