@@ -23,7 +23,7 @@ STEPS = {
     "read missing rows": ("ViewWriter._load",),
     "write rows: send, wait for the store": ("RedisStore.write",),
     "cache rows": ("RowCache.put", "RowCache.shrink"),
-    "progress": ("ProgressLedger.advance", "RedisStore.write_hashes"),
+    "progress": ("ProgressLedger.advanced", "RedisStore.write_hashes"),
     "batch, the rest": ("FeedPipeline.process",),
 }
 """Step -> functions that it is. The innermost one of a stack names its step."""
