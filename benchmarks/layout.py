@@ -15,9 +15,17 @@ import typer
 from rich.progress import Progress
 
 from benchmarks.display import progress_display
-from benchmarks.layout_report import ExpiryRow, LayoutReport, LayoutRow, expiry_table, layout_table
+from benchmarks.layout_report import (
+    ExpiryRow,
+    HorizonRow,
+    LayoutReport,
+    LayoutRow,
+    expiry_table,
+    horizon_table,
+    layout_table,
+)
 from benchmarks.machine import this_machine
-from benchmarks.plans import EIGHT_FUNCTIONS
+from benchmarks.plans import EIGHT_FUNCTIONS, SLIDE_MS
 from benchmarks.publish import publish
 from benchmarks.rate import MeasurementError
 from benchmarks.row_layouts import LAYOUTS, Layout
@@ -34,6 +42,7 @@ _MOST_ROWS, _FEWEST_ROWS = 5_000, 200
 _EXPIRY_WINDOWS = (1, 3)
 _EXPIRY_TILES = 12
 _EXPIRE_MS = 3_600_000
+_HORIZONS_MS = (0, 3_600_000, 24 * 3_600_000)
 
 
 class Effort(NamedTuple):
@@ -69,6 +78,8 @@ class Case(NamedTuple):
     tiles: int
     windows: int = 1
     expire_ms: int = _EXPIRE_MS
+    horizon_ms: int = SLIDE_MS
+    """The scoring horizon of the view; one slide: as short as a row that is written once per slide notices."""
 
 
 def measure(bench: Bench, case: Case, rounds: int) -> Measured:
@@ -76,7 +87,7 @@ def measure(bench: Bench, case: Case, rounds: int) -> Measured:
     bench.meter.empty()
     bench.store.ping()  # connected before anything is measured
     entities = max(_FEWEST_ROWS, min(_MOST_ROWS, _TILES_AT_ONCE // (case.tiles + 1)))
-    rows = RowSet(entities, case.tiles, case.windows)
+    rows = RowSet(entities, case.tiles, case.windows, case.horizon_ms)
     before = bench.meter.used_bytes()
     fill = _write(bench, case, rows, rows.fill())
     _write(bench, case, rows, rows.stay())  # a value that is set anew may be kept in another way
@@ -150,6 +161,13 @@ def _expiry_row(case: Case, measured: Measured) -> ExpiryRow:
     return ExpiryRow(features, case.expire_ms > 0, measured.row_bytes, measured.used_bytes, *measured.stay)
 
 
+def _horizon_row(case: Case, measured: Measured) -> HorizonRow:
+    read = measured.read
+    return HorizonRow(
+        case.horizon_ms, measured.row_bytes, *measured.stay, *measured.close, read.server_us, read.wall_us
+    )
+
+
 def main(
     rounds: Annotated[int, typer.Option(min=1, help="Updates of every row, of each kind, in one repeat.")] = 5,
     repeats: Annotated[int, typer.Option(min=1, help="Turns of each layout.")] = 5,
@@ -159,14 +177,21 @@ def main(
     effort = Effort(rounds, repeats)
     layouts = [Case(layout, tiles) for tiles in TILES for layout in LAYOUTS]
     expiries = [Case(LAYOUTS[0], _EXPIRY_TILES, windows, ms) for windows in _EXPIRY_WINDOWS for ms in (0, _EXPIRE_MS)]
+    horizons = [Case(LAYOUTS[0], _EXPIRY_TILES, 1, horizon_ms=ms) for ms in _HORIZONS_MS]
     with error_line():
         with progress_display() as display:
             by_layout = measure_all(effort, layouts, display, "layouts")
             by_expiry = measure_all(effort, expiries, display, "expiry")
+            by_horizon = measure_all(effort, horizons, display, "horizon")
         layout_rows = list(map(_layout_row, layouts, by_layout))
         expiry_rows = list(map(_expiry_row, expiries, by_expiry))
-        report = LayoutReport(this_machine(), layout_rows, expiry_rows)
-        tables = {"layout": layout_table(layout_rows), "expiry": expiry_table(expiry_rows)}
+        horizon_rows = list(map(_horizon_row, horizons, by_horizon))
+        report = LayoutReport(this_machine(), layout_rows, expiry_rows, horizon_rows)
+        tables = {
+            "layout": layout_table(layout_rows),
+            "expiry": expiry_table(expiry_rows),
+            "horizon": horizon_table(horizon_rows),
+        }
         publish("layout", report, tables, as_json)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import msgspec
 
 from benchmarks.report import Report, Table
+from pipelines.contract.durations import duration_text
 
 
 class LayoutRow(msgspec.Struct, frozen=True):
@@ -45,10 +46,26 @@ class ExpiryRow(msgspec.Struct, frozen=True):
     write_wall_us: float
 
 
+class HorizonRow(msgspec.Struct, frozen=True):
+    """Rows with an event in every tile that a scoring horizon keeps. Times as of `LayoutRow`."""
+
+    horizon_ms: int
+    row_bytes: float
+    stay_server_us: float
+    stay_commands_us: float
+    stay_wall_us: float
+    close_server_us: float
+    close_commands_us: float
+    close_wall_us: float
+    read_server_us: float
+    read_wall_us: float
+
+
 class LayoutReport(Report[LayoutRow], frozen=True):
     """`layout.json`."""
 
     expiry: list[ExpiryRow]
+    horizon: list[HorizonRow]
 
 
 def layout_table(rows: Sequence[LayoutRow]) -> Table:
@@ -62,6 +79,20 @@ def layout_table(rows: Sequence[LayoutRow]) -> Table:
         stay, close = (row.stay_server_us, row.stay_wall_us), (row.close_server_us, row.close_wall_us)
         times = [f"{each:.1f}" for each in (*stay, *close, row.read_server_us, row.read_wall_us)]
         lines.append([row.layout, f"{row.tiles:,}", f"{row.row_bytes:,.0f}", *times])
+    return Table(header, lines)
+
+
+def horizon_table(rows: Sequence[HorizonRow]) -> Table:
+    """One line per scoring horizon."""
+    header = [
+        *("scoring_horizon", "bytes/row", "stay: server us", "wall us", "close: server us", "wall us"),
+        *("read: server us", "wall us"),
+    ]
+    lines = []
+    for row in rows:
+        stay, close = (row.stay_server_us, row.stay_wall_us), (row.close_server_us, row.close_wall_us)
+        times = [f"{each:.1f}" for each in (*stay, *close, row.read_server_us, row.read_wall_us)]
+        lines.append([duration_text(row.horizon_ms), f"{row.row_bytes:,.0f}", *times])
     return Table(header, lines)
 
 

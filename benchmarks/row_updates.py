@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import msgspec
 import numpy as np
 
 from benchmarks.plans import SLIDE_MS, VIEW, sliding, view_of
@@ -37,12 +38,14 @@ class Update(NamedTuple):
 class RowSet:
     """Rows of one view; every update changes all of them once."""
 
-    def __init__(self, entities: int, tiles: int, windows: int) -> None:
+    def __init__(self, entities: int, tiles: int, windows: int, horizon_ms: int = SLIDE_MS) -> None:
         """Args:
         tiles: of the longest window.
         windows: of eight functions each.
+        horizon_ms: the view's scoring horizon; by default one tile is kept beside the window's.
         """
-        self.view = view_of("payments", sliding(tiles, windows))
+        view = view_of("payments", sliding(tiles, windows))
+        self.view = msgspec.structs.replace(view, scoring_horizon_ms=horizon_ms)
         self.keys = [EntityKeyEncoder(self.view.join_keys, "bench")([at]) for at in range(entities)]
         self.shared_fields = [
             timestamp_field(VIEW),
@@ -51,12 +54,12 @@ class RowSet:
         self._aggregate = ViewAggregator(self.view)
         self._entities = entities
         self._random = np.random.default_rng(_SEED)
-        self._tile = _FIRST_TILE + tiles
+        self._tile = _FIRST_TILE + tiles - 1 + horizon_ms // SLIDE_MS
         self._offset = -1
         self._rows: list[StoredRow] = [ABSENT] * entities
 
     def fill(self) -> Update:
-        """An event in every tile that a row keeps: the window's, and the one before it."""
+        """An event in every tile that a row keeps: the window's, and those of the horizon before it."""
         tiles = np.arange(_FIRST_TILE, self._tile + 1)
         return self._fold(np.tile(tiles, self._entities), np.repeat(np.arange(self._entities), len(tiles)))
 

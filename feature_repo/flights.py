@@ -103,6 +103,8 @@ def view(name: str, entity: Entity, topic: Topic, aggregations: list[Aggregation
         "aggregations": aggregations,
         "schema": features,
         "ttl": timedelta(days=7),
+        # A day that is replayed at full speed is scored as of its own time, though rows are up to a day ahead by then.
+        "tags": {"scoring_horizon": "1d", "resolution": "1m"},
     }
 
 

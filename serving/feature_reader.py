@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from pipelines.contract.entity_key import EntityKeyEncoder
 from pipelines.contract.plan import BatchView, FeatureService, Plan, ServiceView, StreamView
+from pipelines.contract.topology import removed_key
 from pipelines.steps.arrays import Ints
 from serving.request import ScoringRequest
 from serving.view_rows import BatchRows, StreamRows, ViewColumns
@@ -26,6 +27,8 @@ class FeatureReader:
     def __init__(self, plan: Plan, views: Sequence[ServiceView], store: RowReader) -> None:
         self._store = store
         self._views = [_View(plan, view) for view in views]
+        self._removed_key = removed_key(plan.project)
+        self._removed_fields = [view.rows.removed_field for view in self._views if isinstance(view.rows, StreamRows)]
 
     def read(self, requests: Sequence[ScoringRequest], as_of_ms: Ints) -> dict[str, ViewColumns]:
         """The columns of every view, by the view's alias.
@@ -38,7 +41,7 @@ class FeatureReader:
         for view, view_keys in zip(self._views, keys, strict=True):
             for key in known_keys(view_keys):
                 wanted.setdefault(key, []).extend(view.rows.fields)
-        found = dict(zip(wanted, self._store.read(list(wanted.items())), strict=True)) if wanted else {}
+        found, removed = self._rows_and_removals(wanted)
         out: dict[str, ViewColumns] = {}
         for view, view_keys in zip(self._views, keys, strict=True):
             size = len(view.rows.fields)
@@ -46,8 +49,27 @@ class FeatureReader:
             for key in known_keys(view_keys):
                 # The fields of one key were asked for view by view: take this view's share from the front.
                 cells[key], found[key] = found[key][:size], found[key][size:]
-            out[view.alias] = view.rows.evaluate([cells[key] for key in view_keys], as_of_ms)
+            rows = [cells[key] for key in view_keys]
+            if isinstance(view.rows, StreamRows):
+                out[view.alias] = view.rows.evaluate(rows, as_of_ms, removed.get(view.rows.removed_field))
+            else:
+                out[view.alias] = view.rows.evaluate(rows, as_of_ms)
         return out
+
+    def _rows_and_removals(
+        self, wanted: Mapping[bytes, list[bytes]]
+    ) -> tuple[dict[bytes, list[bytes | None]], dict[bytes, bytes | None]]:
+        """The rows' cells, and per definition of a view what says which rows may have been removed.
+
+        That is read after the rows, in the same round trip: a row that was removed before it was read is told of.
+        """
+        if not wanted:
+            return {}, {}
+        requests: list[tuple[bytes, Sequence[bytes]]] = list(wanted.items())
+        if self._removed_fields:
+            requests.append((self._removed_key, self._removed_fields))
+        *cells, told = self._store.read(requests) if self._removed_fields else (*self._store.read(requests), [])
+        return dict(zip(wanted, cells, strict=True)), dict(zip(self._removed_fields, told, strict=True))
 
 
 class _View:

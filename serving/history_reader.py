@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -38,9 +39,12 @@ class BatchHistory:
         names = [key.name for key in view.join_keys]
         rows = frame[[feature.name for feature in view.features]].astype(object)
         values = rows.where(rows.notna(), None).to_numpy().tolist()
-        self._rows: dict[tuple[Any, ...], list[tuple[int, list[Any]]]] = {}
+        self._rows: dict[tuple[Any, ...], tuple[list[int], list[list[Any]]]] = {}
+        """By entity, the times of its rows in ascending order, and their values."""
         for key, time_ms, row in zip(frame[names].itertuples(index=False, name=None), times, values, strict=True):
-            self._rows.setdefault(key, []).append((time_ms, row))
+            entity_times, entity_rows = self._rows.setdefault(key, ([], []))
+            entity_times.append(time_ms)
+            entity_rows.append(row)
 
     def read(self, entities: Sequence[tuple[Any, ...]], as_of_ms: Ints) -> ViewColumns:
         """The newest row at or before each time; older than the ttl is read as null."""
@@ -54,15 +58,12 @@ class BatchHistory:
             )
             for at, feature in enumerate(self.view.features)
         ]
-        return ViewColumns(self.view.features, columns, stale, [None] * len(found), event_ms, False)
+        return ViewColumns(self.view.features, columns, stale, [None] * len(found), event_ms, streamed=False)
 
     def _newest(self, key: tuple[Any, ...], at_ms: int) -> tuple[int, list[Any]] | None:
-        newest = None
-        for row in self._rows.get(key, ()):
-            if row[0] > at_ms:
-                break
-            newest = row
-        return newest
+        times, rows = self._rows.get(key, ((), ()))
+        at = bisect.bisect_right(times, at_ms)
+        return (times[at - 1], rows[at - 1]) if at else None
 
 
 class StreamHistory:
@@ -78,7 +79,7 @@ class StreamHistory:
         stale = np.zeros(len(entities), dtype=bool)
         if view.ttl_ms:
             stale = as_of_ms - found.event_ms > view.ttl_ms
-        return ViewColumns(view.features, found.values, stale, [None] * len(entities), found.event_ms, True)
+        return ViewColumns(view.features, found.values, stale, [None] * len(entities), found.event_ms, streamed=True)
 
 
 class HistoryReader:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from prometheus_client import Histogram
+from prometheus_client import Counter, Histogram
 
 from serving.scorer import FeatureVectors
 
@@ -16,8 +16,18 @@ STAGE_SECONDS = Histogram(
 )
 
 
+INCOMPLETE = Counter(
+    "forebay_incomplete_windows",
+    "Requests of which a window in use lacked events that its row no longer kept, whatever the view's policy did then.",
+    ["view"],
+)
+
+
 def observe_stages(vectors: FeatureVectors, model_ms: float | None = None, waited_ms: float | None = None) -> None:
     """Records where the time of one batch went; None: the batch had no such stage."""
+    for alias, wholeness in vectors.wholeness.items():
+        if count := wholeness.incomplete:
+            INCOMPLETE.labels(alias).inc(count)
     stages = {"wait": waited_ms, "read": vectors.read_ms, "on_demand": vectors.on_demand_ms, "model": model_ms}
     for stage, spent_ms in stages.items():
         if spent_ms is not None:

@@ -14,7 +14,12 @@ Bools = npt.NDArray[np.bool_]
 
 
 def apply_policies(
-    feature: Feature, name: str, column: Column, stale: Bools, refusals: dict[int, FeatureRefused]
+    feature: Feature,
+    name: str,
+    column: Column,
+    stale: Bools,
+    refusals: dict[int, FeatureRefused],
+    unknown: Bools | None = None,
 ) -> Column:
     """The column with defaults filled in; refused requests are noted by index in `refusals`.
 
@@ -22,9 +27,13 @@ def apply_policies(
         name: full name of the feature, for the message.
         stale: shape (n,), requests whose row is older than the view's ttl. Their values were read as null,
             or, for windows, as empty.
+        unknown: shape (n,), values that are null because their window lacks events: they stay null, since a
+            default stands for an entity without events. None: there are none.
     """
     column = _apply(feature.stale, "stale", name, column, stale, refusals)
     missing = is_missing(column) & ~stale
+    if unknown is not None:
+        missing &= ~unknown
     return _apply(feature.missing, "missing", name, column, missing, refusals)
 
 

@@ -11,7 +11,6 @@ import numpy as np
 from pipelines.contract.plan import (
     BatchView,
     DataType,
-    Feature,
     FeatureService,
     OnDemandView,
     Plan,
@@ -22,6 +21,7 @@ from pipelines.errors import FeatureRefused, PlanError, RequestError
 from pipelines.steps.arrays import Column, Ints
 from serving.columns import to_column, to_values
 from serving.feature_reader import FeatureReader, RowReader, stored_views
+from serving.incomplete import Wholeness
 from serving.model import Model
 from serving.on_demand import OnDemandTransform
 from serving.policy import apply_policies
@@ -54,10 +54,32 @@ class FeatureVectors(NamedTuple):
     """Full feature name -> shape (n,), in the feature service's order."""
     views: Mapping[str, ViewColumns]
     """What was read, by view alias."""
+    wholeness: Mapping[str, Wholeness]
+    """Per view alias, whether the windows in use lack events."""
     refusals: Mapping[int, FeatureRefused]
     """Requests that a policy refuses."""
     read_ms: float
     on_demand_ms: float
+
+    def complete(self, at: int) -> dict[str, bool]:
+        """Per stream view, whether every window in use of one request held all its events."""
+        return {alias: self.wholeness[alias].complete(at) for alias, view in self.views.items() if view.streamed}
+
+    def ahead_ms(self, at: int) -> dict[str, int]:
+        """Per stream view, how much later than its own time an event in the windows of one request may be, ms."""
+        return {
+            alias: 0 if view.ahead_ms is None else int(view.ahead_ms[at])
+            for alias, view in self.views.items()
+            if view.streamed
+        }
+
+    def whole_from_ms(self, at: int) -> dict[str, int]:
+        """Per view of which one request has a window that lacks events, from when on its row held them all, ms."""
+        return {
+            alias: int(each.from_ms[at])
+            for alias, each in self.wholeness.items()
+            if each.from_ms is not None and not each.complete(at)
+        }
 
 
 class FeatureAssembler:
@@ -85,8 +107,17 @@ class FeatureAssembler:
             for name in view.features
         }
         """Full feature name -> type, in the order of the model's input."""
+        self._used = self._used_features()
         if not self.features:
             raise PlanError(f"feature service {service.name!r} has no features")
+
+    def _used_features(self) -> dict[str, set[str]]:
+        """By view alias, the stored features that the model or an on-demand function takes."""
+        used: dict[str, set[str]] = {view.alias: set(view.features) for view in self.service.views}
+        for _, definition, _ in self._on_demand:
+            for each in definition.inputs:
+                used.setdefault(each.view, set()).add(each.name)
+        return used
 
     def assemble(self, requests: Sequence[ScoringRequest]) -> FeatureVectors:
         """Reads, evaluates and transforms; one round trip to the store.
@@ -99,7 +130,8 @@ class FeatureAssembler:
         as_of_ms = np.array([request.as_of_ms for request in requests], dtype=np.int64)
         views = self._reader.read(requests, as_of_ms)
         refusals: dict[int, FeatureRefused] = {}
-        known = self._known(requests, views, refusals)
+        wholeness = {alias: Wholeness(view, self._used.get(alias, ()), as_of_ms) for alias, view in views.items()}
+        known = self._known(requests, views, wholeness, refusals)
         read = time.perf_counter()
         for view, definition, transform in self._on_demand:
             inputs = {(each.view, each.name): known[each.view, each.name] for each in definition.inputs}
@@ -112,12 +144,13 @@ class FeatureAssembler:
             f"{view.alias}__{name}": known[view.alias, name] for view in self.service.views for name in view.features
         }
         finished = time.perf_counter()
-        return FeatureVectors(columns, views, refusals, (read - started) * 1e3, (finished - read) * 1e3)
+        return FeatureVectors(columns, views, wholeness, refusals, (read - started) * 1e3, (finished - read) * 1e3)
 
     def _known(
         self,
         requests: Sequence[ScoringRequest],
         views: Mapping[str, ViewColumns],
+        wholeness: Mapping[str, Wholeness],
         refusals: dict[int, FeatureRefused],
     ) -> dict[tuple[str, str], Column]:
         """Request fields and stored features, by (view alias or "", name), policies applied."""
@@ -126,14 +159,12 @@ class FeatureAssembler:
             known["", name] = to_column([request.fields.get(name) for request in requests], dtype)
         for alias, view in views.items():
             for feature, column in zip(view.features, view.columns, strict=True):
-                known[alias, feature.name] = self._with_policies(alias, feature, column, view, refusals)
+                if feature.name in self._used.get(alias, ()):
+                    full_name = f"{alias}__{feature.name}"
+                    whole, unknown = wholeness[alias].apply(feature.name, full_name, column, refusals)
+                    filled = apply_policies(feature, full_name, whole, view.stale, refusals, unknown)
+                    known[alias, feature.name] = filled
         return known
-
-    @staticmethod
-    def _with_policies(
-        alias: str, feature: Feature, column: Column, view: ViewColumns, refusals: dict[int, FeatureRefused]
-    ) -> Column:
-        return apply_policies(feature, f"{alias}__{feature.name}", column, view.stale, refusals)
 
     def values(self, vectors: FeatureVectors) -> dict[str, list[Any]]:
         """The features as Python values, None for null, by full name."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -11,10 +11,11 @@ from pipelines.contract.entity_key import closed_field, feature_field, head_fiel
 from pipelines.contract.fence import Header, Position
 from pipelines.contract.list_values import decode_list
 from pipelines.contract.plan import BatchView, Feature, Plan, StreamView
-from pipelines.contract.topology import view_topic
+from pipelines.contract.topology import progress_field, view_topic
 from pipelines.contract.values import decode_timestamp, decode_value
 from pipelines.steps.arrays import Column, Floats, Ints
 from pipelines.steps.rows import RowCodec, StoredRow
+from pipelines.steps.tiles import NO_TILE
 from pipelines.steps.windows import WindowEvaluator
 from serving.columns import to_column
 from serving.policy import Bools
@@ -37,6 +38,12 @@ class ViewColumns(NamedTuple):
     """Shape (n,): event time of the row, ms; NaN for no row."""
     streamed: bool
     """Whether the feature processor writes this view; only then are there fences."""
+    whole_from_ms: Sequence[Ints] = ()
+    """Per feature, shape (n,): from when on its window is whole, ms; empty where every value always is."""
+    ahead_ms: Ints | None = None
+    """Shape (n,): how much later than the request's time an event in the values may be; None: never."""
+    incomplete: Literal["refuse", "null", "serve"] = "serve"
+    """What becomes of a window that is not whole."""
 
 
 class StreamRows:
@@ -44,20 +51,46 @@ class StreamRows:
 
     def __init__(self, plan: Plan, view: StreamView) -> None:
         self.fields = [head_field(view), closed_field(view)]
+        self.removed_field = progress_field(view)
+        """Of the hash that says which rows may have been removed (see `contract.topology.removed_key`)."""
         self._view = view
         self._topic = view_topic(plan, view)
         self._evaluate = WindowEvaluator(view)
         self._codec = RowCodec(self._evaluate.groups, view.fingerprint)
 
-    def evaluate(self, rows: Sequence[Cells], as_of_ms: Ints) -> ViewColumns:
-        """The view's columns. A row older than the ttl is read as no row: its windows are empty."""
+    def evaluate(self, rows: Sequence[Cells], as_of_ms: Ints, removed: bytes | None) -> ViewColumns:
+        """The view's columns. A row older than the ttl is read as no row: its windows are empty.
+
+        Args:
+            removed: what `removed_field` held once the rows had been read.
+        """
         stored = [StoredRow(head, closed) for head, closed in rows]
         headers = [self._codec.header(row) for row in stored]
         event_ms = np.array([header.last_event_ms if header else np.nan for header in headers])
         stale = _stale(event_ms, as_of_ms, self._view.ttl_ms)
         fresh = [None if old else header for header, old in zip(headers, stale.tolist(), strict=True)]
         columns = self._evaluate(self._codec.unpack(stored, fresh), as_of_ms)
-        return ViewColumns(self._view.features, columns, stale, [self._fence(each) for each in headers], event_ms, True)
+        removed_before_ms = NO_TILE if removed is None else int(removed)
+        whole_from = self._evaluate.whole_from_ms(self._codec.whole_from(stored, fresh), removed_before_ms)
+        return ViewColumns(
+            self._view.features,
+            columns,
+            stale,
+            [self._fence(each) for each in headers],
+            event_ms,
+            streamed=True,
+            # The ttl empties the windows of a stale row, whatever else they lack.
+            whole_from_ms=[np.where(stale, NO_TILE, each) for each in whole_from],
+            ahead_ms=self._ahead_ms(event_ms, stale, as_of_ms),
+            incomplete=self._view.incomplete,
+        )
+
+    def _ahead_ms(self, event_ms: Floats, stale: Bools, as_of_ms: Ints) -> Ints:
+        """Heads end with the tile of the view's resolution that the time is in."""
+        head_ms = self._view.head_ms
+        last_ms = (as_of_ms // head_ms + 1) * head_ms - 1
+        newest_ms = np.where(np.isnan(event_ms) | stale, as_of_ms, event_ms).astype(np.int64)
+        return np.maximum(np.minimum(newest_ms, last_ms) - as_of_ms, 0)
 
     def _fence(self, header: Header | None) -> str | None:
         return str(Position(self._topic, header.partition, header.offset)) if header else None
@@ -80,7 +113,7 @@ class BatchRows:
             decode: Callable[[bytes | None], Any] = decode_list if feature.dtype.is_list else decode_value
             values = [None if old else decode(row[at]) for row, old in zip(rows, stale.tolist(), strict=True)]
             columns.append(to_column(values, feature.dtype))
-        return ViewColumns(self._view.features, columns, stale, [None] * len(rows), event_ms, False)
+        return ViewColumns(self._view.features, columns, stale, [None] * len(rows), event_ms, streamed=False)
 
 
 def _stale(event_ms: Floats, as_of_ms: Ints, ttl_ms: int) -> Bools:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import dill
 import numpy as np
@@ -28,7 +28,7 @@ from pipelines.steps.aggregate import ViewAggregator
 from pipelines.steps.columns import AggregatedColumns
 from pipelines.steps.events import EventBatch
 from pipelines.steps.rows import ABSENT, StoredRow
-from pipelines.steps.tiles import Events
+from pipelines.steps.tiles import NO_TILE, Events
 from tests.oracle import Event, Window, value_as_of
 
 SECOND, MINUTE, HOUR = 1_000, 60_000, 3_600_000
@@ -73,6 +73,9 @@ def make_view(
     fingerprint: str = "11" * 8,
     ttl_ms: int = 0,
     event_id: EventId | None = None,
+    scoring_horizon_ms: int = HOUR,
+    resolution_ms: int | None = None,
+    incomplete: Literal["refuse", "null", "serve"] = "refuse",
 ) -> StreamView:
     """A view on `SOURCE` with these aggregations; numbers are Float64."""
     aggregations = tuple(
@@ -99,6 +102,9 @@ def make_view(
         fingerprint=fingerprint,
         ttl_ms=ttl_ms,
         event_id=event_id,
+        scoring_horizon_ms=scoring_horizon_ms,
+        resolution_ms=resolution_ms,
+        incomplete=incomplete,
     )
 
 
@@ -172,6 +178,12 @@ class Folded:
         tiles = self.aggregate.codec.unpack(rows, headers)
         return rows_of(self.aggregate.evaluate(tiles, np.array(as_of_ms, dtype=np.int64)))
 
+    def whole_from_ms(self, entities: Sequence[str], removed_before_ms: int = NO_TILE) -> list[list[int]]:
+        """Per entity and feature, from when on the window is whole."""
+        rows = [self.rows.get(entity, ABSENT) for entity in entities]
+        whole_from = self.aggregate.codec.whole_from(rows, [self.aggregate.codec.header(row) for row in rows])
+        return rows_of(self.aggregate.evaluate.whole_from_ms(whole_from, removed_before_ms))
+
 
 def rows_of(columns: Sequence[Any]) -> list[list[Any]]:
     """Values by row instead of by column."""
@@ -199,6 +211,6 @@ def exact(value: Any) -> Any:
 def expected(view: StreamView, events: Sequence[Event], as_of_ms: int) -> list[Any]:
     """The oracle's values of one entity's events, in the order of the view's features."""
     return [
-        value_as_of(Window(spelled(each), each.column, each.window_ms, each.slide_ms), events, as_of_ms)
+        value_as_of(Window(spelled(each), each.column, each.window_ms, each.slide_ms, view.head_ms), events, as_of_ms)
         for each in view.aggregations
     ]

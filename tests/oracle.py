@@ -1,8 +1,9 @@
 """What windows mean, said as plainly as possible: every event looked at, one after another, in pure Python.
 
-Written from the definition alone, and sharing no code with the engine. Tile k of slide S is [kS, (k+1)S); as of
-t a window of length W holds tiles floor(t/S) - W/S + 1 ... floor(t/S). Sums are taken tile by tile, each in order
-of arrival, so that equality to the last bit can be asked for.
+Written from the definition alone, and sharing no code with the engine: every event is kept for ever. Tile k of slide S
+is [kS, (k+1)S); as of t a window of length W begins with tile floor(t/S) - W/S + 1, and holds no event from later than
+the next multiple of the resolution R. Sums are taken tile by tile, those of tile floor(t/S) in tiles of length R, each
+in order of arrival, so that equality to the last bit can be asked for.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ class Window(NamedTuple):
     column: str
     window_ms: int
     slide_ms: int
+    head_ms: int = 0
+    """The resolution R; 0: the slide."""
 
 
 def repeated(events: Sequence[tuple[object, int]], window_ms: int, most: int = 1_024) -> list[bool]:
@@ -113,14 +116,16 @@ def exact_value_as_of(window: Window, events: Sequence[Event], as_of_ms: int) ->
 
 def _tiles_of_values(window: Window, events: Sequence[Event], as_of_ms: int) -> list[list[tuple[int, Any]]]:
     """The (event time, value) pairs inside the window, tile by tile, each in order of arrival."""
-    newest = as_of_ms // window.slide_ms
-    oldest = newest - window.window_ms // window.slide_ms + 1
+    head_ms = window.head_ms or window.slide_ms
+    head_start_ms = as_of_ms // window.slide_ms * window.slide_ms
+    start_ms = head_start_ms - window.window_ms + window.slide_ms
+    end_ms = (as_of_ms // head_ms + 1) * head_ms
     tiles: dict[int, list[tuple[int, Any]]] = {}
     for event in events:
-        tile = event.event_ms // window.slide_ms
+        length_ms = window.slide_ms if event.event_ms < head_start_ms else head_ms
         value = 1.0 if window.column == "" else event.values[window.column]
-        if oldest <= tile <= newest and value is not None and value == value:
-            tiles.setdefault(tile, []).append((event.event_ms, value))
+        if start_ms <= event.event_ms < end_ms and value is not None and value == value:
+            tiles.setdefault(event.event_ms // length_ms * length_ms, []).append((event.event_ms, value))
     return [tiles[tile] for tile in sorted(tiles)]
 
 
@@ -149,7 +154,11 @@ def _decayed_sum_by_tile(window: Window, tiles: Sequence[Sequence[tuple[int, flo
     half_life_ms = half_life(window)
     total = 0.0
     for pairs in tiles:
-        start = pairs[0][0] // window.slide_ms * window.slide_ms
+        event_ms = pairs[0][0]
+        length_ms = window.slide_ms
+        if event_ms >= as_of_ms // window.slide_ms * window.slide_ms:
+            length_ms = window.head_ms or window.slide_ms
+        start = event_ms // length_ms * length_ms
         in_tile = 0.0
         for event_ms, value in pairs:
             in_tile += value * _power_of_half((start - event_ms) / half_life_ms)

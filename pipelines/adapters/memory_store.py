@@ -115,6 +115,12 @@ class MemoryStore:
         self._set(key, {field: value})
         return True
 
+    def raise_in_hash(self, key: bytes, field: bytes, value: int) -> None:
+        """See `Store.raise_in_hash`."""
+        stored = self.hashes.get(key, {}).get(field)
+        if stored is None or int(stored) < value:
+            self._set(key, {field: str(value).encode()})
+
     def remove_from_hash(self, key: bytes, fields: Sequence[bytes]) -> None:
         """See `Store.remove_from_hash`."""
         for field in fields:

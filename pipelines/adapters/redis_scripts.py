@@ -118,6 +118,13 @@ redis.call('HSET', KEYS[1], ARGV[1], ARGV[3])
 return 1
 """
 
+# KEYS: a hash. ARGV: field, the whole number it gets unless it has a higher one.
+RAISE_IN_HASH = """
+local stored = redis.call('HGET', KEYS[1], ARGV[1])
+if not stored or tonumber(stored) < tonumber(ARGV[2]) then redis.call('HSET', KEYS[1], ARGV[1], ARGV[2]) end
+return 1
+"""
+
 # KEYS: a row, a progress hash. ARGV: head field, the head it must have, a field that the progress hash must not have
 # (empty: any), a field of it and what that contains where it is there (empty: anything), then the fields to remove.
 COMPARE_AND_REMOVE = (

@@ -13,7 +13,7 @@ from redis.retry import Retry
 
 from pipelines.adapters.eviction import refuse_eviction
 from pipelines.adapters.read_slices import ReadSlices
-from pipelines.adapters.redis_scripts import COMPARE_AND_REMOVE, COMPARE_AND_SET, REPLACE_IN_HASH
+from pipelines.adapters.redis_scripts import COMPARE_AND_REMOVE, COMPARE_AND_SET, RAISE_IN_HASH, REPLACE_IN_HASH
 from pipelines.adapters.store import ANYONE, Outcome, Removal, RowWrite, SharedBy
 from pipelines.adapters.store_errors import CLIENT_ERRORS, explained
 from pipelines.contract.topology import glob_literal
@@ -127,6 +127,10 @@ class RedisStore:
         self._load_scripts()
         (reply,) = self._pipeline([("EVALSHA", self._replace_sha, 1, key, field, expected, value)])
         return bool(reply)
+
+    def raise_in_hash(self, key: bytes, field: bytes, value: int) -> None:
+        """See `Store.raise_in_hash`. Rare, so the script is sent with every call."""
+        self._pipeline([("EVAL", RAISE_IN_HASH, 1, key, field, value)])
 
     def remove_from_hash(self, key: bytes, fields: Sequence[bytes]) -> None:
         """See `Store.remove_from_hash`."""

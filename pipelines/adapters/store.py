@@ -108,6 +108,10 @@ class Store(Protocol):
         """Sets a field of a hash if it has the expected value, atomically; whether it was done."""
         ...
 
+    def raise_in_hash(self, key: bytes, field: bytes, value: int) -> None:
+        """Sets a field of a hash to a whole number, in decimal digits, unless it is that high already; atomically."""
+        ...
+
     def remove_from_hash(self, key: bytes, fields: Sequence[bytes]) -> None:
         """Removes fields of a hash, at least one; those that are absent already may be named."""
         ...

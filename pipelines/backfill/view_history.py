@@ -151,7 +151,7 @@ def _by_rank(rank: Ints) -> Iterator[npt.NDArray[np.intp]]:
 def _gather(history: _GroupHistory, codes: Ints, as_of_ms: Ints, last: Ints, live: npt.NDArray[np.bool_]) -> Tiles:
     """The tiles a window as of each query can hold; the entity of a tile is the index of its query."""
     newest = as_of_ms // history.group.slide_ms
-    oldest = np.clip(newest - history.group.tiles + 1 - history.lowest, 0, history.span)
+    oldest = np.clip(history.group.oldest_needed(as_of_ms) - history.lowest, 0, history.span)
     until = np.clip(newest - history.lowest, 0, history.span)
     start = np.searchsorted(history.keys, codes * history.span + oldest)
     end = np.searchsorted(history.keys, codes * history.span + until)

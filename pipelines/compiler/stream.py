@@ -16,6 +16,8 @@ from pipelines.compiler.event_schema import refuse_ignored
 from pipelines.compiler.features import compile_feature
 from pipelines.compiler.fingerprint import stream_view_fingerprint
 from pipelines.compiler.join_keys import compile_join_keys
+from pipelines.compiler.row_size import check_size
+from pipelines.compiler.state_tags import state_tags
 from pipelines.compiler.udf import columns_after, columns_of, load, stored_udf
 from pipelines.contract.plan import Aggregation, DataType, Feature, JoinKey, Source, StreamView, Udf
 from pipelines.errors import PlanError
@@ -58,7 +60,9 @@ def compile_stream_view(
         batch_path=batch_path(view, repo),
         batch_timestamp_field=view.batch_source.timestamp_field if view.batch_source else "event_timestamp",
         event_id=source.event_id,
+        **state_tags(view.tags, aggregations, where),
     )
+    check_size(compiled, where)
     return msgspec.structs.replace(compiled, fingerprint=stream_view_fingerprint(compiled, source))
 
 

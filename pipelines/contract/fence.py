@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 import msgspec
 
-ROW_FORMAT = 1
+ROW_FORMAT = 2
 HEADER = struct.Struct(">B8s8sIQq")
 HEADER_BYTES = HEADER.size
 

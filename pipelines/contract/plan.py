@@ -7,16 +7,20 @@ All structs are frozen. Durations are integer milliseconds and say so in their n
 from __future__ import annotations
 
 import enum
+import math
 from typing import Literal, TypeVar
 
 import msgspec
 
 Named = TypeVar("Named", "Source", "StreamView", "BatchView", "OnDemandView", "FeatureService")
 
-PLAN_FORMAT = 3
+PLAN_FORMAT = 4
 """Version of the plan file's layout; a file of another version is refused, never guessed at."""
 
 MAX_TILES_PER_WINDOW = 1_024
+
+MAX_TILES_PER_SLIDE = 4_096
+"""Tiles of one length that a row may keep: of its longest window, of the horizon, and of heads of longer slides."""
 
 MAX_EVENT_IDS = 1_024
 """Events of one entity that a row remembers by their ids; one more, and the oldest is forgotten."""
@@ -210,6 +214,12 @@ class StreamView(msgspec.Struct, frozen=True):
     udf: Udf | None = None
     ttl_ms: int = 0
     """0: features of this view never go stale."""
+    scoring_horizon_ms: int = HOUR_MS
+    """Tag `scoring_horizon`: as of any time that is no further before a row's newest event, every window is whole."""
+    resolution_ms: int | None = None
+    """Tag `resolution`: as of t a window holds no event from later than its next multiple; None: see `head_ms`."""
+    incomplete: Literal["refuse", "null", "serve"] = "refuse"
+    """Tag `incomplete`: what becomes of a window that lacks events its row no longer keeps."""
     online: bool = True
     batch_path: str | None = None
     """Absolute path of the view's batch source (Parquet), which `forebay backfill` writes."""
@@ -225,9 +235,19 @@ class StreamView(msgspec.Struct, frozen=True):
         return max(aggregation.window_ms for aggregation in self.aggregations)
 
     @property
+    def head_ms(self) -> int:
+        """Length of the tiles that hold the newest part of every window; divides every slide."""
+        return self.resolution_ms or math.gcd(*(each.slide_ms for each in self.aggregations))
+
+    @property
     def expire_ms(self) -> int:
         """How long what Feast reads of a row lives after its last write: all its windows are empty by then."""
         return max(self.ttl_ms, *(each.window_ms + each.slide_ms for each in self.aggregations))
+
+    @property
+    def state_life_ms(self) -> int:
+        """How much newer than a row an event must be to need none of its tiles, as of any time inside the horizon."""
+        return self.expire_ms + self.scoring_horizon_ms
 
 
 class BatchView(msgspec.Struct, frozen=True):

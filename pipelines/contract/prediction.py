@@ -41,6 +41,10 @@ class Prediction(msgspec.Struct, frozen=True, omit_defaults=True):
     """By name; null where the model's output is not a number."""
     fences: dict[str, str | None]
     """Per stream view, the last record its row contained; null if the entity had no row."""
+    complete: dict[str, bool]
+    """Per stream view, whether every window the model takes held all its events."""
+    ahead_ms: dict[str, int]
+    """Per stream view, how much later than `event_ms` an event in its windows may be."""
     barrier_met: bool
     """Whether views of the scored topic contained the event itself in time."""
     timings_ms: Timings
@@ -50,6 +54,8 @@ class Prediction(msgspec.Struct, frozen=True, omit_defaults=True):
     """The model's input by full feature name, where the worker is told to include it."""
     ages_ms: dict[str, int | None] | None = None
     """Per view, event time minus the row's event time."""
+    whole_from_ms: dict[str, int] | None = None
+    """Per view that is not complete, the earliest time as of which its row still held all events."""
 
 
 def prediction_id(position: Position, model: str, version: str) -> str:

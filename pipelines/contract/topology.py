@@ -105,6 +105,14 @@ def progress_keys(project: str, topic: str) -> bytes:
     return glob_literal(f"forebay:progress:{project}:{topic}:") + b"*"
 
 
+def removed_key(project: str) -> bytes:
+    """The Redis hash that says, per definition of a view (`progress_field`), which rows may have been removed.
+
+    A field is a time in ms: rows whose newest event is earlier may be absent because they expired.
+    """
+    return f"forebay:removed:{project}".encode()
+
+
 def glob_literal(text: str) -> bytes:
     """The text as a Redis glob pattern that matches nothing else."""
     return "".join(f"\\{each}" if each in "*?[]\\^-" else each for each in text).encode()

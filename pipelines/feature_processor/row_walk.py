@@ -12,7 +12,7 @@ from pipelines.adapters.store import Removal
 from pipelines.contract.entity_key import decode_entity_key, head_field, state_fields
 from pipelines.contract.fence import HEADER_BYTES, Header
 from pipelines.contract.plan import StreamView
-from pipelines.contract.topology import progress_field, progress_key
+from pipelines.contract.topology import progress_field, progress_key, removed_key
 from pipelines.feature_processor.feed_pipeline import FeedPipeline
 from pipelines.feature_processor.partition_pipeline import PartitionPipeline
 from pipelines.feature_processor.view_writer import ViewWriter
@@ -72,6 +72,7 @@ class RowWalk:
         found = self._rows(writer.view, keys)
         expired = {each.key: each for each in found if self._is_expired(writer.view, each)}
         if expired:
+            self._tell_removed(writer.view, max(each.header.last_event_ms for each in expired.values()))
             gone = self._pipeline.store.remove([self._expiry(writer, each) for each in expired.values()])
             writer.drop(list(expired))
             metrics.ROWS_EXPIRED.labels(writer.view.name).inc(sum(gone))
@@ -79,6 +80,11 @@ class RowWalk:
         if publish:
             whole = self._rows(writer.view, [each.key for each in publish], state_fields(writer.view))
             writer.publish([each.key for each in whole], [each.row for each in whole], self._pipeline.lineage.topic)
+
+    def _tell_removed(self, view: StreamView, newest_ms: int) -> None:
+        """Before rows go: a reader must not take an absent row for that of an entity without events."""
+        key = removed_key(self._pipeline.project)
+        self._pipeline.store.raise_in_hash(key, progress_field(view), newest_ms + 1)
 
     def _is_expired(self, view: StreamView, found: Found) -> bool:
         """Only where Feast reads this definition: what it reads goes with the row, and may be of another one."""

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from pipelines.contract.plan import Aggregation, Function, StreamView
+from pipelines.steps.arrays import Ints
 
 
 class Kind(enum.StrEnum):
@@ -84,11 +85,14 @@ class Accumulator(NamedTuple):
 
 
 class TileGroup(NamedTuple):
-    """All accumulators of a view that share a slide, so that aggregations share tiles."""
+    """All accumulators of a view that share a length of tiles, so that aggregations share tiles."""
 
     slide_ms: int
     tiles: int
-    """Tiles of the longest window of this slide; one more is kept for readers slightly behind."""
+    """Tiles of the longest window of this slide; 0: no window has this slide."""
+    heads: tuple[int, ...]
+    """Longer slides of the view, ms: the newest part of their windows is evaluated from these tiles. Only the first
+    group of a view has some."""
     accumulators: tuple[Accumulator, ...]
     """Those that are one number."""
     sketches: tuple[Accumulator, ...]
@@ -99,24 +103,50 @@ class TileGroup(NamedTuple):
         """The column of this accumulator in a tile."""
         return self.accumulators.index(accumulator)
 
+    def oldest_needed(self, as_of_ms: Ints) -> Ints:
+        """The first tile that some window needs as of each time; shape as `as_of_ms`."""
+        oldest = as_of_ms // self.slide_ms - self.tiles + 1
+        for slide_ms in self.heads:
+            oldest = np.minimum(oldest, as_of_ms // slide_ms * (slide_ms // self.slide_ms))
+        return oldest
+
+    @property
+    def tiles_kept(self) -> int:
+        """The most tiles that some windows need as of one time."""
+        return max(self.tiles, *(slide_ms // self.slide_ms for slide_ms in self.heads), 0)
+
 
 def tile_groups(view: StreamView) -> tuple[TileGroup, ...]:
-    """The tile groups of a view, ordered by slide; fixed by the aggregations alone."""
+    """The tile groups of a view, ordered by length; fixed by the aggregations and the resolution alone.
+
+    The first group has the shortest tiles and every accumulator of the view: windows of longer slides share its tiles
+    for their newest part.
+    """
     by_slide: dict[int, list[Aggregation]] = {}
     for aggregation in view.aggregations:
         by_slide.setdefault(aggregation.slide_ms, []).append(aggregation)
-    return tuple(_group(slide_ms, by_slide[slide_ms]) for slide_ms in sorted(by_slide))
+    own = by_slide.pop(view.head_ms, [])
+    first = _group(view.head_ms, own, view.aggregations, tuple(sorted(by_slide)))
+    return (first, *(_group(slide_ms, by_slide[slide_ms], by_slide[slide_ms]) for slide_ms in sorted(by_slide)))
 
 
-def _group(slide_ms: int, aggregations: Sequence[Aggregation]) -> TileGroup:
+def _group(
+    slide_ms: int, own: Sequence[Aggregation], read_by: Sequence[Aggregation], heads: tuple[int, ...] = ()
+) -> TileGroup:
+    """The group of one slide.
+
+    Args:
+        own: aggregations of this slide.
+        read_by: these and all others that read its tiles.
+    """
     kept: dict[Accumulator, int] = {}
-    for aggregation in aggregations:
+    for aggregation in read_by:
         for each in accumulators_of(aggregation):
             kept[each] = max(kept.get(each, 0), _kept(aggregation, each.kind))
     numbers = tuple(each for each in kept if each.kind not in SKETCHED)
     sketches = tuple(each for each in kept if each.kind in SKETCHED)
-    tiles = max(each.tiles for each in aggregations)
-    return TileGroup(slide_ms, tiles, numbers, sketches, tuple(kept[each] for each in sketches))
+    tiles = max((each.tiles for each in own), default=0)
+    return TileGroup(slide_ms, tiles, heads, numbers, sketches, tuple(kept[each] for each in sketches))
 
 
 def _kept(aggregation: Aggregation, kind: Kind) -> int:

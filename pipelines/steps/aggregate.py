@@ -41,6 +41,7 @@ class ViewAggregator:
 
     def __init__(self, view: StreamView) -> None:
         self.evaluate = WindowEvaluator(view)
+        self._horizon_ms = view.scoring_horizon_ms
         self.codec = RowCodec(self.evaluate.groups, view.fingerprint)
         self._memory = None if view.event_id is None else IdMemory(view.event_id.window_ms)
 
@@ -113,21 +114,25 @@ class ViewAggregator:
         fence = np.zeros(len(changed), dtype=np.int64)
         np.maximum.at(fence, local, offsets)
         events = events._replace(entity=local)
-        tiles: list[Tiles] = [
-            retain(group, fold(group, old, events), last_ms)
-            for group, old in zip(
-                self.evaluate.groups,
-                self.codec.unpack([stored[entity] for entity in changed.tolist()], present),
-                strict=True,
-            )
-        ]
+        old_rows = [stored[entity] for entity in changed.tolist()]
+        tiles: list[Tiles] = []
+        whole_from: list[Ints] = []
+        for group, old, whole in zip(
+            self.evaluate.groups,
+            self.codec.unpack(old_rows, present),
+            self.codec.whole_from(old_rows, present),
+            strict=True,
+        ):
+            kept, whole_now = retain(group, fold(group, old, events), last_ms - self._horizon_ms, whole)
+            tiles.append(kept)
+            whole_from.append(whole_now)
         new_headers = [
             self.codec.new_header(lineage, partition, offset, last)
             for partition, offset, last in zip(
                 partitions[changed].tolist(), fence.tolist(), last_ms.tolist(), strict=True
             )
         ]
-        rows = self.codec.pack(tiles, new_headers)
+        rows = self.codec.pack(tiles, whole_from, new_headers)
         stored_offsets = [header.offset if header else -1 for header in present]
         return Aggregated(changed, rows, last_ms, self.evaluate(tiles, last_ms), stored_offsets, _NONE, _NONE)
 

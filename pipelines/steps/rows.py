@@ -3,7 +3,8 @@
 Words are 8 bytes, little endian. A tile is its number (int64) and its accumulators (float64).
 
     _fb   header (contract.fence), then per group the newest tile
-    _fc   per group the number of older tiles (int64); then per group those tiles, ascending
+    _fc   per group the number of older tiles (int64); per group the first tile from which on none has been dropped
+          (int64); then per group the older tiles, ascending
 
 Sketches have no fixed width. Where a view has some, the payloads of each field's tiles follow at its end, in the same
 order: the size of each (4 bytes, little endian) and then its bytes.
@@ -21,9 +22,11 @@ import numpy as np
 from pipelines.contract.fence import HEADER, HEADER_BYTES, IDENTITY, ROW_FORMAT, Header
 from pipelines.steps.accumulators import TileGroup
 from pipelines.steps.arrays import Floats, Ints, Payloads
-from pipelines.steps.tiles import Tiles, no_tiles
+from pipelines.steps.tiles import NO_TILE, Tiles, no_tiles
 
 _WORD = 8
+_GROUP_WORDS = 2
+"""Words of `_fc` per group before its tiles."""
 _SIZE_BYTES = 4
 
 
@@ -47,7 +50,7 @@ class RowCodec:
         self._fingerprint = bytes.fromhex(fingerprint)
         self._identity = bytes([ROW_FORMAT]) + self._fingerprint
         self._widths = [_WORD * (1 + len(group.accumulators)) for group in groups]
-        self._counts_bytes = _WORD * len(self._groups)
+        self._counts_bytes = _WORD * _GROUP_WORDS * len(self._groups)
         self.head_bytes = HEADER_BYTES + sum(self._widths)
         """Without sketches."""
         self._payloads = [len(group.sketches) for group in groups]
@@ -90,10 +93,25 @@ class RowCodec:
             for at, group in enumerate(self._groups)
         ]
 
+    def whole_from(self, rows: Sequence[StoredRow], headers: Sequence[Header | None]) -> list[Ints]:
+        """Per group, the first tile of each row from which on none has been dropped, shape (rows,).
+
+        `NO_TILE` where nothing has been dropped, and of a row without a header.
+        """
+        nothing = np.repeat(np.array([0, NO_TILE], dtype="<i8"), len(self._groups)).tobytes()
+        words = b"".join(
+            (row.closed[: self._counts_bytes] if header is not None and row.closed else nothing)
+            for row, header in zip(rows, headers, strict=True)
+        )
+        table = np.frombuffer(words, dtype="<i8").reshape(len(rows), _GROUP_WORDS, len(self._groups))
+        return [table[:, 1, at] for at in range(len(self._groups))]
+
     def _slice(self, row: StoredRow, chunks: list[list[bytes]], sizes: list[list[int]]) -> list[int]:
         head, closed = row.head or b"", row.closed or b""
         counts: list[int] = [0] * len(self._groups)
         if closed:
+            if len(closed) < self._counts_bytes:
+                raise ValueError(f"stored closed tiles take at least {self._counts_bytes} bytes, these {len(closed)}")
             counts = np.frombuffer(closed, dtype="<i8", count=len(self._groups)).tolist()
             self._check_counts(counts, closed)
         head_at, closed_at = HEADER_BYTES, self._counts_bytes
@@ -138,8 +156,13 @@ class RowCodec:
         """Of the closed tiles, without sketches."""
         return self._counts_bytes + sum(count * width for count, width in zip(counts, self._widths, strict=True))
 
-    def pack(self, tiles: Sequence[Tiles], headers: Sequence[Header]) -> list[StoredRow]:
-        """The rows of entities 0 ... n-1; every entity has at least one tile in every group."""
+    def pack(self, tiles: Sequence[Tiles], whole_from: Sequence[Ints], headers: Sequence[Header]) -> list[StoredRow]:
+        """The rows of entities 0 ... n-1; every entity has at least one tile in every group.
+
+        Args:
+            tiles: per group.
+            whole_from: per group, shape (n,), as the method of that name returns it.
+        """
         buffers, starts, ends = [], [], []
         entities = np.arange(len(headers))
         for each in tiles:
@@ -149,22 +172,24 @@ class RowCodec:
             buffers.append(words.tobytes())
             starts.append(np.searchsorted(each.entity, entities, "left").tolist())
             ends.append(np.searchsorted(each.entity, entities, "right").tolist())
-        closed_counts = np.array(ends, dtype="<i8").T - np.array(starts, dtype="<i8").T - 1
-        counts = np.ascontiguousarray(closed_counts, dtype="<i8").tobytes()
+        closed = np.empty((len(headers), _GROUP_WORDS, len(self._groups)), dtype="<i8")
+        closed[:, 0] = np.array(ends, dtype="<i8").T - np.array(starts, dtype="<i8").T - 1
+        closed[:, 1] = np.array(whole_from, dtype="<i8").T
+        counts = closed.tobytes()
         rows = []
         for entity, header in enumerate(headers):
             head = [HEADER.pack(*header)]
-            closed = [counts[entity * self._counts_bytes : (entity + 1) * self._counts_bytes]]
+            older = [counts[entity * self._counts_bytes : (entity + 1) * self._counts_bytes]]
             for at, width in enumerate(self._widths):
                 start, newest, end = starts[at][entity], ends[at][entity] - 1, ends[at][entity]
                 head.append(buffers[at][newest * width : end * width])
-                closed.append(buffers[at][start * width : newest * width])
+                older.append(buffers[at][start * width : newest * width])
             if self._has_sketches:
                 for at, each in enumerate(tiles):
                     start, end = starts[at][entity], ends[at][entity]
-                    closed += _framed(each.sketches[start : end - 1])
+                    older += _framed(each.sketches[start : end - 1])
                     head += _framed(each.sketches[end - 1 : end])
-            rows.append(StoredRow(b"".join(head), b"".join(closed)))
+            rows.append(StoredRow(b"".join(head), b"".join(older)))
         return rows
 
     def new_header(self, lineage: bytes, partition: int, offset: int, last_event_ms: int) -> Header:

@@ -104,14 +104,26 @@ def fold(group: TileGroup, tiles: Tiles, events: Events) -> Tiles:
     return Tiles(keys // span, keys % span + lowest, values, payloads)
 
 
-def retain(group: TileGroup, tiles: Tiles, last_ms: Ints) -> Tiles:
-    """The tiles that a window as of the entity's last event, or one slide before it, can hold.
+NO_TILE = int(np.iinfo(np.int64).min)
+"""Before every tile: nothing has been dropped."""
+
+
+def retain(group: TileGroup, tiles: Tiles, oldest_ms: Ints, whole_from: Ints) -> tuple[Tiles, Ints]:
+    """Drops the tiles that no window needs as of some time or later.
 
     Args:
-        last_ms: shape (entities,), event time of the newest event of each entity.
+        oldest_ms: shape (entities,), the earliest time as of which every window must be whole.
+        whole_from: shape (entities,), the first tile such that none from it on had been dropped before.
+
+    Returns:
+        The tiles that are left, and `whole_from` afterwards.
     """
-    kept = tiles.tile >= last_ms[tiles.entity] // group.slide_ms - group.tiles
-    return tiles if kept.all() else tiles.take(kept)
+    kept = tiles.tile >= group.oldest_needed(oldest_ms)[tiles.entity]
+    if kept.all():
+        return tiles, whole_from
+    whole_from = whole_from.copy()
+    np.maximum.at(whole_from, tiles.entity[~kept], tiles.tile[~kept] + 1)
+    return tiles.take(kept), whole_from
 
 
 def accumulate(

@@ -1,7 +1,10 @@
 """Windows: feature values from tiles, as of a time that is passed in.
 
-As of t, a window of length W and slide S holds tiles floor(t/S) - W/S + 1 ... floor(t/S). Merging
-goes tile by tile in ascending order, so an entity's values do not depend on its neighbours in a batch.
+As of t, a window of length W and slide S holds tiles floor(t/S) - W/S + 1 ... floor(t/S). The last of them, its head,
+is still growing as of t, and a row that is ahead of t holds later events of it too. So a head is taken from the
+view's shortest tiles, of length R: those up to floor(t/R), and the window holds no event from later than the next
+multiple of R. Merging goes tile by tile in ascending order, so an entity's values do not depend on its neighbours in a
+batch.
 """
 
 from __future__ import annotations
@@ -14,12 +17,15 @@ import numpy as np
 from pipelines.contract.plan import Aggregation, DataType, Function, StreamView
 from pipelines.contract.values import whole_numbers
 from pipelines.steps.accumulators import INITIAL, SKETCHED, Accumulator, Kind, TileGroup, accumulators_of, tile_groups
-from pipelines.steps.arrays import Column, Floats, Ints, objects
+from pipelines.steps.arrays import Column, Floats, Ints, Payloads, objects
 from pipelines.steps.decay import decayed
 from pipelines.steps.frequent import ranked
 from pipelines.steps.sketches import Quantiles, distinct
-from pipelines.steps.tiles import Tiles
+from pipelines.steps.tiles import NO_TILE, Tiles
 from pipelines.steps.timed import newest, oldest
+
+_BEGINNING_MS = -(2**62)
+"""Before every event, and far enough from the smallest integer to be added to."""
 
 
 class _Wanted(NamedTuple):
@@ -55,10 +61,77 @@ class WindowEvaluator:
             which = self._group_of[aggregation.slide_ms]
             merge = merged.get((which, aggregation.tiles))
             if merge is None:
-                merge = _Merge(self.groups[which], tiles[which], as_of_ms, aggregation.tiles)
-                merged[which, aggregation.tiles] = merge
+                inside = self._inside(which, tiles, as_of_ms, aggregation.tiles)
+                merge = merged[which, aggregation.tiles] = _Merge(self.groups[which], inside, as_of_ms)
             out.append(_result(wanted, merge, as_of_ms))
         return out
+
+    def _inside(self, which: int, tiles: Sequence[Tiles], as_of_ms: Ints, window_tiles: int) -> _Inside:
+        """The tiles of a window: closed ones of its own slide, and its head in tiles of the first group."""
+        group, own = self.groups[which], tiles[which]
+        newest = as_of_ms[own.entity] // group.slide_ms
+        begun = (own.tile > newest - window_tiles) & ((own.tile < newest) if which else (own.tile <= newest))
+        own = own.take(begun)
+        inside = _Inside(own.entity, own.tile * group.slide_ms, own.values, own.sketches)
+        return inside.followed_by(self._head(which, tiles[0], as_of_ms)) if which else inside
+
+    def _head(self, which: int, tiles: Tiles, as_of_ms: Ints) -> _Inside:
+        group, first = self.groups[which], self.groups[0]
+        at_ms, start_ms = as_of_ms[tiles.entity], tiles.tile * first.slide_ms
+        tiles = tiles.take((start_ms <= at_ms) & (start_ms >= at_ms // group.slide_ms * group.slide_ms))
+        numbers = [first.column(each) for each in group.accumulators]
+        sketches = [first.sketches.index(each) for each in group.sketches]
+        return _Inside(tiles.entity, tiles.tile * first.slide_ms, tiles.values[:, numbers], tiles.sketches[:, sketches])
+
+    def whole_from_ms(self, whole_from: Sequence[Ints], removed_before_ms: int) -> list[Ints]:
+        """Per feature, the earliest time from which on its window is whole, shape (n,): as of it and any later one.
+
+        Args:
+            whole_from: per group, of n rows, the first tile from which on none has been dropped.
+            removed_before_ms: rows whose newest event is older may have been removed; `NO_TILE` if none has been.
+        """
+        known: dict[tuple[int, int], Ints] = {}
+        for aggregation in (wanted.aggregation for wanted in self._wanted):
+            slide_ms, tiles = aggregation.slide_ms, aggregation.tiles
+            if (slide_ms, tiles) not in known:
+                which = self._group_of[slide_ms]
+                # As of t, all from tile floor(t/S) - W/S + 1 on, and all of the first group from floor(t/S) S/R on.
+                first_ms = _times(whole_from[which] + (tiles - 1), slide_ms, whole_from[which])
+                if which:
+                    head_ms = _times(whole_from[0], self.groups[0].slide_ms, whole_from[0])
+                    first_ms = np.maximum(first_ms, -(-head_ms // slide_ms) * slide_ms)
+                if removed_before_ms != NO_TILE:
+                    removed = -(-(removed_before_ms + (tiles - 1) * slide_ms) // slide_ms) * slide_ms
+                    first_ms = np.maximum(first_ms, removed)
+                known[slide_ms, tiles] = first_ms
+        return [known[each.aggregation.slide_ms, each.aggregation.tiles] for each in self._wanted]
+
+
+def _times(tile: Ints, slide_ms: int, whole_from: Ints) -> Ints:
+    """The start of each tile, ms; the beginning of time where nothing has been dropped."""
+    return np.where(whole_from == NO_TILE, _BEGINNING_MS, tile * slide_ms)
+
+
+class _Inside(NamedTuple):
+    """The tiles of one window for many entities, sorted by entity, those of an entity ascending in time."""
+
+    entity: Ints
+    start_ms: Ints
+    values: Floats
+    """Shape (r, accumulators of the window's group)."""
+    sketches: Payloads
+    """Shape (r, sketches of the window's group)."""
+
+    def followed_by(self, later: _Inside) -> _Inside:
+        """These tiles, and after those of each entity its later ones."""
+        entity = np.concatenate((self.entity, later.entity))
+        order = np.argsort(entity, kind="stable")
+        return _Inside(
+            entity[order],
+            np.concatenate((self.start_ms, later.start_ms))[order],
+            np.concatenate((self.values, later.values))[order],
+            np.concatenate((self.sketches, later.sketches))[order],
+        )
 
 
 def _result(wanted: _Wanted, merge: _Merge, as_of_ms: Ints) -> Column:
@@ -98,16 +171,12 @@ def _lists(lists: list[list[Any]], element: DataType) -> Column:
 
 
 class _Merge:
-    """The tiles of one group inside one window length, merged per entity on demand."""
+    """The tiles of one window, merged per entity on demand."""
 
-    def __init__(self, group: TileGroup, tiles: Tiles, as_of_ms: Ints, window_tiles: int) -> None:
-        newest = as_of_ms[tiles.entity] // group.slide_ms
-        inside = (tiles.tile <= newest) & (tiles.tile > newest - window_tiles)
+    def __init__(self, group: TileGroup, inside: _Inside, as_of_ms: Ints) -> None:
         self._group = group
         self._entities = len(as_of_ms)
-        self._entity = tiles.entity[inside]
-        self._values = tiles.values[inside]
-        self._tiles = tiles
+        self._entity = inside.entity
         self._inside = inside
         self._as_of_ms = as_of_ms
         self._known: dict[Accumulator, Floats] = {}
@@ -122,7 +191,7 @@ class _Merge:
 
     def payloads(self, accumulator: Accumulator) -> list[list[bytes]]:
         """Per entity, what its tiles keep for one sketch, in ascending order of the tiles."""
-        column = self._tiles.sketches[self._inside, self._group.sketches.index(accumulator)]
+        column = self._inside.sketches[:, self._group.sketches.index(accumulator)]
         bounds = np.searchsorted(self._entity, np.arange(1, self._entities))
         return [each.tolist() for each in np.split(column, bounds)[: self._entities]]
 
@@ -141,11 +210,11 @@ class _Merge:
         return self._rankings[accumulator]
 
     def _merge(self, accumulator: Accumulator) -> Floats:
-        column = self._values[:, self._group.column(accumulator)]
+        column = self._inside.values[:, self._group.column(accumulator)]
         kind = accumulator.kind
         if kind is Kind.DECAYED_SUM:
-            starts_ms = self._tiles.tile[self._inside] * self._group.slide_ms
-            column = column * decayed((self._as_of_ms[self._entity] - starts_ms) / accumulator.half_life_ms)
+            since_start_ms = self._as_of_ms[self._entity] - self._inside.start_ms
+            column = column * decayed(since_start_ms / accumulator.half_life_ms)
         if kind in (Kind.COUNT, Kind.SUM, Kind.SUM_OF_SQUARES, Kind.DECAYED_SUM):
             total: Floats = np.bincount(self._entity, weights=column, minlength=self._entities).astype(np.float64)
             return total

@@ -122,6 +122,9 @@ class BatchAnswerer:
             or EntityAnswer(
                 fences={alias: view.fences[at] for alias, view in vectors.views.items() if view.streamed},
                 ages_ms=_ages_ms(vectors, at, each.request.as_of_ms),
+                complete=vectors.complete(at),
+                whole_from_ms=vectors.whole_from_ms(at) or None,
+                ahead_ms=vectors.ahead_ms(at),
                 scores={name: values[at] for name, values in scores.items()} if scores is not None else None,
                 features={name: values[at] for name, values in features.items()} if each.include_features else None,
             )

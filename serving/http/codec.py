@@ -56,6 +56,12 @@ class EntityAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
     """Per stream view, the last record (`topic[partition]@offset`) its row contained; null for no row."""
     ages_ms: dict[str, int | None] | None = None
     """Per view, as-of time minus the row's event time; null for no row."""
+    complete: dict[str, bool] | None = None
+    """Per stream view, whether every window in use held all its events."""
+    whole_from_ms: dict[str, int] | None = None
+    """Per view that is not complete, the earliest time as of which its row still held all events."""
+    ahead_ms: dict[str, int] | None = None
+    """Per stream view, how much later than the as-of time an event in its windows may be."""
     error: EntityError | None = None
 
 

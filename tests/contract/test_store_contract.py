@@ -165,6 +165,12 @@ class TestReplacing:
         assert not store.replace_in_hash(KEY, b"a", expected, b"3")
         assert store.read_hash(KEY) == {b"a": b"1"}
 
+    def test_a_field_is_only_ever_raised(self, store):
+        for value in (-5, 1_380_585_600_000, 7, 1_380_585_600_001):
+            store.raise_in_hash(KEY, b"a", value)
+        store.raise_in_hash(KEY, b"b", -9)
+        assert store.read_hash(KEY) == {b"a": b"1380585600001", b"b": b"-9"}
+
     def test_a_field_that_is_not_there_is_not_made(self, store):
         assert not store.replace_in_hash(KEY, b"a", b"", b"3")
         assert store.read_hash(KEY) == {}

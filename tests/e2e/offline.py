@@ -118,18 +118,13 @@ def values_of_row(view: StreamView, events: Sequence[Event], as_of_ms: int) -> l
 
 def window_values(view: StreamView, events: Sequence[Event], as_of_ms: int) -> list[Any]:
     """The windows of a row that contains these events, as of a time."""
-    newest_ms = max((event.event_ms for event in events), default=as_of_ms)
-    return [_value(view, each, events, newest_ms, as_of_ms) for each in view.aggregations]
+    return [_value(view, each, events, as_of_ms) for each in view.aggregations]
 
 
-def _value(view: StreamView, aggregation: Aggregation, events: Sequence[Event], newest_ms: int, as_of_ms: int) -> Any:
-    # A row keeps the tiles that a window as of its newest event, or one slide before it, can hold.
-    slide_ms = aggregation.slide_ms
-    longest_ms = max(each.window_ms for each in view.aggregations if each.slide_ms == slide_ms)
-    oldest = newest_ms // slide_ms - longest_ms // slide_ms
-    kept = [event for event in events if event.event_ms // slide_ms >= oldest]
-    window = Window(spelled(aggregation), aggregation.column, aggregation.window_ms, slide_ms)
-    value = value_as_of(window, kept, as_of_ms)
+def _value(view: StreamView, aggregation: Aggregation, events: Sequence[Event], as_of_ms: int) -> Any:
+    """Every event counts that is inside the window, however long ago: what a row still keeps is the engine's matter."""
+    window = Window(spelled(aggregation), aggregation.column, aggregation.window_ms, aggregation.slide_ms, view.head_ms)
+    value = value_as_of(window, events, as_of_ms)
     return None if value != value else value
 
 

@@ -38,6 +38,8 @@ def test_an_entity_is_scored_as_of_now_with_where_its_features_come_from(world: 
             "scores": {"risk": 83.5},
             "fences": {"card_activity": "payments[0]@3"},
             "ages_ms": {"card_activity": 10 * 60_000},
+            "complete": {"card_activity": True},
+            "ahead_ms": {"card_activity": 0},
         }
     ]
 

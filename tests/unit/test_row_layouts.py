@@ -40,7 +40,7 @@ def test_a_row_holds_a_tile_more_than_its_window(updates):
     store, rows, _ = written(LAYOUTS[0], updates)
     ((head, closed), *_) = store.read([(key, LAYOUTS[0].read) for key in rows.keys])
     assert len(head) == 37 + TILE_BYTES
-    assert len(closed) == 8 + TILES * TILE_BYTES
+    assert len(closed) == 16 + TILES * TILE_BYTES
 
 
 @pytest.mark.parametrize(("update", "closes"), [("stay", False), ("close", True)])

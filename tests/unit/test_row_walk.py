@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from pipelines.adapters.memory_store import MemoryStore
 from pipelines.contract.entity_key import EntityKeyEncoder, feature_field, head_field, timestamp_field
 from pipelines.contract.publication import is_published
-from pipelines.contract.topology import Feed, progress_key, published_field
+from pipelines.contract.topology import Feed, progress_field, progress_key, published_field, removed_key
 from pipelines.contract.values import decode_value
 from pipelines.feature_processor.feed_pipeline import FeedPipeline
 from pipelines.feature_processor.row_walk import RowWalk
-from tests.build import HOUR, MINUTE, SECOND, SOURCE, make_view, record
+from tests.build import HOUR, MINUTE, SECOND, SOURCE, START_MS, make_view, record
 from tests.oracle import Event, Window
 from tests.unit.bad_days import FlakyStore
 from tests.unit.partition import CARDS, LIFE, PROJECT, Producer, card, folded, row
@@ -361,15 +361,24 @@ class TestExpiry:
     def test_a_row_that_no_event_can_need_goes_with_what_feast_reads_of_it(self):
         store = MemoryStore()
         pipeline = begin(store, CARDS)
-        pipeline.partitions[0].process([record(0, card("a", 0)), record(1, card("b", 3 * HOUR))])
+        pipeline.partitions[0].process([record(0, card("a", 0)), record(1, card("b", 4 * HOUR))])
         walk(pipeline)
         assert (row(store, CARDS, "a"), feast(store, CARDS, "a")) == (None, None)
         assert row(store, CARDS, "b") is not None
         assert store.read_hash(CARD_KEY(["a"])) == {}
 
-    @pytest.mark.parametrize("ahead_ms", [2 * HOUR, 2 * HOUR + 5 * MINUTE])
+    def test_what_was_removed_is_told_before_it_goes(self):
+        """An absent row is not that of an entity without events, as of times that the removed one knew of."""
+        store = MemoryStore()
+        pipeline = begin(store, CARDS)
+        pipeline.partitions[0].process([record(0, card("a", 0)), record(1, card("b", 4 * HOUR))])
+        walk(pipeline)
+        removed = store.read_hash(removed_key(pipeline.project))
+        assert {field: int(value) for field, value in removed.items()} == {progress_field(CARDS): START_MS + 1}
+
+    @pytest.mark.parametrize("ahead_ms", [3 * HOUR, 3 * HOUR + 5 * MINUTE])
     def test_a_row_that_a_late_event_may_still_need_stays(self, ahead_ms):
-        """The longest window is an hour, one event may be as late, and a slide is 5 minutes."""
+        """The longest window and the horizon are an hour, one event may be as late, and a slide is 5 minutes."""
         store = MemoryStore()
         pipeline = begin(store, CARDS)
         pipeline.partitions[0].process([record(0, card("a", 0)), record(1, card("b", ahead_ms))])

@@ -51,6 +51,8 @@ events_of = st.builds(
     texts,
 )
 histories = st.lists(events_of, min_size=1, max_size=40)
+horizons = st.sampled_from([0, 7 * SECOND, 10 * MINUTE, HOUR])
+resolutions = st.sampled_from([None, SECOND])
 some_windows = st.lists(st.sampled_from(EVERY_FUNCTION), min_size=1, max_size=12, unique=True)
 
 
@@ -71,14 +73,14 @@ def last_ms(events, entity):
 @moderately
 @given(events=histories, windows=some_windows, cuts=st.lists(st.integers(0, 40), max_size=4), data=st.data())
 def test_every_window_equals_the_oracle_to_the_last_bit(events, windows, cuts, data):
-    """Any order, lateness, gaps, nulls, batches, and any time from one slide before the last event on."""
-    view = make_view(windows)
+    """Any order, lateness, gaps, nulls, batches, and any time from the scoring horizon before the last event on."""
+    view = make_view(windows, scoring_horizon_ms=data.draw(horizons), resolution_ms=data.draw(resolutions))
     folded = Folded(view)
     for offset, batch in cut(events, cuts):
         folded.add(batch, offset)
-    slide_ms = min(each.slide_ms for each in windows)
     entities = ["a", "b", "c", "a"]
-    as_of = [last_ms(events, each) + data.draw(st.integers(-slide_ms, 2 * HOUR)) for each in entities]
+    horizon_ms = view.scoring_horizon_ms
+    as_of = [last_ms(events, each) + data.draw(st.integers(-horizon_ms, 2 * HOUR)) for each in entities]
     oracle = [expected(view, of(events, each), at) for each, at in zip(entities, as_of, strict=True)]
     same(folded.values(entities, as_of), oracle)
 

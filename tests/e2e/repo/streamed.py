@@ -8,6 +8,7 @@ from feast.aggregation import Aggregation
 from feast.stream_feature_view import stream_feature_view
 from feast.types import Float64, Int64
 from payments import (
+    SCORED_AGAIN,
     amount_ratio,
     authorised,
     card,
@@ -57,6 +58,7 @@ def fields(windows: list[Aggregation]) -> list[Field]:
     timestamp_field="event_time",
     mode="pandas",
     ttl=2 * DAY,
+    tags=SCORED_AGAIN,
     aggregations=CARD_WINDOWS,
     schema=fields(CARD_WINDOWS),
 )
@@ -71,6 +73,7 @@ def card_amounts(events: pd.DataFrame) -> pd.DataFrame:
     timestamp_field="event_time",
     mode="pandas",
     ttl=2 * DAY,
+    tags=SCORED_AGAIN,
     aggregations=MERCHANT_WINDOWS,
     schema=fields(MERCHANT_WINDOWS),
 )

@@ -41,12 +41,17 @@ def authorised(view: str) -> KafkaSource:
     )
 
 
+SCORED_AGAIN = {"scoring_horizon": "12h"}
+"""Half a day of payments can be scored as of their own times, however far the rows have come by then."""
+
+
 @stream_feature_view(
     entities=[card],
     source=authorised("card_activity"),
     timestamp_field="event_time",
     mode="pandas",
     ttl=2 * DAY,
+    tags=SCORED_AGAIN,
     aggregations=[
         Aggregation(name="payments_count_1h", function="count", time_window=HOUR, slide_interval=5 * MINUTE),
         Aggregation(
@@ -77,6 +82,7 @@ card_at_merchant = StreamFeatureView(
     source=authorised("card_at_merchant"),
     timestamp_field="event_time",
     ttl=7 * DAY,
+    tags=SCORED_AGAIN,
     aggregations=[
         Aggregation(name="payments_count_7d", function="count", time_window=7 * DAY, slide_interval=HOUR),
         Aggregation(
@@ -99,6 +105,7 @@ merchant_activity = StreamFeatureView(
     source=authorised("merchant_activity"),
     timestamp_field="event_time",
     ttl=DAY,
+    tags=SCORED_AGAIN,
     aggregations=[
         Aggregation(
             name="declined_mean_1h",
@@ -117,6 +124,7 @@ card_habits = StreamFeatureView(
     source=authorised("card_habits"),
     timestamp_field="event_time",
     ttl=2 * DAY,
+    tags=SCORED_AGAIN,
     aggregations=[
         Aggregation(
             name="last_amounts", column="amount_cents", function="last_3", time_window=DAY, slide_interval=HOUR

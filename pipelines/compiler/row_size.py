@@ -1,0 +1,67 @@
+"""The largest row that a view can have: refused where it would be too large to read with every event."""
+
+from __future__ import annotations
+
+from pipelines.contract.durations import duration_text
+from pipelines.contract.plan import MAX_TILES_PER_SLIDE, StreamView
+from pipelines.errors import PlanError
+from pipelines.steps.accumulators import Accumulator, Kind, TileGroup, tile_groups
+from pipelines.steps.frequent import CAPACITY
+from pipelines.steps.sketches import BLOCK
+from pipelines.steps.texts import MAX_TEXT_BYTES
+
+MAX_ROW_BYTES = 16 * 1024 * 1024
+"""Of one entity in one view, if every tile held as much as it can."""
+
+_WORD = 8
+_TEXT_BYTES = MAX_TEXT_BYTES + 2
+"""A text as a window keeps it, and its length."""
+_SKETCH_BYTES = {
+    (Kind.DISTINCT, False): 2_200 + BLOCK * _WORD,
+    (Kind.DIGEST, False): 4_600 + BLOCK * _WORD,
+    (Kind.FREQUENT, False): CAPACITY * 2 * _WORD + BLOCK * _WORD,
+    (Kind.FREQUENT, True): CAPACITY * (_TEXT_BYTES + _WORD) + BLOCK * _TEXT_BYTES,
+}
+"""By kind, and whether it keeps texts: the sketch, and the values beside it (see `pipelines.steps.sketches`)."""
+
+
+def check_size(view: StreamView, where: str) -> None:
+    """Refuses a view whose rows can become too large.
+
+    Raises:
+        PlanError: naming the view and what to change.
+    """
+    total = 0
+    for group in tile_groups(view):
+        tiles = most_tiles(group, view.scoring_horizon_ms)
+        if tiles > MAX_TILES_PER_SLIDE:
+            raise PlanError(
+                f"{where} keeps {tiles} tiles of {duration_text(group.slide_ms)} per entity, at most "
+                f"{MAX_TILES_PER_SLIDE} are allowed; shorten its tag 'scoring_horizon', its longest window or "
+                f"longest slide, or lengthen its shortest slide (tag 'resolution')"
+            )
+        total += tiles * tile_bytes(group)
+    if total > MAX_ROW_BYTES:
+        raise PlanError(
+            f"{where}: a row can take {total // 1_000_000} MB, at most {MAX_ROW_BYTES // 1_000_000} are allowed; "
+            f"lengthen slides, keep shorter lists (last_<n>, top_<k>), or split the view"
+        )
+
+
+def most_tiles(group: TileGroup, horizon_ms: int) -> int:
+    """Tiles of a group that a row may keep: what windows need as of any time in the horizon."""
+    return group.tiles_kept + -(-horizon_ms // group.slide_ms)
+
+
+def tile_bytes(group: TileGroup) -> int:
+    """The most bytes of one tile."""
+    sketches = sum(_payload_bytes(sketch, kept) for sketch, kept in zip(group.sketches, group.kept, strict=True))
+    return _WORD * (1 + len(group.accumulators)) + sketches
+
+
+def _payload_bytes(sketch: Accumulator, kept: int) -> int:
+    value_bytes = _TEXT_BYTES if sketch.text else _WORD
+    if sketch.kind in (Kind.OLDEST, Kind.NEWEST):
+        return kept * (_WORD + value_bytes)
+    size: int = _SKETCH_BYTES[sketch.kind, sketch.text]
+    return size

@@ -1,0 +1,55 @@
+"""Tags of a stream view that say what its rows keep, and what becomes of windows they no longer hold whole."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Literal, TypedDict
+
+from pipelines.compiler.schema import duration_ms
+from pipelines.contract.durations import duration_text
+from pipelines.contract.plan import HOUR_MS, Aggregation
+from pipelines.errors import PlanError
+
+
+class StateTags(TypedDict):
+    """Fields of a `StreamView`."""
+
+    scoring_horizon_ms: int
+    resolution_ms: int | None
+    incomplete: Literal["refuse", "null", "serve"]
+
+
+def state_tags(tags: Mapping[str, str], aggregations: Sequence[Aggregation], where: str) -> StateTags:
+    """What the tags `scoring_horizon`, `resolution` and `incomplete` say.
+
+    Raises:
+        PlanError: naming the view, the tag and what to write.
+    """
+    horizon = tags.get("scoring_horizon")
+    return {
+        "scoring_horizon_ms": HOUR_MS if horizon is None else duration_ms(horizon, f"{where}: tag 'scoring_horizon'"),
+        "resolution_ms": _resolution_ms(tags.get("resolution"), aggregations, where),
+        "incomplete": _incomplete(tags.get("incomplete", "refuse"), where),
+    }
+
+
+def _resolution_ms(tag: str | None, aggregations: Sequence[Aggregation], where: str) -> int | None:
+    if tag is None:
+        return None
+    resolution_ms = duration_ms(tag, f"{where}: tag 'resolution'")
+    slides_ms = {each.slide_ms for each in aggregations}
+    if not resolution_ms or any(slide_ms % resolution_ms for slide_ms in slides_ms):
+        slides = ", ".join(duration_text(each) for each in sorted(slides_ms))
+        raise PlanError(
+            f"{where}: tag 'resolution' is {tag!r}, which does not divide every slide ({slides}); "
+            f"write {duration_text(math.gcd(*slides_ms))!r} or a part of it"
+        )
+    return resolution_ms
+
+
+def _incomplete(tag: str, where: str) -> Literal["refuse", "null", "serve"]:
+    match tag:
+        case "refuse" | "null" | "serve":
+            return tag
+    raise PlanError(f"{where}: tag 'incomplete' is {tag!r}; write 'refuse', 'null' or 'serve'")
