@@ -18,6 +18,7 @@ from pipelines.contract.topology import view_topic
 from pipelines.errors import PlanError, StoreUnavailable
 from serving.barrier import Barrier
 from serving.event_scorer import EventScorer
+from serving.lease_keeper import LeaseKeeper
 from serving.model import load_model
 from serving.scorer import Scorer
 
@@ -26,8 +27,11 @@ log = structlog.get_logger("forebay.build")
 RETRY_SECONDS = 1.0
 
 
-def build_scorer(plan: Plan, model: Path, redis: str) -> Scorer:
+def build_scorer(plan: Plan, model: Path, redis: str, leases: LeaseKeeper) -> Scorer:
     """A warm scorer with its own connection. Waits for a store that is not there yet.
+
+    Args:
+        leases: holds one on every definition that is read before it is read.
 
     Raises:
         ModelError, PlanError: the model can't be used with this plan.
@@ -35,6 +39,7 @@ def build_scorer(plan: Plan, model: Path, redis: str) -> Scorer:
     scorer = Scorer(plan, load_model(model), RedisStore(redis))
     while True:
         try:
+            leases.take(plan, scorer.service.name)
             scorer.warm_up()
         except StoreUnavailable as error:
             log.warning("waiting for the store", error=str(error))

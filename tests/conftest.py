@@ -17,6 +17,13 @@ from tests.kafka.apache_kafka import ApacheKafka, apache_kafka, unavailable
 from tests.payments import apply_payments, run_compiler
 
 
+@pytest.fixture(autouse=True)
+def metrics_of_one_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Feast 0.67 turns on the Prometheus client's multi-process mode as it is imported; no process of ours does."""
+    for name in ("PROMETHEUS_MULTIPROC_DIR", "prometheus_multiproc_dir"):
+        monkeypatch.delenv(name, raising=False)
+
+
 @pytest.fixture(scope="session")
 def kafka() -> Iterator[ApacheKafka]:
     """The real Apache Kafka, running. Topics live as long as the session: give them names of your own."""

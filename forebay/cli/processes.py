@@ -89,7 +89,8 @@ def score(
     from pipelines.contract.plan import Plan
     from serving.build import build_event_scorer, build_scorer
     from serving.event_scorer import EventScorer
-    from serving.renewal import PlanFollower, Renewed
+    from serving.lease_keeper import LeaseKeeper
+    from serving.renewal import PlanFollower, Renewed, model_stamp
     from serving.scorer import Scorer
     from serving.settings import WorkerSettings
     from serving.worker import Worker
@@ -100,13 +101,16 @@ def score(
     def event_scorer(plan: Plan, scorer: Scorer) -> EventScorer:
         return build_event_scorer(plan, scorer, topic, output, addresses, store, feature_wait_ms, include_features)
 
-    scorer = build_scorer(compiled, model, store)
-    follower = PlanFollower(plan_file, compiled, scorer.service.name, RedisStore(store))
+    leases = LeaseKeeper(compiled.project, RedisStore(store))
+    scorer = build_scorer(compiled, model, store, leases)
+    follower = PlanFollower(plan_file, compiled, scorer.service.name, RedisStore(store), leases)
     renewed = Renewed(
         event_scorer(compiled, scorer),
-        follower.newer,
-        lambda plan: event_scorer(plan, build_scorer(plan, model, store)),
+        follower,
+        lambda plan: event_scorer(plan, build_scorer(plan, model, store, leases)),
+        lambda: model_stamp(model),
     )
+    leases.start()
     if metrics_port:
         serve_metrics(metrics_host, metrics_port)
     worker = Worker(
@@ -151,7 +155,8 @@ def serve(
     from serving.http.renewed_app import RenewedApp
     from serving.http.server import run_server
     from serving.http.settings import http_settings
-    from serving.renewal import PlanFollower, Renewed
+    from serving.lease_keeper import LeaseKeeper
+    from serving.renewal import PlanFollower, Renewed, model_stamp
     from serving.scorer import Scorer
 
     compiled = read(plan_file)
@@ -163,7 +168,14 @@ def serve(
         now: Clock = WallClock() if wall else watermark_clock(plan, brokers_of(plan, brokers), store)
         return build_app(scorer, now, settings)
 
-    scorer = build_scorer(compiled, model, store)
-    follower = PlanFollower(plan_file, compiled, scorer.service.name, RedisStore(store))
-    renewed = Renewed(app(compiled, scorer), follower.newer, lambda plan: app(plan, build_scorer(plan, model, store)))
+    leases = LeaseKeeper(compiled.project, RedisStore(store))
+    scorer = build_scorer(compiled, model, store, leases)
+    follower = PlanFollower(plan_file, compiled, scorer.service.name, RedisStore(store), leases)
+    renewed = Renewed(
+        app(compiled, scorer),
+        follower,
+        lambda plan: app(plan, build_scorer(plan, model, store, leases)),
+        lambda: model_stamp(model),
+    )
+    leases.start()
     run_server(RenewedApp(renewed), settings)
