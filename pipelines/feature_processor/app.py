@@ -20,6 +20,7 @@ from pipelines.feature_processor.feed_pipeline import FeedPipeline
 from pipelines.feature_processor.settings import ProcessorSettings
 from pipelines.feature_processor.transport import Consumer, RecordBatch
 from pipelines.feature_processor.view_writer import StoreRolledBack
+from pipelines.feature_processor.whole_calls import whole_call
 
 log = structlog.get_logger("forebay.process")
 
@@ -153,7 +154,7 @@ class ProcessorApp(faust.App):
                 await self._check_store(topic)
             with metrics.BATCH_SECONDS.labels(topic).time():
                 consumer = cast(Consumer, self.consumer)
-                await asyncio.to_thread(pipeline.process, batch.records, partial(consumer.release, batch))
+                await whole_call(pipeline.process, batch.records, partial(consumer.release, batch))
             for partition, records in batch.records.items():
                 self.done[TP(topic, partition)] = records[-1].offset + 1
 
@@ -185,9 +186,9 @@ class ProcessorApp(faust.App):
             writer.forget()
         breaks = pipeline.store.breaks
         for each in pipeline.partitions.values():
-            if await asyncio.to_thread(each.ledger.has_fallen_back):
+            if await whole_call(each.ledger.has_fallen_back):
                 raise StoreRolledBack(f"{topic}: the store's progress is behind what it had acknowledged")
-            await asyncio.to_thread(each.publications.take_over_again)
+            await whole_call(each.publications.take_over_again)
         self._trusted[topic] = breaks
 
     async def start_offsets(self, earliest: Mapping[TP, int], still_asked: Callable[[], bool]) -> Mapping[TP, int]:
@@ -225,7 +226,7 @@ class ProcessorApp(faust.App):
             assigned = {tp.partition: offset for tp, offset in earliest.items() if tp.topic == topic}
             async with self._busy[topic]:
                 breaks = pipeline.store.breaks
-                await asyncio.to_thread(pipeline.assign, assigned)
+                await whole_call(pipeline.assign, assigned)
                 self._trusted[topic] = breaks
             metrics.ASSIGNED_PARTITIONS.labels(topic).set(len(assigned))
         for topic, pipeline in self._pipelines.items():
@@ -234,7 +235,7 @@ class ProcessorApp(faust.App):
                     raise StoreUnavailable(f"{topic}: the store was away since its progress was read")
                 if not still_asked():  # another process may have made progress there
                     return
-                await asyncio.to_thread(pipeline.begin)
+                await whole_call(pipeline.begin)
 
     async def _give_up(self, error: ForebayError) -> None:
         log.error("stopping", error=str(error))

@@ -17,6 +17,7 @@ from pipelines.errors import StoreUnavailable
 from pipelines.feature_processor.feed_pipeline import FeedPipeline
 from pipelines.feature_processor.partition_pipeline import PartitionPipeline
 from pipelines.feature_processor.row_walk import RowWalk
+from pipelines.feature_processor.whole_calls import whole_call
 
 log = structlog.get_logger("forebay.process")
 
@@ -91,7 +92,7 @@ class Caretaker:
             StoreUnavailable: the rest is due again at the next look.
         """
         async with self._busy:
-            await asyncio.to_thread(self._pipeline.store.ping)
+            await whole_call(self._pipeline.store.ping)
         if not self._is_trusted():
             await self._check()
         if self._now_s() >= self._look_again_s:
@@ -104,7 +105,7 @@ class Caretaker:
     async def _look_again(self) -> None:
         async with self._busy:
             for partition in self._pipeline.partitions.values():
-                await asyncio.to_thread(partition.publications.look_again)
+                await whole_call(partition.publications.look_again)
         self._look_again_s = self._now_s() + LOOK_AGAIN_S
 
     def _has_unpublished_rows(self) -> bool:
@@ -120,7 +121,7 @@ class Caretaker:
             async with self._busy:
                 if not self._is_trusted():
                     return
-                if await asyncio.to_thread(walk.page):
+                if await whole_call(walk.page):
                     break
             await asyncio.sleep(PAGE_PAUSE_S)
         self._retired = {}
@@ -137,7 +138,7 @@ class Caretaker:
                 for view in (writer.view for writer in self._pipeline.writers):
                     if partition.publications.published(view) and not partition.publications.incomplete(view):
                         before = stood.get((partition, view.name), {})
-                        gone = await asyncio.to_thread(self._retire_others, partition, view, before)
+                        gone = await whole_call(self._retire_others, partition, view, before)
                         self._retired.setdefault(view.name, set()).update(gone)
         self._retired = {view: gone for view, gone in self._retired.items() if gone}
         self._retire_at_s = self._now_s() + RETIRE_AFTER_S

@@ -22,6 +22,7 @@ from pipelines.feature_processor.build import Share, build_pipelines, close
 from pipelines.feature_processor.catch_up import CatchUp, Work
 from pipelines.feature_processor.settings import ProcessorSettings
 from pipelines.feature_processor.settling import part, unsettled
+from pipelines.feature_processor.whole_calls import whole_call
 
 log = structlog.get_logger("forebay.process")
 
@@ -70,7 +71,7 @@ class Reload:
         """Returns when the live plan has to change: then comes `switch`."""
         while True:
             await asyncio.sleep(LOOK_S)
-            if await asyncio.to_thread(self._look):
+            if await whole_call(self._look):
                 return
 
     def switch(self) -> None:
