@@ -82,7 +82,7 @@ def score(
     metrics_port: MetricsPort = 0,
 ) -> None:
     """Score every event of a topic onto a prediction topic, until told to stop."""
-    from pipelines.adapters.kafka import group_name
+    from pipelines.adapters.kafka import Topics, group_name
     from pipelines.adapters.last_resort import leave_if_late
     from pipelines.adapters.metrics import serve_metrics
     from pipelines.adapters.redis_store import RedisStore
@@ -123,6 +123,7 @@ def score(
             session_timeout_ms=session_timeout_ms,
         ),
         lambda messages: renewed.look()(messages),
+        Topics(addresses),
     )
 
     def stop(*_signal: object) -> None:
