@@ -15,6 +15,7 @@ from pipelines.adapters.schema_registry import registry_address, schemas_of
 from pipelines.contract.plan import Plan, Source
 from pipelines.contract.topology import view_topic
 from pipelines.errors import PlanError, StoreUnavailable
+from pipelines.process.watchdog import LONG, step
 from serving.barrier import Barrier
 from serving.event_scorer import EventScorer
 from serving.model import load_model
@@ -31,8 +32,10 @@ def build_scorer(plan: Plan, model: Path, redis: str) -> Scorer:
     Raises:
         ModelError, PlanError: the model can't be used with this plan.
     """
+    step("loading the model", LONG)
     scorer = Scorer(plan, load_model(model), RedisStore(redis))
     while True:
+        step("trying the model", LONG)
         try:
             scorer.warm_up()
         except StoreUnavailable as error:
