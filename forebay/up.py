@@ -20,7 +20,7 @@ _WATCH_S = 0.5
 
 
 def up(settings: StackSettings, console: Console) -> None:
-    """Runs the stack until SIGINT or SIGTERM; a process that ends takes the others with it, unless it asks to be restarted.
+    """Runs the stack until SIGINT or SIGTERM; one that ends, and not to be restarted, ends all.
 
     Raises:
         StackError: a process did not start, or ended; with the end of its log.

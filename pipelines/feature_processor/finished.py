@@ -14,9 +14,9 @@ T = TypeVar("T")
 async def finished(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """What `function` returns, called on another thread.
 
-    A thread can't be cancelled. `asyncio.to_thread` alone returns at once when its task is cancelled, and so frees a lock
-    that the task holds while the thread still uses the connection to the store that the lock guards. This waits until the
-    thread has ended, and is cancelled then. A thread that does not end is noticed by the watchdog.
+    A thread can't be cancelled. `asyncio.to_thread` alone returns at once when its task is cancelled, and so frees a
+    lock that the task holds while the thread still uses the connection to the store that the lock guards. This waits
+    until the thread has ended, and is cancelled then. A thread that does not end is noticed by the watchdog.
     """
     running = asyncio.ensure_future(asyncio.to_thread(function, *args, **kwargs))
     try:
