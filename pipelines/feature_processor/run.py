@@ -154,7 +154,7 @@ async def _run_app(setup: ProcessorSetup, switch_due: Callable[[], Awaitable[obj
     await app.stop()
     if isinstance(crash, ForebayError):
         raise crash
-    if isinstance(crash, KafkaError) and (crash.retriable or isinstance(crash, KafkaTimeoutError)):
+    if isinstance(crash, KafkaError) and _passes(crash):
         if told_to_stop.is_set():
             return False
         raise BrokersWentAway(f"the brokers went away: {crash!r}") from crash
@@ -165,6 +165,15 @@ async def _run_app(setup: ProcessorSetup, switch_due: Callable[[], Awaitable[obj
             f"progress"
         ) from crash
     return switch.done() and not told_to_stop.is_set()
+
+
+def _passes(crash: KafkaError) -> bool:
+    """Whether new clients may go on after this error.
+
+    A plain `KafkaError` is how aiokafka hands on that a task of its own has ended unexpectedly, such as on metadata
+    that name no broker.
+    """
+    return bool(crash.retriable) or isinstance(crash, KafkaTimeoutError) or type(crash) is KafkaError
 
 
 async def _never() -> None:

@@ -79,7 +79,7 @@ def end_coordination() -> None:
 
     async def fail_on_demand(self: Any, assignment: Any) -> Any:
         await coordinate(self, assignment)
-        while not demanded():
+        while not demanded():  # noqa: ASYNC110 -- a file says when
             await asyncio.sleep(0.1)
         raise AssertionError("Did we not perform bootstrap?")
 
