@@ -17,6 +17,7 @@ from typing import Self
 
 from forebay.stack import launch
 from pipelines.errors import ForebayError
+from pipelines.process.cpu_alarm import SIGNAL
 from pipelines.process.status import START_AGAIN
 
 _POLL_S = 0.02
@@ -79,8 +80,8 @@ class ChildProcess:
 
     @property
     def asks_for_restart(self) -> bool:
-        """Whether it has ended with the status that means "start me again"."""
-        return self._process is not None and self._process.poll() == START_AGAIN
+        """Whether it has ended in a way that means "start me again": by its own status, or by the alarm of its own."""
+        return self._process is not None and self._process.poll() in (START_AGAIN, -SIGNAL)
 
     def start(self) -> None:
         """Starts the process and waits until it is ready; a process that does not get ready is stopped.

@@ -7,7 +7,6 @@ from collections import deque
 from collections.abc import Callable
 
 from forebay.stack.process import ChildProcess, StackError
-from pipelines.process.status import START_AGAIN
 
 FIRST_DELAY_S, LONGEST_DELAY_S = 1.0, 30.0
 """Before a restart; twice as long each time, while the process ends again and again."""
@@ -57,4 +56,4 @@ class Restarted:
         self._restarts.append(now_s)
         self._due_s = now_s + delay_s
         log = self.child.command.log_path
-        say(f"{name} ended with status {START_AGAIN}: restarted in {delay_s:g} s; its log says why: {log}")
+        say(f"{name} hung and has ended itself: restarted in {delay_s:g} s; its log says why: {log}")

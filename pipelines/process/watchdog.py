@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 import structlog
 
+from pipelines.process.cpu_alarm import CpuAlarm
 from pipelines.process.leave import leave
 from pipelines.process.stacks import all_stacks, all_tasks
 from pipelines.process.status import START_AGAIN
@@ -130,18 +131,20 @@ class Watchdog:
                 self._seen.pop(watched, None)
 
     def start(self, bound_s: float) -> None:
-        """Begins to count, on a daemon thread. A second call only changes the bound.
+        """Begins to count, on a daemon thread. A second call changes nothing.
 
         Args:
             bound_s: how long a step may last.
         """
-        self._bound_s = bound_s
         if self._thread is None:
+            self._bound_s = bound_s
             self._thread = threading.Thread(target=self._run, name="watchdog", daemon=True)
             self._thread.start()
 
     def _run(self) -> None:
+        alarm = CpuAlarm(self._bound_s)
         while True:
+            alarm.put_off()
             time.sleep(TICK_S)
             self.tick()
 

@@ -32,7 +32,7 @@ def test_a_process_that_asks_for_it_is_restarted_later_each_time(tmp_path: Path)
     for times in range(MOST):
         until(lambda: restarted.child.asks_for_restart, 30, "its end")
         restarted.look(said.append)
-        assert f"forebay score ended with status 75: restarted in {2**times} s" in said[-1]
+        assert f"forebay score hung and has ended itself: restarted in {2**times} s" in said[-1]
         restarted.look(said.append)
         assert restarted.child.asks_for_restart, "not before it is due"
         clock.now_s += 2**times

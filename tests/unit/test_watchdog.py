@@ -13,7 +13,7 @@ import urllib.request
 
 import pytest
 
-from pipelines.process import pages
+from pipelines.process import cpu_alarm, pages
 from pipelines.process.livez import livez
 from pipelines.process.status import START_AGAIN
 from pipelines.process.watchdog import HANG_AFTER_S, LONG, TICK_S, Watchdog, step
@@ -159,3 +159,21 @@ def test_a_users_function_that_loops_ends_the_process() -> None:
     said = done.stdout + done.stderr
     assert "preparing payments[0]@7-9" in said
     assert "in users_function" in said
+
+
+KEEPS_THE_LOCK = """
+import re
+from pipelines.process.watchdog import WATCHDOG
+WATCHDOG.start(1.0)
+def users_function():
+    re.match("(a|aa)+$", "a" * 100 + "b")
+users_function()
+"""
+
+
+def test_a_users_function_that_lets_no_other_thread_run_ends_the_process() -> None:
+    """Such as a regular expression on an unlucky text: the watchdog's thread does not run either."""
+    command = [sys.executable, "-c", KEEPS_THE_LOCK]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
+    assert done.returncode == -cpu_alarm.SIGNAL
+    assert "in users_function" in done.stderr
