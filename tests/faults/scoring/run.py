@@ -24,7 +24,6 @@ from tests.faults.scoring.site import ScoringSite
 from tests.kafka.apache_kafka import ApacheKafka
 
 EVENTS = 24_000
-PER_S = 1_000
 BOUND_S = 60.0
 """After the end of the last fault, every event must have been scored."""
 
@@ -39,18 +38,18 @@ def run_seed(seed: int, place: Place, broker: ApacheKafka, load: int) -> Scoring
 class Replay(threading.Thread):
     """`forebay replay` in a thread: it too must live through what happens to the broker."""
 
-    def __init__(self, place: Place, seed: int, events: int) -> None:
+    def __init__(self, place: Place, seed: int, events: int, lasts_s: float) -> None:
         super().__init__(daemon=True)
         self._brokers = place.brokers
         payments = random_payments(random.Random(f"scoring events {seed}"), events, Disorder(late_share=0.0))
         self._events = [
-            Published(at * 1_000 // PER_S, place.topic, str(each.card).encode(), each.payload)
+            Published(int(at * lasts_s * 1_000 / events), place.topic, str(each.card).encode(), each.payload)
             for at, each in enumerate(payments)
         ]
         self.failure = ""
 
     def run(self) -> None:
-        """Publishes, a thousand events a second."""
+        """Publishes, evenly."""
         try:
             publish(self._events, self._brokers, 1.0, lambda *_: None)
         except Exception as error:
@@ -97,7 +96,9 @@ class ScoringRun:
 
     def _play(self, site: ScoringSite, load: int) -> None:
         reader = PredictionReader(site.place.brokers, site.place.predictions, PARTITIONS)
-        replay = Replay(site.place, self.seed, self.events)
+        # As long as the schedule lasts at least: every fault meets events.
+        lasts_s = sum(step.after_s + step.lasts_s for step in self.steps)
+        replay = Replay(site.place, self.seed, self.events, lasts_s)
         try:
             with busy(load):
                 replay.start()
