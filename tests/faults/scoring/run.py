@@ -16,7 +16,7 @@ from tests.e2e.broker import PARTITIONS
 from tests.e2e.deployment import Place
 from tests.e2e.payments import Disorder, random_payments
 from tests.faults.broken import HarnessError, patiently
-from tests.faults.scoring.load import busy
+from tests.faults.load import busy
 from tests.faults.scoring.readers import PredictionReader, end_offsets
 from tests.faults.scoring.result import ScoringResult
 from tests.faults.scoring.schedule import Fault, Step, draw
