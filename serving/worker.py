@@ -112,13 +112,14 @@ class Worker:
         if first is None:
             self._check_silence()
             return []
-        self._silence.broken()
         # Before anything else is read: a rebalance may come with it, and the batch is not of that membership.
         self._membership = self._consumer.consumer_group_metadata()
         messages = [first, *self._consumer.consume(self._settings.max_batch_records - 1, 0)]
         for message in messages:
             if message.error():
                 log.warning("consumer", error=message.error().str())
+            else:
+                self._silence.broken()
         return [message for message in messages if not message.error()]
 
     def _check_silence(self) -> None:
