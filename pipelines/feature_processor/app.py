@@ -18,11 +18,11 @@ from pipelines.adapters.probe import RecordProbe
 from pipelines.errors import ForebayError, ProgressMismatch, StoreUnavailable
 from pipelines.feature_processor.caretaker import Caretaker
 from pipelines.feature_processor.feed_pipeline import FeedPipeline
-from pipelines.feature_processor.finished import finished
 from pipelines.feature_processor.settings import ProcessorSettings
 from pipelines.feature_processor.transport import Consumer, RecordBatch
 from pipelines.feature_processor.view_writer import StoreRolledBack
 from pipelines.feature_processor.vitals import Vitals
+from pipelines.feature_processor.whole_calls import whole_call
 from pipelines.process.silence import Silence
 from pipelines.process.watchdog import WATCHDOG, rest, step
 
@@ -187,7 +187,7 @@ class ProcessorApp(faust.App):
                 await self._check_store(topic)
             with metrics.BATCH_SECONDS.labels(topic).time():
                 consumer = cast(Consumer, self.consumer)
-                await finished(pipeline.process, batch.records, partial(consumer.release, batch))
+                await whole_call(pipeline.process, batch.records, partial(consumer.release, batch))
             for partition, records in batch.records.items():
                 self.done[TP(topic, partition)] = records[-1].offset + 1
 
@@ -220,9 +220,9 @@ class ProcessorApp(faust.App):
         breaks = pipeline.store.breaks
         for each in pipeline.partitions.values():
             step(f"comparing the store's progress of {topic}")
-            if await finished(each.ledger.has_fallen_back):
+            if await whole_call(each.ledger.has_fallen_back):
                 raise StoreRolledBack(f"{topic}: the store's progress is behind what it had acknowledged")
-            await finished(each.publications.take_over_again)
+            await whole_call(each.publications.take_over_again)
         self._trusted[topic] = breaks
 
     async def start_offsets(self, earliest: Mapping[TP, int], still_asked: Callable[[], bool]) -> Mapping[TP, int]:
@@ -263,7 +263,7 @@ class ProcessorApp(faust.App):
             async with self._busy[topic]:
                 breaks = pipeline.store.breaks
                 step(f"reading progress of {topic}")
-                await finished(pipeline.assign, assigned)
+                await whole_call(pipeline.assign, assigned)
                 rest()
                 self._trusted[topic] = breaks
             metrics.ASSIGNED_PARTITIONS.labels(topic).set(len(assigned))
@@ -274,7 +274,7 @@ class ProcessorApp(faust.App):
                 if not still_asked():  # another process may have made progress there
                     return
                 step(f"writing that {topic} is computed here")
-                await finished(pipeline.begin)
+                await whole_call(pipeline.begin)
                 rest()
 
     async def _give_up(self, error: ForebayError) -> None:

@@ -12,9 +12,9 @@ from pipelines.contract.plan import StreamView
 from pipelines.contract.progress import Progress
 from pipelines.errors import StoreUnavailable
 from pipelines.feature_processor.feed_pipeline import FeedPipeline
-from pipelines.feature_processor.finished import finished
 from pipelines.feature_processor.partition_pipeline import PartitionPipeline
 from pipelines.feature_processor.row_walk import RowWalk
+from pipelines.feature_processor.whole_calls import whole_call
 from pipelines.process.watchdog import WATCHDOG, rest, step
 
 log = structlog.get_logger("forebay.process")
@@ -94,7 +94,7 @@ class Caretaker:
         """
         async with self._busy:
             step("asking the store whether it answers")
-            await finished(self._pipeline.store.ping)
+            await whole_call(self._pipeline.store.ping)
             rest()
         if not self._is_trusted():
             await self._check()
@@ -109,7 +109,7 @@ class Caretaker:
         async with self._busy:
             for partition in self._pipeline.partitions.values():
                 step("looking for rows that others wrote")
-                await finished(partition.publications.look_again)
+                await whole_call(partition.publications.look_again)
         self._look_again_s = self._now_s() + LOOK_AGAIN_S
 
     def _has_unpublished_rows(self) -> bool:
@@ -126,7 +126,7 @@ class Caretaker:
                 if not self._is_trusted():
                     return
                 step("walking over rows, one page")
-                if await finished(walk.page):
+                if await whole_call(walk.page):
                     break
                 rest()
             await asyncio.sleep(PAGE_PAUSE_S)
@@ -145,7 +145,7 @@ class Caretaker:
                     if partition.publications.published(view) and not partition.publications.incomplete(view):
                         before = stood.get((partition, view.name), {})
                         step(f"looking for definitions of {view.name} to be given up")
-                        gone = await finished(self._retire_others, partition, view, before)
+                        gone = await whole_call(self._retire_others, partition, view, before)
                         self._retired.setdefault(view.name, set()).update(gone)
         self._retired = {view: gone for view, gone in self._retired.items() if gone}
         self._retire_at_s = self._now_s() + RETIRE_AFTER_S
