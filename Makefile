@@ -77,6 +77,11 @@ bench: setup ## Run the benchmarks (BENCHMARKS="stream ..." chooses); results in
 faults: setup ## Random faults on real processes, Kafka and store (SEEDS=20 FROM=1 JOBS=1)
 	$(BIN)/python -m tests.faults --seeds $(SEEDS) --from $(FROM) --jobs $(JOBS)
 
+.PHONY: faults-scoring
+faults-scoring: SEEDS = 40
+faults-scoring: setup ## Random faults on scoring, on a busy machine (SEEDS=40 FROM=1 JOBS=1)
+	$(BIN)/python -m tests.faults.scoring --seeds $(SEEDS) --from $(FROM) --jobs $(JOBS)
+
 .PHONY: lock
 lock: ## Resolve the newest allowed versions and write requirements.lock
 	@$(find_python); "$$python" -m venv --clear build/lock

@@ -20,7 +20,7 @@ _WATCH_S = 0.5
 
 
 def up(settings: StackSettings, console: Console) -> None:
-    """Runs the stack until SIGINT or SIGTERM; a process that ends takes the others with it.
+    """Runs the stack until SIGINT or SIGTERM; one that ends, and not to be restarted, ends all.
 
     Raises:
         StackError: a process did not start, or ended; with the end of its log.
@@ -37,7 +37,7 @@ def up(settings: StackSettings, console: Console) -> None:
         console.print("Ctrl-C stops all of it.", style="dim")
         watch = RegistryWatch(settings.repo)
         while True:
-            stack.check_running()
+            stack.check_running(lambda line: console.print(line, markup=False, highlight=False))
             if watch.changed():
                 _take_over(stack, console)
             time.sleep(_WATCH_S)

@@ -15,6 +15,7 @@ from pipelines.adapters.progress_reader import ProgressReader, ViewTopic
 from pipelines.contract.plan import Source
 from pipelines.contract.progress import Progress
 from pipelines.contract.topology import routed_partition, routing_key
+from pipelines.process.watchdog import step
 
 POLL_S = 0.001
 
@@ -57,6 +58,7 @@ class Barrier:
             done = all(reached[which] >= max(offsets_) for which, offsets_ in needed.items())
             if done or time.monotonic() >= deadline:
                 break
+            step("waiting for the events' features")
             time.sleep(POLL_S)
         missed = {offset for which, each in needed.items() for offset in each if offset > reached[which]}
         return [offset not in missed for offset in offsets]

@@ -16,6 +16,7 @@ from pipelines.contract.fence import Lineage
 from pipelines.contract.plan import Plan, Source, StreamView
 from pipelines.contract.topology import view_topic
 from pipelines.errors import PlanError, StoreUnavailable
+from pipelines.process.watchdog import LONG, step
 from serving.barrier import Barrier
 from serving.event_scorer import EventScorer
 from serving.lease_keeper import LeaseKeeper
@@ -36,8 +37,10 @@ def build_scorer(plan: Plan, model: Path, redis: str, leases: LeaseKeeper) -> Sc
     Raises:
         ModelError, PlanError: the model can't be used with this plan.
     """
+    step("loading the model", LONG)
     scorer = Scorer(plan, load_model(model), RedisStore(redis))
     while True:
+        step("trying the model", LONG)
         try:
             leases.take(plan, scorer.service.name)
             scorer.warm_up()

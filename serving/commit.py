@@ -13,6 +13,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Produ
 
 from pipelines.adapters.kafka import MAX_RECORD_BYTES, queue
 from pipelines.errors import ForebayError
+from pipelines.process.watchdog import step
 from serving.event_scorer import OutgoingRecord
 from serving.settings import WorkerSettings
 
@@ -103,6 +104,7 @@ class TransactionalCommitter:
     def _until_answered(self, call: Callable[[float], None]) -> None:
         """Makes the call again as long as the brokers do not answer: they may come back."""
         while True:
+            step(f"waiting {ANSWER_SECONDS:g} s for an answer to {_name(call)}")
             try:
                 return call(ANSWER_SECONDS)
             except KafkaException as error:
@@ -145,13 +147,15 @@ class AtLeastOnceCommitter:
         """
         failures = _Failures()
         _queue(self._producer, records, failures)
+        step("waiting for predictions to be acknowledged")
         while self._producer.flush(ANSWER_SECONDS) and not self._stopping():
-            continue
+            step("waiting for predictions to be acknowledged")
         failures.check_sizes()
         if len(self._producer) or failures.errors:
             log.warning("records not delivered, their batch is read again", errors=len(failures.errors))
             return False
         try:
+            step("committing offsets")
             self._consumer.commit(offsets=offsets, asynchronous=False)
         except KafkaException as error:
             log.warning("offsets not committed", error=str(error))
@@ -176,6 +180,11 @@ class _Failures:
                     f"topic {topic!r} takes no record as large as one of this batch: raise its max.message.bytes, "
                     "then start again; nothing of the batch is committed"
                 )
+
+
+def _name(call: Any) -> str:
+    """Of a method of the producer, as it is or with its arguments."""
+    return getattr(getattr(call, "func", call), "__name__", "the producer")
 
 
 def _queue(producer: Producer, records: Sequence[OutgoingRecord], failures: _Failures) -> None:

@@ -17,6 +17,7 @@ from pipelines.contract.prediction import Prediction, Timings, prediction_id
 from pipelines.contract.records import dead_letter_headers, recorded_ms
 from pipelines.contract.topology import dead_letter_topic
 from pipelines.errors import FeatureRefused, ForebayError, PlanError, RecordError, StoreRefused, StoreUnavailable
+from pipelines.process.watchdog import step
 from pipelines.steps.decode import SchemaSource, decoder_for
 from pipelines.steps.validate import Validator
 from serving.barrier import Barrier
@@ -102,6 +103,7 @@ class EventScorer:
         out: list[OutgoingRecord] = []
         incoming = self._requests(messages, out)
         waited, met = self._wait(incoming)
+        step(f"scoring {len(messages)} records")
         out += self._score(incoming, met, waited)
         return out
 

@@ -11,7 +11,10 @@ from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
 from pipelines.adapters import metrics
 from pipelines.adapters.kafka import FETCH_WAIT_MS
-from pipelines.errors import StoreUnavailable
+from pipelines.adapters.probe import RecordProbe
+from pipelines.errors import ForebayError, StoreUnavailable
+from pipelines.process.silence import Silence
+from pipelines.process.watchdog import WATCHDOG, step
 from serving.commit import AtLeastOnceCommitter, Committer, TransactionalCommitter, TransactionLost
 from serving.event_scorer import OutgoingRecord
 from serving.incarnation import ScoredTopic, TopicDescriptions
@@ -20,6 +23,15 @@ from serving.settings import WorkerSettings
 log = structlog.get_logger("forebay.score")
 
 RETRY_SECONDS = 0.2
+
+POLL_S = 0.25
+
+QUIET_POLLS = 40
+"""Polls in a row, 10 s, that bring nothing before another client is asked, and again before this one is given up."""
+
+
+class NotRead(ForebayError):
+    """The consumer owns partitions that have records, and brings none: another one may."""
 
 
 class Worker:
@@ -38,6 +50,7 @@ class Worker:
         """Partitions that were assigned, whose commits have not been compared with the topic yet."""
         self._stopping = False
         self._membership: Any = None
+        self._silence = Silence(RecordProbe(settings.brokers, settings.group), QUIET_POLLS)
 
     def _new_consumer(self) -> Consumer:
         settings = self._settings
@@ -66,14 +79,19 @@ class Worker:
             WorkerFailed: a restart is needed.
             ProgressMismatch: the topic is not the one that the group has committed offsets of.
         """
+        with WATCHDOG.watch("scoring").here():
+            self._run()
+
+    def _run(self) -> None:
         while not self._stopping:
             try:
                 self._run_from_last_commit()
-            except TransactionLost as error:
+            except (NotRead, TransactionLost) as error:
                 log.warning("joining again, from the last commit", error=str(error))
                 time.sleep(RETRY_SECONDS)
 
     def _run_from_last_commit(self) -> None:
+        step("joining the group")
         self._scored = ScoredTopic(self._topics, self._settings.topic, self._settings.group)
         self._consumer = self._new_consumer()
         try:
@@ -86,6 +104,7 @@ class Worker:
                 if messages:
                     self._work(messages, committer)
         finally:
+            step("leaving the group")
             self._consumer.close()
 
     def _check_commits(self) -> None:
@@ -112,8 +131,10 @@ class Worker:
 
     def _poll(self) -> list[Message]:
         """Whatever is there, without waiting for more than the first record."""
-        first = self._consumer.poll(0.25)
+        step("polling")
+        first = self._consumer.poll(POLL_S)
         if first is None:
+            self._check_silence()
             return []
         # Before anything else is read: a rebalance may come with it, and the batch is not of that membership.
         self._membership = self._consumer.consumer_group_metadata()
@@ -121,7 +142,15 @@ class Worker:
         for message in messages:
             if message.error():
                 log.warning("consumer", error=message.error().str())
+            else:
+                self._silence.broken()
         return [message for message in messages if not message.error()]
+
+    def _check_silence(self) -> None:
+        """Raises `NotRead` where nothing has been read for long although another client reads records there."""
+        positions = self._consumer.position(self._consumer.assignment())
+        if self._silence.look({(each.topic, each.partition): each.offset for each in positions}):
+            raise NotRead("records are there, and the consumer brings none")
 
     def _work(self, messages: Sequence[Message], committer: Committer) -> None:
         records = self._score_until_done(messages)
@@ -143,11 +172,13 @@ class Worker:
     def _score_until_done(self, messages: Sequence[Message]) -> list[OutgoingRecord] | None:
         """None if told to stop while the store can't be reached."""
         while not self._stopping:
+            step(f"scoring {len(messages)} records from {_first_offsets(messages)[0]}")
             try:
                 return self._score(messages)
             except StoreUnavailable as error:
                 metrics.STORE_RETRIES.labels(self._settings.topic).inc()
                 log.warning("batch delayed", error=str(error))
+                step("waiting for the store")
                 time.sleep(RETRY_SECONDS)
         return None
 

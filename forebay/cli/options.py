@@ -32,6 +32,15 @@ ModelOption = Annotated[Path, typer.Option("--model", help="models/<name>, or mo
 MetricsHost = Annotated[str, typer.Option(help="Address of the metrics page.")]
 MetricsPort = Annotated[int, typer.Option(min=0, max=LAST_PORT, help="Port of the metrics page; 0: none.")]
 
+HangAfter = Annotated[
+    float,
+    typer.Option(
+        envvar="FOREBAY_HANG_AFTER_S",
+        min=1.0,
+        help="A step of the work that lasts so many seconds hangs: the process ends with status 75, to be restarted.",
+    ),
+]
+
 
 class ClockName(enum.StrEnum):
     """What "now" means for requests without a time."""

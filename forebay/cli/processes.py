@@ -12,6 +12,7 @@ from forebay.cli.options import (
     DEFAULT_PLAN,
     BrokersOption,
     ClockName,
+    HangAfter,
     MetricsHost,
     MetricsPort,
     ModelOption,
@@ -22,6 +23,7 @@ from forebay.cli.options import (
     redis_of,
 )
 from forebay.stack.ports import LAST_PORT
+from pipelines.process.watchdog import HANG_AFTER_S
 
 
 class Delivery(enum.StrEnum):
@@ -45,6 +47,7 @@ def process(
         int,
         typer.Option(min=0, help="A view further behind others of its topic is first brought up on its own."),
     ] = 10_000,
+    hang_after_s: HangAfter = HANG_AFTER_S,
 ) -> None:
     """Compute the stream views' windows from Kafka into Redis, until told to stop."""
     from pipelines.feature_processor.run import run
@@ -61,6 +64,7 @@ def process(
             max_batch_records=max_batch_records,
             session_timeout_s=session_timeout_s,
             level_records=level_records,
+            hang_after_s=hang_after_s,
             plan_file=plan_file,
         ),
     )
@@ -80,6 +84,7 @@ def score(
     session_timeout_ms: Annotated[int, typer.Option(help="A silent worker loses its partitions.")] = 10_000,
     metrics_host: MetricsHost = "127.0.0.1",
     metrics_port: MetricsPort = 0,
+    hang_after_s: HangAfter = HANG_AFTER_S,
 ) -> None:
     """Score every event of a topic onto a prediction topic, until told to stop."""
     from pipelines.adapters.kafka import Topics, group_name
@@ -87,6 +92,7 @@ def score(
     from pipelines.adapters.metrics import serve_metrics
     from pipelines.adapters.redis_store import RedisStore
     from pipelines.contract.plan import Plan
+    from pipelines.process.watchdog import WATCHDOG
     from serving.build import build_event_scorer, build_scorer
     from serving.event_scorer import EventScorer
     from serving.lease_keeper import LeaseKeeper
@@ -126,6 +132,8 @@ def score(
         Topics(addresses),
     )
 
+    WATCHDOG.start(hang_after_s)
+
     def stop(*_signal: object) -> None:
         worker.stop()
         leave_if_late()
@@ -144,6 +152,7 @@ def serve(
     port: Annotated[int, typer.Option(min=0, max=LAST_PORT, help="Port to listen on; 0: a free one.")] = 8000,
     clock: Annotated[ClockName, typer.Option(envvar="FOREBAY_CLOCK", help="What now means.")] = ClockName.WALL,
     insecure: Annotated[bool, typer.Option(help="Allow another address than loopback without a token.")] = False,
+    hang_after_s: HangAfter = HANG_AFTER_S,
 ) -> None:
     """Answer the same question over HTTP."""
     from starlette.types import ASGIApp
@@ -151,6 +160,7 @@ def serve(
     from pipelines.adapters.clock import Clock, WallClock
     from pipelines.adapters.redis_store import RedisStore
     from pipelines.contract.plan import Plan
+    from pipelines.process.watchdog import WATCHDOG
     from serving.build import build_scorer, watermark_clock
     from serving.http.app import build_app
     from serving.http.renewed_app import RenewedApp
@@ -179,4 +189,5 @@ def serve(
         lambda: model_stamp(model),
     )
     leases.start()
+    WATCHDOG.start(hang_after_s)
     run_server(RenewedApp(renewed), settings)

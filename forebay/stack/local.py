@@ -19,6 +19,7 @@ from forebay.compile import compile_plan
 from forebay.metrics_page import scrape, total
 from forebay.stack.ports import claim_port, free_port
 from forebay.stack.process import ChildProcess, Command, StackError
+from forebay.stack.restarted import Restarted
 from forebay.stack.tansu import Tansu, TansuSettings
 from forebay.stack.topics import create_topics
 from forebay.stack.valkey import Valkey, ValkeySettings
@@ -71,7 +72,7 @@ class LocalStack:
         self.http_port = claim_port(settings.http_port, "the endpoint")
         self._valkey = Valkey(ValkeySettings(log_path=self.logs / "valkey.log"))
         self._tansu = Tansu(TansuSettings(log_path=self.logs / "tansu.log"))
-        self._children: list[ChildProcess] = []
+        self._restarted: list[Restarted] = []
         self._stopping = contextlib.ExitStack()
         self.metrics_urls: dict[str, str] = {}
         """Process -> its metrics page, once it runs."""
@@ -190,18 +191,23 @@ class LocalStack:
         for child in children:
             child.spawn()
             self._stopping.callback(child.stop)
-            self._children.append(child)
+            self._restarted.append(Restarted(child))
         for child in children:
             child.wait_ready()
 
-    def check_running(self) -> None:
-        """Does nothing while broker, store and processes run.
+    def check_running(self, say: Callable[[str], object] = lambda _: None) -> None:
+        """Does nothing while broker, store and processes run; restarts a process that asks for it.
+
+        Args:
+            say: told in one line that a process is restarted, and when.
 
         Raises:
-            StackError: one of them ended; with the end of its log.
+            StackError: one of them ended, or asks to be restarted too often; with the end of its log.
         """
-        for child in (self._valkey.process, self._tansu.process, *self._children):
+        for child in (self._valkey.process, self._tansu.process):
             child.check_running()
+        for restarted in self._restarted:
+            restarted.look(say)
 
     def _metered(self, name: str, *args: str) -> ChildProcess:
         port = free_port()

@@ -17,6 +17,8 @@ from typing import Self
 
 from forebay.stack import launch
 from pipelines.errors import ForebayError
+from pipelines.process.cpu_alarm import SIGNAL
+from pipelines.process.status import START_AGAIN
 
 _POLL_S = 0.02
 _SHOWN_LINES = 15
@@ -75,6 +77,11 @@ class ChildProcess:
     def running(self) -> bool:
         """Whether it was started and has not ended."""
         return self._process is not None and self._process.poll() is None
+
+    @property
+    def asks_for_restart(self) -> bool:
+        """Whether it has ended in a way that means "start me again": by its own status, or by the alarm of its own."""
+        return self._process is not None and self._process.poll() in (START_AGAIN, -SIGNAL)
 
     def start(self) -> None:
         """Starts the process and waits until it is ready; a process that does not get ready is stopped.

@@ -12,6 +12,7 @@ from confluent_kafka.admin import AdminClient
 
 from pipelines.contract.fence import Lineage
 from pipelines.errors import ForebayError, SettingsError
+from pipelines.process.watchdog import step
 
 log = structlog.get_logger("forebay.kafka")
 
@@ -58,6 +59,7 @@ def queue(producer: Producer, on_delivery: OnDelivery, *record: Any, **more: Any
         try:
             producer.produce(*record, on_delivery=on_delivery, **more)
         except BufferError:
+            step("waiting for room in the producer's queue")
             producer.poll(0.1)
         else:
             return
@@ -109,8 +111,9 @@ class IdempotentProducer:
             DeliveryFailed: one of them was not acknowledged; this producer must not be used again.
         """
         try:
+            step("waiting for records to be acknowledged")
             while self._producer.flush(1.0) and self._failure is None:
-                continue
+                step("waiting for records to be acknowledged")
         except KafkaException as error:
             raise self._failed(self._failure or error.args[0]) from error
         if self._failure is not None:
@@ -148,6 +151,7 @@ class Topics:
             SettingsError: the topic does not exist, or the brokers refuse to describe it.
         """
         while True:
+            step(f"asking brokers about topic {topic}")
             asked = self._admin.describe_topics(TopicCollection([topic]), request_timeout=self._timeout_s)
             try:
                 described = asked[topic].result()

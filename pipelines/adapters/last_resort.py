@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import threading
 
 import structlog
+
+from pipelines.process.leave import leave
+from pipelines.process.stacks import all_stacks, all_tasks
 
 log = structlog.get_logger("forebay")
 
@@ -27,4 +29,5 @@ def leave_if_late(status: int = 0, because: str = "told to stop", seconds: float
 
 def _leave(status: int, because: str, seconds: float) -> None:
     log.warning("not stopped in time, leaving", seconds=seconds, because=because)
-    os._exit(status)
+    log.warning(f"stacks of all threads\n{all_stacks()}{all_tasks()}")
+    leave(status)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from prometheus_client import Counter, Gauge, Histogram, start_http_server
+from prometheus_client import Counter, Gauge, Histogram
 
 from pipelines.errors import SettingsError
+from pipelines.process.pages import serve_pages
 
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _FRESHNESS_SECONDS = tuple(
@@ -42,13 +43,13 @@ LAG_RECORDS = Gauge("forebay_lag_records", "Records not read yet.", ["topic", "p
 
 
 def serve_metrics(host: str, port: int) -> None:
-    """Serves `/metrics` from a daemon thread.
+    """Serves `/metrics` and `/livez` from daemon threads.
 
     Raises:
         SettingsError: the port is taken.
     """
     try:
-        start_http_server(port, addr=host)
+        serve_pages(host, port)
     except OSError as error:
         raise SettingsError(
             f"can't serve metrics on {host}:{port}: {error.strerror}; "

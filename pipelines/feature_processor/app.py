@@ -14,13 +14,17 @@ import structlog
 from faust.types import TP
 
 from pipelines.adapters import metrics
+from pipelines.adapters.probe import RecordProbe
 from pipelines.errors import ForebayError, ProgressMismatch, StoreRefused, StoreUnavailable
 from pipelines.feature_processor.caretaker import Caretaker
 from pipelines.feature_processor.feed_pipeline import FeedPipeline
 from pipelines.feature_processor.settings import ProcessorSettings
 from pipelines.feature_processor.transport import Consumer, RecordBatch
 from pipelines.feature_processor.view_writer import StoreRolledBack
+from pipelines.feature_processor.vitals import Vitals
 from pipelines.feature_processor.whole_calls import whole_call
+from pipelines.process.silence import Silence
+from pipelines.process.watchdog import WATCHDOG, rest, step
 
 log = structlog.get_logger("forebay.process")
 
@@ -28,6 +32,9 @@ RETRY_SECONDS = (0.05, 0.1, 0.2, 0.5, 1.0)
 
 LAG_EVERY_S = 1.0
 """How often the lag is measured: it takes a look at every partition."""
+
+QUIET_LOOKS = 8
+"""Seconds in which nothing is read before another client is asked, and again before this one is given up."""
 
 METADATA_MAX_AGE_MS = 5_000
 """A broker that has just come back may not know its topics yet. A group that is assigned on its word is assigned
@@ -69,6 +76,10 @@ class ProcessorApp(faust.App):
         )
         self._pipelines = {pipeline.feed.topic: pipeline for pipeline in pipelines}
         self._busy = {topic: asyncio.Lock() for topic in self._pipelines}
+        self._watched = {topic: WATCHDOG.watch(f"batches of {topic}") for topic in self._pipelines}
+        self._taking_over = WATCHDOG.watch("taking over partitions")
+        probe = RecordProbe(settings.brokers, group)
+        self._silences = {topic: Silence(probe, QUIET_LOOKS) for topic in self._pipelines}
         self._trusted: dict[str, int] = {}
         """Per topic, how many connections had been lost when the store was known to hold all that it acknowledged."""
         self._caretakers = [
@@ -90,7 +101,27 @@ class ProcessorApp(faust.App):
 
     async def take_care(self) -> None:
         """What is to be done between batches, for as long as the app runs."""
-        await asyncio.gather(*(each.run() for each in self._caretakers), self._report_lag())
+        vitals = Vitals(self._consumer_thread, self._positions, self._silences)
+        try:
+            await asyncio.gather(*(each.run() for each in self._caretakers), self._report_lag(), vitals.run())
+        finally:
+            for watched in (*self._watched.values(), self._taking_over):
+                WATCHDOG.forget(watched)
+
+    def _consumer_thread(self) -> Any:
+        return None if self._consumer is None else cast(Any, self._consumer)._thread
+
+    def _positions(self, topic: str) -> dict[tuple[str, int], int]:
+        """Where every partition of a topic is read on; empty while a batch of it is processed."""
+        thread = self._consumer_thread()
+        if self._watched[topic].doing or thread is None or thread._consumer is None:
+            return {}
+        partitions = self._pipelines[topic].partitions
+        return {
+            (topic, tp.partition): partitions[tp.partition].ledger.offset + 1 if tp.partition in partitions else -1
+            for tp in self.consumer.assignment()
+            if tp.topic == topic
+        }
 
     async def _report_lag(self) -> None:
         while True:
@@ -110,7 +141,8 @@ class ProcessorApp(faust.App):
     async def _consume(self, stream: Any) -> None:
         async for event in stream.events():
             message = event.message
-            await self._process_until_done(message.topic, message.value)
+            with self._watched[message.topic].here():
+                await self._process_until_done(message.topic, message.value)
             cast(Consumer, self.consumer).release(message.value)
 
     async def _process_until_done(self, topic: str, batch: RecordBatch) -> None:
@@ -123,6 +155,7 @@ class ProcessorApp(faust.App):
             except StoreUnavailable as error:
                 metrics.STORE_RETRIES.labels(topic).inc()
                 log.warning("batch delayed", topic=topic, error=str(error), attempt=attempt)
+                rest()
                 await self.sleep(RETRY_SECONDS[min(attempt, len(RETRY_SECONDS) - 1)])
                 attempt += 1
             except StoreRolledBack as error:
@@ -186,6 +219,7 @@ class ProcessorApp(faust.App):
             writer.forget()
         breaks = pipeline.store.breaks
         for each in pipeline.partitions.values():
+            step(f"comparing the store's progress of {topic}")
             if await whole_call(each.ledger.has_fallen_back):
                 raise StoreRolledBack(f"{topic}: the store's progress is behind what it had acknowledged")
             await whole_call(each.publications.take_over_again)
@@ -205,9 +239,12 @@ class ProcessorApp(faust.App):
         attempt = 0
         while still_asked() and not self.should_stop:
             try:
-                await self._assign(earliest, still_asked)
+                with self._taking_over.here():
+                    await self._assign(earliest, still_asked)
             except StoreUnavailable as error:
                 log.warning("waiting for the store", error=str(error))
+                for silence in self._silences.values():
+                    silence.broken()
                 await self.sleep(RETRY_SECONDS[min(attempt, len(RETRY_SECONDS) - 1)])
                 attempt += 1
             except (ProgressMismatch, StoreRefused) as error:
@@ -226,7 +263,9 @@ class ProcessorApp(faust.App):
             assigned = {tp.partition: offset for tp, offset in earliest.items() if tp.topic == topic}
             async with self._busy[topic]:
                 breaks = pipeline.store.breaks
+                step(f"reading progress of {topic}")
                 await whole_call(pipeline.assign, assigned)
+                rest()
                 self._trusted[topic] = breaks
             metrics.ASSIGNED_PARTITIONS.labels(topic).set(len(assigned))
         for topic, pipeline in self._pipelines.items():
@@ -235,7 +274,9 @@ class ProcessorApp(faust.App):
                     raise StoreUnavailable(f"{topic}: the store was away since its progress was read")
                 if not still_asked():  # another process may have made progress there
                     return
+                step(f"writing that {topic} is computed here")
                 await whole_call(pipeline.begin)
+                rest()
 
     async def _give_up(self, error: ForebayError) -> None:
         log.error("stopping", error=str(error))

@@ -18,6 +18,7 @@ from pipelines.feature_processor.feed_pipeline import FeedPipeline
 from pipelines.feature_processor.partition_pipeline import PartitionPipeline
 from pipelines.feature_processor.row_walk import RowWalk
 from pipelines.feature_processor.whole_calls import whole_call
+from pipelines.process.watchdog import WATCHDOG, rest, step
 
 log = structlog.get_logger("forebay.process")
 
@@ -78,12 +79,18 @@ class Caretaker:
 
     async def run(self) -> None:
         """Works until it is cancelled. A store that can't be reached only delays it."""
-        while True:
-            await asyncio.sleep(LOOK_S)
-            try:
-                await self.look()
-            except StoreUnavailable as error:
-                log.warning("rows not looked after", topic=self._pipeline.feed.topic, error=str(error))
+        topic = self._pipeline.feed.topic
+        watched = WATCHDOG.watch(f"upkeep of {topic}")
+        try:
+            while True:
+                await asyncio.sleep(LOOK_S)
+                try:
+                    with watched.here():
+                        await self.look()
+                except StoreUnavailable as error:
+                    log.warning("rows not looked after", topic=topic, error=str(error))
+        finally:
+            WATCHDOG.forget(watched)
 
     async def look(self) -> None:
         """Does what is due. A store that came back with older data is noticed here where no events come.
@@ -92,7 +99,9 @@ class Caretaker:
             StoreUnavailable: the rest is due again at the next look.
         """
         async with self._busy:
+            step("asking the store whether it answers")
             await whole_call(self._pipeline.store.ping)
+            rest()
         if not self._is_trusted():
             await self._check()
         if self._now_s() >= self._look_again_s:
@@ -105,6 +114,7 @@ class Caretaker:
     async def _look_again(self) -> None:
         async with self._busy:
             for partition in self._pipeline.partitions.values():
+                step("looking for rows that others wrote")
                 await whole_call(partition.publications.look_again)
         self._look_again_s = self._now_s() + LOOK_AGAIN_S
 
@@ -121,8 +131,10 @@ class Caretaker:
             async with self._busy:
                 if not self._is_trusted():
                     return
+                step("walking over rows, one page")
                 if await whole_call(walk.page):
                     break
+                rest()
             await asyncio.sleep(PAGE_PAUSE_S)
         self._retired = {}
         if self._now_s() >= self._next_walk_s:
@@ -138,6 +150,7 @@ class Caretaker:
                 for view in (writer.view for writer in self._pipeline.writers):
                     if partition.publications.published(view) and not partition.publications.incomplete(view):
                         before = stood.get((partition, view.name), {})
+                        step(f"looking for definitions of {view.name} to be given up")
                         gone = await whole_call(self._retire_others, partition, view, before)
                         self._retired.setdefault(view.name, set()).update(gone)
         self._retired = {view: gone for view, gone in self._retired.items() if gone}

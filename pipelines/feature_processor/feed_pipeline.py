@@ -12,6 +12,7 @@ from pipelines.feature_processor.partition_pipeline import PartitionPipeline, Pr
 from pipelines.feature_processor.progress_ledger import encoded
 from pipelines.feature_processor.router import Producer, Router
 from pipelines.feature_processor.view_writer import ReadEvents, ViewWriter
+from pipelines.process.watchdog import step
 from pipelines.steps.decode import SchemaSource, decoder_for
 from pipelines.steps.transform import Transform, view_transform
 from pipelines.steps.validate import Validator
@@ -89,7 +90,10 @@ class FeedPipeline:
             StoreRolledBack: read again from the store's progress.
             ProgressMismatch: the topic is not the one that progress was made on.
         """
-        prepared = [self.partitions[partition].prepare(records) for partition, records in batches.items()]
+        prepared = []
+        for partition, records in batches.items():
+            step(f"preparing {self.feed.topic}[{partition}]@{records[0].offset}-{records[-1].offset}")
+            prepared.append(self.partitions[partition].prepare(records))
         writes = [
             (writer, published, parts)
             for writer in self.writers
@@ -97,10 +101,13 @@ class FeedPipeline:
             if (parts := _parts(prepared, writer.view.name, published))
         ]
         for writer, published, parts in writes[:-1]:
+            step(f"writing rows of {writer.view.name}")
             writer.write(parts, self.lineage, published)
         for writer, published, parts in writes[-1:]:
+            step(f"writing rows of {writer.view.name}")
             writer.write(parts, self.lineage, published, all_sent)
         self.producer.flush()
+        step("writing progress")
         for each in prepared:
             self.partitions[each.partition].publications.say_that_rows_are_unpublished()
         self._advance(prepared)

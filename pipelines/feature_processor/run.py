@@ -26,6 +26,9 @@ from pipelines.feature_processor.build import Share, build_pipelines, close
 from pipelines.feature_processor.feed_pipeline import FeedPipeline
 from pipelines.feature_processor.reload import Reload
 from pipelines.feature_processor.settings import ProcessorSettings
+from pipelines.feature_processor.vitals import ClientFailed
+from pipelines.process.status import START_AGAIN
+from pipelines.process.watchdog import WATCHDOG
 
 log = structlog.get_logger("forebay.process")
 
@@ -42,9 +45,6 @@ START_AGAIN_S = 1.0
 SWITCH_TIMEOUT_S = 60.0
 """How long the old plan's app may take to end: a batch may have to wait for a store that does not answer."""
 
-FAILED = 3
-"""Status of a process that could not go on, nor end in time: whoever supervises it starts it again."""
-
 
 class BrokersWentAway(ForebayError):
     """The app could not start, or go on, for a reason that passes: it can be started again."""
@@ -60,6 +60,7 @@ def run(plan: Plan, settings: ProcessorSettings) -> None:
     _tune_interpreter()
     if not feeds(plan):
         raise SettingsError(f"project {plan.project!r} has no online stream feature view: nothing to process")
+    WATCHDOG.start(settings.hang_after_s)
     if settings.metrics_port:
         serve_metrics(settings.metrics_host, settings.metrics_port)
     reload = Reload(plan, settings, partial(catch_up, settings=settings))
@@ -81,6 +82,7 @@ def catch_up(share: Share, settings: ProcessorSettings) -> None:
         SettingsError, PlanError: the plan can't be run.
     """
     _tune_interpreter()
+    WATCHDOG.start(settings.hang_after_s)
     group = group_name(share.plan.project, "process", share.plan.fingerprint)
     _run_until_told(share, group, settings, _never)
 
@@ -107,7 +109,7 @@ def _run_until_told(
                 switch = asyncio.run(_run_app(ProcessorSetup(pipelines, group, settings, wanted), switch_due, ended))
             close(pipelines)
             return switch
-        except BrokersWentAway as error:
+        except (BrokersWentAway, ClientFailed) as error:
             log.warning("starting again", error=str(error))
             time.sleep(START_AGAIN_S)
 
@@ -142,15 +144,17 @@ async def _run_app(setup: ProcessorSetup, switch_due: Callable[[], Awaitable[obj
     for each in (running, caring, switch):
         if crash is None and each.done():
             crash = each.exception()
+    if told_to_stop.is_set() and isinstance(crash, ClientFailed):
+        crash = None
     if crash is not None:
-        ended.callback(leave_if_late(FAILED, repr(crash)).cancel)
+        ended.callback(leave_if_late(START_AGAIN, repr(crash)).cancel)
     elif not told_to_stop.is_set():
-        ended.callback(leave_if_late(FAILED, "taking over a newer plan", SWITCH_TIMEOUT_S).cancel)
+        ended.callback(leave_if_late(START_AGAIN, "taking over a newer plan", SWITCH_TIMEOUT_S).cancel)
     caring.cancel()
     await app.stop()
     if isinstance(crash, ForebayError):
         raise crash
-    if isinstance(crash, KafkaError) and (crash.retriable or isinstance(crash, KafkaTimeoutError)):
+    if isinstance(crash, KafkaError) and _passes(crash):
         if told_to_stop.is_set():
             return False
         raise BrokersWentAway(f"the brokers went away: {crash!r}") from crash
@@ -161,6 +165,15 @@ async def _run_app(setup: ProcessorSetup, switch_due: Callable[[], Awaitable[obj
             f"progress"
         ) from crash
     return switch.done() and not told_to_stop.is_set()
+
+
+def _passes(crash: KafkaError) -> bool:
+    """Whether new clients may go on after this error.
+
+    A plain `KafkaError` is how aiokafka hands on that a task of its own has ended unexpectedly, such as on metadata
+    that name no broker.
+    """
+    return bool(crash.retriable) or isinstance(crash, KafkaTimeoutError) or type(crash) is KafkaError
 
 
 async def _never() -> None:

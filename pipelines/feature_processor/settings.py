@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 
 from pipelines.adapters.schema_registry import registry_address
+from pipelines.process.watchdog import HANG_AFTER_S
 
 
 class ProcessorSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -27,6 +28,8 @@ class ProcessorSettings(msgspec.Struct, frozen=True, kw_only=True):
     level_records: int = 10_000
     """How close to its neighbours a view must be to be computed with them: so many records are read again in no time,
     and under load none is ever much closer."""
+    hang_after_s: float = HANG_AFTER_S
+    """How long one step may last, before the process is ended to be started again."""
     plan_file: Path | None = None
     """Where a newer plan may appear while it runs; None: nowhere."""
     schema_registry: str = msgspec.field(default_factory=registry_address)

@@ -19,6 +19,7 @@ from starlette.types import ASGIApp
 from pipelines.adapters.clock import Clock
 from pipelines.contract.plan import DataType
 from pipelines.errors import ForebayError, StoreRefused, StoreUnavailable
+from pipelines.process.livez import livez as liveness
 from serving.http.answers import BatchAnswerer
 from serving.http.batching import Batcher
 from serving.http.codec import Question, QuestionDecoder
@@ -27,6 +28,7 @@ from serving.http.front import Front
 from serving.http.hot_routes import HotRoute
 from serving.http.openapi import add_hot_routes
 from serving.http.settings import HttpSettings
+from serving.http.watched import watched
 from serving.scorer import Scorer
 
 log = structlog.get_logger("forebay.serve")
@@ -56,7 +58,7 @@ def build_app(scorer: Scorer, clock: Clock, settings: HttpSettings) -> ASGIApp:
     """
     thread = ThreadPoolExecutor(1, "forebay-score")
     batcher: Batcher[Question, bytes] = Batcher(
-        BatchAnswerer(scorer, clock), thread, settings.max_batch_entities, settings.max_queued_entities
+        watched(BatchAnswerer(scorer, clock)), thread, settings.max_batch_entities, settings.max_queued_entities
     )
     hot = {
         path: HotRoute(QuestionDecoder(scorer.service, settings.max_entities, scored), batcher, settings.max_body_bytes)
@@ -81,6 +83,11 @@ def _surface(scorer: Scorer, thread: ThreadPoolExecutor) -> FastAPI:
     @app.get("/healthz", summary="The process is alive")
     async def healthz() -> dict[str, str]:
         return {"status": "alive"}
+
+    @app.get("/livez", summary="What the process does; 503: a step does not return", response_class=Response)
+    async def livez() -> Response:
+        status, body = liveness()
+        return Response(body, status, media_type="application/json")
 
     @app.get("/readyz", summary="The model is loaded and the store answers")
     async def readyz() -> dict[str, str]:
@@ -111,19 +118,20 @@ class Readiness:
     """Runs the whole scoring path on an entity that nobody has. Callers at the same time share one run."""
 
     def __init__(self, scorer: Scorer, thread: Executor) -> None:
-        self._scorer = scorer
+        self._try = watched(lambda _: self._warm_up(scorer))
         self._thread = thread
         self._running: asyncio.Future[None] | None = None
 
     async def check(self) -> None:
         """Raises `NotReady` if a question could not be answered now."""
         if self._running is None or self._running.done():
-            self._running = asyncio.get_running_loop().run_in_executor(self._thread, self._try)
+            self._running = asyncio.get_running_loop().run_in_executor(self._thread, self._try, ("readiness",))
         await asyncio.shield(self._running)
 
-    def _try(self) -> None:
+    @staticmethod
+    def _warm_up(scorer: Scorer) -> None:
         try:
-            self._scorer.warm_up()
+            scorer.warm_up()
         except StoreUnavailable as error:
             log.warning("not ready", error=str(error))
             raise NotReady("the online store does not answer") from error

@@ -12,7 +12,7 @@ from serving.http import metrics
 from serving.http.error_table import Unauthorized, render
 from serving.http.hot_routes import respond
 
-OPEN_PATHS = frozenset({"/healthz", "/readyz"})
+OPEN_PATHS = frozenset({"/healthz", "/livez", "/readyz"})
 """What an orchestrator asks without a token."""
 
 

@@ -12,6 +12,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from pipelines.errors import SettingsError
+from pipelines.process.watchdog import WATCHDOG
 from serving.http.protocol import limited_protocol
 from serving.http.settings import HttpSettings
 
@@ -19,7 +20,22 @@ log = structlog.get_logger("forebay.serve")
 
 
 class _Server(uvicorn.Server):
-    """Ends like the other processes: a signal drains and returns, and is not raised again afterwards."""
+    """Ends like the other processes: a signal drains and returns, and is not raised again afterwards.
+
+    Reports to the watchdog that its event loop turns.
+    """
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self._watched = WATCHDOG.watch("event loop")
+
+    async def on_tick(self, counter: int) -> bool:
+        self._watched.step("turning")
+        return await super().on_tick(counter)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        WATCHDOG.forget(self._watched)
+        await super().shutdown(sockets)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:

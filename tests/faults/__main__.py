@@ -21,6 +21,7 @@ from pipelines.errors import SettingsError
 from tests.e2e.place import compiled_place
 from tests.faults.jobs import run_seeds
 from tests.faults.result import FaultsReport, SeedResult, report_of
+from tests.faults.run import run_seed
 from tests.faults.schedule import draw
 from tests.kafka.apache_kafka import unavailable
 
@@ -44,7 +45,7 @@ def main(
         results: list[SeedResult] = []
         with (
             Progress(console=console) as progress,
-            closing(run_seeds(range(first, first + seeds), jobs, place)) as arriving,
+            closing(run_seeds(range(first, first + seeds), jobs, place, run_seed)) as arriving,
         ):
             task = progress.add_task(f"{seeds} seeds", total=seeds)
             for result in arriving:

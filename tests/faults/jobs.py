@@ -5,30 +5,36 @@ from __future__ import annotations
 import multiprocessing
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
+from typing import TypeVar
 
 from forebay.stack.process import StackError
 from forebay.stack.topics import brokers_missing
 from tests.e2e.deployment import Place
-from tests.faults.result import SeedResult
-from tests.faults.run import run_seed
 from tests.kafka.apache_kafka import ApacheKafka, apache_kafka
+
+R = TypeVar("R")
 
 END_S = 20.0
 """How long a job may take to end what it started, when it is told to."""
 
 
-def run_seeds(seeds: Sequence[int], jobs: int, place: Place) -> Iterator[SeedResult]:
+def run_seeds(
+    seeds: Sequence[int], jobs: int, place: Place, run_seed: Callable[[int, Place, ApacheKafka], R]
+) -> Iterator[R]:
     """Results in the order in which they come. What runs ends with the iterator, however that ends.
+
+    Args:
+        run_seed: runs one; can be pickled.
 
     Raises:
         StackError: a job ended by itself, its broker with it.
     """
     with ExitStack() as ended:
-        free: list[Connection] = [_job(place, ended) for _ in range(min(jobs, len(seeds)))]
+        free: list[Connection] = [_job(place, run_seed, ended) for _ in range(min(jobs, len(seeds)))]
         busy: list[Connection] = []
         waiting = list(reversed(seeds))
         while waiting or busy:
@@ -46,11 +52,11 @@ def run_seeds(seeds: Sequence[int], jobs: int, place: Place) -> Iterator[SeedRes
                 yield result
 
 
-def _job(place: Place, ended: ExitStack) -> Connection:
+def _job(place: Place, run_seed: Callable[[int, Place, ApacheKafka], R], ended: ExitStack) -> Connection:
     # A fresh interpreter: a forked one would share the threads' locks of the Kafka library.
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
-    process = context.Process(target=_work, args=(place, theirs))
+    process = context.Process(target=_work, args=(place, run_seed, theirs))
     process.start()
     theirs.close()
     ended.callback(_end, process)
@@ -65,7 +71,7 @@ def _end(process: BaseProcess) -> None:
     process.join()
 
 
-def _work(place: Place, seeds: Connection) -> None:
+def _work(place: Place, run_seed: Callable[[int, Place, ApacheKafka], R], seeds: Connection) -> None:
     """Runs seeds as they come, until the other side is gone or says so."""
     # Ctrl-C reaches every process of the terminal: the one that asked for the seeds decides.
     signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -89,8 +89,10 @@ class Processors:
         _tell(child, signal.SIGCONT)
 
     def check_running(self) -> None:
-        """Raises `StackError` if one ended by itself."""
+        """Restarts what asks for it, as `forebay up` would; raises `StackError` if one ended otherwise."""
         for child in self.running:
+            if child.asks_for_restart:
+                child.spawn()
             child.check_running()
 
     def said(self, *texts: str) -> int:

@@ -28,7 +28,7 @@ class Fault(enum.StrEnum):
     BROKER = "broker"
     """Kafka is killed and started again."""
     BROKER_STALL = "broker stall"
-    """Kafka stands still for seconds, its connections open."""
+    """Kafka stands still for longer than its own session, its connections open, on a busy machine."""
     STORE = "store"
     """The store is killed and started again, with all it had acknowledged."""
     ROLLBACK = "rollback"

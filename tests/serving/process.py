@@ -27,11 +27,11 @@ class SlowStore(MemoryStore):
 
     def __init__(self, read_s: float) -> None:
         super().__init__()
-        self._read_s = read_s
+        self.read_s = read_s
 
     def read(self, requests: Sequence[tuple[bytes, Sequence[bytes]]]) -> list[list[bytes | None]]:
         """See `Store.read`."""
-        time.sleep(self._read_s)
+        time.sleep(self.read_s)
         return super().read(requests)
 
 

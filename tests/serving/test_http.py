@@ -257,7 +257,9 @@ def test_metrics_count_requests_batches_and_stages(world: World) -> None:
 def test_the_documentation_describes_the_hot_routes_of_this_service(world: World) -> None:
     assert world.ask("GET", "/docs").status_code == 200
     document = world.ask("GET", "/openapi.json").json()
-    assert {"/v1/predict", "/v1/features", "/healthz", "/readyz", "/metrics", "/v1/models"} == set(document["paths"])
+    assert {"/v1/predict", "/v1/features", "/healthz", "/livez", "/readyz", "/metrics", "/v1/models"} == set(
+        document["paths"]
+    )
     schemas = document["components"]["schemas"]
     assert schemas["Entity"]["required"] == ["card", "limit"]
     for reference in _references(document):

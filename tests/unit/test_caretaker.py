@@ -1,6 +1,7 @@
 """What is done for a feed between batches, and when."""
 
 import asyncio
+import threading
 
 import pytest
 
@@ -194,3 +195,38 @@ def test_a_store_that_does_not_answer_only_delays_it():
         look()
     look()
     assert row(store, CARDS, "a") is None
+
+
+class StuckStore(MemoryStore):
+    """Does not answer a ping until it is let."""
+
+    def __init__(self):
+        super().__init__()
+        self.asked, self.let = threading.Event(), threading.Event()
+
+    def ping(self):
+        self.asked.set()
+        assert self.let.wait(30)
+
+
+def test_a_caretaker_that_is_stopped_keeps_the_lock_until_its_thread_has_left_the_connection():
+    """Or a batch would begin on the same connection, amid the answer to the other call."""
+    store = StuckStore()
+    pipeline = begin(store, CARDS)
+
+    async def stop_amid_a_call():
+        busy, clock = asyncio.Lock(), Clock()
+        caretaker = Caretaker(pipeline, busy, lambda: True, clock.check, lambda: (), clock)
+        looking = asyncio.create_task(caretaker.look())
+        await asyncio.to_thread(store.asked.wait, 30)
+        for _ in range(2):
+            looking.cancel()
+            await asyncio.sleep(0.05)
+            assert busy.locked()
+            assert not looking.done()
+        store.let.set()
+        with pytest.raises(asyncio.CancelledError):
+            await looking
+        assert not busy.locked()
+
+    asyncio.run(stop_amid_a_call())

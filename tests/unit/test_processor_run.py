@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import msgspec
 import pytest
-from aiokafka.errors import KafkaConnectionError
+from aiokafka.errors import KafkaConnectionError, KafkaError
 
 from pipelines.adapters.memory_store import MemoryStore
 from pipelines.contract.plan import PLAN_FORMAT, Plan
@@ -101,6 +101,13 @@ def test_brokers_that_go_away_while_it_starts_delay_it(app):
     app.failures = [KafkaConnectionError("Unable to bootstrap"), KafkaConnectionError("Unable to bootstrap")]
     module.run(PLAN, SETTINGS)
     assert app.started == 3
+
+
+def test_a_task_of_the_library_that_ended_unexpectedly_only_delays_it(app):
+    """aiokafka hands it on as a plain error, which is not retriable; new clients go on."""
+    app.failures = [KafkaError("Unexpected error during coordination AssertionError('Did we not perform bootstrap?')")]
+    module.run(PLAN, SETTINGS)
+    assert app.started == 2
 
 
 def test_any_other_crash_ends_it_with_an_error(app):

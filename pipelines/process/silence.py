@@ -1,0 +1,61 @@
+"""Notices owned partitions with records that are not read: a client with stale metadata looks well and idle."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+
+import structlog
+
+log = structlog.get_logger("forebay.watchdog")
+
+Positions = Mapping[tuple[str, int], int]
+"""(topic, partition) -> the offset of the next record to be read; negative where the client does not know."""
+
+Probe = Callable[[Positions], bool]
+"""Whether another client reads a record at one of these positions. May wait for brokers."""
+
+
+class Silence:
+    """Counts looks at which nothing has moved, asks another client, and counts again.
+
+    Not thread-safe but for the probe, which runs on a thread of its own: no call into a client library is trusted.
+    """
+
+    def __init__(self, probe: Probe, looks: int) -> None:
+        """Args:
+        looks: without movement, before another client is asked, and again after it has read something.
+        """
+        self._probe = probe
+        self._looks = looks
+        self._positions: Positions = {}
+        self._quiet = 0
+        self._asking: threading.Thread | None = None
+        self._unread_at: Positions | None = None
+        """Positions at which another client has read a record."""
+
+    def broken(self) -> None:
+        """Takes note that something was read, or that there is a good reason why nothing is."""
+        self._quiet, self._unread_at = 0, None
+
+    def look(self, positions: Positions) -> bool:
+        """To be called regularly; whether this client has been silent although there are records for it to read."""
+        if positions != self._positions or not positions:
+            self._positions = dict(positions)
+            self.broken()
+            return False
+        self._quiet += 1
+        if self._quiet < self._looks:
+            return False
+        self._quiet = 0
+        if self._unread_at == self._positions:
+            return True
+        if self._asking is None or not self._asking.is_alive():
+            self._asking = threading.Thread(target=self._ask, args=(dict(positions),), name="silence", daemon=True)
+            self._asking.start()
+        return False
+
+    def _ask(self, positions: Positions) -> None:
+        if self._probe(positions):
+            self._unread_at = positions
+            log.info("nothing is read, but another client reads there", partitions=sorted(positions))

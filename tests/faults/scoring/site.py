@@ -1,0 +1,116 @@
+"""One processor and two workers, a store of their own, and a supervisor that starts again what asks for it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from forebay.stack.process import ChildProcess, StackError
+from tests.e2e.deployment import Deployment, Place
+from tests.e2e.place import renamed
+from tests.faults.broken import harness
+from tests.faults.store import SiteStore
+from tests.kafka.apache_kafka import ApacheKafka
+
+START_AGAIN = 75
+"""Written down again on purpose: it is part of what operators are told."""
+
+LOOK_S = 0.1
+
+
+class ScoringSite:
+    """Ends with its context."""
+
+    def __init__(self, place: Place, seed: int, broker: ApacheKafka) -> None:
+        self._temporary = TemporaryDirectory(prefix="forebay-scoring-", ignore_cleanup_errors=True)
+        self.folder = Path(self._temporary.name)
+        self.broker = broker
+        self.store = SiteStore(self.folder)
+        project = f"scoring{seed}x{time.time_ns() % 1_000_000_000}"
+        self.deployment = Deployment(renamed(place, project, self.folder)._replace(redis=self.store.address))
+        self.place = self.deployment.place
+        self.children = [self.deployment.processor(), *(self.deployment.worker(f"score-{at}") for at in (1, 2))]
+        self.restarts = 0
+        self._down: set[ChildProcess] = set()
+        """Those that a fault has ended, and will start again itself."""
+
+    def __enter__(self) -> ScoringSite:
+        try:
+            self.store.start()
+            with harness("creating topics"):
+                self.deployment.create_topics()
+            for child in self.children:
+                child.spawn()
+            with harness("waiting for members"):
+                self.deployment.wait_for_members(processors=1, workers=2)
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for child in self.children:
+            child.kill()
+        self.store.stop()
+        self._temporary.cleanup()
+
+    def wait(self, seconds: float, meanwhile: Callable[[], object]) -> None:
+        """Supervises for so long. Raises `StackError` if a process ends and does not ask to be started again."""
+        deadline = time.monotonic() + seconds
+        while (left := deadline - time.monotonic()) > 0:
+            meanwhile()
+            self.supervise()
+            time.sleep(min(LOOK_S, left))
+
+    def supervise(self) -> None:
+        """Starts again what has ended with the status that asks for it."""
+        for child in self.children:
+            if child in self._down or child.running:
+                continue
+            try:
+                child.check_running()
+            except StackError as error:
+                if f"ended with status {START_AGAIN};" not in str(error):
+                    raise
+                self.restarts += 1
+                child.spawn()
+
+    def end(self, child: ChildProcess, *, in_order: bool) -> None:
+        """Ends a process, which is not started again before `start`."""
+        self._down.add(child)
+        if in_order:
+            child.stop()
+        else:
+            child.kill()
+
+    def start(self, child: ChildProcess) -> None:
+        """Starts a process that `end` has ended."""
+        child.spawn()
+        self._down.discard(child)
+
+    def tell(self, child: ChildProcess, number: signal.Signals) -> None:
+        """Sends a signal to a process, unless it has just ended."""
+        if child.running:
+            os.killpg(child.pid, number)
+
+    def keep(self, folder: Path, note: str) -> None:
+        """Keeps logs, and the stacks of what still runs, for whoever looks into a failure."""
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        for log in self.folder.glob("*.log"):
+            shutil.copy(log, folder)
+        (folder / "what").write_text(note)
+        if spy := shutil.which("py-spy", path=os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))):
+            for child in self.children:
+                if child.running:
+                    dump = subprocess.run(
+                        [spy, "dump", "--native", "--pid", str(child.pid)], capture_output=True, text=True, check=False
+                    )
+                    (folder / f"{child.command.name}.stacks").write_text(dump.stdout + dump.stderr)
