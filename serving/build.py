@@ -105,10 +105,11 @@ def build_event_scorer(
     """
     source = scored_source(plan, topic)
     read = {view.view for view in (*scorer.service.views, *scorer.service.dependencies)}
-    topics = Topics(brokers)
-    views = [each for each in online_views(plan, topics) if each.view.source == source.name and each.view.name in read]
+    views = [
+        each
+        for each in online_views(plan, Topics(brokers))
+        if each.view.source == source.name and each.view.name in read
+    ]
     reader = ProgressReader(plan.project, views, RedisStore(redis))
     barrier = Barrier(source, views, reader, wait_ms)
-    schemas = schemas_of(source, registry_address())
-    topic_id = topics.lineage(topic).topic_id
-    return EventScorer(scorer, source, barrier, output, include_features, schemas, topic_id)
+    return EventScorer(scorer, source, barrier, output, include_features, schemas_of(source, registry_address()))

@@ -62,13 +62,11 @@ class EventScorer:
         output: str,
         include_features: bool,
         schemas: SchemaSource | None = None,
-        topic_id: str = "",
     ) -> None:
         """Args:
             output: the prediction topic.
             include_features: whether predictions carry the model's input.
             schemas: of the topic's events, where they name them by an id.
-            topic_id: of the scored topic; ids of predictions depend on it.
 
         Raises:
             PlanError: events of the source lack a field the feature service needs.
@@ -76,7 +74,6 @@ class EventScorer:
         """
         self._scorer = scorer
         self._source = source
-        self._topic_id = topic_id
         self._barrier = barrier
         self._output = output
         self._include_features = include_features
@@ -167,7 +164,7 @@ class EventScorer:
                 out.append(self._dead_letter(each.message, Refused(str(refusal))))
                 continue
             prediction = Prediction(
-                id=prediction_id(each.position, self._topic_id, self._scorer.model.name, self._scorer.model.version),
+                id=prediction_id(each.position, self._scorer.model.name, self._scorer.model.version),
                 source=str(each.position),
                 source_timestamp_ms=each.message.timestamp()[1],
                 model=self._scorer.model.name,

@@ -17,7 +17,6 @@ from pipelines.process.silence import Silence
 from pipelines.process.watchdog import WATCHDOG, step
 from serving.commit import AtLeastOnceCommitter, Committer, TransactionalCommitter, TransactionLost
 from serving.event_scorer import OutgoingRecord
-from serving.incarnation import ScoredTopic, TopicDescriptions
 from serving.settings import WorkerSettings
 
 log = structlog.get_logger("forebay.score")
@@ -37,17 +36,9 @@ class NotRead(ForebayError):
 class Worker:
     """Reads, scores and commits batch after batch."""
 
-    def __init__(
-        self,
-        settings: WorkerSettings,
-        score: Callable[[Sequence[Message]], list[OutgoingRecord]],
-        topics: TopicDescriptions,
-    ) -> None:
+    def __init__(self, settings: WorkerSettings, score: Callable[[Sequence[Message]], list[OutgoingRecord]]) -> None:
         self._settings = settings
         self._score = score
-        self._topics = topics
-        self._unchecked: list[TopicPartition] = []
-        """Partitions that were assigned, whose commits have not been compared with the topic yet."""
         self._stopping = False
         self._membership: Any = None
         self._silence = Silence(RecordProbe(settings.brokers, settings.group), QUIET_POLLS)
@@ -77,7 +68,6 @@ class Worker:
 
         Raises:
             WorkerFailed: a restart is needed.
-            ProgressMismatch: the topic is not the one that the group has committed offsets of.
         """
         with WATCHDOG.watch("scoring").here():
             self._run()
@@ -92,36 +82,22 @@ class Worker:
 
     def _run_from_last_commit(self) -> None:
         step("joining the group")
-        self._scored = ScoredTopic(self._topics, self._settings.topic, self._settings.group)
         self._consumer = self._new_consumer()
         try:
             committer = self._committer()
             self._consumer.subscribe([self._settings.topic], on_assign=self._assigned, on_revoke=self._revoked)
             while not self._stopping:
                 messages = self._poll()
-                self._scored.look()
-                self._check_commits()
                 if messages:
                     self._work(messages, committer)
         finally:
             step("leaving the group")
             self._consumer.close()
 
-    def _check_commits(self) -> None:
-        """Before anything of newly assigned partitions is scored."""
-        if self._unchecked:
-            try:
-                self._scored.check_commits(self._consumer, self._unchecked)
-            except KafkaException as error:
-                raise TransactionLost(f"not known what the group has committed: {error.args[0].str()}") from error
-            self._unchecked = []
-
     def _assigned(self, _consumer: Consumer, partitions: Sequence[TopicPartition]) -> None:
-        self._unchecked = list(partitions)
         metrics.ASSIGNED_PARTITIONS.labels(self._settings.topic).set(len(partitions))
 
     def _revoked(self, _consumer: Consumer, _partitions: Sequence[TopicPartition]) -> None:
-        self._unchecked = []
         metrics.ASSIGNED_PARTITIONS.labels(self._settings.topic).set(0)
 
     def _committer(self) -> Committer:
@@ -154,20 +130,16 @@ class Worker:
 
     def _work(self, messages: Sequence[Message], committer: Committer) -> None:
         records = self._score_until_done(messages)
-        if records is None or not committer.commit(records, self._next_offsets(messages), self._membership):
+        if records is None or not committer.commit(records, _next_offsets(messages), self._membership):
             for first in _first_offsets(messages):
                 self._seek(first)
             return
         metrics.RECORDS.labels(self._settings.topic).inc(len(messages))
         metrics.BATCHES.labels(self._settings.topic).inc()
-        for next_offset in self._next_offsets(messages):
+        for next_offset in _next_offsets(messages):
             _low, end = self._consumer.get_watermark_offsets(next_offset, cached=True)
             lag = max(0, end - next_offset.offset)
             metrics.LAG_RECORDS.labels(self._settings.topic, next_offset.partition).set(lag)
-
-    def _next_offsets(self, messages: Sequence[Message]) -> list[TopicPartition]:
-        last = {int(each.partition() or 0): int(each.offset() or 0) for each in messages}
-        return [self._scored.offset_after(partition, offset) for partition, offset in last.items()]
 
     def _score_until_done(self, messages: Sequence[Message]) -> list[OutgoingRecord] | None:
         """None if told to stop while the store can't be reached."""
@@ -188,6 +160,11 @@ class Worker:
         except KafkaException as error:
             # Lost in a rebalance: its next owner starts from the last commit.
             log.info("not seeking", partition=to.partition, error=str(error))
+
+
+def _next_offsets(messages: Sequence[Message]) -> list[TopicPartition]:
+    last = {(each.topic(), each.partition()): each.offset() for each in messages}
+    return [TopicPartition(topic, partition, offset + 1) for (topic, partition), offset in last.items()]
 
 
 def _first_offsets(messages: Sequence[Message]) -> list[TopicPartition]:

@@ -87,7 +87,7 @@ def score(
     hang_after_s: HangAfter = HANG_AFTER_S,
 ) -> None:
     """Score every event of a topic onto a prediction topic, until told to stop."""
-    from pipelines.adapters.kafka import Topics, group_name
+    from pipelines.adapters.kafka import group_name
     from pipelines.adapters.last_resort import leave_if_late
     from pipelines.adapters.metrics import serve_metrics
     from pipelines.adapters.redis_store import RedisStore
@@ -129,7 +129,6 @@ def score(
             session_timeout_ms=session_timeout_ms,
         ),
         lambda messages: renewed.look()(messages),
-        Topics(addresses),
     )
 
     WATCHDOG.start(hang_after_s)

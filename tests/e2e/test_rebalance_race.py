@@ -10,7 +10,6 @@ import pytest
 from confluent_kafka import Message
 
 from forebay.stack.topics import create_topics
-from pipelines.adapters.kafka import Topics
 from serving.event_scorer import OutgoingRecord
 from serving.settings import WorkerSettings
 from serving.worker import Worker
@@ -70,8 +69,7 @@ def test_a_batch_whose_partition_moved_meanwhile_is_not_committed_by_both(
     def values() -> list[bytes]:
         return sorted(message.value() for message in read_topic(kafka.bootstrap, OUTPUT))
 
-    topics = Topics(kafka.bootstrap)
-    first, second = Worker(settings(kafka.bootstrap), slowly, topics), Worker(settings(kafka.bootstrap), echo, topics)
+    first, second = Worker(settings(kafka.bootstrap), slowly), Worker(settings(kafka.bootstrap), echo)
     consumer = first._new_consumer
     monkeypatch.setattr(first, "_new_consumer", lambda: RebalancedInABatch(consumer(), read_first, revoked))
     monkeypatch.setattr(first, "_revoked", lambda *_: revoked.set())
