@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from prometheus_client import Counter, Gauge, Histogram, start_http_server
 
 from pipelines.errors import SettingsError
@@ -37,7 +39,17 @@ FRESHNESS_SECONDS = Histogram(
 )
 WATERMARK_SECONDS = Gauge("forebay_watermark_seconds", "Highest event time processed.", ["topic", "partition"])
 ASSIGNED_PARTITIONS = Gauge("forebay_assigned_partitions", "Partitions this process reads.", ["topic"])
-LAG_RECORDS = Gauge("forebay_lag_records", "Records not read yet.", ["topic", "partition"])
+LAG_RECORDS = Gauge("forebay_lag_records", "Records that may be read and are not yet; absent until known.", ["topic", "partition"])
+
+
+def keep_partitions(topic: str, partitions: Collection[int]) -> None:
+    """Says how many partitions of a topic this process reads, and nothing more of those that it read before."""
+    ASSIGNED_PARTITIONS.labels(topic).set(len(partitions))
+    kept = {str(each) for each in partitions}
+    for gauge in (LAG_RECORDS, WATERMARK_SECONDS):
+        for sample in next(iter(gauge.collect())).samples:
+            if sample.labels["topic"] == topic and sample.labels["partition"] not in kept:
+                gauge.remove(topic, sample.labels["partition"])
 
 
 def serve_metrics(host: str, port: int) -> None:

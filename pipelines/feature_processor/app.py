@@ -84,6 +84,8 @@ class ProcessorApp(faust.App):
         """Why the app gave up."""
         self.done: dict[TP, int] = {}
         """Per partition, the offset after the last batch that was processed completely: what may be committed."""
+        self._starts: dict[TP, int] = {}
+        """Per assigned partition, where it started."""
         for topic in self._pipelines:
             self.agent(self.topic(topic, value_serializer="raw", key_serializer="raw"), name=topic)(self._consume)
 
@@ -94,10 +96,10 @@ class ProcessorApp(faust.App):
     async def _report_lag(self) -> None:
         while True:
             await asyncio.sleep(LAG_EVERY_S)
-            for tp, offset in self.done.items():
-                if tp in self.consumer.assignment():
-                    lag = max(0, self.consumer.highwater(tp) - offset)
-                    metrics.LAG_RECORDS.labels(tp.topic, tp.partition).set(lag)
+            for tp, start in self._starts.items():
+                end = cast(Consumer, self.consumer).end(tp)
+                if end is not None:
+                    metrics.LAG_RECORDS.labels(tp.topic, tp.partition).set(max(0, end - self.done.get(tp, start)))
 
     def _is_trusted(self, topic: str) -> bool:
         """Whether no connection to the store was lost since progress was compared.
@@ -146,16 +148,16 @@ class ProcessorApp(faust.App):
         async with self._busy[topic]:
             if (
                 batch.epoch != cast(Consumer, self.consumer).epoch
-                or not batch.records.keys() <= pipeline.partitions.keys()
+                or not batch.ends.keys() <= pipeline.partitions.keys()
             ):
                 return
             if not self._is_trusted(topic):
                 await self._check_store(topic)
             with metrics.BATCH_SECONDS.labels(topic).time():
                 consumer = cast(Consumer, self.consumer)
-                await asyncio.to_thread(pipeline.process, batch.records, partial(consumer.release, batch))
-            for partition, records in batch.records.items():
-                self.done[TP(topic, partition)] = records[-1].offset + 1
+                release = partial(consumer.release, batch)
+                await asyncio.to_thread(pipeline.process, batch.records, release, batch.ends)
+            self.done |= {TP(topic, partition): end for partition, end in batch.ends.items()}
 
     async def _check_between(self, topic: str) -> None:
         """After a store failure, where no batch is there to find out."""
@@ -215,7 +217,10 @@ class ProcessorApp(faust.App):
                 raise
             else:
                 self.done = {tp: offset for tp, offset in self.done.items() if tp not in earliest}
-                return {tp: self._pipelines[tp.topic].partitions[tp.partition].ledger.offset + 1 for tp in earliest}
+                self._starts = {
+                    tp: self._pipelines[tp.topic].partitions[tp.partition].ledger.offset + 1 for tp in earliest
+                }
+                return self._starts
         return {}
 
     async def _assign(self, earliest: Mapping[TP, int], still_asked: Callable[[], bool]) -> None:
@@ -226,7 +231,7 @@ class ProcessorApp(faust.App):
                 breaks = pipeline.store.breaks
                 await asyncio.to_thread(pipeline.assign, assigned)
                 self._trusted[topic] = breaks
-            metrics.ASSIGNED_PARTITIONS.labels(topic).set(len(assigned))
+            metrics.keep_partitions(topic, assigned)
         for topic, pipeline in self._pipelines.items():
             async with self._busy[topic]:
                 if not self._is_trusted(topic):

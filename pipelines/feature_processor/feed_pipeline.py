@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 
 from pipelines.adapters.store import Store
 from pipelines.contract.fence import Lineage
@@ -72,8 +73,13 @@ class FeedPipeline:
             partition: PartitionPipeline(self, partition, earliest) for partition, earliest in partitions.items()
         }
 
-    def process(self, batches: Mapping[int, Sequence[Record]], all_sent: Callable[[], None] = lambda: None) -> None:
-        """One batch of some partitions, completely: when this returns, their last offsets may be committed.
+    def process(
+        self,
+        batches: Mapping[int, Sequence[Record]],
+        all_sent: Callable[[], None] = lambda: None,
+        ends: Mapping[int, int] = MappingProxyType({}),
+    ) -> None:
+        """One batch of some partitions, completely: when this returns, their ends may be committed.
 
         Partitions are folded together: what a batch costs beside its events is paid once, and so events wait for
         fewer others.
@@ -81,6 +87,8 @@ class FeedPipeline:
         Args:
             batches: by partition, its records; at least one.
             all_sent: called when nothing is left to be computed, and only the store's answers are waited for.
+            ends: by partition, the offset after all that was read of it, where that is past the last record: what
+                follows it, or stands alone, are markers and records of aborted transactions.
 
         Raises:
             StoreUnavailable: nothing was acknowledged; the same batch can be tried again.
@@ -102,14 +110,17 @@ class FeedPipeline:
         self.producer.flush()
         for each in prepared:
             self.partitions[each.partition].publications.say_that_rows_are_unpublished()
-        progress = {self.partitions[each.partition].ledger.key: self._advance(each) for each in prepared}
+        sources = {each.partition: each.sources for each in prepared}
+        reached = {each.partition: each.records[-1].offset for each in prepared}
+        reached |= {at: max(reached.get(at, 0), end - 1) for at, end in ends.items()}
+        progress = {
+            self.partitions[at].ledger.key: self.partitions[at].advance(offset, sources.get(at, {}))
+            for at, offset in reached.items()
+        }
         if changed := {key: fields for key, fields in progress.items() if fields}:
             self.store.write_hashes(changed)
-        for each in prepared:
-            self.partitions[each.partition].done(each.records)
-
-    def _advance(self, prepared: Prepared) -> dict[bytes, bytes]:
-        return self.partitions[prepared.partition].ledger.advance(prepared.records[-1].offset, prepared.sources)
+        for at in reached:
+            self.partitions[at].done(batches.get(at, ()))
 
     def begin(self) -> None:
         """After `assign`, before the first batch: the store is told what is computed here from now on.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -105,11 +105,27 @@ class PartitionPipeline:
                     prepared.published[view.name] = self.publications.published(view)
         return prepared
 
+    def advance(self, reached: int, sources: Mapping[str, Mapping[int, SourceProgress]]) -> dict[bytes, bytes]:
+        """Takes note that all records up to `reached` are contained; returns what is to be written for it.
+
+        Args:
+            sources: by view that has come forward by a record, its source partitions.
+        """
+        behind = [view for view in self._feed.views if self.ledger.of(view).offset < reached]
+        return self.ledger.advance(
+            reached, {view.name: sources.get(view.name, self.ledger.of(view).sources) for view in behind}
+        )
+
     def done(self, records: Sequence[Record]) -> None:
-        """Takes note that a batch is complete, its progress in the store."""
+        """Takes note that a batch is complete, its progress in the store.
+
+        Args:
+            records: none where only what no one is handed was read: markers, and records of aborted transactions.
+        """
         self.publications.take_over()
         self._refused.batch_done()
-        self._count(records)
+        if records:
+            self._count(records)
 
     def _by_progress(self) -> list[tuple[Progress, list[tuple[StreamView, Transform]]]]:
         """The views, those that have come equally far together; a view that was added later has its own past."""

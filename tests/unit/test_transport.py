@@ -24,7 +24,7 @@ def fetched(*offsets):
 def thread(monkeypatch):
     """A thread whose fetches answer `waiting` at once and `later` after waiting, when `meanwhile` has happened."""
     made = ConsumerThread.__new__(ConsumerThread)
-    made.in_flight = InFlight()
+    made.in_flight, made._handed_out = InFlight(), {}
     made.waiting, made.later, made.room = {}, fetched(7), []
     made.at_first = made.meanwhile = lambda: None
 
@@ -154,4 +154,4 @@ def test_a_batch_is_released_where_its_thread_has_ended():
     loop.close()
     made = Consumer.__new__(Consumer)
     made._thread = SimpleNamespace(thread_loop=loop, in_flight=InFlight())
-    made.release(RecordBatch(0, 0, {}))
+    made.release(RecordBatch(0, 0, {}, {}))
