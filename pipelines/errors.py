@@ -6,6 +6,15 @@ from __future__ import annotations
 class ForebayError(Exception):
     """Root of all errors that are explained to the user without a traceback."""
 
+    status = 2
+    """Of the process that it ends: something has to be repaired first."""
+
+
+class RestartNeeded(ForebayError):
+    """The process can't go on, and nothing has to be repaired: started again, it goes on from what is committed."""
+
+    status = 3
+
 
 class PlanError(ForebayError):
     """The registry, or the plan file made from it, can't be used."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -157,6 +158,19 @@ class Topics:
                     raise SettingsError(f"topic {topic!r} can't be described: {error}; create it first") from error
                 log.warning("waiting for the broker", brokers=self._brokers, error=error.args[0].str())
         return Lineage(topic, str(described.topic_id), len(described.partitions))
+
+
+    def glance(self, *topics: str) -> dict[str, Lineage]:
+        """Those of the topics that the brokers describe now: one that does not exist is left out, as all are that are
+        not answered in time."""
+        found = {}
+        for topic, asked in self._admin.describe_topics(
+            TopicCollection(list(topics)), request_timeout=self._timeout_s
+        ).items():
+            with contextlib.suppress(KafkaException):
+                described = asked.result()
+                found[topic] = Lineage(topic, str(described.topic_id), len(described.partitions))
+        return found
 
 
 def group_name(project: str, role: str, *parts: str) -> str:

@@ -170,7 +170,7 @@ class TestRegistryDown:
         schemas = Schemas(id7=AVRO)
         schemas.down = True
         scorer = SimpleNamespace(service=SimpleNamespace(name="s", join_keys=(), request=()))
-        score = EventScorer(scorer, source, None, "predictions", False, schemas)
+        score = EventScorer(scorer, source, None, "predictions", False, schemas, topic_id="id-1")
         with pytest.raises(StoreUnavailable):
             score([SimpleNamespace(value=lambda: encode(EVENT))])
 
