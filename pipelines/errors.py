@@ -42,6 +42,12 @@ class InvalidEvent(RecordError):
     reason = "invalid"
 
 
+class WrongKey(RecordError):
+    """The record is not keyed as its source's tag `key` says, so its entity's records are not all in one partition."""
+
+    reason = "wrong_key"
+
+
 class TransformError(RecordError):
     """The view's own function failed on the event."""
 

@@ -91,11 +91,7 @@ def build_event_scorer(
     source = scored_source(plan, topic)
     topics = Topics(brokers)
     read = {view.view for view in (*scorer.service.views, *scorer.service.dependencies)}
-    views = [
-        each
-        for each in online_views(plan, topics)
-        if each.view.source == source.name and each.view.name in read
-    ]
+    views = [each for each in online_views(plan, topics) if each.view.source == source.name and each.view.name in read]
     reader = ProgressReader(plan.project, views, RedisStore(redis))
     barrier = Barrier(source, views, reader, wait_ms)
     schemas, topic_id = schemas_of(source, registry_address()), topics.lineage(topic).topic_id

@@ -1,7 +1,7 @@
 """The incarnation of the scored topic that offsets were committed in: in another one they say nothing.
 
-librdkafka reads on at the old number where a topic was deleted, made anew, and is longer by then: what is before it would
-never be scored, and nothing would say so. So every committed offset carries the topic's id as its metadata.
+librdkafka reads on at the old number where a topic was deleted, made anew, and is longer by then: what is before it
+would never be scored, and nothing would say so. So every committed offset carries the topic's id as its metadata.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What an error that a consumer hands out means, judged by its code.
 
-`KafkaError.fatal()` does not tell: an error with code `_FATAL` ends librdkafka's consumer for good, is handed out once with
-`fatal()` False, and is followed by silence.
+`KafkaError.fatal()` does not tell: an error with code `_FATAL` ends librdkafka's consumer for good, is handed out once
+with `fatal()` False, and is followed by silence.
 """
 
 from __future__ import annotations

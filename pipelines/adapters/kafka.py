@@ -94,12 +94,21 @@ class IdempotentProducer:
         topic: str,
         value: bytes | None,
         key: bytes | None = None,
-        headers: Sequence[tuple[str, bytes]] = (),
+        headers: Sequence[tuple[str, bytes | None]] = (),
         partition: int = -1,
+        timestamp_ms: int = -1,
     ) -> None:
-        """Queues a record, waiting while the local queue is full."""
+        """Queues a record, waiting while the local queue is full.
+
+        Args:
+            partition: -1: as its key says.
+            timestamp_ms: -1: now.
+        """
+        more: dict[str, Any] = {"partition": partition, "headers": list(headers)}
+        if timestamp_ms >= 0:
+            more["timestamp"] = timestamp_ms
         try:
-            queue(self._producer, self._delivered, topic, value, key, partition=partition, headers=list(headers))
+            queue(self._producer, self._delivered, topic, value, key, **more)
         except KafkaException as error:
             raise self._failed(self._failure or error.args[0]) from error
 
@@ -159,10 +168,10 @@ class Topics:
                 log.warning("waiting for the broker", brokers=self._brokers, error=error.args[0].str())
         return Lineage(topic, str(described.topic_id), len(described.partitions))
 
-
     def glance(self, *topics: str) -> dict[str, Lineage]:
         """Those of the topics that the brokers describe now: one that does not exist is left out, as all are that are
-        not answered in time."""
+        not answered in time.
+        """
         found = {}
         for topic, asked in self._admin.describe_topics(
             TopicCollection(list(topics)), request_timeout=self._timeout_s

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from prometheus_client import Counter, Gauge, Histogram, start_http_server
+from prometheus_client import start_http_server
 
+from pipelines.adapters.harmless import Counter, Gauge, Histogram
 from pipelines.errors import SettingsError
 
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -39,17 +40,16 @@ FRESHNESS_SECONDS = Histogram(
 )
 WATERMARK_SECONDS = Gauge("forebay_watermark_seconds", "Highest event time processed.", ["topic", "partition"])
 ASSIGNED_PARTITIONS = Gauge("forebay_assigned_partitions", "Partitions this process reads.", ["topic"])
-LAG_RECORDS = Gauge("forebay_lag_records", "Records that may be read and are not yet; absent until known.", ["topic", "partition"])
+LAG_RECORDS = Gauge(
+    "forebay_lag_records", "Records that may be read and are not yet; absent until known.", ["topic", "partition"]
+)
 
 
 def keep_partitions(topic: str, partitions: Collection[int]) -> None:
     """Says how many partitions of a topic this process reads, and nothing more of those that it read before."""
     ASSIGNED_PARTITIONS.labels(topic).set(len(partitions))
-    kept = {str(each) for each in partitions}
     for gauge in (LAG_RECORDS, WATERMARK_SECONDS):
-        for sample in next(iter(gauge.collect())).samples:
-            if sample.labels["topic"] == topic and sample.labels["partition"] not in kept:
-                gauge.remove(topic, sample.labels["partition"])
+        gauge.keep(topic, {str(each) for each in partitions})
 
 
 def serve_metrics(host: str, port: int) -> None:

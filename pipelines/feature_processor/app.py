@@ -10,13 +10,17 @@ from pathlib import Path
 from typing import Any, cast
 
 import faust
+import msgspec
 import structlog
 from faust.types import TP
 
 from pipelines.adapters import metrics
+from pipelines.adapters.kafka import Topics
+from pipelines.adapters.topic_watch import LOOK_S
 from pipelines.errors import ForebayError, ProgressMismatch, StoreUnavailable
 from pipelines.feature_processor.caretaker import Caretaker
 from pipelines.feature_processor.feed_pipeline import FeedPipeline
+from pipelines.feature_processor.mismatch import another_life
 from pipelines.feature_processor.settings import ProcessorSettings
 from pipelines.feature_processor.transport import Consumer, RecordBatch
 from pipelines.feature_processor.view_writer import StoreRolledBack
@@ -66,6 +70,7 @@ class ProcessorApp(faust.App):
             stream_buffer_maxsize=16,
             stream_wait_empty=False,
         )
+        self._addresses = settings.brokers
         self._pipelines = {pipeline.feed.topic: pipeline for pipeline in pipelines}
         self._busy = {topic: asyncio.Lock() for topic in self._pipelines}
         self._trusted: dict[str, int] = {}
@@ -91,7 +96,20 @@ class ProcessorApp(faust.App):
 
     async def take_care(self) -> None:
         """What is to be done between batches, for as long as the app runs."""
-        await asyncio.gather(*(each.run() for each in self._caretakers), self._report_lag())
+        await asyncio.gather(*(each.run() for each in self._caretakers), self._report_lag(), self._watch_topics())
+
+    async def _watch_topics(self) -> None:
+        """Gives up where a topic is made anew while it is read: its offsets say nothing any more."""
+        topics = Topics(self._addresses)
+        while True:
+            await asyncio.sleep(LOOK_S)
+            for topic, present in (await asyncio.to_thread(topics.glance, *self._pipelines)).items():
+                pipeline = self._pipelines[topic]
+                now = msgspec.structs.replace(present, source_id=pipeline.lineage.source_id)
+                if now != pipeline.lineage:
+                    views = [view.name for view in pipeline.feed.views]
+                    await self._give_up(another_life(pipeline.lineage, now, 0, pipeline.feed, views))
+                    return
 
     async def _report_lag(self) -> None:
         while True:

@@ -9,9 +9,10 @@ from pipelines.adapters.store import Store
 from pipelines.contract.fence import Lineage
 from pipelines.contract.records import Record
 from pipelines.contract.topology import Feed
+from pipelines.feature_processor.mismatch import foreign_row
 from pipelines.feature_processor.partition_pipeline import PartitionPipeline, Prepared
 from pipelines.feature_processor.router import Producer, Router
-from pipelines.feature_processor.view_writer import ReadEvents, ViewWriter
+from pipelines.feature_processor.view_writer import Misplaced, ReadEvents, ViewWriter
 from pipelines.steps.decode import SchemaSource, decoder_for
 from pipelines.steps.transform import Transform, view_transform
 from pipelines.steps.validate import Validator
@@ -104,9 +105,9 @@ class FeedPipeline:
             if (parts := _parts(prepared, writer.view.name, published))
         ]
         for writer, published, parts in writes[:-1]:
-            writer.write(parts, self.lineage, published)
+            self._refuse(writer.write(parts, self.lineage, published), writer, prepared)
         for writer, published, parts in writes[-1:]:
-            writer.write(parts, self.lineage, published, all_sent)
+            self._refuse(writer.write(parts, self.lineage, published, all_sent), writer, prepared)
         self.producer.flush()
         for each in prepared:
             self.partitions[each.partition].publications.say_that_rows_are_unpublished()
@@ -121,6 +122,14 @@ class FeedPipeline:
             self.store.write_hashes(changed)
         for at in reached:
             self.partitions[at].done(batches.get(at, ()))
+
+    def _refuse(self, misplaced: Sequence[Misplaced], writer: ViewWriter, prepared: Sequence[Prepared]) -> None:
+        """Refuses what a view can't contain, since its entities' rows are computed from another partition."""
+        records = {each.partition: each.records for each in prepared}
+        for each in misplaced:
+            if self.feed.routed:  # Forebay keyed it itself
+                raise foreign_row(writer.view.name, self.lineage, each.partition)
+            self.partitions[each.partition].refuse_misplaced(records[each.partition][each.record], each.owner)
 
     def begin(self) -> None:
         """After `assign`, before the first batch: the store is told what is computed here from now on.

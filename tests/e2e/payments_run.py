@@ -113,7 +113,7 @@ def publish(
     """Publishes payments at once, and notes where each of them is.
 
     Args:
-        transactions: draws transactions, among them aborted ones with payments that never happened; None: there are none.
+        transactions: draws transactions, some of them aborted, with payments that never happened; None: there are none.
     """
     each = list(payments)
     records = [outgoing(payment, partitions) for payment in each]
