@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from confluent_kafka import Consumer, ConsumerGroupState, KafkaError, KafkaException, Message, Producer, TopicPartition
 
+from pipelines.adapters.consumer_errors import ConsumerErrors
 from pipelines.adapters.kafka import new_admin
 
 PARTITIONS = 4
@@ -21,7 +22,7 @@ class Outgoing(NamedTuple):
     """A record to produce."""
 
     partition: int
-    key: bytes
+    key: bytes | None
     value: bytes | None
 
 
@@ -114,6 +115,7 @@ def read_topic(brokers: str, topic: str) -> list[Message]:
     partitions = consumer.list_topics(topic, 10).topics[topic].partitions
     consumer.assign([TopicPartition(topic, partition, 0) for partition in partitions])
     messages: list[Message] = []
+    errors = ConsumerErrors(topic, "e2e")
     unread = set(partitions)
     deadline = time.monotonic() + 30
     while unread:
@@ -128,6 +130,8 @@ def read_topic(brokers: str, topic: str) -> list[Message]:
             unread.discard(message.partition())
         elif error.code() == KafkaError.OFFSET_OUT_OF_RANGE:
             raise KafkaException(error)
+        else:
+            errors.meet(error)
     consumer.close()
     return sorted(messages, key=lambda each: (each.partition(), each.offset()))
 
