@@ -89,7 +89,7 @@ def test_a_worker_killed_between_flush_and_commit_leaves_copies_with_equal_ids_a
 
 
 def test_a_worker_refuses_offsets_that_were_committed_in_another_incarnation(kafka: ApacheKafka) -> None:
-    """As a group keeps them that committed once more after the topic was deleted, or was copied from another cluster."""
+    """As a group has them that committed once more after the topic was deleted, or came from another cluster."""
     topic = "committed.before"
     create_topics(kafka.bootstrap, {topic: 1, f"{topic}.predictions": 1})
     produce(kafka.bootstrap, topic, [Outgoing(0, b"k", b"%d" % at) for at in range(COUNT)])
