@@ -23,7 +23,6 @@ def test_records_keyed_otherwise_are_refused_and_the_processor_goes_on(deploy: D
     deployment.create_topics()
     processor = deployment.processor()
     processor.spawn()
-    deployment.wait_for_members(processors=1, workers=0)
     published, refused = Published({}, {}), {}
     payments = random_payments(random.Random(6), 700, Disorder(late_share=0.0))
     publish(place, islice(payments, 300), published)

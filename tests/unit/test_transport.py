@@ -108,6 +108,28 @@ def test_a_partition_whose_position_was_not_asked_for_yet_has_no_end(thread):
     assert ends_of(thread, aiokafka_at(p0=8)) == []
 
 
+@pytest.mark.parametrize(
+    ("stable", "highwater", "end"),
+    [
+        pytest.param(None, None, None, id="no fetch was answered"),
+        pytest.param(7, 9, 7, id="a transaction is open"),
+        pytest.param(9, 9, 9, id="none is"),
+        pytest.param(None, 9, 9, id="a broker that knows no transactions"),
+        pytest.param(-1, 9, 9, id="the same, newer"),
+    ],
+)
+def test_the_end_of_a_partition_is_that_of_what_may_be_read(thread, stable, highwater, end):
+    thread._consumer = aiokafka_at(p0=3)
+    state = thread._consumer._subscription.subscription.assignment.state_value(TopicPartition("t", 0))
+    state.lso, state.highwater = stable, highwater
+    assert thread.end(TP("t", 0)) == end
+
+
+def test_the_end_of_a_partition_that_was_taken_away_is_not_known(thread):
+    thread._consumer = aiokafka_at(p0=3)
+    assert thread.end(TP("t", 1)) is None
+
+
 def test_a_partition_may_have_only_waiting_records_or_only_later_ones(thread):
     thread.waiting, thread.later = fetched(5), {TP("t", 1): fetched(9)[TP("t", 0)]}
     assert offsets_of(thread) == {("t", 0): [5], ("t", 1): [9]}
