@@ -14,13 +14,13 @@ from pipelines.errors import ForebayError
 
 @contextmanager
 def error_line() -> Iterator[None]:
-    """Ends the process with status 2 and a line for a `ForebayError`, with 130 for Ctrl-C."""
+    """Ends the process with a line and its status for a `ForebayError`, with 130 for Ctrl-C."""
     try:
         yield
     except ForebayError as error:
         # Not wrapped: one error is one line of a log.
         Console(stderr=True).print(f"[bold red]error:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
-        sys.exit(2)
+        sys.exit(error.status)
     except KeyboardInterrupt:
         sys.exit(130)
     except Exception as error:

@@ -25,7 +25,15 @@ class ProcessorLag:
         # Source topics first: what they had to route is in the routed topics when the ends of those are asked for.
         self._views = sorted(online_views(plan, Topics(brokers)), key=lambda each: each.topic not in sources)
         self._progress = ProgressReader(plan.project, self._views, RedisStore(redis))
-        self._consumer = Consumer({"bootstrap.servers": brokers, "group.id": f"{plan.project}.lag", "log_level": 0})
+        self._consumer = Consumer(
+            {
+                "bootstrap.servers": brokers,
+                "group.id": f"{plan.project}.lag",
+                # The end is then the end of what may be read: before the first open transaction.
+                "isolation.level": "read_committed",
+                "log_level": 0,
+            }
+        )
 
     def records(self) -> dict[str, int]:
         """Per topic that views are computed from, the records that some view does not contain yet.

@@ -16,7 +16,7 @@ import msgspec
 from pipelines.adapters.memory_store import MemoryStore
 from pipelines.contract.entity_key import EntityKeyEncoder, feature_field, timestamp_field
 from pipelines.contract.fence import Lineage
-from pipelines.contract.plan import BatchView, Plan
+from pipelines.contract.plan import BatchView, Plan, Source
 from pipelines.contract.records import Record
 from pipelines.contract.topology import Feed, feeds
 from pipelines.contract.values import encode_timestamp, encode_value
@@ -87,12 +87,17 @@ class TimeTravel:
             raise SettingsError(f"no online view is computed from topic {topic!r}; the plan knows {known}")
         for event in events:
             if isinstance(event, bytes):
-                self._log.produce(topic, event)
+                self._log.produce(topic, event, self._key(source, event))
             else:
                 key = msgspec.json.encode([event.get(name) for name in source.key])
                 self._log.produce(topic, msgspec.json.encode(dict(event)), key)
         for each in self._pipelines:
             self._process(each)
+
+    def _key(self, source: Source, payload: bytes) -> bytes | None:
+        """The key that a producer would give a record; None where the payload does not say."""
+        event = self._pipelines[source.topic].decode([payload]).events[0]
+        return None if event is None else msgspec.json.encode([getattr(event, name) for name in source.key])
 
     def _process(self, topic: str) -> None:
         for partition in range(self._partitions):
@@ -173,14 +178,15 @@ class _MemoryLog:
         topic: str,
         value: bytes | None,
         key: bytes | None = None,
-        headers: Sequence[tuple[str, bytes]] = (),
+        headers: Sequence[tuple[str, bytes | None]] = (),
         partition: int = -1,
+        timestamp_ms: int = -1,
     ) -> None:
         """See `Producer.produce`; refused records all go to partition 0."""
         if partition < 0:
             partition = 0 if _holds_refused(topic) or key is None else mmh3.hash(key, signed=False) % self._partitions
         log = self._topics.setdefault(topic, [[] for _ in range(self._partitions)])[partition]
-        log.append(Record(len(log), key, value, list(headers), -1))
+        log.append(Record(len(log), key, value, list(headers), timestamp_ms))
 
     def flush(self) -> None:
         """Everything is there at once."""

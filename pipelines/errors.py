@@ -6,6 +6,16 @@ from __future__ import annotations
 class ForebayError(Exception):
     """Root of all errors that are explained to the user without a traceback."""
 
+    status = 2
+    """Of the process that it ends: something has to be repaired first."""
+
+
+class RestartNeeded(ForebayError):
+    """The process can't go on, and nothing has to be repaired: started again, it goes on from what is committed."""
+
+    status = 75
+    """EX_TEMPFAIL of sysexits.h: whoever supervises the process starts it again."""
+
 
 class PlanError(ForebayError):
     """The registry, or the plan file made from it, can't be used."""
@@ -31,6 +41,12 @@ class InvalidEvent(RecordError):
     """The payload decodes, but its values can't be: a required value is null, a time is impossible."""
 
     reason = "invalid"
+
+
+class WrongKey(RecordError):
+    """The record is not keyed as its source's tag `key` says, so its entity's records are not all in one partition."""
+
+    reason = "wrong_key"
 
 
 class TransformError(RecordError):

@@ -104,12 +104,10 @@ def build_event_scorer(
         SettingsError: a topic does not exist, or its events need a schema registry that is not named.
     """
     source = scored_source(plan, topic)
+    topics = Topics(brokers)
     read = {view.view for view in (*scorer.service.views, *scorer.service.dependencies)}
-    views = [
-        each
-        for each in online_views(plan, Topics(brokers))
-        if each.view.source == source.name and each.view.name in read
-    ]
+    views = [each for each in online_views(plan, topics) if each.view.source == source.name and each.view.name in read]
     reader = ProgressReader(plan.project, views, RedisStore(redis))
     barrier = Barrier(source, views, reader, wait_ms)
-    return EventScorer(scorer, source, barrier, output, include_features, schemas_of(source, registry_address()))
+    schemas, topic_id = schemas_of(source, registry_address()), topics.lineage(topic).topic_id
+    return EventScorer(scorer, source, barrier, output, include_features, schemas, topic_id=topic_id)

@@ -154,9 +154,14 @@ class AtLeastOnceCommitter:
         if len(self._producer) or failures.errors:
             log.warning("records not delivered, their batch is read again", errors=len(failures.errors))
             return False
+        # A rebalance may have come amid the batch: another worker reads the partition on from its own commits, which
+        # this one must not take back. The broker would let it: this worker is a member still.
+        assigned = {(each.topic, each.partition) for each in self._consumer.assignment()}
+        owned = [each for each in offsets if (each.topic, each.partition) in assigned]
         try:
             step("committing offsets")
-            self._consumer.commit(offsets=offsets, asynchronous=False)
+            if owned:
+                self._consumer.commit(offsets=owned, asynchronous=False)
         except KafkaException as error:
             log.warning("offsets not committed", error=str(error))
         return True

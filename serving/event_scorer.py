@@ -62,9 +62,12 @@ class EventScorer:
         output: str,
         include_features: bool,
         schemas: SchemaSource | None = None,
+        *,
+        topic_id: str,
     ) -> None:
         """Args:
             output: the prediction topic.
+            topic_id: Kafka's id of the scored topic.
             include_features: whether predictions carry the model's input.
             schemas: of the topic's events, where they name them by an id.
 
@@ -76,6 +79,7 @@ class EventScorer:
         self._source = source
         self._barrier = barrier
         self._output = output
+        self._topic_id = topic_id
         self._include_features = include_features
         self._decode = decoder_for(source, schemas)
         self._validate = Validator(source, (key.name for key in scorer.service.join_keys))
@@ -164,7 +168,7 @@ class EventScorer:
                 out.append(self._dead_letter(each.message, Refused(str(refusal))))
                 continue
             prediction = Prediction(
-                id=prediction_id(each.position, self._scorer.model.name, self._scorer.model.version),
+                id=prediction_id(each.position, self._topic_id, self._scorer.model.name, self._scorer.model.version),
                 source=str(each.position),
                 source_timestamp_ms=each.message.timestamp()[1],
                 model=self._scorer.model.name,

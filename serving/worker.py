@@ -7,16 +7,18 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import structlog
-from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from pipelines.adapters import metrics
-from pipelines.adapters.kafka import FETCH_WAIT_MS
+from pipelines.adapters.consumer_errors import ConsumerErrors
+from pipelines.adapters.kafka import FETCH_WAIT_MS, Topics
 from pipelines.adapters.probe import RecordProbe
 from pipelines.errors import ForebayError, StoreUnavailable
 from pipelines.process.silence import Silence
 from pipelines.process.watchdog import WATCHDOG, step
 from serving.commit import AtLeastOnceCommitter, Committer, TransactionalCommitter, TransactionLost
 from serving.event_scorer import OutgoingRecord
+from serving.incarnation import ScoredIncarnation
 from serving.settings import WorkerSettings
 
 log = structlog.get_logger("forebay.score")
@@ -53,6 +55,8 @@ class Worker:
                 "enable.auto.offset.store": False,
                 "auto.offset.reset": "earliest",
                 "isolation.level": "read_committed",
+                # The end of what may be read is told, past markers and aborted records: what lag is counted to.
+                "enable.partition.eof": True,
                 "session.timeout.ms": settings.session_timeout_ms,
                 "fetch.wait.max.ms": FETCH_WAIT_MS,
                 "fetch.error.backoff.ms": 50,
@@ -67,10 +71,19 @@ class Worker:
         """Works until `stop`.
 
         Raises:
-            WorkerFailed: a restart is needed.
+            WorkerFailed: something has to be repaired first.
+            RestartNeeded: a restart is needed.
+            ProgressMismatch: the topic was deleted and made anew.
+            SettingsError: the brokers refuse to let it be read.
         """
-        with WATCHDOG.watch("scoring").here():
-            self._run()
+        topics = Topics(self._settings.brokers)
+        self._incarnation = ScoredIncarnation(self._settings, topics, topics.lineage(self._settings.topic))
+        self._incarnation.start()
+        try:
+            with WATCHDOG.watch("scoring").here():
+                self._run()
+        finally:
+            self._incarnation.stop()
 
     def _run(self) -> None:
         while not self._stopping:
@@ -83,22 +96,29 @@ class Worker:
     def _run_from_last_commit(self) -> None:
         step("joining the group")
         self._consumer = self._new_consumer()
+        self._errors = ConsumerErrors(self._settings.topic, self._settings.group)
         try:
             committer = self._committer()
             self._consumer.subscribe([self._settings.topic], on_assign=self._assigned, on_revoke=self._revoked)
             while not self._stopping:
                 messages = self._poll()
-                if messages:
+                checked = self._incarnation.check(self._consumer)
+                if messages and checked:
                     self._work(messages, committer)
+                elif messages:
+                    self._read_again(messages)
+                self._report_lag()
         finally:
             step("leaving the group")
             self._consumer.close()
 
     def _assigned(self, _consumer: Consumer, partitions: Sequence[TopicPartition]) -> None:
-        metrics.ASSIGNED_PARTITIONS.labels(self._settings.topic).set(len(partitions))
+        metrics.keep_partitions(self._settings.topic, [each.partition for each in partitions])
+        self._incarnation.assigned(each.partition for each in partitions)
 
     def _revoked(self, _consumer: Consumer, _partitions: Sequence[TopicPartition]) -> None:
-        metrics.ASSIGNED_PARTITIONS.labels(self._settings.topic).set(0)
+        metrics.keep_partitions(self._settings.topic, ())
+        self._incarnation.assigned(())
 
     def _committer(self) -> Committer:
         if self._settings.delivery == "exactly_once":
@@ -111,15 +131,18 @@ class Worker:
         first = self._consumer.poll(POLL_S)
         if first is None:
             self._check_silence()
+            self._errors.look()
             return []
         # Before anything else is read: a rebalance may come with it, and the batch is not of that membership.
         self._membership = self._consumer.consumer_group_metadata()
         messages = [first, *self._consumer.consume(self._settings.max_batch_records - 1, 0)]
         for message in messages:
-            if message.error():
-                log.warning("consumer", error=message.error().str())
-            else:
+            error = message.error()
+            if error is None or error.code() == KafkaError._PARTITION_EOF:
+                self._errors.read()
                 self._silence.broken()
+            else:
+                self._errors.meet(error)
         return [message for message in messages if not message.error()]
 
     def _check_silence(self) -> None:
@@ -130,16 +153,27 @@ class Worker:
 
     def _work(self, messages: Sequence[Message], committer: Committer) -> None:
         records = self._score_until_done(messages)
-        if records is None or not committer.commit(records, _next_offsets(messages), self._membership):
-            for first in _first_offsets(messages):
-                self._seek(first)
+        # Scoring takes time, in which the topic may have been made anew.
+        if records is None or not self._incarnation.check(self._consumer):
+            self._read_again(messages)
+            return
+        offsets = self._incarnation.marked(_next_offsets(messages))
+        if not committer.commit(records, offsets, self._membership):
+            self._read_again(messages)
             return
         metrics.RECORDS.labels(self._settings.topic).inc(len(messages))
         metrics.BATCHES.labels(self._settings.topic).inc()
-        for next_offset in _next_offsets(messages):
-            _low, end = self._consumer.get_watermark_offsets(next_offset, cached=True)
-            lag = max(0, end - next_offset.offset)
-            metrics.LAG_RECORDS.labels(self._settings.topic, next_offset.partition).set(lag)
+
+    def _read_again(self, messages: Sequence[Message]) -> None:
+        for first in _first_offsets(messages):
+            self._seek(first)
+
+    def _report_lag(self) -> None:
+        """Counted from positions, which pass markers and aborted records; nothing is said of what is not known."""
+        for each in self._consumer.position(self._consumer.assignment()):
+            _low, end = self._consumer.get_watermark_offsets(each, cached=True)
+            if each.offset >= 0 and end >= 0:
+                metrics.LAG_RECORDS.labels(each.topic, each.partition).set(max(0, end - each.offset))
 
     def _score_until_done(self, messages: Sequence[Message]) -> list[OutgoingRecord] | None:
         """None if told to stop while the store can't be reached."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -95,12 +96,21 @@ class IdempotentProducer:
         topic: str,
         value: bytes | None,
         key: bytes | None = None,
-        headers: Sequence[tuple[str, bytes]] = (),
+        headers: Sequence[tuple[str, bytes | None]] = (),
         partition: int = -1,
+        timestamp_ms: int = -1,
     ) -> None:
-        """Queues a record, waiting while the local queue is full."""
+        """Queues a record, waiting while the local queue is full.
+
+        Args:
+            partition: -1: as its key says.
+            timestamp_ms: -1: now.
+        """
+        more: dict[str, Any] = {"partition": partition, "headers": list(headers)}
+        if timestamp_ms >= 0:
+            more["timestamp"] = timestamp_ms
         try:
-            queue(self._producer, self._delivered, topic, value, key, partition=partition, headers=list(headers))
+            queue(self._producer, self._delivered, topic, value, key, **more)
         except KafkaException as error:
             raise self._failed(self._failure or error.args[0]) from error
 
@@ -161,6 +171,19 @@ class Topics:
                     raise SettingsError(f"topic {topic!r} can't be described: {error}; create it first") from error
                 log.warning("waiting for the broker", brokers=self._brokers, error=error.args[0].str())
         return Lineage(topic, str(described.topic_id), len(described.partitions))
+
+    def glance(self, *topics: str) -> dict[str, Lineage]:
+        """Those of the topics that the brokers describe now: one that does not exist is left out, as all are that are
+        not answered in time.
+        """
+        found = {}
+        for topic, asked in self._admin.describe_topics(
+            TopicCollection(list(topics)), request_timeout=self._timeout_s
+        ).items():
+            with contextlib.suppress(KafkaException):
+                described = asked.result()
+                found[topic] = Lineage(topic, str(described.topic_id), len(described.partitions))
+        return found
 
 
 def group_name(project: str, role: str, *parts: str) -> str:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from prometheus_client import Counter, Gauge, Histogram
+from collections.abc import Collection
 
+from pipelines.adapters.harmless import Counter, Gauge, Histogram
 from pipelines.errors import SettingsError
 from pipelines.process.pages import serve_pages
 
@@ -39,7 +40,16 @@ FRESHNESS_SECONDS = Histogram(
 )
 WATERMARK_SECONDS = Gauge("forebay_watermark_seconds", "Highest event time processed.", ["topic", "partition"])
 ASSIGNED_PARTITIONS = Gauge("forebay_assigned_partitions", "Partitions this process reads.", ["topic"])
-LAG_RECORDS = Gauge("forebay_lag_records", "Records not read yet.", ["topic", "partition"])
+LAG_RECORDS = Gauge(
+    "forebay_lag_records", "Records that may be read and are not yet; absent until known.", ["topic", "partition"]
+)
+
+
+def keep_partitions(topic: str, partitions: Collection[int]) -> None:
+    """Says how many partitions of a topic this process reads, and nothing more of those that it read before."""
+    ASSIGNED_PARTITIONS.labels(topic).set(len(partitions))
+    for gauge in (LAG_RECORDS, WATERMARK_SECONDS):
+        gauge.keep(topic, {str(each) for each in partitions})
 
 
 def serve_metrics(host: str, port: int) -> None:

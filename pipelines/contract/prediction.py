@@ -24,7 +24,8 @@ class Prediction(msgspec.Struct, frozen=True, omit_defaults=True):
     """One scored event, as JSON on the prediction topic; the record's key is the event's key."""
 
     id: str
-    """Derived from the event's position and the model: the same event always has the same id."""
+    """Derived from the event's position, the incarnation of its topic and the model: the same event always has the same
+    id, and an event of a topic that was deleted and made anew has another one than what was there before."""
     source: str
     """`topic[partition]@offset` of the scored event."""
     source_timestamp_ms: int
@@ -58,6 +59,10 @@ class Prediction(msgspec.Struct, frozen=True, omit_defaults=True):
     """Per view that is not complete, the earliest time as of which its row still held all events."""
 
 
-def prediction_id(position: Position, model: str, version: str) -> str:
-    """32 hex digits, the same for the same event and model version."""
-    return hashlib.blake2b(f"{position}\0{model}\0{version}".encode(), digest_size=16).hexdigest()
+def prediction_id(position: Position, topic_id: str, model: str, version: str) -> str:
+    """32 hex digits, the same for the same event and model version.
+
+    Args:
+        topic_id: Kafka's id of the topic: positions compare only within one.
+    """
+    return hashlib.blake2b(f"{position}\0{topic_id}\0{model}\0{version}".encode(), digest_size=16).hexdigest()

@@ -10,14 +10,18 @@ from pathlib import Path
 from typing import Any, cast
 
 import faust
+import msgspec
 import structlog
 from faust.types import TP
 
 from pipelines.adapters import metrics
+from pipelines.adapters.kafka import Topics
 from pipelines.adapters.probe import RecordProbe
+from pipelines.adapters.topic_watch import LOOK_S
 from pipelines.errors import ForebayError, ProgressMismatch, StoreRefused, StoreUnavailable
 from pipelines.feature_processor.caretaker import Caretaker
 from pipelines.feature_processor.feed_pipeline import FeedPipeline
+from pipelines.feature_processor.mismatch import another_life
 from pipelines.feature_processor.settings import ProcessorSettings
 from pipelines.feature_processor.transport import Consumer, RecordBatch
 from pipelines.feature_processor.view_writer import StoreRolledBack
@@ -74,6 +78,7 @@ class ProcessorApp(faust.App):
             stream_buffer_maxsize=16,
             stream_wait_empty=False,
         )
+        self._addresses = settings.brokers
         self._pipelines = {pipeline.feed.topic: pipeline for pipeline in pipelines}
         self._busy = {topic: asyncio.Lock() for topic in self._pipelines}
         self._watched = {topic: WATCHDOG.watch(f"batches of {topic}") for topic in self._pipelines}
@@ -96,6 +101,8 @@ class ProcessorApp(faust.App):
         """Why the app gave up."""
         self.done: dict[TP, int] = {}
         """Per partition, the offset after the last batch that was processed completely: what may be committed."""
+        self._starts: dict[TP, int] = {}
+        """Per assigned partition, where it started."""
         for topic in self._pipelines:
             self.agent(self.topic(topic, value_serializer="raw", key_serializer="raw"), name=topic)(self._consume)
 
@@ -103,7 +110,9 @@ class ProcessorApp(faust.App):
         """What is to be done between batches, for as long as the app runs."""
         vitals = Vitals(self._consumer_thread, self._positions, self._silences)
         try:
-            await asyncio.gather(*(each.run() for each in self._caretakers), self._report_lag(), vitals.run())
+            await asyncio.gather(
+                *(each.run() for each in self._caretakers), self._report_lag(), self._watch_topics(), vitals.run()
+            )
         finally:
             for watched in (*self._watched.values(), self._taking_over):
                 WATCHDOG.forget(watched)
@@ -123,13 +132,26 @@ class ProcessorApp(faust.App):
             if tp.topic == topic
         }
 
+    async def _watch_topics(self) -> None:
+        """Gives up where a topic is made anew while it is read: its offsets say nothing any more."""
+        topics = Topics(self._addresses)
+        while True:
+            await asyncio.sleep(LOOK_S)
+            for topic, present in (await asyncio.to_thread(topics.glance, *self._pipelines)).items():
+                pipeline = self._pipelines[topic]
+                now = msgspec.structs.replace(present, source_id=pipeline.lineage.source_id)
+                if now != pipeline.lineage:
+                    views = [view.name for view in pipeline.feed.views]
+                    await self._give_up(another_life(pipeline.lineage, now, 0, pipeline.feed, views))
+                    return
+
     async def _report_lag(self) -> None:
         while True:
             await asyncio.sleep(LAG_EVERY_S)
-            for tp, offset in self.done.items():
-                if tp in self.consumer.assignment():
-                    lag = max(0, self.consumer.highwater(tp) - offset)
-                    metrics.LAG_RECORDS.labels(tp.topic, tp.partition).set(lag)
+            for tp, start in self._starts.items():
+                end = cast(Consumer, self.consumer).end(tp)
+                if end is not None:
+                    metrics.LAG_RECORDS.labels(tp.topic, tp.partition).set(max(0, end - self.done.get(tp, start)))
 
     def _is_trusted(self, topic: str) -> bool:
         """Whether no connection to the store was lost since progress was compared.
@@ -180,16 +202,16 @@ class ProcessorApp(faust.App):
         async with self._busy[topic]:
             if (
                 batch.epoch != cast(Consumer, self.consumer).epoch
-                or not batch.records.keys() <= pipeline.partitions.keys()
+                or not batch.ends.keys() <= pipeline.partitions.keys()
             ):
                 return
             if not self._is_trusted(topic):
                 await self._check_store(topic)
             with metrics.BATCH_SECONDS.labels(topic).time():
                 consumer = cast(Consumer, self.consumer)
-                await whole_call(pipeline.process, batch.records, partial(consumer.release, batch))
-            for partition, records in batch.records.items():
-                self.done[TP(topic, partition)] = records[-1].offset + 1
+                release = partial(consumer.release, batch)
+                await whole_call(pipeline.process, batch.records, release, batch.ends)
+            self.done |= {TP(topic, partition): end for partition, end in batch.ends.items()}
 
     async def _check_between(self, topic: str) -> None:
         """After a store failure, where no batch is there to find out."""
@@ -254,7 +276,10 @@ class ProcessorApp(faust.App):
                 raise
             else:
                 self.done = {tp: offset for tp, offset in self.done.items() if tp not in earliest}
-                return {tp: self._pipelines[tp.topic].partitions[tp.partition].ledger.offset + 1 for tp in earliest}
+                self._starts = {
+                    tp: self._pipelines[tp.topic].partitions[tp.partition].ledger.offset + 1 for tp in earliest
+                }
+                return self._starts
         return {}
 
     async def _assign(self, earliest: Mapping[TP, int], still_asked: Callable[[], bool]) -> None:
@@ -267,7 +292,7 @@ class ProcessorApp(faust.App):
                 await whole_call(pipeline.assign, assigned)
                 rest()
                 self._trusted[topic] = breaks
-            metrics.ASSIGNED_PARTITIONS.labels(topic).set(len(assigned))
+            metrics.keep_partitions(topic, assigned)
         for topic, pipeline in self._pipelines.items():
             async with self._busy[topic]:
                 if not self._is_trusted(topic):

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 
 from pipelines.adapters.store import Store
 from pipelines.contract.fence import Lineage
+from pipelines.contract.progress import SourceProgress
 from pipelines.contract.records import Record
 from pipelines.contract.topology import Feed
+from pipelines.feature_processor.mismatch import foreign_row
 from pipelines.feature_processor.partition_pipeline import PartitionPipeline, Prepared
 from pipelines.feature_processor.progress_ledger import encoded
 from pipelines.feature_processor.router import Producer, Router
-from pipelines.feature_processor.view_writer import ReadEvents, ViewWriter
+from pipelines.feature_processor.view_writer import Misplaced, ReadEvents, ViewWriter
 from pipelines.process.watchdog import step
 from pipelines.steps.decode import SchemaSource, decoder_for
 from pipelines.steps.transform import Transform, view_transform
@@ -74,8 +77,13 @@ class FeedPipeline:
             partition: PartitionPipeline(self, partition, earliest) for partition, earliest in partitions.items()
         }
 
-    def process(self, batches: Mapping[int, Sequence[Record]], all_sent: Callable[[], None] = lambda: None) -> None:
-        """One batch of some partitions, completely: when this returns, their last offsets may be committed.
+    def process(
+        self,
+        batches: Mapping[int, Sequence[Record]],
+        all_sent: Callable[[], None] = lambda: None,
+        ends: Mapping[int, int] = MappingProxyType({}),
+    ) -> None:
+        """One batch of some partitions, completely: when this returns, their ends may be committed.
 
         Partitions are folded together: what a batch costs beside its events is paid once, and so events wait for
         fewer others.
@@ -83,6 +91,8 @@ class FeedPipeline:
         Args:
             batches: by partition, its records; at least one.
             all_sent: called when nothing is left to be computed, and only the store's answers are waited for.
+            ends: by partition, the offset after all that was read of it, where that is past the last record: what
+                follows it, or stands alone, are markers and records of aborted transactions.
 
         Raises:
             StoreUnavailable: nothing was acknowledged; the same batch can be tried again.
@@ -102,30 +112,45 @@ class FeedPipeline:
         ]
         for writer, published, parts in writes[:-1]:
             step(f"writing rows of {writer.view.name}")
-            writer.write(parts, self.lineage, published)
+            self._refuse(writer.write(parts, self.lineage, published), writer, prepared)
         for writer, published, parts in writes[-1:]:
             step(f"writing rows of {writer.view.name}")
-            writer.write(parts, self.lineage, published, all_sent)
+            self._refuse(writer.write(parts, self.lineage, published, all_sent), writer, prepared)
         self.producer.flush()
         step("writing progress")
         for each in prepared:
             self.partitions[each.partition].publications.say_that_rows_are_unpublished()
-        self._advance(prepared)
-        for each in prepared:
-            self.partitions[each.partition].done(each.records)
+        reached = {each.partition: each.records[-1].offset for each in prepared}
+        reached |= {at: max(reached.get(at, 0), end - 1) for at, end in ends.items()}
+        self._advance(reached, {each.partition: each.sources for each in prepared})
+        for at in reached:
+            self.partitions[at].done(batches.get(at, ()))
 
-    def _advance(self, prepared: Sequence[Prepared]) -> None:
-        """Writes the progress of all partitions; the process believes it once the store has it."""
-        ledgers = [self.partitions[each.partition].ledger for each in prepared]
-        forward = [
-            ledger.advanced(each.records[-1].offset, each.sources)
-            for ledger, each in zip(ledgers, prepared, strict=True)
-        ]
-        changed = {ledger.key: encoded(each) for ledger, each in zip(ledgers, forward, strict=True) if each}
-        if changed:
+    def _advance(
+        self, reached: Mapping[int, int], sources: Mapping[int, Mapping[str, Mapping[int, SourceProgress]]]
+    ) -> None:
+        """Writes the progress of all partitions; the process believes it once the store has it.
+
+        Args:
+            reached: by partition, the offset up to which everything is contained.
+            sources: by partition and view that has come forward by a record, its source partitions.
+        """
+        forward = {
+            self.partitions[at].ledger: self.partitions[at].advanced(offset, sources.get(at, {}))
+            for at, offset in reached.items()
+        }
+        if changed := {ledger.key: encoded(each) for ledger, each in forward.items() if each}:
             self.store.write_hashes(changed)
-        for ledger, each in zip(ledgers, forward, strict=True):
+        for ledger, each in forward.items():
             ledger.written(each)
+
+    def _refuse(self, misplaced: Sequence[Misplaced], writer: ViewWriter, prepared: Sequence[Prepared]) -> None:
+        """Refuses what a view can't contain, since its entities' rows are computed from another partition."""
+        records = {each.partition: each.records for each in prepared}
+        for each in misplaced:
+            if self.feed.routed:  # Forebay keyed it itself
+                raise foreign_row(writer.view.name, self.lineage, each.partition)
+            self.partitions[each.partition].refuse_misplaced(records[each.partition][each.record], each.owner)
 
     def begin(self) -> None:
         """After `assign`, before the first batch: the store is told what is computed here from now on.

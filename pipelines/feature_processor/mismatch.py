@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pipelines.contract.fence import Lineage
+from pipelines.contract.plan import Source
 from pipelines.contract.topology import Feed
-from pipelines.errors import ProgressMismatch
+from pipelines.errors import ProgressMismatch, WrongKey
 
 KEYS_MOVED = (
     "unless every key stayed in its partition, first delete the records from before the partitions were added, since "
@@ -55,10 +56,31 @@ def not_retained(feed: Feed, partition: int, reached: int, earliest: int) -> Pro
 
 
 def foreign_row(view: str, lineage: Lineage, partition: int) -> ProgressMismatch:
-    """A row of the entity was computed elsewhere."""
+    """A row of the entity was computed in another incarnation of the topic."""
     return ProgressMismatch(
         f"view {view!r}: a stored row was computed from another partition, or another life, of {lineage.topic}"
         f"[{partition}]; the topic was re-created or given more partitions: {KEYS_MOVED}{rebuild([view])}"
+    )
+
+
+def no_key(source: Source) -> WrongKey:
+    """A record without a key, of a source that has some."""
+    return WrongKey(f"the record has no key; {_as_the_tag_says(source)}")
+
+
+def misplaced(source: Source, partition: int, owner: int) -> WrongKey:
+    """A record in one partition, whose entity's row is computed from another one."""
+    return WrongKey(
+        f"the record came in partition {partition}, but those of its entity are in partition {owner}; "
+        f"{_as_the_tag_says(source)}; where the topic was given more partitions, delete the records from before"
+    )
+
+
+def _as_the_tag_says(source: Source) -> str:
+    tag = ",".join(source.key)
+    return (
+        f"tag key={tag} of source {source.name!r} says that {tag} is the key of every record, which keeps an entity in "
+        f"one partition: key records so, or drop the tag"
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -19,6 +19,7 @@ from pipelines.contract.records import (
     source_position,
 )
 from pipelines.errors import DecodeError, RecordError
+from pipelines.feature_processor.mismatch import misplaced, no_key
 from pipelines.feature_processor.progress_ledger import Lives, ProgressLedger
 from pipelines.feature_processor.publications import Publications
 from pipelines.feature_processor.refused_records import RefusedRecords
@@ -93,9 +94,8 @@ class PartitionPipeline:
             if progress.offset >= offsets[-1]:
                 continue
             sources = dict(progress.sources)
-            new, watermark = self._drop_duplicates(
-                batch.select(offsets[batch.index] > progress.offset), origins, sources
-            )
+            new = self._drop_unkeyed(batch.select(offsets[batch.index] > progress.offset), records)
+            new, watermark = self._drop_duplicates(new, origins, sources)
             for view, transform in members:
                 kept = self._transform(transform, new, records)
                 kept = self._drop_late(view, kept, records, origins, watermark)
@@ -105,11 +105,27 @@ class PartitionPipeline:
                     prepared.published[view.name] = self.publications.published(view)
         return prepared
 
+    def advanced(self, reached: int, sources: Mapping[str, Mapping[int, SourceProgress]]) -> dict[bytes, Progress]:
+        """What progress will be once all records up to `reached` are contained (see `ProgressLedger.advanced`).
+
+        Args:
+            sources: by view that has come forward by a record, its source partitions.
+        """
+        behind = [view for view in self._feed.views if self.ledger.of(view).offset < reached]
+        return self.ledger.advanced(
+            reached, {view.name: sources.get(view.name, self.ledger.of(view).sources) for view in behind}
+        )
+
     def done(self, records: Sequence[Record]) -> None:
-        """Takes note that a batch is complete, its progress in the store."""
+        """Takes note that a batch is complete, its progress in the store.
+
+        Args:
+            records: none where only what no one is handed was read: markers, and records of aborted transactions.
+        """
         self.publications.take_over()
         self._refused.batch_done()
-        self._count(records)
+        if records:
+            self._count(records)
 
     def _by_progress(self) -> list[tuple[Progress, list[tuple[StreamView, Transform]]]]:
         """The views, those that have come equally far together; a view that was added later has its own past."""
@@ -159,6 +175,24 @@ class PartitionPipeline:
                 positions.append(_NOWHERE)
         both = np.array(positions, dtype=np.int64).reshape(-1, 2)
         return Origins(both[:, 0], both[:, 1])
+
+    def _drop_unkeyed(self, batch: EventBatch, records: Sequence[Record]) -> EventBatch:
+        """Refuses events whose record has no key: any partition may have got them, and the first gets the entity."""
+        if self._feed.routed:
+            return batch
+        keyed = np.array([records[at].key is not None for at in batch.index.tolist()], dtype=bool)
+        if keyed.all():
+            return batch
+        # Where a part of the key is null there is no entity, and no view takes the event, wherever it is.
+        for name in self._feed.source.key:
+            keyed |= np.array([value is None for value in batch.values(name)], dtype=bool)
+        for at in batch.index[~keyed].tolist():
+            self._refused.dead_letter(records[at], no_key(self._feed.source))
+        return batch.select(keyed)
+
+    def refuse_misplaced(self, record: Record, owner: int) -> None:
+        """Refuses a record whose entity's row is computed from another partition."""
+        self._refused.dead_letter(record, misplaced(self._feed.source, self._partition, owner))
 
     def _drop_duplicates(
         self, batch: EventBatch, origins: Origins, sources: dict[int, SourceProgress]

@@ -18,6 +18,7 @@ from pipelines.adapters.redis_store import RedisStore
 from pipelines.contract.plan import Plan
 from pipelines.contract.topology import feeds
 from pipelines.errors import ForebayError, StoreUnavailable
+from pipelines.feature_processor.backoff import Backoff
 from pipelines.feature_processor.build import Share, build_pipelines, close
 from pipelines.feature_processor.catch_up import CatchUp, Work
 from pipelines.feature_processor.settings import ProcessorSettings
@@ -48,6 +49,7 @@ class Reload:
         self._watch = PlanWatch(settings.plan_file, plan.fingerprint) if settings.plan_file else None
         self._catch_up: CatchUp | None = None
         self._looks_to_skip = 0
+        self._backoff = Backoff()
 
     def begin(self) -> None:
         """Leaves views that are far behind others of their topic to a catch-up process.
@@ -116,6 +118,7 @@ class Reload:
     def _take(self, plan: Plan) -> None:
         self.end()
         self._looks_to_skip = 0
+        self._backoff = Backoff()
         self._target = plan
         if feeds(plan) == feeds(self.live):
             self.live = plan
@@ -127,7 +130,12 @@ class Reload:
             # What would stop the processor afterwards is found out before.
             close(build_pipelines(Share(self._target), self._settings))
             return True
-        if self._catch_up is None or not self._catch_up.running or not behind <= self._catch_up.views:
+        if self._catch_up is not None and not self._catch_up.running:
+            if (wait_s := self._backoff.ended()) is not None:
+                log.warning("the catch-up process ended by itself, and is started again", after_s=wait_s)
+            if self._backoff.due:
+                self._start_catch_up(behind)
+        elif self._catch_up is None or not behind <= self._catch_up.views:
             self._start_catch_up(behind)
         return False
 
@@ -138,3 +146,4 @@ class Reload:
         routed = frozenset(feed.topic for feed in feeds(self.live) if feed.routed)
         self._catch_up = CatchUp(Share(part(self._target, views), routed, publishes=False), self._work)
         self._catch_up.start()
+        self._backoff.started()

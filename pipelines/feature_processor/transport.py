@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from aiokafka import TopicPartition
+from aiokafka.consumer.fetcher import FetchError
 from aiokafka.errors import IllegalStateError, KafkaError
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
@@ -39,7 +40,10 @@ class RecordBatch(NamedTuple):
     number: int
     """No other batch of this process has it."""
     records: dict[int, list[Record]]
-    """By partition; at least one of each."""
+    """By partition that has some."""
+    ends: dict[int, int]
+    """By partition, the offset after all that was read of it: markers and records of aborted transactions, which no one
+    is handed, have offsets too. Has the partitions of `records`, and those where nothing else was read."""
 
     def __str__(self) -> str:
         return " ".join(f"[{at}]@{some[0].offset}-{some[-1].offset}" for at, some in sorted(self.records.items()))
@@ -51,12 +55,24 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.in_flight = InFlight()
+        self._handed_out: dict[TP, int] = {}
+        """By partition, up to where the app was told that it was read."""
 
     def _create_worker_consumer(self, *args: Any, **kwargs: Any) -> Any:
         consumer = super()._create_worker_consumer(*args, **kwargs)
-        # The driver's own 1.5 s is fixed.
+        # The driver's own 1.5 s is fixed, and it reads aborted records unless Faust itself runs in transactions.
         consumer._fetch_max_wait_ms = FETCH_WAIT_MS
+        consumer._isolation_level = "read_committed"
         return consumer
+
+    def end(self, tp: TP) -> int | None:
+        """The offset after the last record that may be read; None while no fetch of the partition was answered."""
+        state = positioned(self._consumer).get(tp)
+        if state is None:
+            return None
+        stable: int | None = state.lso
+        highwater: int | None = state.highwater
+        return stable if stable is not None and stable >= 0 else highwater
 
     async def on_thread_stop(self) -> None:
         """Stops the consumer. While its broker is away, aiokafka's fetcher ends in the cancellation it asked for."""
@@ -77,10 +93,25 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
             return {}
         # No await between the fetch and here. A fetch that began before a seek and ends after it brings records of
         # the new positions, so they are of the new epoch: to drop them would be to skip them.
+        records = _by_topic(fetched)
         return {
-            TP(topic, min(records)): [RecordBatch(self.in_flight.epoch, self.in_flight.hand_out(), records)]
-            for topic, records in _by_topic(fetched).items()
+            TP(topic, min(ends)): [
+                RecordBatch(self.in_flight.epoch, self.in_flight.hand_out(), records.get(topic, {}), ends)
+            ]
+            for topic, ends in self._ends(consumer, fetched).items()
         }
+
+    def _ends(self, consumer: Any, fetched: Mapping[TP, list[Any]]) -> dict[str, dict[int, int]]:
+        """By topic and partition, the offset after all that was read since the last time, where something was."""
+        ends = {tp: state.position for tp, state in positioned(consumer).items() if not _failed(consumer, tp)}
+        for tp, raw in fetched.items():
+            ends[tp] = max(ends.get(tp, 0), raw[-1].offset + 1)
+        moved = {tp: end for tp, end in ends.items() if tp in fetched or end > self._handed_out.get(tp, end)}
+        self._handed_out |= moved
+        topics: dict[str, dict[int, int]] = {}
+        for tp, end in moved.items():
+            topics.setdefault(tp.topic, {})[tp.partition] = end
+        return topics
 
     async def _take(
         self,
@@ -123,6 +154,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         with contextlib.suppress(IllegalStateError):  # not assigned any more: a rebalance is under way, which seeks
             for tp, offset in offsets.items():
                 consumer.seek(TopicPartition(tp.topic, tp.partition), offset)
+            self._handed_out = dict(offsets)
             self.in_flight.end_seek()
 
 
@@ -150,16 +182,21 @@ class Consumer(driver.Consumer):
         """Whether positions are being looked up."""
         return self._thread.in_flight.seeking
 
+    def end(self, tp: TP) -> int | None:
+        """See `ConsumerThread.end`."""
+        return self._thread.end(tp)
+
     def release(self, batch: RecordBatch) -> None:
         """The next fetch begins, once this was said of all batches of the last one. From any thread, more than once."""
         with contextlib.suppress(RuntimeError):  # the thread's loop is closed: there is no next fetch
             self._thread.thread_loop.call_soon_threadsafe(self._thread.in_flight.release, batch.number)
 
     def _to_message(self, tp: TP, record: RecordBatch) -> ConsumerMessage:
-        last = record.records[tp.partition][-1]
+        records = record.records.get(tp.partition)
+        timestamp_s = records[-1].timestamp_ms / 1_000 if records else 0.0
         value: Any = record
         return ConsumerMessage(
-            tp.topic, tp.partition, last.offset, last.timestamp_ms / 1_000, 0, [], None, value, None, 0, 0, tp,
+            tp.topic, tp.partition, record.ends[tp.partition] - 1, timestamp_s, 0, [], None, value, None, 0, 0, tp,
             generation_id=self.app.consumer_generation_id,
         )  # fmt: skip
 
@@ -182,7 +219,7 @@ class Consumer(driver.Consumer):
         return await super()._commit(offsets)
 
     async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
-        """Nothing to remember: a batch's offset is its last record's, so gaps are the rule."""
+        """Nothing to remember: a batch's offset is the last one read, so gaps are the rule."""
 
     def highwater(self, tp: TP) -> int:
         """Where a partition ends; 0 for one just assigned, or taken away while its last batch was processed."""
@@ -224,6 +261,20 @@ class Transport(driver.Transport):
 
     Consumer = Consumer
     driver_version = f"microbatch+{driver.Transport.driver_version}"
+
+
+def positioned(consumer: Any) -> dict[TP, Any]:
+    """What aiokafka knows of each assigned partition that it has a position in."""
+    subscription = consumer._subscription.subscription if consumer is not None else None
+    if subscription is None or subscription.assignment is None:
+        return {}
+    states = {TP(*tp): subscription.assignment.state_value(tp) for tp in subscription.assignment.tps}
+    return {tp: state for tp, state in states.items() if state is not None and state.has_valid_position}
+
+
+def _failed(consumer: Any, tp: TP) -> bool:
+    """Whether an error waits to be raised: aiokafka's position is then past a record that nobody was handed."""
+    return isinstance(consumer._fetcher._records.get(TopicPartition(*tp)), FetchError)
 
 
 def _record(raw: Any) -> Record:

@@ -43,12 +43,24 @@ class ReadEvents(NamedTuple):
     """Shape (n,), of the batch's events in the partition they were read from."""
 
 
+class Misplaced(NamedTuple):
+    """A record whose entity's row is computed from another partition."""
+
+    partition: int
+    record: int
+    """Its place among the records read of the partition."""
+    owner: int
+    """The partition that the row is computed from."""
+
+
 class ReadFrom(NamedTuple):
     """Where the events of some entities were read, and what becomes of them."""
 
     lineage: Lineage
     partitions: Ints
     """Shape (entities,)."""
+    records: Ints
+    """Shape (n,), per event the place of its record among those read of its partition."""
     published: bool
     all_sent: Callable[[], None]
 
@@ -103,7 +115,7 @@ class ViewWriter:
         lineage: Lineage,
         published: bool,
         all_sent: Callable[[], None] = lambda: None,
-    ) -> None:
+    ) -> list[Misplaced]:
         """Folds events into the rows of their entities and writes them.
 
         Args:
@@ -112,10 +124,13 @@ class ViewWriter:
             published: whether the view's values are written too, where Feast reads them, or its state alone.
             all_sent: called when all rows are on their way to the store, maybe more than once; not if there are none.
 
+        Returns:
+            What was left out: of an entity, one partition's events count, those of its row where there is one.
+
         Raises:
             StoreUnavailable: nothing can be said about which rows were written; the same batch can be tried again.
             StoreRolledBack: the store holds an older row than it had acknowledged.
-            ProgressMismatch: a row belongs to another partition or another life of the topic.
+            ProgressMismatch: a row belongs to another life of the topic.
         """
         columns = [[value for part in parts for value in part.batch.values(key.name)] for key in self.view.join_keys]
         entities = distinct_entities(columns)
@@ -123,46 +138,80 @@ class ViewWriter:
         if not known.all():
             metrics.NULL_ENTITIES.labels(self.view.name).inc(int(len(known) - known.sum()))
         if not known.any():
-            return
+            return []
         events = Events.joined([self._events(part.batch) for part in parts])._replace(entity=entities.codes).take(known)
         offsets = np.concatenate([part.offsets for part in parts])[known]
         partition = np.repeat([part.partition for part in parts], [len(part.batch) for part in parts])[known]
+        records = np.concatenate([part.batch.index for part in parts])[known]
         keys = [self._key(values) for values in entities.values]
-        read_from = ReadFrom(
-            lineage, self._one_partition_each(events, partition, lineage, len(keys)), published, all_sent
-        )
-        self._write_until_contained(keys, events, offsets, read_from)
+        owners = self._one_partition_each(keys, events, partition, lineage)
+        here = owners[events.entity] == partition
+        left_out = [
+            Misplaced(*each)
+            for each in zip(
+                partition[~here].tolist(), records[~here].tolist(), owners[events.entity[~here]].tolist(), strict=True
+            )
+        ]
+        if left_out:
+            events, offsets, records = events.take(here), offsets[here], records[here]
+        read_from = ReadFrom(lineage, owners, records, published, all_sent)
+        return left_out + self._write_until_contained(keys, events, offsets, read_from)
 
     def _events(self, batch: EventBatch) -> Events:
         """What is aggregated of a batch, its entities still to be numbered."""
         ids = None if self.view.event_id is None else batch.ids(self.view.event_id.column)
         return Events(np.empty(0, np.int64), batch.event_ms, *self._columns(batch), ids)
 
-    def _one_partition_each(self, events: Events, partition: Ints, lineage: Lineage, entities: int) -> Ints:
-        """The partition of each entity, shape (entities,)."""
-        of_entity = np.empty(entities, dtype=np.int64)
-        of_entity[events.entity] = partition
+    def _one_partition_each(self, keys: Sequence[bytes], events: Events, partition: Ints, lineage: Lineage) -> Ints:
+        """The partition whose events count, of each entity, shape (entities,)."""
+        of_entity = np.empty(len(keys), dtype=np.int64)
+        of_entity[events.entity[::-1]] = partition[::-1]  # the first event's
         elsewhere = of_entity[events.entity] != partition
-        if elsewhere.any():
-            raise foreign_row(self.view.name, lineage, int(partition[elsewhere][0]))
+        for entity in np.unique(events.entity[elsewhere]).tolist():
+            of_entity[entity] = self._owner(keys[entity], lineage, int(of_entity[entity]))
         return of_entity
 
-    def _write_until_contained(self, keys: list[bytes], events: Events, offsets: Ints, read_from: ReadFrom) -> None:
+    def _owner(self, key: bytes, lineage: Lineage, otherwise: int) -> int:
+        """The partition that a stored row is computed from; `otherwise` where there is no row.
+
+        Raises:
+            ProgressMismatch: the row is of another life of the topic.
+        """
+        self._cache.drop(key)
+        header = self._aggregate.codec.header(self._load([key])[0])
+        if header is None:
+            return otherwise
+        if header.lineage != lineage.digest:
+            raise foreign_row(self.view.name, lineage, otherwise)
+        return header.partition
+
+    def _write_until_contained(
+        self, keys: list[bytes], events: Events, offsets: Ints, read_from: ReadFrom
+    ) -> list[Misplaced]:
+        misplaced: list[Misplaced] = []
         begun_anew: dict[int, int] = {}
         while len(offsets):
             stored = self._load(keys)
             result = self._aggregate(stored, events, offsets, read_from.lineage.digest, read_from.partitions)
             if begun_anew:
                 result = result._replace(stored_offsets=_expected_offsets(result, begun_anew))
-            behind, forgotten = self._send(keys, stored, result, read_from)
+            behind, forgotten, foreign = self._send(keys, stored, result, read_from)
             if len(result.contained) and read_from.published:
                 # Whoever wrote these rows may not have published them.
                 theirs = result.contained.tolist()
                 self.publish(
                     [keys[entity] for entity in theirs], [stored[entity] for entity in theirs], read_from.lineage.topic
                 )
+            for entity in foreign:
+                here = int(read_from.partitions[entity])
+                owner = self._owner(keys[entity], read_from.lineage, here)
+                if owner == here:  # it has gone, or come back, since
+                    behind.append(entity)
+                else:
+                    records = read_from.records[events.entity == entity].tolist()
+                    misplaced += [Misplaced(here, record, owner) for record in records]
             if not behind and not forgotten:
-                return
+                return misplaced
             # Another processor is ahead on these entities: fold what its rows do not contain yet. Of a row that was
             # forgotten, fold what came after.
             fences = np.full(len(keys), -1, dtype=np.int64)
@@ -171,6 +220,8 @@ class ViewWriter:
             begun_anew |= {entity: after_forgotten(fence) for entity, fence in forgotten.items()}
             offsets = offsets[again]
             events = events.take(again)
+            read_from = read_from._replace(records=read_from.records[again])
+        return misplaced
 
     def _load(self, keys: Sequence[bytes]) -> list[StoredRow]:
         missing = [key for key in keys if key not in self._cache]
@@ -183,11 +234,12 @@ class ViewWriter:
 
     def _send(
         self, keys: Sequence[bytes], stored: Sequence[StoredRow], result: Aggregated, read_from: ReadFrom
-    ) -> tuple[list[int], dict[int, int]]:
+    ) -> tuple[list[int], dict[int, int], list[int]]:
         """Writes the changed rows.
 
         Returns:
-            The entities whose stored row was ahead; and by entity whose row was forgotten, the fence it had then.
+            The entities whose stored row was ahead; by entity whose row was forgotten, the fence it had then; and those
+            whose row is of another partition or incarnation of the topic.
         """
         changed = result.entities.tolist()
         progress_keys = None
@@ -198,6 +250,7 @@ class ViewWriter:
         with metrics.WRITE_SECONDS.labels(self.view.name).time():
             outcomes = self._store.write(writes, names, self.view.expire_ms, self.shared_by)
         behind: list[int] = []
+        foreign: list[int] = []
         gone: dict[int, bytes] = {}
         for entity, row, outcome in zip(changed, result.rows, outcomes, strict=True):
             if outcome is Outcome.WRITTEN:
@@ -211,15 +264,15 @@ class ViewWriter:
             elif outcome is Outcome.ROLLED_BACK:
                 raise StoreRolledBack(f"view {self.view.name!r}: a stored row is older than acknowledged")
             else:
-                raise foreign_row(self.view.name, read_from.lineage, int(read_from.partitions[entity]))
-        metrics.ROWS_WRITTEN.labels(self.view.name).inc(len(changed) - len(behind) - len(gone))
+                foreign.append(entity)
+        metrics.ROWS_WRITTEN.labels(self.view.name).inc(len(changed) - len(behind) - len(gone) - len(foreign))
         metrics.ROWS_REFUSED.labels(self.view.name).inc(len(behind))
         if len(result.duplicates):
-            # Those of rows that were ahead, or were forgotten, are judged again.
-            judged = np.isin(result.duplicates, [*behind, *gone], invert=True)
+            # Those of rows that were ahead, or were forgotten, are judged again; those of other rows are not counted.
+            judged = np.isin(result.duplicates, [*behind, *gone, *foreign], invert=True)
             metrics.DUPLICATE_EVENTS.labels(self.view.name).inc(int(judged.sum()))
         self._cache.shrink()
-        return behind, self._forgotten_at(keys, gone)
+        return behind, self._forgotten_at(keys, gone), foreign
 
     def _forgotten_at(self, keys: Sequence[bytes], gone: Mapping[int, bytes]) -> dict[int, int]:
         """The fences of forgotten rows, by entity.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from prometheus_client import Counter, Gauge, Histogram
+from pipelines.adapters.harmless import Counter, Gauge, Histogram
 
 REQUESTS = Counter("forebay_http_requests_total", "Requests answered.", ["route", "status"])
 REQUEST_SECONDS = Histogram(

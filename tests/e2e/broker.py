@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import random
 import time
-from collections.abc import Callable, Iterable
+import uuid
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from confluent_kafka import Consumer, ConsumerGroupState, KafkaError, KafkaException, Message, Producer, TopicPartition
 
+from pipelines.adapters.consumer_errors import ConsumerErrors
 from pipelines.adapters.kafka import new_admin
 
 PARTITIONS = 4
+
+MOST_IN_TRANSACTION = 40
 
 
 class Outgoing(NamedTuple):
     """A record to produce."""
 
     partition: int
-    key: bytes
+    key: bytes | None
     value: bytes | None
 
 
@@ -47,6 +52,53 @@ def produce(brokers: str, topic: str, records: Iterable[Outgoing]) -> list[int]:
     return [offsets[number] for number in range(count)]
 
 
+def produce_in_transactions(
+    brokers: str, topic: str, records: Sequence[Outgoing], aborted: Sequence[Outgoing], rng: random.Random
+) -> list[int]:
+    """Produces the records in committed transactions, others in aborted ones between and after them.
+
+    Args:
+        aborted: as many as there are records.
+
+    Returns:
+        Offsets of the committed records, each in its partition.
+    """
+    producer = Producer(
+        {"bootstrap.servers": brokers, "transactional.id": f"tests.{uuid.uuid4().hex}", "retry.backoff.ms": 5}
+    )
+    producer.init_transactions(60)
+    offsets: list[int] = []
+    at = 0
+    while at < len(records):
+        size = rng.randrange(1, MOST_IN_TRANSACTION)
+        if rng.random() < 0.5:
+            _in_transaction(producer, topic, aborted[at : at + size])
+            producer.abort_transaction(60)
+        offsets += _in_transaction(producer, topic, records[at : at + size])
+        producer.commit_transaction(60)
+        at += size
+    if rng.random() < 0.5:
+        _in_transaction(producer, topic, aborted[-3:])
+        producer.abort_transaction(60)
+    return offsets
+
+
+def _in_transaction(producer: Producer, topic: str, records: Sequence[Outgoing]) -> list[int]:
+    """Begins a transaction and returns when its records are in Kafka: their offsets."""
+    delivered: list[tuple[int, int]] = []
+    producer.begin_transaction()
+    for number, record in enumerate(records):
+
+        def acknowledged(error: KafkaError | None, message: Message, number: int = number) -> None:
+            assert error is None, error
+            delivered.append((number, message.offset()))
+
+        producer.produce(topic, record.value, record.key, partition=record.partition, on_delivery=acknowledged)
+    assert producer.flush(60) == 0
+    assert len(delivered) == len(records)
+    return [offset for _, offset in sorted(delivered)]
+
+
 def read_topic(brokers: str, topic: str) -> list[Message]:
     """Every committed record of the topic, partition by partition."""
     consumer = Consumer(
@@ -63,6 +115,7 @@ def read_topic(brokers: str, topic: str) -> list[Message]:
     partitions = consumer.list_topics(topic, 10).topics[topic].partitions
     consumer.assign([TopicPartition(topic, partition, 0) for partition in partitions])
     messages: list[Message] = []
+    errors = ConsumerErrors(topic, "e2e")
     unread = set(partitions)
     deadline = time.monotonic() + 30
     while unread:
@@ -77,6 +130,8 @@ def read_topic(brokers: str, topic: str) -> list[Message]:
             unread.discard(message.partition())
         elif error.code() == KafkaError.OFFSET_OUT_OF_RANGE:
             raise KafkaException(error)
+        else:
+            errors.meet(error)
     consumer.close()
     return sorted(messages, key=lambda each: (each.partition(), each.offset()))
 

@@ -79,11 +79,11 @@ class Deployment:
         wanted = needed_topics(self.place.plan, PARTITIONS) | {self.place.predictions: PARTITIONS}
         create_topics(self.place.brokers, wanted)
 
-    def processor(self, name: str = "process-1") -> ChildProcess:
-        return self._child(name, self._process)
+    def processor(self, name: str = "process-1", *options: str) -> ChildProcess:
+        return self._child(name, (*self._process, *options))
 
-    def worker(self, name: str = "score-1") -> ChildProcess:
-        return self._child(name, self._score)
+    def worker(self, name: str = "score-1", *options: str) -> ChildProcess:
+        return self._child(name, (*self._score, *options))
 
     def endpoint(self, port: int, name: str = "serve") -> ChildProcess:
         return self._child(name, (*self._serve, str(port)))

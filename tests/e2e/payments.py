@@ -72,6 +72,12 @@ def _written(rng: random.Random, event_ms: int) -> int | str:
     return time.astimezone(zone).isoformat(timespec="milliseconds")
 
 
+def never_happened(payment: Payment) -> bytes:
+    """A payment of the same card, merchant and time whose transaction is aborted: one that counted would show."""
+    shown = json.loads(payment.payload)
+    return json.dumps(shown | {"payment_id": f"{shown['payment_id']} aborted", "amount_cents": 1_000_000_000}).encode()
+
+
 def bad_payloads(rng: random.Random) -> list[bytes | None]:
     """One of every kind of record that can't be used."""
     good = json.loads(_payment(rng, "bad", START_MS + HOUR).payload)

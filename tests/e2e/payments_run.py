@@ -11,10 +11,10 @@ from confluent_kafka import Message
 
 from pipelines.contract.plan import StreamView
 from pipelines.contract.topology import view_topic
-from tests.e2e.broker import PARTITIONS, Outgoing, produce, read_topic
+from tests.e2e.broker import PARTITIONS, Outgoing, produce, produce_in_transactions, read_topic
 from tests.e2e.deployment import SERVICE, Place
 from tests.e2e.offline import At, Contained, Entity, Folded, direct, events_up_to, fold, position, routed, values_of_row
-from tests.e2e.payments import Payment, bad_payloads, random_payments
+from tests.e2e.payments import Payment, bad_payloads, never_happened, random_payments
 
 BURST = 200
 SENT_AGAIN = 20
@@ -103,11 +103,25 @@ def publish_mixed(place: Place, count: int, seed: int) -> Published:
     return published
 
 
-def publish(place: Place, payments: Iterable[Payment], published: Published, partitions: int = PARTITIONS) -> None:
-    """Publishes payments at once, and notes where each of them is."""
+def publish(
+    place: Place,
+    payments: Iterable[Payment],
+    published: Published,
+    partitions: int = PARTITIONS,
+    transactions: random.Random | None = None,
+) -> None:
+    """Publishes payments at once, and notes where each of them is.
+
+    Args:
+        transactions: draws transactions, some of them aborted, with payments that never happened; None: there are none.
+    """
     each = list(payments)
     records = [outgoing(payment, partitions) for payment in each]
-    offsets = produce(place.brokers, place.topic, records)
+    if transactions is None:
+        offsets = produce(place.brokers, place.topic, records)
+    else:
+        aborted = [record._replace(value=never_happened(made)) for record, made in zip(records, each, strict=True)]
+        offsets = produce_in_transactions(place.brokers, place.topic, records, aborted, transactions)
     for payment, record, offset in zip(each, records, offsets, strict=True):
         published.payments[record.partition, offset] = payment
 

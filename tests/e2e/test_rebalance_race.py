@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from confluent_kafka import Message
+from confluent_kafka import Consumer, Message, TopicPartition
 
 from forebay.stack.topics import create_topics
 from serving.event_scorer import OutgoingRecord
@@ -52,6 +52,65 @@ class RebalancedInABatch:
 
 def settings(brokers: str) -> WorkerSettings:
     return WorkerSettings(brokers, SCORED, GROUP, session_timeout_ms=6_000)
+
+
+def committed(brokers: str, group: str, topic: str) -> dict[int, int]:
+    """What a group has committed, by partition that it has committed at all."""
+    asker = Consumer({"bootstrap.servers": brokers, "group.id": group})
+    try:
+        found = asker.committed([TopicPartition(topic, at) for at in range(PARTITIONS)], 10)
+        return {each.partition: each.offset for each in found if each.offset >= 0}
+    finally:
+        asker.close()
+
+
+def test_at_least_once_a_worker_does_not_take_back_what_the_next_owner_has_committed(
+    kafka: ApacheKafka, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A rebalance comes amid its batch, and the broker would let it: it is a member of the group still."""
+    topic, group = "moving.once", "moving.at.least"
+    asked = WorkerSettings(kafka.bootstrap, topic, group, delivery="at_least_once", session_timeout_ms=6_000)
+    create_topics(kafka.bootstrap, {topic: PARTITIONS})
+    read_first, revoked, scoring, go_on, scored = (threading.Event() for _ in range(5))
+
+    def slowly(_messages: Sequence[Message]) -> list[OutgoingRecord]:
+        if not scoring.is_set():
+            scoring.set()
+            assert go_on.wait(30)
+        else:
+            scored.set()
+        return []
+
+    def nothing(_messages: Sequence[Message]) -> list[OutgoingRecord]:
+        return []
+
+    first, second = Worker(asked, slowly), Worker(asked, nothing)
+    consumer = first._new_consumer
+    monkeypatch.setattr(first, "_new_consumer", lambda: RebalancedInABatch(consumer(), read_first, revoked))
+    monkeypatch.setattr(first, "_revoked", lambda *_: revoked.set())
+    threads = [threading.Thread(target=worker.run) for worker in (first, second)]
+    produce(kafka.bootstrap, topic, [Outgoing(at, b"1", b"1") for at in range(PARTITIONS)])
+    threads[0].start()
+    try:
+        assert read_first.wait(30)
+        threads[1].start()
+        assert scoring.wait(30)
+        until(lambda: members_missing(kafka.bootstrap, group, 2) is None, 30, "a partition for each")
+        until(lambda: len(committed(kafka.bootstrap, group, topic)) == 1, 30, "the second worker's first commit")
+        (moved,) = committed(kafka.bootstrap, group, topic)
+        produce(kafka.bootstrap, topic, [Outgoing(moved, b"2", b"2")])
+        until(lambda: committed(kafka.bootstrap, group, topic)[moved] == 2, 30, "the second worker's next commit")
+        go_on.set()
+        produce(kafka.bootstrap, topic, [Outgoing(1 - moved, b"2", b"2")])
+        assert scored.wait(30)  # so its first batch is committed
+        assert committed(kafka.bootstrap, group, topic)[moved] == 2
+    finally:
+        go_on.set()
+        for worker in (first, second):
+            worker.stop()
+        for thread in threads:
+            if thread.ident:
+                thread.join(20)
 
 
 def test_a_batch_whose_partition_moved_meanwhile_is_not_committed_by_both(

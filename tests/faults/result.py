@@ -18,6 +18,8 @@ class SeedResult(msgspec.Struct, frozen=True, kw_only=True):
     """Those that had something to work on."""
     ending: str = ""
     """What was done to a topic at the end, refused by the processors and repaired as they told; empty: nothing."""
+    transactions: bool = False
+    """Whether the producer of events wrote in transactions, and aborted some of them."""
     events: int
     rows: int
     """Compared, over all views and comparisons."""

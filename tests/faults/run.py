@@ -15,7 +15,7 @@ from tests.faults.compare import Readable, compare
 from tests.faults.endings import ENDINGS
 from tests.faults.result import SeedResult
 from tests.faults.routed import routed_sources
-from tests.faults.schedule import LARGEST_BURST, Schedule, draw
+from tests.faults.schedule import LARGEST_BURST, Schedule, draw, transactions
 from tests.faults.site import Site
 from tests.kafka.apache_kafka import ApacheKafka
 
@@ -56,6 +56,7 @@ class SeedRun:
             seed=self.seed,
             faults=dict(+self.faults),
             ending=self.ending,
+            transactions=transactions(self.seed) is not None,
             events=self.events,
             rows=self.rows,
             routed_duplicates=self.routed_duplicates,

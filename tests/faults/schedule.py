@@ -63,6 +63,10 @@ ENDINGS_IN = 2
 """One seed in so many has such an ending."""
 
 
+TRANSACTIONS_IN = 2
+"""In one seed of so many the producer of events writes in transactions."""
+
+
 class Step(NamedTuple):
     """Events are published; then, some time later, something goes wrong."""
 
@@ -81,6 +85,15 @@ class Schedule(NamedTuple):
 
     steps: list[Step]
     ending: Ending | None
+
+
+def transactions(seed: int) -> random.Random | None:
+    """What draws the transactions of a seed whose producer writes in some, and aborts some; None: it does not.
+
+    Drawn apart from the schedule, which stays the same.
+    """
+    rng = random.Random(f"transactions {seed}")
+    return rng if rng.randrange(TRANSACTIONS_IN) == 0 else None
 
 
 def draw(seed: int) -> Schedule:

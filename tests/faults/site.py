@@ -17,7 +17,7 @@ from tests.faults.broken import harness
 from tests.faults.events import Events
 from tests.faults.processors import Processors
 from tests.faults.routed import RoutedAgain
-from tests.faults.schedule import Step
+from tests.faults.schedule import Step, transactions
 from tests.faults.store import SiteStore
 from tests.kafka.apache_kafka import ApacheKafka
 
@@ -46,6 +46,7 @@ class Site:
         """Of the source topic, as its producers know it."""
         self.published = Published({}, {})
         """What it holds."""
+        self._transactions = transactions(seed)
         self.events = Events(seed, self._publish)
         self.routed_again: list[RoutedAgain] = []
         """What some router had produced when it was killed, and another must produce again."""
@@ -69,7 +70,7 @@ class Site:
 
     def _publish(self, payments: list[Payment]) -> None:
         with harness("publishing"):
-            publish(self.place, payments, self.published, self.partitions)
+            publish(self.place, payments, self.published, self.partitions, self._transactions)
 
     def burst(self, step: Step) -> None:
         """The step's events, and the time until something goes wrong."""

@@ -16,7 +16,7 @@ from tests.faults.events import PRODUCER_BATCH, Events
 from tests.faults.result import SeedResult, report_of
 from tests.faults.routed import routed_sources
 from tests.faults.run import SeedRun, run_seed
-from tests.faults.schedule import Ending, Fault, Step, draw
+from tests.faults.schedule import Ending, Fault, Step, draw, transactions
 from tests.faults.site import Site
 from tests.kafka.apache_kafka import ApacheKafka
 
@@ -30,6 +30,12 @@ def test_a_seed_always_draws_the_same_schedule() -> None:
     schedules = [draw(seed) for seed in range(60)]
     assert {step.fault for each in schedules for step in each.steps} == set(Fault) == set(ACTS)
     assert {each.ending for each in schedules} == {None, *Ending} == {None, *ENDINGS}
+
+
+def test_some_seeds_write_in_transactions_the_same_ones_each_time() -> None:
+    drawn = [transactions(seed) for seed in SEEDS]
+    assert {each is None for each in drawn} == {True, False}
+    assert [each and each.random() for each in drawn] == [each and each.random() for each in map(transactions, SEEDS)]
 
 
 def test_a_seed_always_draws_the_same_events_in_the_same_order() -> None:

@@ -1,10 +1,10 @@
-"""A transaction whose brokers do not answer, and one that the library has lost track of."""
+"""A transaction whose brokers do not answer, one that the library has lost track of, and commits without any."""
 
 import pytest
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from serving import commit as module
-from serving.commit import TransactionalCommitter, TransactionLost
+from serving.commit import AtLeastOnceCommitter, TransactionalCommitter, TransactionLost
 from serving.settings import WorkerSettings
 
 SETTINGS = WorkerSettings(brokers="127.0.0.1:1", topic="payments", group="shop.score")
@@ -67,3 +67,37 @@ def test_what_can_be_aborted_is_read_again(producer):
     committer = TransactionalCommitter(SETTINGS, lambda: False)
     assert not committer.commit([], [], None)
     assert committer._producer.calls[-1] == "abort_transaction"
+
+
+class Delivers(Producer):
+    """Whatever is queued arrives."""
+
+    def flush(self, _timeout):
+        return 0
+
+    def __len__(self):
+        return 0
+
+
+class Member:
+    """A consumer with partition 1 only, and what it commits."""
+
+    def __init__(self):
+        self.committed = []
+
+    def assignment(self):
+        return [TopicPartition("payments", 1)]
+
+    def commit(self, offsets, asynchronous):
+        assert not asynchronous
+        self.committed.append([(each.partition, each.offset) for each in offsets])
+
+
+@pytest.mark.parametrize(("read", "committed"), [([0, 1], [[(1, 6)]]), ([0], [])])
+def test_at_least_once_commits_only_partitions_that_are_still_assigned(monkeypatch, read, committed):
+    """A rebalance came amid the batch: the broker would let this worker take back the commits of the next owner."""
+    monkeypatch.setattr(module, "Producer", Delivers)
+    consumer = Member()
+    committer = AtLeastOnceCommitter(SETTINGS, consumer, lambda: False)
+    assert committer.commit([], [TopicPartition("payments", at, 5 + at) for at in read], None)
+    assert consumer.committed == committed

@@ -66,7 +66,7 @@ def store(memory):
 def score(store, tmp_path):
     scorer = Scorer(PLAN, load_model(write_model(tmp_path)), store)
     barrier = Barrier(SCORED, [], ProgressReader(PLAN.project, [], MemoryStore()), 0)
-    return EventScorer(scorer, SCORED, barrier, "predictions", include_features=True)
+    return EventScorer(scorer, SCORED, barrier, "predictions", include_features=True, topic_id="id-1")
 
 
 def asked(card, limit=60.0):
@@ -168,6 +168,6 @@ class TestTimes:
         plan = msgspec.structs.replace(PLAN, services=(service,))
         scorer = Scorer(plan, load_model(write_model(tmp_path)), store)
         barrier = Barrier(source, [], ProgressReader(PLAN.project, [], MemoryStore()), 0)
-        score = EventScorer(scorer, source, barrier, "predictions", include_features=False)
+        score = EventScorer(scorer, source, barrier, "predictions", include_features=False, topic_id="id-1")
         (record,) = score([Message(0, {"card": "a", "limit": "2013-10-01T12:00:00Z"})])
         assert json.loads(record.value)["request"] == {"limit": 1_380_628_800_000}

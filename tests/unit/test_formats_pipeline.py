@@ -91,7 +91,7 @@ class Producer:
     def __init__(self):
         self.sent = []
 
-    def produce(self, topic, value, key=None, headers=(), partition=-1):
+    def produce(self, topic, value, key=None, headers=(), partition=-1, timestamp_ms=-1):
         self.sent.append((topic, value, dict(headers)))
 
     def flush(self):
@@ -170,7 +170,7 @@ class TestRegistryDown:
         schemas = Schemas(id7=AVRO)
         schemas.down = True
         scorer = SimpleNamespace(service=SimpleNamespace(name="s", join_keys=(), request=()))
-        score = EventScorer(scorer, source, None, "predictions", False, schemas)
+        score = EventScorer(scorer, source, None, "predictions", False, schemas, topic_id="id-1")
         with pytest.raises(StoreUnavailable):
             score([SimpleNamespace(value=lambda: encode(EVENT))])
 

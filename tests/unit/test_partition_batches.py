@@ -10,7 +10,7 @@ from pipelines.contract.entity_key import EntityKeyEncoder, feature_field, times
 from pipelines.contract.progress import NOTHING_YET
 from pipelines.contract.topology import Feed
 from pipelines.contract.values import decode_timestamp, decode_value
-from pipelines.errors import ProgressMismatch, StoreUnavailable
+from pipelines.errors import StoreUnavailable
 from pipelines.feature_processor.feed_pipeline import FeedPipeline
 from pipelines.feature_processor.router import Router
 from tests.build import HOUR, MINUTE, SOURCE, START_MS, expected, make_view, record
@@ -32,6 +32,7 @@ from tests.unit.partition import (
     of,
     progress,
     row,
+    rows,
     start,
 )
 
@@ -193,11 +194,59 @@ class TestTogether:
         assert together.hashes == alone.hashes
         assert refused(joined) == refused(single)
 
-    def test_an_entity_in_two_partitions_is_refused(self):
-        """The topic is not keyed as its source says: offsets of its records would not compare."""
-        shared = self.feed(MemoryStore())
-        with pytest.raises(ProgressMismatch, match="another partition"):
-            shared.process({0: [record(0, card("a", 0))], 1: [record(0, card("a", 1))]})
+    def test_of_an_entity_in_two_partitions_the_one_of_its_row_counts(self):
+        """The topic is not keyed as its source says, and offsets of its records do not compare."""
+        store = MemoryStore()
+        shared = self.feed(store)
+        first = {0: [record(0, card("b", 0))], 1: [record(0, card("a", 0))]}
+        second = {0: [record(1, card("a", 1)), record(2, card("b", 1))], 1: [record(1, card("a", 2))]}
+        shared.process(first)
+        shared.process(second)
+        assert rows(store, CARDS, "ab") == folded(
+            CARDS, [(0, card("b", 0)), (2, card("b", 1)), (0, card("a", 0)), (1, card("a", 2))]
+        )
+        ((_, _, key, value, headers),) = shared.producer.to("payments.dlq")
+        assert (key, value) == (b"key", second[0][0].value)
+        assert (headers["forebay-reason"], headers["forebay-position"]) == (b"wrong_key", b"payments[0]@1")
+        assert b"in partition 0, but those of its entity are in partition 1" in headers["forebay-error"]
+        assert b"tag key=card" in headers["forebay-error"]
+        assert [progress(store, partition=at) for at in (0, 1)] == [2, 1]
+
+    def test_of_a_new_entity_in_two_partitions_the_first_counts(self):
+        store = MemoryStore()
+        shared = self.feed(store)
+        shared.process({0: [record(0, card("a", 0))], 1: [record(0, card("a", 1)), record(1, card("c", 1))]})
+        assert rows(store, CARDS, "ac") == folded(CARDS, [(0, card("a", 0)), (1, card("c", 1))])
+        assert [each[-1]["forebay-position"] for each in shared.producer.to("payments.dlq")] == [b"payments[1]@0"]
+
+    @pytest.mark.parametrize("failure", ["half", "none", "all"])
+    def test_a_misplaced_record_whose_batch_is_tried_again_is_one_dead_letter(self, failure):
+        store = FlakyStore()
+        shared = self.feed(store)
+        shared.process({1: [record(0, card("a", 0))]})
+        batch = {0: [record(0, card("a", 1)), record(1, card("b", 1))]}
+        for nth in range(3):  # the read, the write, the progress
+            store.failures = {len(store.calls) + 1 + nth: failure}
+            try:
+                shared.process(batch)
+            except StoreUnavailable:
+                shared.process(batch)
+            assert len(shared.producer.to("payments.dlq")) == 1 + nth
+            batch = {0: [each._replace(offset=each.offset + 2) for each in batch[0]]}
+        assert row(store, CARDS, "a") == folded(CARDS, [(0, card("a", 0))])["a"]
+        assert row(store, CARDS, "b") == folded(CARDS, [(at, card("b", 1)) for at in (1, 3, 5)])["b"]
+
+    def test_what_no_one_is_handed_moves_progress_without_a_record(self):
+        """Markers and records of aborted transactions have offsets: a topic may end with them."""
+        store = MemoryStore()
+        shared = self.feed(store)
+        shared.process({0: [record(3, card("a", 0))]}, ends={0: 6, 1: 9})
+        assert [progress(store, partition=at) for at in (0, 1, 2)] == [5, 8, NOTHING_YET]
+        assert row(store, CARDS, "a")[0] == 3
+        shared.process({}, ends={0: 8})
+        shared.process({1: [record(9, card("b", 0))]}, ends={1: 10})
+        assert [progress(store, partition=at) for at in (0, 1)] == [7, 9]
+        assert row(store, CARDS, "b")[0] == 9
 
     def test_a_batch_that_fails_is_tried_again_whole(self):
         store = FlakyStore()

@@ -11,7 +11,7 @@ from pipelines.errors import ProgressMismatch
 from tests.build import SECOND, make_view, record
 from tests.e2e.broker import until
 from tests.oracle import Window
-from tests.unit.partition import CARDS, LIFE, PROJECT, WINDOWS, card, folded, row, start
+from tests.unit.partition import CARDS, PROJECT, WINDOWS, card, folded, of, row, start
 
 
 class TestAnotherLife:
@@ -24,7 +24,7 @@ class TestAnotherLife:
             start(store, CARDS, lineage=now)
 
     @pytest.mark.parametrize(
-        ("lineage", "partition"), [(Lineage("payments", "id-2", 4), 0), (Lineage("payments", "id-1", 8), 5), (LIFE, 1)]
+        ("lineage", "partition"), [(Lineage("payments", "id-2", 4), 0), (Lineage("payments", "id-1", 8), 5)]
     )
     def test_a_row_of_another_life_is_never_taken_for_this_ones(self, lineage, partition):
         """Its fence is higher than the new offsets: skipping these as contained would lose them in silence."""
@@ -33,6 +33,16 @@ class TestAnotherLife:
         del store.hashes[progress_key(PROJECT, "payments", 0)]
         with pytest.raises(ProgressMismatch, match="rebuild"):
             start(store, CARDS, lineage=lineage, partition=partition).process([record(0, card("a", 5))])
+
+    def test_a_row_of_another_partition_is_never_taken_for_this_ones(self):
+        """Nor does it end anything: the record is keyed otherwise than the source says, and others are not."""
+        store = MemoryStore()
+        start(store, CARDS).process([record(1_000, card("a", 0))])
+        other = start(store, CARDS, partition=1)
+        other.process([record(0, card("a", 5)), record(1, card("b", 5))])
+        assert row(store, CARDS, "a") == folded(CARDS, [(1_000, card("a", 0))])["a"]
+        assert row(store, CARDS, "b") == folded(CARDS, [(1, card("b", 5))])["b"]
+        assert [each[-1]["forebay-reason"] for each in of(other).producer.sent] == [b"wrong_key"]
 
     def test_a_changed_view_starts_afresh_over_its_old_rows(self):
         store = MemoryStore()

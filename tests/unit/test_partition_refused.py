@@ -4,9 +4,22 @@ import pytest
 
 from pipelines.adapters.memory_store import MemoryStore
 from pipelines.contract.records import SOURCE_HEADER, Record
+from pipelines.feature_processor.router import Router
 from tests.build import HOUR, MINUTE, START_MS, make_view, record
 from tests.oracle import Window
-from tests.unit.partition import CARDS, MERCHANTS, WINDOWS, card, of, progress, row, start
+from tests.unit.partition import (
+    CARDS,
+    MERCHANTS,
+    ROUTED,
+    ROUTED_LIFE,
+    WINDOWS,
+    Producer,
+    card,
+    of,
+    progress,
+    row,
+    start,
+)
 
 
 class TestRefused:
@@ -43,6 +56,27 @@ class TestRefused:
         pipeline.process([record(0, card("a", 0, -1.0)), record(1, card("a", 1, 2.0))])
         assert [each[-1]["forebay-reason"] for each in of(pipeline).producer.sent] == [b"transform"]
         assert (row(store, picky, "a")[2][0], row(store, CARDS, "a")[2][0]) == (2.0, 1.0)
+
+    def test_a_record_without_a_key_is_a_dead_letter_that_names_the_tag_and_is_routed_all_the_same(self):
+        """Its partition says nothing: the first one to get an entity would keep it from the right one."""
+        producer = Producer()
+        router = Router([ROUTED], {ROUTED.topic: ROUTED_LIFE}, producer)
+        store = MemoryStore()
+        pipeline = start(store, CARDS, routes=(ROUTED,), router=router, producer=producer)
+        unkeyed = record(0, card("a", 0, merchant="m"))._replace(key=None)
+        pipeline.process([unkeyed, record(1, card("b", 0))])
+        ((_, _, key, value, headers),) = producer.to("payments.dlq")
+        assert (key, value, headers["forebay-reason"]) == (None, unkeyed.value, b"wrong_key")
+        assert b"no key" in headers["forebay-error"]
+        assert b"tag key=card of source 'payments'" in headers["forebay-error"]
+        assert len(producer.to(ROUTED.topic)) == 1
+        assert (row(store, CARDS, "a"), row(store, CARDS, "b")[0], progress(store)) == (None, 1, 1)
+
+    def test_an_event_without_the_entity_is_in_no_row_and_needs_no_key(self):
+        pipeline = start(MemoryStore(), CARDS)
+        event = {"event_ms": START_MS, "card": None, "amount": 1}
+        pipeline.process([record(0, event)._replace(key=None)])
+        assert of(pipeline).producer.sent == []
 
     def test_an_event_without_the_entity_is_in_no_row(self):
         store = MemoryStore()

@@ -11,7 +11,7 @@ from pipelines.contract.records import SOURCE_HEADER, Record, SourcePosition, so
 from pipelines.contract.topology import routed_partition, routing_key
 from pipelines.errors import ProgressMismatch
 from pipelines.feature_processor.router import Router
-from tests.build import HOUR, expected, make_view, record
+from tests.build import HOUR, WRITTEN_MS, expected, make_view, record
 from tests.unit.bad_days import FlakyStore, run
 from tests.unit.partition import (
     CARDS,
@@ -53,6 +53,20 @@ class TestRouting:
             assert partition == routed_partition(key, 3)
             assert value == record(0, card("ab"[at], at, merchant=name)).value
             assert headers == dict([source_header(SourcePosition(2, 40 + at, ROUTED_LIFE.digest))])
+
+    def test_a_re_keyed_record_carries_the_producers_headers_and_time(self):
+        """What the producer says of an event (a trace, a schema) is not lost; where it comes from only Forebay says."""
+        producer = Producer()
+        forged = (SOURCE_HEADER, b"x" * 20)
+        log = [record(5, card("a", 0, merchant="m"), [("trace", b"1"), forged, ("trace", b"2"), ("empty", None)])]
+        router = Router([ROUTED], {ROUTED.topic: ROUTED_LIFE}, producer)
+        kept = []
+        producer.produce = lambda *sent: kept.append(sent)
+        start(MemoryStore(), routes=(ROUTED,), router=router, producer=producer).process(log)
+        source = source_header(SourcePosition(0, 5, ROUTED_LIFE.digest))
+        ((*_, headers, _partition, timestamp_ms),) = kept
+        assert headers == [("trace", b"1"), ("trace", b"2"), ("empty", None), source]
+        assert timestamp_ms == WRITTEN_MS
 
     def test_events_without_the_entity_and_bad_records_are_not_routed(self):
         producer = Producer()

@@ -1,5 +1,7 @@
 """Hot reload: when a newer plan becomes the live one, and what is done before."""
 
+import itertools
+
 import msgspec
 import pytest
 
@@ -7,6 +9,7 @@ from pipelines.contract.plan import PLAN_FORMAT, Plan
 from pipelines.contract.plan_file import write_plan
 from pipelines.errors import SettingsError, StoreUnavailable
 from pipelines.feature_processor import reload as module
+from pipelines.feature_processor.backoff import Backoff
 from pipelines.feature_processor.settings import ProcessorSettings
 from tests.build import HOUR, SOURCE, make_view
 from tests.oracle import Window
@@ -167,6 +170,52 @@ def test_a_plan_that_can_not_be_run_yet_is_tried_again(made, world, failure):
     while not reload._look():
         looks += 1
     assert looks <= module.TRY_AGAIN_LOOKS
+
+
+def test_a_catch_up_process_that_fails_at_once_is_started_ever_later(made, world, capsys):
+    reload, path = made(plan(CARDS))
+    now = [0.0]
+    write_plan(plan(CARDS, OTHER, fingerprint="02" * 8), path)
+    world["behind"] = {"other"}
+    reload._look()
+    reload._backoff = Backoff(lambda: now[0])
+    reload._backoff.started()
+    started_s = []
+    for second in range(2_000):
+        now[0] = float(second)
+        before = len(CatchUp.made)
+        CatchUp.made[-1].running = False
+        assert not reload._look()
+        started_s += [second] * (len(CatchUp.made) - before)
+    waits = [after - before for before, after in itertools.pairwise([0, *started_s])]
+    # It is looked at once a second, and found ended at the second after its start.
+    assert waits[:10] == [0, *(1 + 2**each for each in range(9))]
+    assert waits[10:] == [1 + 300] * len(waits[10:]) != []
+    assert capsys.readouterr().out.count("ended by itself") == len(started_s) + 1
+
+
+def test_one_that_ran_well_is_started_again_at_once_and_a_newer_plan_does_not_wait(made, world):
+    reload, path = made(plan(CARDS))
+    write_plan(plan(CARDS, OTHER, fingerprint="02" * 8), path)
+    world["behind"] = {"other", "third"}
+    reload._look()
+    now = [0.0]
+    backoff = Backoff(lambda: now[0])
+    for _ in range(5):
+        backoff.started()
+        backoff.ended()
+    backoff.started()
+    now[0] = 61.0
+    assert (backoff.ended(), backoff.ended(), backoff.due) == (0.0, None, True)
+    backoff.started()
+    assert (backoff.ended(), backoff.due) == (1.0, False)
+    reload._backoff = backoff
+    CatchUp.made[-1].running = False
+    assert not reload._look()
+    assert len(CatchUp.made) == 1
+    write_plan(plan(CARDS, THIRD, fingerprint="03" * 8), path)
+    reload._look()
+    assert CatchUp.made[-1].views == {"third"}
 
 
 def test_at_the_start_views_that_are_behind_are_left_to_a_process_of_their_own(made, world):

@@ -1,5 +1,6 @@
 """Time travel: the payments repo as its author would test it, without broker or store."""
 
+import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -165,3 +166,11 @@ def test_it_gives_what_the_definition_says(at_s, amounts, asked_s, partitions):
     found = list(travel.features("everything", START_MS + asked_s * 1_000, card="a").values())
     oracle = [None if value != value else value for value in expected(view, events, START_MS + asked_s * 1_000)]
     assert found == oracle
+
+
+@pytest.mark.parametrize("card", [7, 8, 9])
+def test_an_event_and_the_bytes_of_a_record_are_of_one_entity(travel, card):
+    """The record gets the key that its producer would give it."""
+    as_bytes = json.dumps(payment(2, NOON.isoformat(), card=card)).encode()
+    travel.feed(PAYMENTS, payment(1, NOON, card=card), as_bytes, payment(3, NOON, card=card))
+    assert travel.refused == []

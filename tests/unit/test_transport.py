@@ -5,6 +5,8 @@ import asyncio
 from types import SimpleNamespace
 
 import pytest
+from aiokafka import TopicPartition
+from aiokafka.consumer.fetcher import FetchError
 from aiokafka.errors import KafkaError
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
@@ -24,7 +26,7 @@ def fetched(*offsets):
 def thread(monkeypatch):
     """A thread whose fetches answer `waiting` at once and `later` after waiting, when `meanwhile` has happened."""
     made = ConsumerThread.__new__(ConsumerThread)
-    made.in_flight = InFlight()
+    made.in_flight, made._handed_out = InFlight(), {}
     made.waiting, made.later, made.room = {}, fetched(7), []
     made.at_first = made.meanwhile = lambda: None
 
@@ -59,6 +61,73 @@ def test_a_batch_is_in_flight(thread):
 def test_what_waited_and_what_came_meanwhile_are_one_batch(thread):
     thread.waiting = fetched(5, 6)
     assert offsets_of(thread) == {("t", 0): [5, 6, 7]}
+
+
+def aiokafka_at(failed=(), **positions):
+    """aiokafka's consumer, with positions by partition of topic t."""
+    states = {
+        TopicPartition("t", int(at[1:])): SimpleNamespace(has_valid_position=True, position=position)
+        for at, position in positions.items()
+    }
+    assignment = SimpleNamespace(tps=set(states), state_value=states.get)
+    records = {TopicPartition("t", at): FetchError(error=None, backoff=0) for at in failed}
+    return SimpleNamespace(
+        _subscription=SimpleNamespace(subscription=SimpleNamespace(assignment=assignment)),
+        _fetcher=SimpleNamespace(_records=records),
+    )
+
+
+def ends_of(thread, consumer):
+    """Records and ends of a fetch, by partition of its only topic."""
+    fetched = asyncio.run(thread._fetch_records(consumer, set(), timeout=1.0, max_records=100))
+    return [(sorted(batch.records), batch.ends) for (batch,) in fetched.values()]
+
+
+def test_a_batch_ends_where_aiokafka_has_read_to_past_markers_and_aborted_records(thread):
+    thread._handed_out = {TP("t", 0): 7, TP("t", 1): 3, TP("t", 2): 4}
+    assert ends_of(thread, aiokafka_at(p0=9, p1=5, p2=4)) == [([0], {0: 9, 1: 5})]
+
+
+def test_where_only_markers_were_read_there_is_a_batch_without_records_once(thread):
+    thread._handed_out, thread.later = {TP("t", 0): 7}, {}
+    assert ends_of(thread, aiokafka_at(p0=9)) == [([], {0: 9})]
+    for number in range(2):
+        thread.in_flight.release(number)
+    assert ends_of(thread, aiokafka_at(p0=9)) == []
+
+
+def test_a_position_past_a_record_that_could_not_be_read_is_no_end(thread):
+    """aiokafka steps over it before it raises the error."""
+    thread._handed_out, thread.later = {TP("t", 0): 7}, {}
+    assert ends_of(thread, aiokafka_at(p0=8, failed=[0])) == []
+
+
+def test_a_partition_whose_position_was_not_asked_for_yet_has_no_end(thread):
+    """A rebalance brought it a moment ago: where it starts is for the store to say."""
+    thread.later = {}
+    assert ends_of(thread, aiokafka_at(p0=8)) == []
+
+
+@pytest.mark.parametrize(
+    ("stable", "highwater", "end"),
+    [
+        pytest.param(None, None, None, id="no fetch was answered"),
+        pytest.param(7, 9, 7, id="a transaction is open"),
+        pytest.param(9, 9, 9, id="none is"),
+        pytest.param(None, 9, 9, id="a broker that knows no transactions"),
+        pytest.param(-1, 9, 9, id="the same, newer"),
+    ],
+)
+def test_the_end_of_a_partition_is_that_of_what_may_be_read(thread, stable, highwater, end):
+    thread._consumer = aiokafka_at(p0=3)
+    state = thread._consumer._subscription.subscription.assignment.state_value(TopicPartition("t", 0))
+    state.lso, state.highwater = stable, highwater
+    assert thread.end(TP("t", 0)) == end
+
+
+def test_the_end_of_a_partition_that_was_taken_away_is_not_known(thread):
+    thread._consumer = aiokafka_at(p0=3)
+    assert thread.end(TP("t", 1)) is None
 
 
 def test_a_partition_may_have_only_waiting_records_or_only_later_ones(thread):
@@ -154,4 +223,4 @@ def test_a_batch_is_released_where_its_thread_has_ended():
     loop.close()
     made = Consumer.__new__(Consumer)
     made._thread = SimpleNamespace(thread_loop=loop, in_flight=InFlight())
-    made.release(RecordBatch(0, 0, {}))
+    made.release(RecordBatch(0, 0, {}, {}))
