@@ -12,7 +12,9 @@ from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 from pipelines.adapters import metrics
 from pipelines.adapters.kafka import FETCH_WAIT_MS
 from pipelines.errors import StoreUnavailable
+from pipelines.steps.poison import Tally, judged
 from serving.commit import AtLeastOnceCommitter, Committer, TransactionalCommitter, TransactionLost
+from serving.dead_letters import attempts
 from serving.event_scorer import OutgoingRecord
 from serving.settings import WorkerSettings
 
@@ -29,6 +31,7 @@ class Worker:
         self._score = score
         self._stopping = False
         self._membership: Any = None
+        self._tally = Tally()
 
     def _new_consumer(self) -> Consumer:
         settings = self._settings
@@ -55,6 +58,7 @@ class Worker:
 
         Raises:
             WorkerFailed: a restart is needed.
+            TooManyDeadLetters: nothing of the batch that has them is committed.
         """
         while not self._stopping:
             try:
@@ -101,10 +105,15 @@ class Worker:
 
     def _work(self, messages: Sequence[Message], committer: Committer) -> None:
         records = self._score_until_done(messages)
+        tally = self._tally
+        if records is not None:
+            batch = attempts(self._settings.topic, messages, records)
+            tally = judged(tally, batch, self._settings.dead_letters)
         if records is None or not committer.commit(records, _next_offsets(messages), self._membership):
             for first in _first_offsets(messages):
                 self._seek(first)
             return
+        self._tally = tally
         metrics.RECORDS.labels(self._settings.topic).inc(len(messages))
         metrics.BATCHES.labels(self._settings.topic).inc()
         for next_offset in _next_offsets(messages):

@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 
 from pipelines.adapters.schema_registry import registry_address
+from pipelines.steps.poison import Allowance
 
 
 class ProcessorSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -27,6 +28,8 @@ class ProcessorSettings(msgspec.Struct, frozen=True, kw_only=True):
     level_records: int = 10_000
     """How close to its neighbours a view must be to be computed with them: so many records are read again in no time,
     and under load none is ever much closer."""
+    dead_letters: Allowance = Allowance()
+    """How many it bears, per topic, before it stops."""
     plan_file: Path | None = None
     """Where a newer plan may appear while it runs; None: nowhere."""
     schema_registry: str = msgspec.field(default_factory=registry_address)
