@@ -71,6 +71,10 @@ class ProgressMismatch(ForebayError):
     """The progress kept in Redis belongs to another life of the topic: refused, never skipped."""
 
 
+class TooManyDeadLetters(ForebayError):
+    """So many records can't be used that the fault is hardly theirs; nothing of the present batch is committed."""
+
+
 class ModelError(ForebayError):
     """A model is missing, corrupt, or does not fit its feature service."""
 

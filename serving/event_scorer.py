@@ -16,11 +16,12 @@ from pipelines.contract.plan import Source
 from pipelines.contract.prediction import Prediction, Timings, prediction_id
 from pipelines.contract.records import dead_letter_headers, recorded_ms
 from pipelines.contract.topology import dead_letter_topic
-from pipelines.errors import FeatureRefused, ForebayError, PlanError, RecordError, StoreRefused, StoreUnavailable
+from pipelines.errors import FeatureRefused, ForebayError, PlanError, RecordError
 from pipelines.process.watchdog import step
 from pipelines.steps.decode import SchemaSource, decoder_for
 from pipelines.steps.validate import Validator
 from serving.barrier import Barrier
+from serving.isolate import isolate
 from serving.metrics import observe_stages
 from serving.request import ScoringRequest
 from serving.scorer import Scored, Scorer
@@ -140,19 +141,17 @@ class EventScorer:
         return (time.perf_counter() - started) * 1e3, met
 
     def _score(self, incoming: Sequence[Incoming], met: Sequence[bool], waited_ms: float) -> list[OutgoingRecord]:
-        if not incoming:
-            return []
-        try:
-            scored = self._scorer.score([each.request for each in incoming])
-            return self._encode(incoming, met, waited_ms, scored)
-        except (StoreUnavailable, StoreRefused):
-            raise
-        except Exception as error:
-            if len(incoming) == 1:
-                return [self._dead_letter(incoming[0].message, _refused(error, incoming[0].position))]
-            # The model, an on-demand function, or a damaged row, fails on some event: find it, and score the others.
-            halves = (slice(None, len(incoming) // 2), slice(len(incoming) // 2, None))
-            return [record for half in halves for record in self._score(incoming[half], met[half], waited_ms)]
+        """The records of a batch. The model, an on-demand function, or a damaged row, may fail on some events."""
+
+        def run(part: Sequence[tuple[Incoming, bool]]) -> list[OutgoingRecord]:
+            events = [event for event, _ in part]
+            scored = self._scorer.score([each.request for each in events])
+            return self._encode(events, [ok for _, ok in part], waited_ms, scored)
+
+        def alone(one: tuple[Incoming, bool], error: Exception) -> OutgoingRecord:
+            return self._dead_letter(one[0].message, _refused(error, one[0].position))
+
+        return isolate(list(zip(incoming, met, strict=True)), run, alone)
 
     def _encode(
         self, incoming: Sequence[Incoming], met: Sequence[bool], waited_ms: float, scored: Scored

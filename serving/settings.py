@@ -6,6 +6,8 @@ from typing import Literal
 
 import msgspec
 
+from pipelines.steps.poison import Allowance
+
 
 class WorkerSettings(msgspec.Struct, frozen=True):
     """Read once, by the entry point."""
@@ -21,3 +23,5 @@ class WorkerSettings(msgspec.Struct, frozen=True):
     session_timeout_ms: int = 10_000
     transaction_timeout_ms: int = 10_000
     """How long readers may wait for a transaction that a killed worker left open."""
+    dead_letters: Allowance = Allowance()
+    """How many it bears before it stops."""

@@ -16,7 +16,9 @@ from pipelines.adapters.probe import RecordProbe
 from pipelines.errors import ForebayError, StoreUnavailable
 from pipelines.process.silence import Silence
 from pipelines.process.watchdog import WATCHDOG, step
+from pipelines.steps.poison import Tally, judged
 from serving.commit import AtLeastOnceCommitter, Committer, TransactionalCommitter, TransactionLost
+from serving.dead_letters import attempts
 from serving.event_scorer import OutgoingRecord
 from serving.incarnation import ScoredIncarnation
 from serving.settings import WorkerSettings
@@ -44,6 +46,7 @@ class Worker:
         self._stopping = False
         self._membership: Any = None
         self._silence = Silence(RecordProbe(settings.brokers, settings.group), QUIET_POLLS)
+        self._tally = Tally()
 
     def _new_consumer(self) -> Consumer:
         settings = self._settings
@@ -75,6 +78,7 @@ class Worker:
             RestartNeeded: a restart is needed.
             ProgressMismatch: the topic was deleted and made anew.
             SettingsError: the brokers refuse to let it be read.
+            TooManyDeadLetters: nothing of the batch that has them is committed.
         """
         topics = Topics(self._settings.brokers)
         self._incarnation = ScoredIncarnation(self._settings, topics, topics.lineage(self._settings.topic))
@@ -157,10 +161,13 @@ class Worker:
         if records is None or not self._incarnation.check(self._consumer):
             self._read_again(messages)
             return
+        batch = attempts(self._settings.topic, messages, records)
+        tally = judged(self._tally, batch, self._settings.dead_letters)
         offsets = self._incarnation.marked(_next_offsets(messages))
         if not committer.commit(records, offsets, self._membership):
             self._read_again(messages)
             return
+        self._tally = tally
         metrics.RECORDS.labels(self._settings.topic).inc(len(messages))
         metrics.BATCHES.labels(self._settings.topic).inc()
 

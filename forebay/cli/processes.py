@@ -25,6 +25,22 @@ from forebay.cli.options import (
 from forebay.stack.ports import LAST_PORT
 from pipelines.process.watchdog import HANG_AFTER_S
 
+MaxDeadLetters = Annotated[
+    int,
+    typer.Option(
+        envvar="FOREBAY_MAX_DEAD_LETTERS", min=0, help="Stop at more dead letters of a partition in a row; 0: no limit."
+    ),
+]
+MaxDeadLetterShare = Annotated[
+    float,
+    typer.Option(
+        envvar="FOREBAY_MAX_DEAD_LETTER_SHARE",
+        min=0.0,
+        max=1.0,
+        help="Stop at a larger share of dead letters among the last 10,000 records; 0: no limit.",
+    ),
+]
+
 
 class Delivery(enum.StrEnum):
     """Delivery guarantee of predictions."""
@@ -48,10 +64,13 @@ def process(
         typer.Option(min=0, help="A view further behind others of its topic is first brought up on its own."),
     ] = 10_000,
     hang_after_s: HangAfter = HANG_AFTER_S,
+    max_dead_letters: MaxDeadLetters = 1_000,
+    max_dead_letter_share: MaxDeadLetterShare = 0.5,
 ) -> None:
     """Compute the stream views' windows from Kafka into Redis, until told to stop."""
     from pipelines.feature_processor.run import run
     from pipelines.feature_processor.settings import ProcessorSettings
+    from pipelines.steps.poison import Allowance
 
     compiled = read(plan_file)
     run(
@@ -65,6 +84,7 @@ def process(
             session_timeout_s=session_timeout_s,
             level_records=level_records,
             hang_after_s=hang_after_s,
+            dead_letters=Allowance(max_dead_letters, max_dead_letter_share),
             plan_file=plan_file,
         ),
     )
@@ -85,6 +105,8 @@ def score(
     metrics_host: MetricsHost = "127.0.0.1",
     metrics_port: MetricsPort = 0,
     hang_after_s: HangAfter = HANG_AFTER_S,
+    max_dead_letters: MaxDeadLetters = 1_000,
+    max_dead_letter_share: MaxDeadLetterShare = 0.5,
 ) -> None:
     """Score every event of a topic onto a prediction topic, until told to stop."""
     from pipelines.adapters.kafka import group_name
@@ -93,6 +115,7 @@ def score(
     from pipelines.adapters.redis_store import RedisStore
     from pipelines.contract.plan import Plan
     from pipelines.process.watchdog import WATCHDOG
+    from pipelines.steps.poison import Allowance
     from serving.build import build_event_scorer, build_scorer
     from serving.event_scorer import EventScorer
     from serving.lease_keeper import LeaseKeeper
@@ -127,6 +150,7 @@ def score(
             delivery=delivery.value,
             instance=instance,
             session_timeout_ms=session_timeout_ms,
+            dead_letters=Allowance(max_dead_letters, max_dead_letter_share),
         ),
         lambda messages: renewed.look()(messages),
     )

@@ -56,4 +56,5 @@ def _build(share: Share, feed: Feed, topics: Topics, settings: ProcessorSettings
         schemas_of(feed.source, settings.schema_registry),
         publishes=share.publishes,
         source_partitions=source.partitions,
+        dead_letters=settings.dead_letters,
     )

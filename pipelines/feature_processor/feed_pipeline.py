@@ -17,6 +17,7 @@ from pipelines.feature_processor.router import Producer, Router
 from pipelines.feature_processor.view_writer import Misplaced, ReadEvents, ViewWriter
 from pipelines.process.watchdog import step
 from pipelines.steps.decode import SchemaSource, decoder_for
+from pipelines.steps.poison import Allowance, Tally, judged
 from pipelines.steps.transform import Transform, view_transform
 from pipelines.steps.validate import Validator
 
@@ -36,11 +37,13 @@ class FeedPipeline:
         *,
         publishes: bool = True,
         source_partitions: int | None = None,
+        dead_letters: Allowance | None = None,
     ) -> None:
         """Args:
             schemas: of the topic's events, where they name them by an id.
             publishes: whether what Feast reads is written: not by a process that only catches up.
             source_partitions: of the topic that a routed one is routed from; None: not known.
+            dead_letters: how many are borne; None: any number.
 
         Raises:
             SettingsError: they do, and it is not there.
@@ -60,6 +63,8 @@ class FeedPipeline:
         self.writers = [ViewWriter(view, project, store) for view in feed.views]
         self.transforms: list[Transform] = [view_transform(view) for view in feed.views]
         self.partitions: dict[int, PartitionPipeline] = {}
+        self._allowed = dead_letters or Allowance(0, 0.0)
+        self._tally = Tally()
 
     def assign(self, partitions: Mapping[int, int]) -> None:
         """Starts afresh on these partitions: nothing of a former assignment is kept. The store is left as it is.
@@ -73,6 +78,7 @@ class FeedPipeline:
         """
         for writer in self.writers:
             writer.forget()
+        self._tally = Tally()
         self.partitions = {
             partition: PartitionPipeline(self, partition, earliest) for partition, earliest in partitions.items()
         }
@@ -99,11 +105,15 @@ class FeedPipeline:
             DeliveryFailed: nor was it; but only by another process, since the producer is of no further use.
             StoreRolledBack: read again from the store's progress.
             ProgressMismatch: the topic is not the one that progress was made on.
+            TooManyDeadLetters: nothing of the batch is written to the store, and none of its dead letters to Kafka.
         """
         prepared = []
         for partition, records in batches.items():
             step(f"preparing {self.feed.topic}[{partition}]@{records[0].offset}-{records[-1].offset}")
             prepared.append(self.partitions[partition].prepare(records))
+        tally = judged(self._tally, {each.partition: each.attempt for each in prepared}, self._allowed)
+        for each in prepared:
+            self.partitions[each.partition].send_refused()
         writes = [
             (writer, published, parts)
             for writer in self.writers
@@ -125,6 +135,7 @@ class FeedPipeline:
         self._advance(reached, {each.partition: each.sources for each in prepared})
         for at in reached:
             self.partitions[at].done(batches.get(at, ()))
+        self._tally = tally
 
     def _advance(
         self, reached: Mapping[int, int], sources: Mapping[int, Mapping[str, Mapping[int, SourceProgress]]]
@@ -150,7 +161,9 @@ class FeedPipeline:
         for each in misplaced:
             if self.feed.routed:  # Forebay keyed it itself
                 raise foreign_row(writer.view.name, self.lineage, each.partition)
-            self.partitions[each.partition].refuse_misplaced(records[each.partition][each.record], each.owner)
+            self.partitions[each.partition].refuse_misplaced(
+                each.record, records[each.partition][each.record], each.owner
+            )
 
     def begin(self) -> None:
         """After `assign`, before the first batch: the store is told what is computed here from now on.

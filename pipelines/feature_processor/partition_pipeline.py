@@ -26,6 +26,7 @@ from pipelines.feature_processor.refused_records import RefusedRecords
 from pipelines.steps.arrays import Ints
 from pipelines.steps.events import EventBatch
 from pipelines.steps.late import too_late, watermarks
+from pipelines.steps.poison import Attempt
 from pipelines.steps.transform import Transform, transform_each
 
 
@@ -56,6 +57,8 @@ class Prepared(NamedTuple):
     """Of the same views: whether their values are written where Feast reads."""
     sources: dict[str, dict[int, SourceProgress]]
     """By view that comes forward, its source partitions afterwards."""
+    attempt: Attempt
+    """Which of the records are dead letters."""
 
 
 class PartitionPipeline:
@@ -85,10 +88,11 @@ class PartitionPipeline:
 
         Nothing of it is kept: a batch that fails later is prepared again.
         """
+        self._refused.begin_attempt()
         batch, origins = self._decode(records)
         if self._shared.router and self._refused.first_attempt("route", records[0].offset):
             self._shared.router.route(batch, records, self._partition, self.ledger.routed())
-        prepared = Prepared(self._partition, records, {}, {}, {})
+        prepared = Prepared(self._partition, records, {}, {}, {}, Attempt(len(records), self._refused.given_up))
         offsets = np.array([record.offset for record in records], dtype=np.int64)
         for progress, members in self._by_progress():
             if progress.offset >= offsets[-1]:
@@ -104,6 +108,10 @@ class PartitionPipeline:
                     prepared.events[view.name] = (kept, offsets[kept.index])
                     prepared.published[view.name] = self.publications.published(view)
         return prepared
+
+    def send_refused(self) -> None:
+        """Queues the dead letters and late events of the batch that was prepared."""
+        self._refused.send()
 
     def advanced(self, reached: int, sources: Mapping[str, Mapping[int, SourceProgress]]) -> dict[bytes, Progress]:
         """What progress will be once all records up to `reached` are contained (see `ProgressLedger.advanced`).
@@ -151,7 +159,7 @@ class PartitionPipeline:
             metrics.DUPLICATES.labels(self._feed.topic).inc(int(len(present) - present.sum()))
             batch = batch.select(present)
         for index, error in sorted(errors.items()):
-            self._refused.dead_letter(records[index], error)
+            self._refused.dead_letter(index, records[index], error)
         return batch, origins
 
     def _recorded_ms(self, records: Sequence[Record]) -> Ints | None:
@@ -187,12 +195,18 @@ class PartitionPipeline:
         for name in self._feed.source.key:
             keyed |= np.array([value is None for value in batch.values(name)], dtype=bool)
         for at in batch.index[~keyed].tolist():
-            self._refused.dead_letter(records[at], no_key(self._feed.source))
+            self._refused.dead_letter(at, records[at], no_key(self._feed.source))
         return batch.select(keyed)
 
-    def refuse_misplaced(self, record: Record, owner: int) -> None:
-        """Refuses a record whose entity's row is computed from another partition."""
-        self._refused.dead_letter(record, misplaced(self._feed.source, self._partition, owner))
+    def refuse_misplaced(self, index: int, record: Record, owner: int) -> None:
+        """Refuses a record whose entity's row is computed from another partition, at once: the store has said so.
+
+        Args:
+            index: the record's place in the batch.
+            owner: that partition.
+        """
+        self._refused.dead_letter(index, record, misplaced(self._feed.source, self._partition, owner))
+        self._refused.send()
 
     def _drop_duplicates(
         self, batch: EventBatch, origins: Origins, sources: dict[int, SourceProgress]
@@ -223,7 +237,7 @@ class PartitionPipeline:
             return batch
         kept, errors = transform_each(transform, batch)
         for index, error in sorted(errors.items()):
-            self._refused.dead_letter(records[index], error)
+            self._refused.dead_letter(index, records[index], error)
         return kept
 
     def _drop_late(

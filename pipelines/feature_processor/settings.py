@@ -8,6 +8,7 @@ import msgspec
 
 from pipelines.adapters.schema_registry import registry_address
 from pipelines.process.watchdog import HANG_AFTER_S
+from pipelines.steps.poison import Allowance
 
 
 class ProcessorSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,6 +31,8 @@ class ProcessorSettings(msgspec.Struct, frozen=True, kw_only=True):
     and under load none is ever much closer."""
     hang_after_s: float = HANG_AFTER_S
     """How long one step may last, before the process is ended to be started again."""
+    dead_letters: Allowance = Allowance()
+    """How many it bears, per topic, before it stops."""
     plan_file: Path | None = None
     """Where a newer plan may appear while it runs; None: nowhere."""
     schema_registry: str = msgspec.field(default_factory=registry_address)

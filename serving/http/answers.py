@@ -19,6 +19,7 @@ from serving.http.codec import (
     Question,
 )
 from serving.http.error_table import UNEXPECTED, is_unexpected
+from serving.isolate import isolate
 from serving.metrics import observe_stages
 from serving.request import ScoringRequest
 from serving.scorer import FeatureVectors, Scorer
@@ -94,16 +95,8 @@ class BatchAnswerer:
         return answers
 
     def _isolate(self, asked: Sequence[_Asked], scored: bool) -> list[Outcome]:
-        """One outcome per entity: where the batch fails, its halves are tried, down to the guilty entity."""
-        try:
-            return self._evaluate(asked, scored)
-        except (StoreUnavailable, StoreRefused):
-            raise
-        except Exception as error:
-            if len(asked) == 1:
-                return [error]
-        half = len(asked) // 2
-        return self._isolate(asked[:half], scored) + self._isolate(asked[half:], scored)
+        """One outcome per entity: where the batch fails, those at fault fail alone."""
+        return isolate(asked, lambda part: self._evaluate(part, scored), lambda _asked, error: error)
 
     def _evaluate(self, asked: Sequence[_Asked], scored: bool) -> list[Outcome]:
         requests = [each.request for each in asked]

@@ -95,6 +95,14 @@ def test_a_function_that_fails_on_one_event_costs_that_event_alone(score):
     assert letters["payments[0]@3"]["forebay-reason"] == b"refused"
 
 
+def test_a_batch_of_which_every_event_fails_is_hardly_run_more_often_than_it_has_events(score, monkeypatch):
+    runs, whole = [], score._scorer.score
+    monkeypatch.setattr(score._scorer, "score", lambda requests: runs.append(requests) or whole(requests))
+    predicted, letters = split(score([Message(at, asked("a", REFUSED_LIMIT)) for at in range(500)]))
+    assert (len(predicted), len(letters)) == (0, 500)
+    assert len(runs) <= 510
+
+
 def test_a_damaged_row_costs_its_entity_alone_and_is_named(score, memory):
     key = EntityKeyEncoder(VIEW.join_keys, PLAN.project)(["a"])
     memory.hashes[key][head_field(VIEW)] = memory.hashes[key][head_field(VIEW)][:-3]

@@ -60,6 +60,18 @@ def test_a_damaged_row_fails_no_other_request_of_its_batch(world: World) -> None
     assert damaged.json()["error"]["code"] == "internal"
 
 
+def test_a_request_of_which_every_entity_fails_is_hardly_run_more_often_than_it_has_entities(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    damage(world, "b")
+    runs: list[int] = []
+    whole = world.scorer.score
+    monkeypatch.setattr(world.scorer, "score", lambda requests: runs.append(len(requests)) or whole(requests))
+    answer = world.predict(A, *[B] * 499)["predictions"]
+    assert [at for at, each in enumerate(answer) if "error" not in each] == [0]
+    assert len(runs) <= 520
+
+
 SECRETS = ("t0k3n", "c4rd-of-somebody")
 
 
