@@ -19,7 +19,6 @@ from pipelines.errors import PlanError, StoreUnavailable
 from pipelines.process.watchdog import LONG, step
 from serving.barrier import Barrier
 from serving.event_scorer import EventScorer
-from serving.lease_keeper import LeaseKeeper
 from serving.model import load_model
 from serving.scorer import Scorer
 
@@ -28,11 +27,8 @@ log = structlog.get_logger("forebay.build")
 RETRY_SECONDS = 1.0
 
 
-def build_scorer(plan: Plan, model: Path, redis: str, leases: LeaseKeeper) -> Scorer:
+def build_scorer(plan: Plan, model: Path, redis: str) -> Scorer:
     """A warm scorer with its own connection. Waits for a store that is not there yet.
-
-    Args:
-        leases: holds one on every definition that is read before it is read.
 
     Raises:
         ModelError, PlanError: the model can't be used with this plan.
@@ -42,7 +38,6 @@ def build_scorer(plan: Plan, model: Path, redis: str, leases: LeaseKeeper) -> Sc
     while True:
         step("trying the model", LONG)
         try:
-            leases.take(plan, scorer.service.name)
             scorer.warm_up()
         except StoreUnavailable as error:
             log.warning("waiting for the store", error=str(error))

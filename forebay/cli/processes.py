@@ -118,8 +118,7 @@ def score(
     from pipelines.steps.poison import Allowance
     from serving.build import build_event_scorer, build_scorer
     from serving.event_scorer import EventScorer
-    from serving.lease_keeper import LeaseKeeper
-    from serving.renewal import PlanFollower, Renewed, model_stamp
+    from serving.renewal import PlanFollower, Renewed
     from serving.scorer import Scorer
     from serving.settings import WorkerSettings
     from serving.worker import Worker
@@ -130,16 +129,13 @@ def score(
     def event_scorer(plan: Plan, scorer: Scorer) -> EventScorer:
         return build_event_scorer(plan, scorer, topic, output, addresses, store, feature_wait_ms, include_features)
 
-    leases = LeaseKeeper(compiled.project, RedisStore(store))
-    scorer = build_scorer(compiled, model, store, leases)
-    follower = PlanFollower(plan_file, compiled, scorer.service.name, RedisStore(store), leases)
+    scorer = build_scorer(compiled, model, store)
+    follower = PlanFollower(plan_file, compiled, scorer.service.name, RedisStore(store))
     renewed = Renewed(
         event_scorer(compiled, scorer),
-        follower,
-        lambda plan: event_scorer(plan, build_scorer(plan, model, store, leases)),
-        lambda: model_stamp(model),
+        follower.newer,
+        lambda plan: event_scorer(plan, build_scorer(plan, model, store)),
     )
-    leases.start()
     if metrics_port:
         serve_metrics(metrics_host, metrics_port)
     worker = Worker(
@@ -189,8 +185,7 @@ def serve(
     from serving.http.renewed_app import RenewedApp
     from serving.http.server import run_server
     from serving.http.settings import http_settings
-    from serving.lease_keeper import LeaseKeeper
-    from serving.renewal import PlanFollower, Renewed, model_stamp
+    from serving.renewal import PlanFollower, Renewed
     from serving.scorer import Scorer
 
     compiled = read(plan_file)
@@ -202,15 +197,8 @@ def serve(
         now: Clock = WallClock() if wall else watermark_clock(plan, brokers_of(plan, brokers), store)
         return build_app(scorer, now, settings)
 
-    leases = LeaseKeeper(compiled.project, RedisStore(store))
-    scorer = build_scorer(compiled, model, store, leases)
-    follower = PlanFollower(plan_file, compiled, scorer.service.name, RedisStore(store), leases)
-    renewed = Renewed(
-        app(compiled, scorer),
-        follower,
-        lambda plan: app(plan, build_scorer(plan, model, store, leases)),
-        lambda: model_stamp(model),
-    )
-    leases.start()
+    scorer = build_scorer(compiled, model, store)
+    follower = PlanFollower(plan_file, compiled, scorer.service.name, RedisStore(store))
+    renewed = Renewed(app(compiled, scorer), follower.newer, lambda plan: app(plan, build_scorer(plan, model, store)))
     WATCHDOG.start(hang_after_s)
     run_server(RenewedApp(renewed), settings)

@@ -6,13 +6,10 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Collection
 
-import msgspec
 import structlog
 
-from pipelines.contract.lease import lease_key, leased
 from pipelines.contract.plan import StreamView
 from pipelines.contract.progress import Progress
-from pipelines.contract.topology import progress_field
 from pipelines.errors import StoreUnavailable
 from pipelines.feature_processor.feed_pipeline import FeedPipeline
 from pipelines.feature_processor.partition_pipeline import PartitionPipeline
@@ -52,14 +49,12 @@ class Caretaker:
         check: Callable[[], Awaitable[None]],
         wanted: Callable[[], Collection[str]],
         monotonic_s: Callable[[], float] = time.monotonic,
-        wall_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
     ) -> None:
         """Args:
         is_trusted: whether the store is known to hold all that it acknowledged. Until it is, nothing is done: a row
             that has fallen back must not be taken for an old one.
         check: finds that out, and goes back to where the store is.
         wanted: fingerprints of definitions that are to come: they are not given up while they are brought up.
-        wall_ms: what leases are judged by.
         """
         self._pipeline = pipeline
         self._busy = busy
@@ -67,7 +62,6 @@ class Caretaker:
         self._check = check
         self._wanted = wanted
         self._now_s = monotonic_s
-        self._wall_ms = wall_ms
         self._next_walk_s = monotonic_s() + FIRST_WALK_S
         self._retire_at_s = monotonic_s() + RETIRE_AFTER_S
         self._look_again_s = monotonic_s() + LOOK_AGAIN_S
@@ -159,18 +153,6 @@ class Caretaker:
     def _retire_others(self, partition: PartitionPipeline, view: StreamView, before: dict[str, Progress]) -> set[str]:
         others = partition.ledger.others(view)
         gone = {each for each, progress in others.items() if before.get(each) == progress} - set(self._wanted())
-        gone = self._without_leased(view, gone)
         partition.ledger.retire(view, gone)
         self._stood[partition, view.name] = others
         return gone
-
-    def _without_leased(self, view: StreamView, fingerprints: set[str]) -> set[str]:
-        """Those definitions of a view that no scorer may be reading."""
-        if not fingerprints:
-            return fingerprints
-        leases = leased(self._pipeline.store.read_hash(lease_key(self._pipeline.project)), self._wall_ms())
-        definitions = {each: msgspec.structs.replace(view, fingerprint=each) for each in fingerprints}
-        kept = {each for each, definition in definitions.items() if progress_field(definition) in leases}
-        if kept:
-            log.info("replaced definitions are still read by scorers", view=view.name, definitions=sorted(kept))
-        return fingerprints - kept

@@ -6,8 +6,6 @@ import threading
 import pytest
 
 from pipelines.adapters.memory_store import MemoryStore
-from pipelines.contract.lease import LEASE_MS, lease_key
-from pipelines.contract.topology import progress_field
 from pipelines.errors import StoreUnavailable
 from pipelines.feature_processor import caretaker as module
 from pipelines.feature_processor.caretaker import FIRST_WALK_S, LOOK_AGAIN_S, RETIRE_AFTER_S, WALK_EVERY_S, Caretaker
@@ -20,7 +18,7 @@ from tests.unit.test_row_walk import CHANGED, begin, feast, payments, walk
 class Clock:
     """The time, and what the app would say."""
 
-    now_s, trusted, checks, wall_ms = 0.0, True, 0, 0
+    now_s, trusted, checks = 0.0, True, 0
 
     def __call__(self):
         return self.now_s
@@ -39,15 +37,7 @@ def cared_for(pipeline, wanted=()):
     clock = Clock()
 
     async def make():
-        return Caretaker(
-            pipeline,
-            asyncio.Lock(),
-            lambda: clock.trusted,
-            clock.check,
-            lambda: wanted,
-            clock,
-            lambda: clock.wall_ms,
-        )
+        return Caretaker(pipeline, asyncio.Lock(), lambda: clock.trusted, clock.check, lambda: wanted, clock)
 
     caretaker = asyncio.run(make())
     return clock, lambda: asyncio.run(caretaker.look())
@@ -136,22 +126,6 @@ def test_one_that_is_being_brought_up_is_kept(wanted):
         look()
     mine = [(at, each) for at, each in enumerate(events) if each.entity == "a"]
     assert row(store, CHANGED, "a") == folded(CHANGED, mine)["a"]
-
-
-def test_one_that_a_scorer_has_a_lease_on_is_kept_until_the_lease_lapses():
-    store = MemoryStore()
-    begin(store, CARDS).partitions[0].process([record(0, card("a", 0))])
-    pipeline = begin(store, CHANGED)
-    pipeline.partitions[0].process([record(0, card("a", 0))])
-    clock, look = cared_for(pipeline)
-    store.raise_in_hash(lease_key(pipeline.project), progress_field(CARDS), LEASE_MS)
-    for clock.now_s in (RETIRE_AFTER_S, 2 * RETIRE_AFTER_S, 3 * RETIRE_AFTER_S):
-        look()
-    assert row(store, CARDS, "a") is not None
-    clock.wall_ms = LEASE_MS
-    clock.now_s = 4 * RETIRE_AFTER_S
-    look()
-    assert row(store, CARDS, "a") is None
 
 
 def test_one_that_has_not_been_caught_up_with_is_kept():
