@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import argparse
 import sys
+import time
 from pathlib import Path
 
+import msgspec
+
 from pipelines.compiler import compile_repo
-from pipelines.contract.plan_file import write_plan
+from pipelines.contract.plan_file import next_generation, write_plan
 from pipelines.errors import ForebayError
 
 
@@ -21,7 +24,8 @@ def main() -> int:
     parser.add_argument("--out", type=Path, required=True, help="plan file to write")
     options = parser.parse_args()
     try:
-        write_plan(compile_repo(options.repo), options.out)
+        generation = next_generation(options.out, time.time_ns() // 1_000_000)
+        write_plan(msgspec.structs.replace(compile_repo(options.repo), generation=generation), options.out)
     except ForebayError as error:
         print("error:", " ".join(str(error).split()), file=sys.stderr)
         return 2

@@ -187,7 +187,7 @@ class ProcessorApp(faust.App):
         for each in pipeline.partitions.values():
             if await asyncio.to_thread(each.ledger.has_fallen_back):
                 raise StoreRolledBack(f"{topic}: the store's progress is behind what it had acknowledged")
-            await asyncio.to_thread(each.publications.take_over_again)
+        await asyncio.to_thread(pipeline.publications.take_over_again)
         self._trusted[topic] = breaks
 
     async def start_offsets(self, earliest: Mapping[TP, int], still_asked: Callable[[], bool]) -> Mapping[TP, int]:

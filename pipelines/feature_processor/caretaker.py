@@ -88,6 +88,10 @@ class Caretaker:
             await asyncio.to_thread(self._pipeline.store.ping)
         if not self._is_trusted():
             await self._check()
+        async with self._busy:
+            if self._is_trusted():
+                # Another process may have brought the last partition level, while no events come to this one.
+                await asyncio.to_thread(self._pipeline.publications.take_over)
         if self._now_s() >= self._look_again_s:
             await self._look_again()
         if self._now_s() >= self._retire_at_s:
@@ -97,14 +101,13 @@ class Caretaker:
 
     async def _look_again(self) -> None:
         async with self._busy:
-            for partition in self._pipeline.partitions.values():
-                await asyncio.to_thread(partition.publications.look_again)
+            await asyncio.to_thread(self._pipeline.publications.look_again)
         self._look_again_s = self._now_s() + LOOK_AGAIN_S
 
     def _has_unpublished_rows(self) -> bool:
         return any(
-            partition.publications.incomplete(writer.view)
-            for partition in self._pipeline.partitions.values()
+            self._pipeline.publications.incomplete(writer.view, partition)
+            for partition in self._pipeline.partitions
             for writer in self._pipeline.writers
         )
 
@@ -122,14 +125,17 @@ class Caretaker:
             self._next_walk_s = self._now_s() + WALK_EVERY_S
 
     async def _retire(self) -> None:
-        """Gives up definitions that nobody has brought forward since the last time, of views published completely."""
+        """Gives up definitions of views published completely: those that nobody has brought forward since the last
+        time, and that no scorer holds a lease on.
+        """
         async with self._busy:
             if not self._is_trusted():
                 return
             stood, self._stood = self._stood, {}
-            for partition in self._pipeline.partitions.values():
+            publications = self._pipeline.publications
+            for number, partition in self._pipeline.partitions.items():
                 for view in (writer.view for writer in self._pipeline.writers):
-                    if partition.publications.published(view) and not partition.publications.incomplete(view):
+                    if publications.published(view) and not publications.incomplete(view, number):
                         before = stood.get((partition, view.name), {})
                         gone = await asyncio.to_thread(self._retire_others, partition, view, before)
                         self._retired.setdefault(view.name, set()).update(gone)
@@ -139,6 +145,5 @@ class Caretaker:
     def _retire_others(self, partition: PartitionPipeline, view: StreamView, before: dict[str, Progress]) -> set[str]:
         others = partition.ledger.others(view)
         gone = {each for each, progress in others.items() if before.get(each) == progress} - set(self._wanted())
-        partition.ledger.retire(view, gone)
         self._stood[partition, view.name] = others
-        return gone
+        return partition.ledger.retire(view, gone)

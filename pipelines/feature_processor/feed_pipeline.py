@@ -9,6 +9,7 @@ from pipelines.contract.fence import Lineage
 from pipelines.contract.records import Record
 from pipelines.contract.topology import Feed
 from pipelines.feature_processor.partition_pipeline import PartitionPipeline, Prepared
+from pipelines.feature_processor.publications import Publications
 from pipelines.feature_processor.router import Producer, Router
 from pipelines.feature_processor.view_writer import ReadEvents, ViewWriter
 from pipelines.steps.decode import SchemaSource, decoder_for
@@ -31,11 +32,13 @@ class FeedPipeline:
         *,
         publishes: bool = True,
         source_partitions: int | None = None,
+        generation: Callable[[], int] = lambda: 0,
     ) -> None:
         """Args:
             schemas: of the topic's events, where they name them by an id.
             publishes: whether what Feast reads is written: not by a process that only catches up.
             source_partitions: of the topic that a routed one is routed from; None: not known.
+            generation: of the plan that the views are of.
 
         Raises:
             SettingsError: they do, and it is not there.
@@ -46,12 +49,12 @@ class FeedPipeline:
         self.producer = producer
         self.lineage = lineage
         self.router = router
-        self.publishes = publishes
         self.source_partitions = source_partitions if feed.routed else 1
         """How many partitions of the source an entity's events may come from; None where that is not known."""
         self.decode = decoder_for(feed.source, schemas)
         entities = [view.join_keys for view in feed.views] + [route.join_keys for route in feed.routes]
         self.validate = Validator(feed.source, {key.name for keys in entities for key in keys})
+        self.publications = Publications(feed.views, project, lineage, store, publishes, generation)
         self.writers = [ViewWriter(view, project, store) for view in feed.views]
         self.transforms: list[Transform] = [view_transform(view) for view in feed.views]
         self.partitions: dict[int, PartitionPipeline] = {}
@@ -71,6 +74,7 @@ class FeedPipeline:
         self.partitions = {
             partition: PartitionPipeline(self, partition, earliest) for partition, earliest in partitions.items()
         }
+        self.publications.assign(list(self.partitions))
 
     def process(self, batches: Mapping[int, Sequence[Record]], all_sent: Callable[[], None] = lambda: None) -> None:
         """One batch of some partitions, completely: when this returns, their last offsets may be committed.
@@ -89,24 +93,19 @@ class FeedPipeline:
             ProgressMismatch: the topic is not the one that progress was made on.
         """
         prepared = [self.partitions[partition].prepare(records) for partition, records in batches.items()]
-        writes = [
-            (writer, published, parts)
-            for writer in self.writers
-            for published in (True, False)
-            if (parts := _parts(prepared, writer.view.name, published))
-        ]
-        for writer, published, parts in writes[:-1]:
-            writer.write(parts, self.lineage, published)
-        for writer, published, parts in writes[-1:]:
-            writer.write(parts, self.lineage, published, all_sent)
+        writes = [(writer, parts) for writer in self.writers if (parts := _parts(prepared, writer.view.name))]
+        for writer, parts in writes[:-1]:
+            writer.write(parts, self.lineage, self.publications.published(writer.view))
+        for writer, parts in writes[-1:]:
+            writer.write(parts, self.lineage, self.publications.published(writer.view), all_sent)
         self.producer.flush()
-        for each in prepared:
-            self.partitions[each.partition].publications.say_that_rows_are_unpublished()
+        self.publications.count_unpublished_batch([each.partition for each in prepared])
         progress = {self.partitions[each.partition].ledger.key: self._advance(each) for each in prepared}
         if changed := {key: fields for key, fields in progress.items() if fields}:
             self.store.write_hashes(changed)
         for each in prepared:
             self.partitions[each.partition].done(each.records)
+        self.publications.take_over()
 
     def _advance(self, prepared: Prepared) -> dict[bytes, bytes]:
         return self.partitions[prepared.partition].ledger.advance(prepared.records[-1].offset, prepared.sources)
@@ -118,13 +117,10 @@ class FeedPipeline:
             StoreUnavailable: it can be tried again.
         """
         for partition in self.partitions.values():
-            partition.begin()
+            partition.ledger.begin()
+        self.publications.take_over()
 
 
-def _parts(prepared: Sequence[Prepared], view: str, published: bool) -> list[ReadEvents]:
-    """Events of a view: of the partitions whose values Feast reads, or of the others."""
-    return [
-        ReadEvents(each.partition, *each.events[view])
-        for each in prepared
-        if view in each.events and each.published[view] is published
-    ]
+def _parts(prepared: Sequence[Prepared], view: str) -> list[ReadEvents]:
+    """Events of a view, by partition."""
+    return [ReadEvents(each.partition, *each.events[view]) for each in prepared if view in each.events]

@@ -20,7 +20,6 @@ from pipelines.contract.records import (
 )
 from pipelines.errors import DecodeError, RecordError
 from pipelines.feature_processor.progress_ledger import Lives, ProgressLedger
-from pipelines.feature_processor.publications import Publications
 from pipelines.feature_processor.refused_records import RefusedRecords
 from pipelines.steps.arrays import Ints
 from pipelines.steps.events import EventBatch
@@ -51,8 +50,6 @@ class Prepared(NamedTuple):
     records: Sequence[Record]
     events: dict[str, tuple[EventBatch, Ints]]
     """By view that has some: events, and their offsets, shape (n,)."""
-    published: dict[str, bool]
-    """Of the same views: whether their values are written where Feast reads."""
     sources: dict[str, dict[int, SourceProgress]]
     """By view that comes forward, its source partitions afterwards."""
 
@@ -68,12 +65,6 @@ class PartitionPipeline:
         lives = Lives(shared.lineage, shared.router.lives if shared.router else {})
         self.ledger = ProgressLedger(shared.project, shared.feed, shared.store, lives, partition)
         self.ledger.load(earliest)
-        self.publications = Publications(shared.feed.views, self.ledger, shared.store, shared.publishes)
-
-    def begin(self) -> None:
-        """See `FeedPipeline.begin`."""
-        self.ledger.begin()
-        self.publications.take_over()
 
     def process(self, records: Sequence[Record]) -> None:
         """A batch of this partition alone. See `FeedPipeline.process`."""
@@ -87,7 +78,7 @@ class PartitionPipeline:
         batch, origins = self._decode(records)
         if self._shared.router and self._refused.first_attempt("route", records[0].offset):
             self._shared.router.route(batch, records, self._partition, self.ledger.routed())
-        prepared = Prepared(self._partition, records, {}, {}, {})
+        prepared = Prepared(self._partition, records, {}, {})
         offsets = np.array([record.offset for record in records], dtype=np.int64)
         for progress, members in self._by_progress():
             if progress.offset >= offsets[-1]:
@@ -102,12 +93,10 @@ class PartitionPipeline:
                 prepared.sources[view.name] = sources
                 if len(kept):
                     prepared.events[view.name] = (kept, offsets[kept.index])
-                    prepared.published[view.name] = self.publications.published(view)
         return prepared
 
     def done(self, records: Sequence[Record]) -> None:
         """Takes note that a batch is complete, its progress in the store."""
-        self.publications.take_over()
         self._refused.batch_done()
         self._count(records)
 

@@ -75,7 +75,7 @@ def test_rows_that_have_to_be_published_do_not_wait():
     _, look = cared_for(pipeline)
     look()
     assert feast(store, CARDS, "a") == 5.0
-    assert not pipeline.partitions[0].publications.incomplete(CARDS)
+    assert not pipeline.publications.incomplete(CARDS, 0)
 
 
 def test_rows_that_another_process_wrote_unpublished_meanwhile_are_published_too():
@@ -84,13 +84,13 @@ def test_rows_that_another_process_wrote_unpublished_meanwhile_are_published_too
     behind, pipeline = begin(store, CARDS, publishes=False), begin(store, CARDS)
     clock, look = cared_for(pipeline)
     look()
-    assert not pipeline.partitions[0].publications.incomplete(CARDS)
+    assert not pipeline.publications.incomplete(CARDS, 0)
     behind.partitions[0].process(log)
-    assert begin(store, CARDS).partitions[0].publications.incomplete(CARDS)
+    assert begin(store, CARDS).publications.incomplete(CARDS, 0)
     clock.now_s = LOOK_AGAIN_S
     look()
     assert feast(store, CARDS, "a") == sum(range(0, 40, 2))
-    assert not begin(store, CARDS).partitions[0].publications.incomplete(CARDS)
+    assert not begin(store, CARDS).publications.incomplete(CARDS, 0)
 
 
 def test_a_definition_that_was_replaced_is_given_up_after_a_while_with_its_rows():
