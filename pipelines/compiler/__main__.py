@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import argparse
 import sys
-import time
 from pathlib import Path
 
 import msgspec
 
 from pipelines.compiler import compile_repo
-from pipelines.contract.plan_file import next_generation, write_plan
+from pipelines.contract.plan_file import write_plan
 from pipelines.errors import ForebayError
 
 
@@ -22,10 +21,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m pipelines.compiler", description=__doc__)
     parser.add_argument("--repo", type=Path, required=True, help="folder with feature_store.yaml")
     parser.add_argument("--out", type=Path, required=True, help="plan file to write")
+    parser.add_argument("--generation", type=int, default=0, help="of the plan: the greater one is newer")
     options = parser.parse_args()
     try:
-        generation = next_generation(options.out, time.time_ns() // 1_000_000)
-        write_plan(msgspec.structs.replace(compile_repo(options.repo), generation=generation), options.out)
+        plan = compile_repo(options.repo)
+        write_plan(msgspec.structs.replace(plan, generation=options.generation), options.out)
     except ForebayError as error:
         print("error:", " ".join(str(error).split()), file=sys.stderr)
         return 2

@@ -77,6 +77,7 @@ class ProcessorApp(faust.App):
                 partial(self._is_trusted, topic),
                 partial(self._check_between, topic),
                 wanted,
+                settings.retire_after_s,
             )
             for topic, pipeline in self._pipelines.items()
         ]

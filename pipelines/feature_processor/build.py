@@ -23,6 +23,8 @@ class Share(NamedTuple):
     """Routed topics that another process fills."""
     publishes: bool = True
     """Whether what Feast reads is written too."""
+    group: str = ""
+    """Name of its consumer group below the project's, where it is not the plan's fingerprint."""
 
 
 def build_pipelines(

@@ -31,10 +31,6 @@ LOOK_AGAIN_S = 10.0
 """How often it is asked whether another process has written rows without publishing them. This one reads their records
 too, and publishes the rows then; but until a walk has seen them, who takes over would have to."""
 
-RETIRE_AFTER_S = 600.0
-"""How long the state of a replaced definition stays at least, once nobody brings it forward: readers and other
-processes may not have switched yet."""
-
 
 class Caretaker:
     """Belongs to one feed, whose lock it takes page by page."""
@@ -46,6 +42,7 @@ class Caretaker:
         is_trusted: Callable[[], bool],
         check: Callable[[], Awaitable[None]],
         wanted: Callable[[], Collection[str]],
+        retire_after_s: float,
         monotonic_s: Callable[[], float] = time.monotonic,
     ) -> None:
         """Args:
@@ -53,6 +50,7 @@ class Caretaker:
             that has fallen back must not be taken for an old one.
         check: finds that out, and goes back to where the store is.
         wanted: fingerprints of definitions that are to come: they are not given up while they are brought up.
+        retire_after_s: see `ProcessorSettings`.
         """
         self._pipeline = pipeline
         self._busy = busy
@@ -61,7 +59,8 @@ class Caretaker:
         self._wanted = wanted
         self._now_s = monotonic_s
         self._next_walk_s = monotonic_s() + FIRST_WALK_S
-        self._retire_at_s = monotonic_s() + RETIRE_AFTER_S
+        self._retire_after_s = retire_after_s
+        self._retire_at_s = monotonic_s() + retire_after_s
         self._look_again_s = monotonic_s() + LOOK_AGAIN_S
         self._stood: dict[tuple[PartitionPipeline, str], dict[str, Progress]] = {}
         """By partition as it was assigned and view that was published completely, where its other definitions stood the
@@ -140,7 +139,7 @@ class Caretaker:
                         gone = await asyncio.to_thread(self._retire_others, partition, view, before)
                         self._retired.setdefault(view.name, set()).update(gone)
         self._retired = {view: gone for view, gone in self._retired.items() if gone}
-        self._retire_at_s = self._now_s() + RETIRE_AFTER_S
+        self._retire_at_s = self._now_s() + self._retire_after_s
 
     def _retire_others(self, partition: PartitionPipeline, view: StreamView, before: dict[str, Progress]) -> set[str]:
         others = partition.ledger.others(view)

@@ -27,6 +27,9 @@ class ProcessorSettings(msgspec.Struct, frozen=True, kw_only=True):
     level_records: int = 10_000
     """How close to its neighbours a view must be to be computed with them: so many records are read again in no time,
     and under load none is ever much closer."""
+    retire_after_s: float = 600.0
+    """How long the state of a replaced definition stays at least, once nobody brings it forward or holds a lease on it:
+    other processes may not have switched yet."""
     plan_file: Path | None = None
     """Where a newer plan may appear while it runs; None: nowhere."""
     schema_registry: str = msgspec.field(default_factory=registry_address)

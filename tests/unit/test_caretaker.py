@@ -5,13 +5,17 @@ import asyncio
 import pytest
 
 from pipelines.adapters.memory_store import MemoryStore
+from pipelines.contract.lease import Lease, encode_lease, leases_key
+from pipelines.contract.topology import progress_field
 from pipelines.errors import StoreUnavailable
 from pipelines.feature_processor import caretaker as module
-from pipelines.feature_processor.caretaker import FIRST_WALK_S, LOOK_AGAIN_S, RETIRE_AFTER_S, WALK_EVERY_S, Caretaker
+from pipelines.feature_processor.caretaker import FIRST_WALK_S, LOOK_AGAIN_S, WALK_EVERY_S, Caretaker
 from tests.build import HOUR, record
 from tests.unit.bad_days import FlakyStore
-from tests.unit.partition import CARDS, card, folded, row
+from tests.unit.partition import CARDS, card, folded, progress, row
 from tests.unit.test_row_walk import CHANGED, begin, feast, payments, walk
+
+RETIRE_AFTER_S = 600.0
 
 
 class Clock:
@@ -36,7 +40,9 @@ def cared_for(pipeline, wanted=()):
     clock = Clock()
 
     async def make():
-        return Caretaker(pipeline, asyncio.Lock(), lambda: clock.trusted, clock.check, lambda: wanted, clock)
+        return Caretaker(
+            pipeline, asyncio.Lock(), lambda: clock.trusted, clock.check, lambda: wanted, RETIRE_AFTER_S, clock
+        )
 
     caretaker = asyncio.run(make())
     return clock, lambda: asyncio.run(caretaker.look())
@@ -168,3 +174,52 @@ def test_a_store_that_does_not_answer_only_delays_it():
         look()
     look()
     assert row(store, CARDS, "a") is None
+
+
+class TestLeased:
+    """A definition that a scorer still reads."""
+
+    def lease(self, store, seconds):
+        lease = Lease(store.now_ms() + int(seconds * 1_000), frozenset({progress_field(CARDS)}))
+        store.write_hash(leases_key("shop"), {b"scorer": encode_lease(lease)})
+
+    def test_neither_its_progress_nor_its_rows_go_until_the_lease_is_released(self):
+        store = MemoryStore()
+        begin(store, CARDS).partitions[0].process([record(0, card("a", 0))])
+        pipeline = begin(store, CHANGED)
+        pipeline.partitions[0].process([record(0, card("a", 0))])
+        clock, look = cared_for(pipeline)
+        self.lease(store, 60)
+        for clock.now_s in (RETIRE_AFTER_S * at for at in range(6)):
+            look()
+        assert row(store, CARDS, "a") is not None
+        assert progress(store, CARDS) == 0
+        store.remove_from_hash(leases_key("shop"), [b"scorer"])
+        clock.now_s += RETIRE_AFTER_S
+        look()
+        assert (row(store, CARDS, "a"), progress(store, CARDS)) == (None, None)
+        assert row(store, CHANGED, "a") is not None
+
+    def test_the_lapsed_lease_of_a_killed_scorer_keeps_nothing(self):
+        store = MemoryStore()
+        begin(store, CARDS).partitions[0].process([record(0, card("a", 0))])
+        pipeline = begin(store, CHANGED)
+        pipeline.partitions[0].process([record(0, card("a", 0))])
+        clock, look = cared_for(pipeline)
+        self.lease(store, -1)
+        for clock.now_s in (RETIRE_AFTER_S * at for at in range(3)):
+            look()
+        assert row(store, CARDS, "a") is None
+
+
+def test_a_definition_that_became_level_elsewhere_is_published_where_no_events_come():
+    store = MemoryStore()
+    old = begin(store, CARDS, partitions=(0, 1))
+    old.partitions[1].process([record(0, card("a", 0))])
+    here = begin(store, CHANGED, partitions=(0,))
+    _, look = cared_for(here)
+    look()
+    assert not here.publications.published(CHANGED)
+    begin(store, CHANGED, partitions=(1,), publishes=False).partitions[1].process([record(0, card("a", 0))])
+    look()
+    assert here.publications.published(CHANGED)

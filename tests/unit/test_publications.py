@@ -1,5 +1,7 @@
 """One definition of a view is published at a time: by which process, when, and against which others."""
 
+from itertools import pairwise
+
 import msgspec
 
 from pipelines.adapters.memory_store import MemoryStore
@@ -59,7 +61,7 @@ def test_two_processors_with_different_plans_do_not_publish_in_turns():
             each.publications.look_again()
             each.publications.take_over()
             seen.append(published(store)[0])
-    flips = [pair for pair in zip(seen, seen[1:], strict=False) if pair[0] != pair[1]]
+    flips = [pair for pair in pairwise(seen) if pair[0] != pair[1]]
     assert flips == [(CARDS.fingerprint, CHANGED.fingerprint)]
     assert not old.publications.published(CARDS)
 
