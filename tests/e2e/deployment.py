@@ -57,9 +57,10 @@ class Place(NamedTuple):
 class Deployment:
     """As many processors, workers and endpoints as asked for; all of them are ended with it."""
 
-    def __init__(self, place: Place, session_s: int = SESSION_S) -> None:
+    def __init__(self, place: Place, session_s: int = SESSION_S, process_options: tuple[str, ...] = ()) -> None:
         """Args:
         session_s: how long a silent process keeps its partitions.
+        process_options: more of them, for processors.
         """
         self.place = place
         self._children: list[ChildProcess] = []
@@ -68,6 +69,7 @@ class Deployment:
             *(FOREBAY, "process", *options, "--session-timeout-s", str(session_s)),
             # Few enough for tests: a view that is added later is brought up by a process of its own.
             *("--level-records", "20"),
+            *process_options,
         )
         self._score = (
             *(FOREBAY, "score", *options, "--model", str(place.model), "--topic", place.topic),
