@@ -13,7 +13,7 @@ from rich.console import Console
 
 from forebay.registry_watch import RegistryWatch
 from pipelines.contract.plan import Plan
-from pipelines.contract.plan_file import read_plan
+from pipelines.contract.plan_file import next_generation, read_plan
 from pipelines.errors import PlanError
 
 _WATCH_S = 0.5
@@ -28,7 +28,9 @@ def compile_plan(repo: Path, out: Path, env: Mapping[str, str] | None = None) ->
     Raises:
         PlanError: what the compiler said.
     """
+    generation = next_generation(out, time.time_ns() // 1_000_000)
     command = [sys.executable, "-m", "pipelines.compiler", "--repo", str(repo), "--out", str(out)]
+    command += ["--generation", str(generation)]
     result = subprocess.run(command, capture_output=True, text=True, check=False, env=env)
     if result.returncode != 0:
         lines = result.stderr.strip().splitlines()

@@ -12,11 +12,11 @@ from forebay.store_walk import entity_rows, hashes, opened
 from pipelines.adapters.kafka import group_name, new_admin
 from pipelines.contract.entity_key import feature_field, is_state_of, timestamp_field
 from pipelines.contract.plan import Plan, StreamView
+from pipelines.contract.publication import publication_key
 from pipelines.contract.topology import (
     is_direct,
     is_progress_of,
     progress_keys,
-    published_field,
     route_field,
     route_for,
     view_topic,
@@ -78,7 +78,8 @@ def clear_view(plan: Plan, view: StreamView, store: str) -> Cleared:
         # Progress first: should this stop half way, the rest of the rows still say what they contain.
         for key in hashes(client, progress_keys(plan.project, topic)):
             stale = [field for field in client.hkeys(key) if is_progress_of(field, view)]
-            partitions += bool(stale and client.hdel(key, *stale, published_field(view)))
+            partitions += bool(stale and client.hdel(key, *stale))
+        client.delete(publication_key(plan.project, view.name))
         _forget_route(client, plan, view)
         for key, entity in entity_rows(client, plan.project):
             if entity.keys() == names:

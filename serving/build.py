@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import structlog
 
@@ -26,6 +28,8 @@ log = structlog.get_logger("forebay.build")
 
 RETRY_SECONDS = 1.0
 
+T = TypeVar("T")
+
 
 def build_scorer(plan: Plan, model: Path, redis: str) -> Scorer:
     """A warm scorer with its own connection. Waits for a store that is not there yet.
@@ -35,15 +39,19 @@ def build_scorer(plan: Plan, model: Path, redis: str) -> Scorer:
     """
     step("loading the model", LONG)
     scorer = Scorer(plan, load_model(model), RedisStore(redis))
+    wait_for_store(scorer.warm_up)
+    return scorer
+
+
+def wait_for_store(ask: Callable[[], T]) -> T:
+    """What `ask` returns, once the store can be reached."""
     while True:
         step("trying the model", LONG)
         try:
-            scorer.warm_up()
+            return ask()
         except StoreUnavailable as error:
             log.warning("waiting for the store", error=str(error))
             time.sleep(RETRY_SECONDS)
-        else:
-            return scorer
 
 
 def scored_source(plan: Plan, topic: str) -> Source:

@@ -162,6 +162,32 @@ def load_model(folder: Path) -> Model:
     return Model(folder, card, session, hashlib.sha256(data).hexdigest()[:16])
 
 
+def load_card(folder: Path) -> ModelCard:
+    """The card alone of what `load_model` would load.
+
+    Raises:
+        ModelError: it is missing or corrupt.
+    """
+    return _load_card(_version_folder(folder) / "model.yaml")
+
+
+def model_name(folder: Path) -> str:
+    """The name of the model that `load_model` would load. Raises `ModelError` if there is none."""
+    return _version_folder(folder).parent.name
+
+
+def content_stamp(folder: Path) -> frozenset[tuple[str, int, int]]:
+    """Changes whenever a file of the folder, or of a version in it, does: path, time and size of each."""
+    found = set()
+    for path in folder.rglob("*"):
+        try:
+            state = path.stat()
+        except FileNotFoundError:
+            continue  # it was replaced this very moment; the next look sees by what
+        found.add((str(path), state.st_mtime_ns, state.st_size))
+    return frozenset(found)
+
+
 def _version_folder(folder: Path) -> Path:
     if (folder / "model.yaml").exists() or (folder / "model.onnx").exists():
         return folder.resolve()

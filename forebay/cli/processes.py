@@ -66,6 +66,10 @@ def process(
     hang_after_s: HangAfter = HANG_AFTER_S,
     max_dead_letters: MaxDeadLetters = 1_000,
     max_dead_letter_share: MaxDeadLetterShare = 0.5,
+    retire_after_s: Annotated[
+        float,
+        typer.Option(min=1.0, help="The state of a replaced, unused definition stays at least so long."),
+    ] = 600.0,
 ) -> None:
     """Compute the stream views' windows from Kafka into Redis, until told to stop."""
     from pipelines.feature_processor.run import run
@@ -85,6 +89,7 @@ def process(
             level_records=level_records,
             hang_after_s=hang_after_s,
             dead_letters=Allowance(max_dead_letters, max_dead_letter_share),
+            retire_after_s=retire_after_s,
             plan_file=plan_file,
         ),
     )
@@ -112,13 +117,15 @@ def score(
     from pipelines.adapters.kafka import group_name
     from pipelines.adapters.last_resort import leave_if_late
     from pipelines.adapters.metrics import serve_metrics
-    from pipelines.adapters.redis_store import RedisStore
     from pipelines.contract.plan import Plan
     from pipelines.process.watchdog import WATCHDOG
     from pipelines.steps.poison import Allowance
-    from serving.build import build_event_scorer, build_scorer
+    from serving.build import build_event_scorer
     from serving.event_scorer import EventScorer
-    from serving.renewal import PlanFollower, Renewed
+    from serving.every import Every
+    from serving.following import Files, following
+    from serving.model import model_name
+    from serving.renewal import LOOK_S
     from serving.scorer import Scorer
     from serving.settings import WorkerSettings
     from serving.worker import Worker
@@ -129,37 +136,33 @@ def score(
     def event_scorer(plan: Plan, scorer: Scorer) -> EventScorer:
         return build_event_scorer(plan, scorer, topic, output, addresses, store, feature_wait_ms, include_features)
 
-    scorer = build_scorer(compiled, model, store)
-    follower = PlanFollower(plan_file, compiled, scorer.service.name, RedisStore(store))
-    renewed = Renewed(
-        event_scorer(compiled, scorer),
-        follower.newer,
-        lambda plan: event_scorer(plan, build_scorer(plan, model, store)),
-    )
     if metrics_port:
         serve_metrics(metrics_host, metrics_port)
-    worker = Worker(
-        WorkerSettings(
-            brokers=addresses,
-            topic=topic,
-            group=group_name(compiled.project, "score", topic, scorer.model.name),
-            delivery=delivery.value,
-            instance=instance,
-            session_timeout_ms=session_timeout_ms,
-            dead_letters=Allowance(max_dead_letters, max_dead_letter_share),
-        ),
-        lambda messages: renewed.look()(messages),
-    )
+    with following(compiled, Files(plan_file, model), store, event_scorer) as renewed:
+        worker = Worker(
+            WorkerSettings(
+                brokers=addresses,
+                topic=topic,
+                group=group_name(compiled.project, "score", topic, model_name(model)),
+                delivery=delivery.value,
+                instance=instance,
+                session_timeout_ms=session_timeout_ms,
+                dead_letters=Allowance(max_dead_letters, max_dead_letter_share),
+            ),
+            lambda messages: renewed.present(messages),
+        )
 
-    WATCHDOG.start(hang_after_s)
+        WATCHDOG.start(hang_after_s)
 
-    def stop(*_signal: object) -> None:
-        worker.stop()
-        leave_if_late()
+        def stop(*_signal: object) -> None:
+            worker.stop()
+            leave_if_late()
 
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, stop)
-    worker.run()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, stop)
+        # Beside the scoring thread: a model that is loaded and warmed holds up no events, and none need come.
+        with Every(LOOK_S, renewed.look, "forebay-follow"):
+            worker.run()
 
 
 def serve(
@@ -177,28 +180,26 @@ def serve(
     from starlette.types import ASGIApp
 
     from pipelines.adapters.clock import Clock, WallClock
-    from pipelines.adapters.redis_store import RedisStore
     from pipelines.contract.plan import Plan
     from pipelines.process.watchdog import WATCHDOG
-    from serving.build import build_scorer, watermark_clock
+    from serving.build import watermark_clock
+    from serving.following import Files, following
     from serving.http.app import build_app
     from serving.http.renewed_app import RenewedApp
     from serving.http.server import run_server
     from serving.http.settings import http_settings
-    from serving.renewal import PlanFollower, Renewed
     from serving.scorer import Scorer
 
     compiled = read(plan_file)
     store = redis_of(compiled, redis)
     settings = http_settings(host, port, insecure)
 
+    wall = clock is ClockName.WALL
+
     def app(plan: Plan, scorer: Scorer) -> ASGIApp:
-        wall = clock is ClockName.WALL
         now: Clock = WallClock() if wall else watermark_clock(plan, brokers_of(plan, brokers), store)
         return build_app(scorer, now, settings)
 
-    scorer = build_scorer(compiled, model, store)
-    follower = PlanFollower(plan_file, compiled, scorer.service.name, RedisStore(store))
-    renewed = Renewed(app(compiled, scorer), follower.newer, lambda plan: app(plan, build_scorer(plan, model, store)))
-    WATCHDOG.start(hang_after_s)
-    run_server(RenewedApp(renewed), settings)
+    with following(compiled, Files(plan_file, model), store, app, reads_all=not wall) as renewed:
+        WATCHDOG.start(hang_after_s)
+        run_server(RenewedApp(renewed), settings)

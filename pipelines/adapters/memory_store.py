@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pipelines.adapters.forgotten import forgotten_at, forgotten_key
 from pipelines.adapters.store import ANYONE, Outcome, Removal, RowWrite, SharedBy
 from pipelines.contract.fence import HEADER_BYTES, IDENTITY, Header
+from pipelines.contract.lease import leased
 
 _PAGE = 10
 """Keys of one page of a scan: few, so that walks in tests have several."""
@@ -39,13 +40,11 @@ class MemoryStore:
         self, writes: Iterable[RowWrite], names: Sequence[bytes] = (), expire_ms: int = 0, shared: SharedBy = ANYONE
     ) -> list[Outcome]:
         """See `Store.write`."""
-        return [
-            self._write(write, () if self._is_of_another(write.progress_key, shared) else names, expire_ms)
-            for write in writes
-        ]
+        names = () if self._is_of_another(shared) else names
+        return [self._write(write, names, expire_ms) for write in writes]
 
-    def _is_of_another(self, progress_key: bytes, shared: SharedBy) -> bool:
-        said = self.hashes.get(progress_key, {}).get(shared.field)
+    def _is_of_another(self, shared: SharedBy) -> bool:
+        said = self.hashes.get(shared.key, {}).get(shared.field)
         return said is not None and shared.definition not in said
 
     def _write(self, write: RowWrite, names: Sequence[bytes], expire_ms: int) -> Outcome:
@@ -121,6 +120,24 @@ class MemoryStore:
         if stored is None or int(stored) < value:
             self._set(key, {field: str(value).encode()})
 
+    def add_to_hash(self, key: bytes, field: bytes, value: bytes) -> bool:
+        """See `Store.add_to_hash`."""
+        if field in self.hashes.get(key, {}):
+            return False
+        self._set(key, {field: value})
+        return True
+
+    def remove_unless_leased(self, key: bytes, fields: Sequence[bytes], leases_key: bytes) -> list[bytes]:
+        """See `Store.remove_unless_leased`."""
+        held = leased(self.hashes.get(leases_key, {}).values(), self.now_ms())
+        gone = [field for field in fields if field not in held]
+        self.remove_from_hash(key, gone)
+        return gone
+
+    def now_ms(self) -> int:
+        """See `Store.now_ms`."""
+        return time.time_ns() // 1_000_000
+
     def remove_from_hash(self, key: bytes, fields: Sequence[bytes]) -> None:
         """See `Store.remove_from_hash`."""
         for field in fields:
@@ -149,7 +166,7 @@ class MemoryStore:
             return False
         if removal.unless_progress and removal.unless_progress in self.hashes.get(removal.progress_key, {}):
             return False
-        if self._is_of_another(removal.progress_key, removal.shared_by):
+        if self._is_of_another(removal.shared_by):
             return False
         self.remove_from_hash(removal.key, removal.fields)
         return True

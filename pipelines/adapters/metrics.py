@@ -40,6 +40,11 @@ FRESHNESS_SECONDS = Histogram(
 )
 WATERMARK_SECONDS = Gauge("forebay_watermark_seconds", "Highest event time processed.", ["topic", "partition"])
 ASSIGNED_PARTITIONS = Gauge("forebay_assigned_partitions", "Partitions this process reads.", ["topic"])
+DEFINITION_OUTDATED = Gauge(
+    "forebay_definition_outdated", "1 while a newer plan's definition of the view is published.", ["view"]
+)
+PLAN_REFUSED = Gauge("forebay_plan_refused", "1 while this newer plan is refused.", ["plan", "reason"])
+SWITCH_ERRORS = Counter("forebay_plan_switch_errors_total", "Failed attempts to take over a newer plan.", ["reason"])
 LAG_RECORDS = Gauge(
     "forebay_lag_records", "Records that may be read and are not yet; absent until known.", ["topic", "partition"]
 )

@@ -23,7 +23,7 @@ end
 """
 """What definitions share, by what a hash says of it; where it says nothing, it is anyone's."""
 
-# KEYS: rows, and after each the hash that says whose its shared fields are (empty: anyone's). ARGV: how long shared
+# KEYS: rows, and last the hash that says whose shared fields are (empty: anyone's). ARGV: how long shared
 # fields live in ms (0: for ever), their number, the field that says it, what it contains, and their names; then per
 # row the expected offset, the number of its own arguments and these (head field, head, field, value ...), and a value
 # for every shared name. One table takes the fields of every row in turn, its names set once, and numbers are passed on
@@ -69,19 +69,13 @@ end
 local names = tonumber(ARGV[2])
 local shared = 2 * names
 local at = 5 + names
-local of_another = {}
-local function sets_own_only(hash)
-  if hash == '' then return names == 0 end
-  if of_another[hash] == nil then
-    of_another[hash] = is_of_another(hash, ARGV[3], ARGV[4])
-  end
-  return of_another[hash]
-end
+local shared_key = KEYS[#KEYS]
+local sets_own_only = names == 0 or shared_key ~= '' and is_of_another(shared_key, ARGV[3], ARGV[4])
 local outcomes = {}
 local fields = {}
 for name = 1, names do fields[2 * name - 1] = ARGV[4 + name] end
-for row = 1, #KEYS / 2 do
-  local key = KEYS[2 * row - 1]
+for row = 1, #KEYS - 1 do
+  local key = KEYS[row]
   local own = tonumber(ARGV[at + 1])
   local values = at + 2 + own
   local stored = redis.call('HGET', key, ARGV[at + 2])
@@ -92,7 +86,7 @@ for row = 1, #KEYS / 2 do
   end
   if outcomes[row] == 1 then
     for name = 1, names do fields[2 * name] = ARGV[values - 1 + name] end
-    if sets_own_only(KEYS[2 * row]) then
+    if sets_own_only then
       set_all(key, ARGV, at + 2, values - 1)
     elseif expires then
       in_parts(1, shared, function(first, last)
@@ -125,15 +119,16 @@ if not stored or tonumber(stored) < tonumber(ARGV[2]) then redis.call('HSET', KE
 return 1
 """
 
-# KEYS: a row, a progress hash. ARGV: head field, the head it must have, a field that the progress hash must not have
-# (empty: any), a field of it and what that contains where it is there (empty: anything), then the fields to remove.
+# KEYS: a row, a progress hash, the hash that says whose shared fields are. ARGV: head field, the head it must have, a
+# field that the progress hash must not have (empty: any), a field of the last hash and what that contains where it is
+# there (empty: anything), then the fields to remove.
 COMPARE_AND_REMOVE = (
     _IN_PARTS
     + _IS_OF_ANOTHER
     + """
 if redis.call('HGET', KEYS[1], ARGV[1]) ~= ARGV[2] then return 0 end
 if ARGV[3] ~= '' and redis.call('HEXISTS', KEYS[2], ARGV[3]) == 1 then return 0 end
-if ARGV[4] ~= '' and is_of_another(KEYS[2], ARGV[4], ARGV[5]) then return 0 end
+if ARGV[4] ~= '' and is_of_another(KEYS[3], ARGV[4], ARGV[5]) then return 0 end
 in_parts(6, #ARGV, function(first, last) redis.call('HDEL', KEYS[1], unpack(ARGV, first, last)) end)
 return 1
 """
@@ -151,4 +146,24 @@ for at = 1, #row, 2 do
   end
 end
 return #row
+"""
+
+# KEYS: a hash, the hash of leases (its values: see contract.lease). ARGV: the fields to remove.
+REMOVE_UNLESS_LEASED = """
+local now = redis.call('TIME')
+local now_ms = now[1] * 1000 + math.floor(now[2] / 1000)
+local leased = {}
+for _, lease in ipairs(redis.call('HVALS', KEYS[2])) do
+  if tonumber(string.match(lease, '^%d+')) > now_ms then
+    for definition in string.gmatch(lease, '\\n([^\\n]+)') do leased[definition] = true end
+  end
+end
+local gone = {}
+for _, field in ipairs(ARGV) do
+  if not leased[field] then
+    redis.call('HDEL', KEYS[1], field)
+    gone[#gone + 1] = field
+  end
+end
+return gone
 """

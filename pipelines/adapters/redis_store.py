@@ -13,7 +13,13 @@ from redis.retry import Retry
 
 from pipelines.adapters.eviction import refuse_eviction
 from pipelines.adapters.read_slices import ReadSlices
-from pipelines.adapters.redis_scripts import COMPARE_AND_REMOVE, COMPARE_AND_SET, RAISE_IN_HASH, REPLACE_IN_HASH
+from pipelines.adapters.redis_scripts import (
+    COMPARE_AND_REMOVE,
+    COMPARE_AND_SET,
+    RAISE_IN_HASH,
+    REMOVE_UNLESS_LEASED,
+    REPLACE_IN_HASH,
+)
 from pipelines.adapters.store import ANYONE, Outcome, Removal, RowWrite, SharedBy
 from pipelines.adapters.store_errors import CLIENT_ERRORS, explained
 from pipelines.contract.topology import glob_literal
@@ -25,8 +31,8 @@ _SCRIPT_ROWS = 20
 """Rows of one script call: a call has its price, and holds up every other client while it runs."""
 _SCRIPT_ARGUMENTS = 1_000
 """About so many of one call at most: rows with many features go fewer at a time."""
-_OWN_ARGUMENTS = 10
-"""Of a row beside its shared fields, at most: two keys, expected offset, count, and head, closed tiles and ids by name
+_OWN_ARGUMENTS = 9
+"""Of a row beside its shared fields, at most: its key, expected offset, count, and head, closed tiles and ids by name
 and value."""
 
 
@@ -92,16 +98,16 @@ class RedisStore:
     ) -> list[Outcome]:
         """See `Store.write`: a script call for some rows each, all in one round trip."""
         self._load_scripts()
-        common: list[bytes | int] = [expire_ms if self._expires else 0, len(names), *shared, *names]
-        replies = self._pipeline(self._calls(iter(writes), common), at_once=1)
+        common: list[bytes | int] = [expire_ms if self._expires else 0, len(names), *shared[1:], *names]
+        replies = self._pipeline(self._calls(iter(writes), shared.key, common), at_once=1)
         return [Outcome(reply) for call in replies for reply in call]
 
-    def _calls(self, writes: Iterator[RowWrite], common: Sequence[bytes | int]) -> Iterator[tuple[Any, ...]]:
+    def _calls(
+        self, writes: Iterator[RowWrite], shared_key: bytes, common: Sequence[bytes | int]
+    ) -> Iterator[tuple[Any, ...]]:
         rows = max(1, min(_SCRIPT_ROWS, _SCRIPT_ARGUMENTS // (len(common) + _OWN_ARGUMENTS)))
         while some := list(itertools.islice(writes, rows)):
-            call: list[Any] = ["EVALSHA", self._set_sha, 2 * len(some)]
-            for write in some:
-                call += (write.key, write.progress_key)
+            call: list[Any] = ["EVALSHA", self._set_sha, len(some) + 1, *(write.key for write in some), shared_key]
             call += common
             for write in some:
                 call += (write.expected_offset, len(write.fields), *write.fields, *write.values)
@@ -132,6 +138,21 @@ class RedisStore:
         """See `Store.raise_in_hash`. Rare, so the script is sent with every call."""
         self._pipeline([("EVAL", RAISE_IN_HASH, 1, key, field, value)])
 
+    def add_to_hash(self, key: bytes, field: bytes, value: bytes) -> bool:
+        """See `Store.add_to_hash`."""
+        (reply,) = self._pipeline([("HSETNX", key, field, value)])
+        return bool(reply)
+
+    def remove_unless_leased(self, key: bytes, fields: Sequence[bytes], leases_key: bytes) -> list[bytes]:
+        """See `Store.remove_unless_leased`."""
+        (gone,) = self._pipeline([("EVAL", REMOVE_UNLESS_LEASED, 2, key, leases_key, *fields)])
+        return list(gone)
+
+    def now_ms(self) -> int:
+        """See `Store.now_ms`."""
+        ((seconds, micros),) = self._pipeline([("TIME",)])
+        return int(seconds) * 1_000 + int(micros) // 1_000
+
     def remove_from_hash(self, key: bytes, fields: Sequence[bytes]) -> None:
         """See `Store.remove_from_hash`."""
         self._pipeline([("HDEL", key, *fields)])
@@ -149,8 +170,8 @@ class RedisStore:
         self._load_scripts()
         calls = (
             (
-                *("EVALSHA", self._remove_sha, 2, each.key, each.progress_key),
-                *(*each.expected, each.unless_progress, *each.shared_by, *each.fields),
+                *("EVALSHA", self._remove_sha, 3, each.key, each.progress_key, each.shared_by.key),
+                *(*each.expected, each.unless_progress, *each.shared_by[1:], *each.fields),
             )
             for each in removals
         )

@@ -32,20 +32,20 @@ class RowWrite(NamedTuple):
     """field, value, field, value ...; the first pair is the view's head."""
     values: Sequence[bytes] = ()
     """Of the fields whose names all writes of a call share."""
-    progress_key: bytes = b""
-    """The hash that says which definition these belong to; empty: whichever it is."""
 
 
 class SharedBy(NamedTuple):
     """Which of several definitions may set the fields that they share."""
 
+    key: bytes
+    """Of the hash that says it; empty: any of them may."""
     field: bytes
-    """Of the hash that says it; who finds no such field there may set them."""
+    """Of that hash; who finds no such field there may set them."""
     definition: bytes
     """What its value contains, if it is this one."""
 
 
-ANYONE = SharedBy(b"", b"")
+ANYONE = SharedBy(b"", b"", b"")
 
 
 class Removal(NamedTuple):
@@ -60,7 +60,7 @@ class Removal(NamedTuple):
     unless_progress: bytes = b""
     """A field: nothing is removed while that hash has it. Empty: whatever it has."""
     shared_by: SharedBy = ANYONE
-    """Nothing is removed while that hash says that what definitions share is another one's."""
+    """Nothing is removed while its hash says that what definitions share is another one's."""
 
 
 class Store(Protocol):
@@ -84,11 +84,11 @@ class Store(Protocol):
         """Compare-and-set of each row, atomically per row.
 
         Args:
-            names: fields that every write sets, to its `values`, unless its `progress_key` says that they are another
+            names: fields that every write sets, to its `values`, unless `shared` says that they are another
                 definition's: then only its own ones.
             expire_ms: how long these live from now, or up to a 64th longer, where the server can do that; 0: until they
                 are removed.
-            shared: how such a hash says it.
+            shared: whose those fields are; looked up in the same step as the rows are written.
         """
         ...
 
@@ -110,6 +110,22 @@ class Store(Protocol):
 
     def raise_in_hash(self, key: bytes, field: bytes, value: int) -> None:
         """Sets a field of a hash to a whole number, in decimal digits, unless it is that high already; atomically."""
+        ...
+
+    def add_to_hash(self, key: bytes, field: bytes, value: bytes) -> bool:
+        """Sets a field of a hash if it is absent, atomically; whether it was done."""
+        ...
+
+    def remove_unless_leased(self, key: bytes, fields: Sequence[bytes], leases_key: bytes) -> list[bytes]:
+        """Removes fields of a hash that no lease names at this moment (see `contract.lease`), atomically.
+
+        Returns:
+            The fields that are gone now.
+        """
+        ...
+
+    def now_ms(self) -> int:
+        """The store's own clock, ms since the epoch."""
         ...
 
     def remove_from_hash(self, key: bytes, fields: Sequence[bytes]) -> None:

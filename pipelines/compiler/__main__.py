@@ -9,6 +9,8 @@ import argparse
 import sys
 from pathlib import Path
 
+import msgspec
+
 from pipelines.compiler import compile_repo
 from pipelines.contract.plan_file import write_plan
 from pipelines.errors import ForebayError
@@ -19,9 +21,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m pipelines.compiler", description=__doc__)
     parser.add_argument("--repo", type=Path, required=True, help="folder with feature_store.yaml")
     parser.add_argument("--out", type=Path, required=True, help="plan file to write")
+    parser.add_argument("--generation", type=int, default=0, help="of the plan: the greater one is newer")
     options = parser.parse_args()
     try:
-        write_plan(compile_repo(options.repo), options.out)
+        plan = compile_repo(options.repo)
+        write_plan(msgspec.structs.replace(plan, generation=options.generation), options.out)
     except ForebayError as error:
         print("error:", " ".join(str(error).split()), file=sys.stderr)
         return 2

@@ -327,6 +327,8 @@ class Plan(msgspec.Struct, frozen=True):
     batch_views: tuple[BatchView, ...]
     on_demand_views: tuple[OnDemandView, ...]
     services: tuple[FeatureService, ...]
+    generation: int = 0
+    """Grows with every plan that is made (see `plan_file.next_generation`): of two plans the greater one is newer."""
 
     def source(self, name: str) -> Source:
         """The source of that name (`KeyError` names the unknown one)."""

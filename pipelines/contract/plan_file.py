@@ -76,5 +76,17 @@ def read_plan(path: Path) -> Plan:
         raise PlanError(f"{path}: the plan file can't be decoded: {error}; {_REPAIR}") from error
 
 
+def next_generation(path: Path, now_ms: int) -> int:
+    """The generation of a plan that is written to this file now: later than the one there, and than those of before.
+
+    Args:
+        now_ms: the wall clock. It orders plans that are made on different machines, or where no former file is.
+    """
+    try:
+        return max(now_ms, read_plan(path).generation + 1)
+    except PlanError:
+        return now_ms
+
+
 def _hash(payload: bytes) -> bytes:
     return hashlib.blake2b(payload, digest_size=_HASH_BYTES).digest()

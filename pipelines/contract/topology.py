@@ -128,19 +128,17 @@ def is_progress_of(field: bytes, view: StreamView) -> bool:
     return field.rpartition(b"@")[0] == view.name.encode()
 
 
-_PUBLISHED = b"published:"
-
-
-def published_field(view: StreamView) -> bytes:
-    """The field of that hash that says which definition of a view Feast reads (see `contract.publication`)."""
-    return _PUBLISHED + view.name.encode()
+_ROUTE = b"route:"
 
 
 def tells_progress(field: bytes) -> bool:
-    """Whether a field of that hash is the progress of a view or a route."""
-    return not field.startswith(_PUBLISHED)
+    """Whether a field of that hash is the progress of a view or a route.
+
+    Releases before this one kept there, as `published:<view>`, what was published: it is read by nobody any more.
+    """
+    return field.startswith(_ROUTE) or b"@" in field
 
 
 def route_field(route: Route) -> bytes:
     """The field of a source topic's hash that says how far it has been re-keyed into a routed topic."""
-    return b"route:" + route.topic.encode()
+    return _ROUTE + route.topic.encode()

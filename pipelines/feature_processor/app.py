@@ -94,6 +94,7 @@ class ProcessorApp(faust.App):
                 partial(self._is_trusted, topic),
                 partial(self._check_between, topic),
                 wanted,
+                settings.retire_after_s,
             )
             for topic, pipeline in self._pipelines.items()
         ]
@@ -244,7 +245,7 @@ class ProcessorApp(faust.App):
             step(f"comparing the store's progress of {topic}")
             if await whole_call(each.ledger.has_fallen_back):
                 raise StoreRolledBack(f"{topic}: the store's progress is behind what it had acknowledged")
-            await whole_call(each.publications.take_over_again)
+        await whole_call(pipeline.publications.take_over_again)
         self._trusted[topic] = breaks
 
     async def start_offsets(self, earliest: Mapping[TP, int], still_asked: Callable[[], bool]) -> Mapping[TP, int]:

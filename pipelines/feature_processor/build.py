@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import NamedTuple
 
 from pipelines.adapters.kafka import IdempotentProducer, Topics
@@ -23,17 +23,25 @@ class Share(NamedTuple):
     """Routed topics that another process fills."""
     publishes: bool = True
     """Whether what Feast reads is written too."""
+    group: str = ""
+    """Name of its consumer group below the project's, where it is not the plan's fingerprint."""
 
 
-def build_pipelines(share: Share, settings: ProcessorSettings) -> list[FeedPipeline]:
+def build_pipelines(
+    share: Share, settings: ProcessorSettings, generation: Callable[[], int] | None = None
+) -> list[FeedPipeline]:
     """One pipeline per topic; a connection and a producer each, since topics are processed side by side.
+
+    Args:
+        generation: of the plan, where it may grow while its views stay as they are; None: that of the share.
 
     Raises:
         SettingsError: a topic does not exist, or its events need a schema registry that is not named.
         PlanError: a view's function can't be loaded here.
     """
     topics = Topics(settings.brokers)
-    return [_build(share, feed, topics, settings) for feed in feeds(share.plan, share.routed_elsewhere)]
+    known = generation or (lambda: share.plan.generation)
+    return [_build(share, feed, topics, settings, known) for feed in feeds(share.plan, share.routed_elsewhere)]
 
 
 def close(pipelines: Sequence[FeedPipeline]) -> None:
@@ -42,7 +50,9 @@ def close(pipelines: Sequence[FeedPipeline]) -> None:
         pipeline.store.close()
 
 
-def _build(share: Share, feed: Feed, topics: Topics, settings: ProcessorSettings) -> FeedPipeline:
+def _build(
+    share: Share, feed: Feed, topics: Topics, settings: ProcessorSettings, generation: Callable[[], int]
+) -> FeedPipeline:
     producer = IdempotentProducer(settings.brokers)
     source = topics.lineage(feed.source.topic)
     lives = {route.topic: topics.lineage(route.topic).routed_from(source) for route in feed.routes}
@@ -57,4 +67,5 @@ def _build(share: Share, feed: Feed, topics: Topics, settings: ProcessorSettings
         publishes=share.publishes,
         source_partitions=source.partitions,
         dead_letters=settings.dead_letters,
+        generation=generation,
     )

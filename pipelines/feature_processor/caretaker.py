@@ -33,10 +33,6 @@ LOOK_AGAIN_S = 10.0
 """How often it is asked whether another process has written rows without publishing them. This one reads their records
 too, and publishes the rows then; but until a walk has seen them, who takes over would have to."""
 
-RETIRE_AFTER_S = 600.0
-"""How long the state of a replaced definition stays at least, once nobody brings it forward: readers and other
-processes may not have switched yet."""
-
 
 class Caretaker:
     """Belongs to one feed, whose lock it takes page by page."""
@@ -48,6 +44,7 @@ class Caretaker:
         is_trusted: Callable[[], bool],
         check: Callable[[], Awaitable[None]],
         wanted: Callable[[], Collection[str]],
+        retire_after_s: float,
         monotonic_s: Callable[[], float] = time.monotonic,
     ) -> None:
         """Args:
@@ -55,6 +52,7 @@ class Caretaker:
             that has fallen back must not be taken for an old one.
         check: finds that out, and goes back to where the store is.
         wanted: fingerprints of definitions that are to come: they are not given up while they are brought up.
+        retire_after_s: see `ProcessorSettings`.
         """
         self._pipeline = pipeline
         self._busy = busy
@@ -63,7 +61,8 @@ class Caretaker:
         self._wanted = wanted
         self._now_s = monotonic_s
         self._next_walk_s = monotonic_s() + FIRST_WALK_S
-        self._retire_at_s = monotonic_s() + RETIRE_AFTER_S
+        self._retire_after_s = retire_after_s
+        self._retire_at_s = monotonic_s() + retire_after_s
         self._look_again_s = monotonic_s() + LOOK_AGAIN_S
         self._stood: dict[tuple[PartitionPipeline, str], dict[str, Progress]] = {}
         """By partition as it was assigned and view that was published completely, where its other definitions stood the
@@ -98,6 +97,12 @@ class Caretaker:
             rest()
         if not self._is_trusted():
             await self._check()
+        async with self._busy:
+            if self._is_trusted():
+                # Another process may have brought the last partition level, while no events come to this one.
+                step("looking for what can be published")
+                await whole_call(self._pipeline.publications.take_over)
+                rest()
         if self._now_s() >= self._look_again_s:
             await self._look_again()
         if self._now_s() >= self._retire_at_s:
@@ -107,15 +112,14 @@ class Caretaker:
 
     async def _look_again(self) -> None:
         async with self._busy:
-            for partition in self._pipeline.partitions.values():
-                step("looking for rows that others wrote")
-                await whole_call(partition.publications.look_again)
+            step("looking for rows that others wrote")
+            await whole_call(self._pipeline.publications.look_again)
         self._look_again_s = self._now_s() + LOOK_AGAIN_S
 
     def _has_unpublished_rows(self) -> bool:
         return any(
-            partition.publications.incomplete(writer.view)
-            for partition in self._pipeline.partitions.values()
+            self._pipeline.publications.incomplete(writer.view, partition)
+            for partition in self._pipeline.partitions
             for writer in self._pipeline.writers
         )
 
@@ -135,24 +139,26 @@ class Caretaker:
             self._next_walk_s = self._now_s() + WALK_EVERY_S
 
     async def _retire(self) -> None:
-        """Gives up definitions that nobody has brought forward since the last time, of views published completely."""
+        """Gives up definitions of views published completely: those that nobody has brought forward since the last
+        time, and that no scorer holds a lease on.
+        """
         async with self._busy:
             if not self._is_trusted():
                 return
             stood, self._stood = self._stood, {}
-            for partition in self._pipeline.partitions.values():
+            publications = self._pipeline.publications
+            for number, partition in self._pipeline.partitions.items():
                 for view in (writer.view for writer in self._pipeline.writers):
-                    if partition.publications.published(view) and not partition.publications.incomplete(view):
+                    if publications.published(view) and not publications.incomplete(view, number):
                         before = stood.get((partition, view.name), {})
                         step(f"looking for definitions of {view.name} to be given up")
                         gone = await whole_call(self._retire_others, partition, view, before)
                         self._retired.setdefault(view.name, set()).update(gone)
         self._retired = {view: gone for view, gone in self._retired.items() if gone}
-        self._retire_at_s = self._now_s() + RETIRE_AFTER_S
+        self._retire_at_s = self._now_s() + self._retire_after_s
 
     def _retire_others(self, partition: PartitionPipeline, view: StreamView, before: dict[str, Progress]) -> set[str]:
         others = partition.ledger.others(view)
         gone = {each for each, progress in others.items() if before.get(each) == progress} - set(self._wanted())
-        partition.ledger.retire(view, gone)
         self._stood[partition, view.name] = others
-        return gone
+        return partition.ledger.retire(view, gone)

@@ -13,6 +13,7 @@ from pipelines.contract.topology import Feed
 from pipelines.feature_processor.mismatch import foreign_row
 from pipelines.feature_processor.partition_pipeline import PartitionPipeline, Prepared
 from pipelines.feature_processor.progress_ledger import encoded
+from pipelines.feature_processor.publications import Publications
 from pipelines.feature_processor.router import Producer, Router
 from pipelines.feature_processor.view_writer import Misplaced, ReadEvents, ViewWriter
 from pipelines.process.watchdog import step
@@ -20,6 +21,10 @@ from pipelines.steps.decode import SchemaSource, decoder_for
 from pipelines.steps.poison import Allowance, Tally, judged
 from pipelines.steps.transform import Transform, view_transform
 from pipelines.steps.validate import Validator
+
+
+def _nothing() -> None:
+    """Called where nobody waits for rows to be sent."""
 
 
 class FeedPipeline:
@@ -38,12 +43,14 @@ class FeedPipeline:
         publishes: bool = True,
         source_partitions: int | None = None,
         dead_letters: Allowance | None = None,
+        generation: Callable[[], int] = lambda: 0,
     ) -> None:
         """Args:
             schemas: of the topic's events, where they name them by an id.
             publishes: whether what Feast reads is written: not by a process that only catches up.
             source_partitions: of the topic that a routed one is routed from; None: not known.
             dead_letters: how many are borne; None: any number.
+            generation: of the plan that the views are of.
 
         Raises:
             SettingsError: they do, and it is not there.
@@ -54,12 +61,12 @@ class FeedPipeline:
         self.producer = producer
         self.lineage = lineage
         self.router = router
-        self.publishes = publishes
         self.source_partitions = source_partitions if feed.routed else 1
         """How many partitions of the source an entity's events may come from; None where that is not known."""
         self.decode = decoder_for(feed.source, schemas)
         entities = [view.join_keys for view in feed.views] + [route.join_keys for route in feed.routes]
         self.validate = Validator(feed.source, {key.name for keys in entities for key in keys})
+        self.publications = Publications(feed.views, project, lineage, store, publishes, generation)
         self.writers = [ViewWriter(view, project, store) for view in feed.views]
         self.transforms: list[Transform] = [view_transform(view) for view in feed.views]
         self.partitions: dict[int, PartitionPipeline] = {}
@@ -82,11 +89,12 @@ class FeedPipeline:
         self.partitions = {
             partition: PartitionPipeline(self, partition, earliest) for partition, earliest in partitions.items()
         }
+        self.publications.assign(list(self.partitions))
 
     def process(
         self,
         batches: Mapping[int, Sequence[Record]],
-        all_sent: Callable[[], None] = lambda: None,
+        all_sent: Callable[[], None] = _nothing,
         ends: Mapping[int, int] = MappingProxyType({}),
     ) -> None:
         """One batch of some partitions, completely: when this returns, their ends may be committed.
@@ -114,27 +122,21 @@ class FeedPipeline:
         tally = judged(self._tally, {each.partition: each.attempt for each in prepared}, self._allowed)
         for each in prepared:
             self.partitions[each.partition].send_refused()
-        writes = [
-            (writer, published, parts)
-            for writer in self.writers
-            for published in (True, False)
-            if (parts := _parts(prepared, writer.view.name, published))
-        ]
-        for writer, published, parts in writes[:-1]:
+        writes = [(writer, parts) for writer in self.writers if (parts := _parts(prepared, writer.view.name))]
+        for at, (writer, parts) in enumerate(writes, 1):
             step(f"writing rows of {writer.view.name}")
-            self._refuse(writer.write(parts, self.lineage, published), writer, prepared)
-        for writer, published, parts in writes[-1:]:
-            step(f"writing rows of {writer.view.name}")
-            self._refuse(writer.write(parts, self.lineage, published, all_sent), writer, prepared)
+            called = all_sent if at == len(writes) else _nothing
+            misplaced = writer.write(parts, self.lineage, self.publications.published(writer.view), called)
+            self._refuse(misplaced, writer, prepared)
         self.producer.flush()
         step("writing progress")
-        for each in prepared:
-            self.partitions[each.partition].publications.say_that_rows_are_unpublished()
+        self.publications.count_unpublished_batch([each.partition for each in prepared])
         reached = {each.partition: each.records[-1].offset for each in prepared}
         reached |= {at: max(reached.get(at, 0), end - 1) for at, end in ends.items()}
         self._advance(reached, {each.partition: each.sources for each in prepared})
         for at in reached:
             self.partitions[at].done(batches.get(at, ()))
+        self.publications.take_over()
         self._tally = tally
 
     def _advance(
@@ -172,13 +174,10 @@ class FeedPipeline:
             StoreUnavailable: it can be tried again.
         """
         for partition in self.partitions.values():
-            partition.begin()
+            partition.ledger.begin()
+        self.publications.take_over()
 
 
-def _parts(prepared: Sequence[Prepared], view: str, published: bool) -> list[ReadEvents]:
-    """Events of a view: of the partitions whose values Feast reads, or of the others."""
-    return [
-        ReadEvents(each.partition, *each.events[view])
-        for each in prepared
-        if view in each.events and each.published[view] is published
-    ]
+def _parts(prepared: Sequence[Prepared], view: str) -> list[ReadEvents]:
+    """Events of a view, by partition."""
+    return [ReadEvents(each.partition, *each.events[view]) for each in prepared if view in each.events]

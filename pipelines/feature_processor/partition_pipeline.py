@@ -21,7 +21,6 @@ from pipelines.contract.records import (
 from pipelines.errors import DecodeError, RecordError
 from pipelines.feature_processor.mismatch import misplaced, no_key
 from pipelines.feature_processor.progress_ledger import Lives, ProgressLedger
-from pipelines.feature_processor.publications import Publications
 from pipelines.feature_processor.refused_records import RefusedRecords
 from pipelines.steps.arrays import Ints
 from pipelines.steps.events import EventBatch
@@ -53,8 +52,6 @@ class Prepared(NamedTuple):
     records: Sequence[Record]
     events: dict[str, tuple[EventBatch, Ints]]
     """By view that has some: events, and their offsets, shape (n,)."""
-    published: dict[str, bool]
-    """Of the same views: whether their values are written where Feast reads."""
     sources: dict[str, dict[int, SourceProgress]]
     """By view that comes forward, its source partitions afterwards."""
     attempt: Attempt
@@ -72,12 +69,6 @@ class PartitionPipeline:
         lives = Lives(shared.lineage, shared.router.lives if shared.router else {})
         self.ledger = ProgressLedger(shared.project, shared.feed, shared.store, lives, partition)
         self.ledger.load(earliest)
-        self.publications = Publications(shared.feed.views, self.ledger, shared.store, shared.publishes)
-
-    def begin(self) -> None:
-        """See `FeedPipeline.begin`."""
-        self.ledger.begin()
-        self.publications.take_over()
 
     def process(self, records: Sequence[Record]) -> None:
         """A batch of this partition alone. See `FeedPipeline.process`."""
@@ -92,7 +83,7 @@ class PartitionPipeline:
         batch, origins = self._decode(records)
         if self._shared.router and self._refused.first_attempt("route", records[0].offset):
             self._shared.router.route(batch, records, self._partition, self.ledger.routed())
-        prepared = Prepared(self._partition, records, {}, {}, {}, Attempt(len(records), self._refused.given_up))
+        prepared = Prepared(self._partition, records, {}, {}, Attempt(len(records), self._refused.given_up))
         offsets = np.array([record.offset for record in records], dtype=np.int64)
         for progress, members in self._by_progress():
             if progress.offset >= offsets[-1]:
@@ -106,7 +97,6 @@ class PartitionPipeline:
                 prepared.sources[view.name] = sources
                 if len(kept):
                     prepared.events[view.name] = (kept, offsets[kept.index])
-                    prepared.published[view.name] = self.publications.published(view)
         return prepared
 
     def send_refused(self) -> None:
@@ -130,7 +120,6 @@ class PartitionPipeline:
         Args:
             records: none where only what no one is handed was read: markers, and records of aborted transactions.
         """
-        self.publications.take_over()
         self._refused.batch_done()
         if records:
             self._count(records)

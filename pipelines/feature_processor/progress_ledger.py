@@ -10,6 +10,7 @@ import msgspec
 
 from pipelines.adapters.store import Store
 from pipelines.contract.fence import Lineage
+from pipelines.contract.lease import leases_key
 from pipelines.contract.plan import StreamView
 from pipelines.contract.progress import (
     NOTHING_YET,
@@ -37,6 +38,7 @@ class ProgressLedger:
     def __init__(self, project: str, feed: Feed, store: Store, lives: Lives, partition: int) -> None:
         self.key = progress_key(project, lives.read.topic, partition)
         """Of the hash in the store."""
+        self._leases_key = leases_key(project)
         self._feed = feed
         self._store = store
         self._partition = partition
@@ -90,17 +92,23 @@ class ProgressLedger:
 
     def others(self, view: StreamView) -> dict[str, Progress]:
         """What the other definitions of the view have reached, by fingerprint."""
-        found = other_definitions(self._store.read_hash(self.key), view)
+        found = definitions(self._store.read_hash(self.key), view)
+        found.pop(progress_field(view), None)
         return {field.rpartition(b"@")[2].decode(): progress for field, progress in found.items()}
 
-    def retire(self, view: StreamView, fingerprints: Collection[str]) -> None:
-        """Removes the progress of other definitions of the view.
+    def retire(self, view: StreamView, fingerprints: Collection[str]) -> set[str]:
+        """Removes the progress of other definitions of the view, but of none that a scorer holds a lease on.
 
         Their rows are dead from here on: should such a definition come back, it begins afresh.
+
+        Returns:
+            The fingerprints of those whose progress is gone.
         """
-        if fingerprints:
-            others = [msgspec.structs.replace(view, fingerprint=each) for each in fingerprints]
-            self._store.remove_from_hash(self.key, [progress_field(other) for other in others])
+        if not fingerprints:
+            return set()
+        fields = [progress_field(msgspec.structs.replace(view, fingerprint=each)) for each in fingerprints]
+        gone = self._store.remove_unless_leased(self.key, fields, self._leases_key)
+        return {field.rpartition(b"@")[2].decode() for field in gone}
 
     def advanced(self, offset: int, sources: Mapping[str, Mapping[int, SourceProgress]]) -> dict[bytes, Progress]:
         """What progress will be when everything contains all records up to `offset`.
@@ -161,9 +169,6 @@ def _stored(stored: Mapping[bytes, bytes], field: bytes, life: Lineage) -> Progr
     return decode_progress(stored[field]) if field in stored else Progress(life)
 
 
-def other_definitions(stored: Mapping[bytes, bytes], view: StreamView) -> dict[bytes, Progress]:
-    """In a progress hash, what the other definitions of a view have reached; by field."""
-    own = progress_field(view)
-    return {
-        field: decode_progress(data) for field, data in stored.items() if field != own and is_progress_of(field, view)
-    }
+def definitions(stored: Mapping[bytes, bytes], view: StreamView) -> dict[bytes, Progress]:
+    """In a progress hash, what all definitions of a view have reached; by field."""
+    return {field: decode_progress(data) for field, data in stored.items() if is_progress_of(field, view)}

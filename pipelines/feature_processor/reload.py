@@ -15,12 +15,15 @@ import structlog
 from pipelines.adapters.kafka import Topics
 from pipelines.adapters.plan_watch import PlanWatch
 from pipelines.adapters.redis_store import RedisStore
+from pipelines.adapters.refused_plan import RefusedPlan
 from pipelines.contract.plan import Plan
 from pipelines.contract.topology import feeds
-from pipelines.errors import ForebayError, StoreUnavailable
+from pipelines.errors import PlanError, StoreUnavailable
 from pipelines.feature_processor.backoff import Backoff
 from pipelines.feature_processor.build import Share, build_pipelines, close
 from pipelines.feature_processor.catch_up import CatchUp, Work
+from pipelines.feature_processor.keep_up import KeepUp
+from pipelines.feature_processor.kept_plans import KeptPlans
 from pipelines.feature_processor.settings import ProcessorSettings
 from pipelines.feature_processor.settling import part, unsettled
 from pipelines.feature_processor.whole_calls import whole_call
@@ -46,10 +49,14 @@ class Reload:
         self._work = work
         self._store = RedisStore(settings.redis)
         self._topics = Topics(settings.brokers)
-        self._watch = PlanWatch(settings.plan_file, plan.fingerprint) if settings.plan_file else None
+        self._watch = PlanWatch(settings.plan_file, plan) if settings.plan_file else None
         self._catch_up: CatchUp | None = None
+        self._keep_up = KeepUp(KeptPlans(settings.plan_file), self._store, work)
+        self._replaced: Plan | None = None
+        """What was live before the last switch."""
         self._looks_to_skip = 0
         self._backoff = Backoff()
+        self._refusal = RefusedPlan()
 
     def begin(self) -> None:
         """Leaves views that are far behind others of their topic to a catch-up process.
@@ -57,6 +64,7 @@ class Reload:
         Raises:
             SettingsError: a topic does not exist.
         """
+        self._keep_up.remember(self.live)
         try:
             behind = self._behind(self.live)
         except StoreUnavailable:
@@ -76,35 +84,66 @@ class Reload:
             if await whole_call(self._look):
                 return
 
+    def generation(self) -> int:
+        """Of the live plan: it may grow while its views stay as they are."""
+        return self.live.generation
+
     def switch(self) -> None:
         """Makes the target live."""
-        self.end()
-        self.live = self._target
+        self._end_catch_up()
+        self._replaced, self.live = self.live, self._target
+        self._keep_up.remember(self.live)
+        self._refusal.clear()
         log.info("switched", plan=self.live.fingerprint, views=[view.name for view in self.live.stream_views])
 
+    def go_back(self, error: Exception) -> bool:
+        """Makes the plan before live again, since the one that was switched to can't be run after all.
+
+        Returns:
+            False where there is none.
+        """
+        if self._replaced is None:
+            return False
+        self._refuse(error)
+        self.live, self._replaced = self._replaced, None
+        return True
+
     def end(self) -> None:
-        """Ends the catch-up process, if there is one."""
+        """Ends the processes that were started."""
+        self._end_catch_up()
+        self._keep_up.stop()
+
+    def _end_catch_up(self) -> None:
         if self._catch_up is not None:
             self._catch_up.stop()
             self._catch_up = None
 
     def _look(self) -> bool:
-        """Whether the target is level."""
-        if self._watch is not None and (newer := self._watch.newer()):
-            self._take(newer)
-        if self._target is self.live:
-            return False
-        if self._looks_to_skip:
-            self._looks_to_skip -= 1
-            return False
+        """Whether the target is level. No error ends the looking: the live plan goes on, and it is tried again."""
+        self._refusal.say_again()
         try:
-            return self._bring_up()
+            self._look_at_file()
+            if not self._looks_to_skip:
+                self._keep_up.look(self.live, self._target)
+                return self._target is not self.live and self._bring_up()
+            self._looks_to_skip -= 1
         except StoreUnavailable as error:
             log.debug("not known how far the new plan is", error=str(error))
-        except ForebayError as error:
-            log.warning("the new plan can't be run yet", plan=self._target.fingerprint, error=str(error))
-            self._looks_to_skip = TRY_AGAIN_LOOKS
+        except Exception as error:
+            self._refuse(error)
         return False
+
+    def _look_at_file(self) -> None:
+        if self._watch is None:
+            return
+        newer = self._watch.newer()
+        if newer is not None:
+            self._take(newer)
+        self._refusal.look_at_file(self._watch.unusable)
+
+    def _refuse(self, error: Exception) -> None:
+        self._refusal.refuse(self._target.fingerprint, error)
+        self._looks_to_skip = TRY_AGAIN_LOOKS
 
     def _behind(self, plan: Plan) -> set[str]:
         return unsettled(plan, self._store, self._topics, self._settings.level_records)
@@ -116,9 +155,20 @@ class Reload:
         return self._behind(self._target) & new
 
     def _take(self, plan: Plan) -> None:
-        self.end()
+        if plan.generation < self._target.generation:
+            self._refusal.refuse(
+                plan.fingerprint,
+                PlanError(
+                    f"plan {plan.fingerprint} of generation {plan.generation} is older than {self._target.fingerprint} "
+                    f"of generation {self._target.generation}, which is run here: to go back to its definitions, make "
+                    f"it anew with forebay plan"
+                ),
+            )
+            return
+        self._end_catch_up()
         self._looks_to_skip = 0
         self._backoff = Backoff()
+        self._refusal.clear()
         self._target = plan
         if feeds(plan) == feeds(self.live):
             self.live = plan
@@ -142,7 +192,7 @@ class Reload:
     def _start_catch_up(self, behind: set[str]) -> None:
         """Never with fewer views than before: other processes leave partitions to this one, all views of them."""
         views = behind | (self._catch_up.views if self._catch_up else set())
-        self.end()
+        self._end_catch_up()
         routed = frozenset(feed.topic for feed in feeds(self.live) if feed.routed)
         self._catch_up = CatchUp(Share(part(self._target, views), routed, publishes=False), self._work)
         self._catch_up.start()

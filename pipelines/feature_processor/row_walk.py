@@ -79,7 +79,7 @@ class RowWalk:
         publish = [each for each in found if each.key not in expired and self._is_unpublished(writer.view, each)]
         if publish:
             whole = self._rows(writer.view, [each.key for each in publish], state_fields(writer.view))
-            writer.publish([each.key for each in whole], [each.row for each in whole], self._pipeline.lineage.topic)
+            writer.publish([each.key for each in whole], [each.row for each in whole])
 
     def _tell_removed(self, view: StreamView, newest_ms: int) -> None:
         """Before rows go: a reader must not take an absent row for that of an entity without events."""
@@ -88,9 +88,8 @@ class RowWalk:
 
     def _is_expired(self, view: StreamView, found: Found) -> bool:
         """Only where Feast reads this definition: what it reads goes with the row, and may be of another one."""
-        partition = self._partitions[found.header.partition]
-        publications, source_partitions = partition.publications, self._pipeline.source_partitions
-        if source_partitions is None or not publications.published(view):
+        partition, source_partitions = self._partitions[found.header.partition], self._pipeline.source_partitions
+        if source_partitions is None or not self._pipeline.publications.published(view):
             return False
         needed = oldest_needed_ms(
             self._pipeline.feed.source, view, partition.ledger.of(view).sources, source_partitions
@@ -99,16 +98,10 @@ class RowWalk:
 
     def _expiry(self, writer: ViewWriter, found: Found) -> Removal:
         """Another process may have switched to a definition that this one does not know: then nothing goes."""
-        return Removal(
-            found.key,
-            found.expected(writer.view),
-            writer.all_fields,
-            self._progress_key(found),
-            shared_by=writer.shared_by,
-        )
+        return Removal(found.key, found.expected(writer.view), writer.all_fields, shared_by=writer.shared_by)
 
     def _is_unpublished(self, view: StreamView, found: Found) -> bool:
-        return self._partitions[found.header.partition].publications.incomplete(view)
+        return self._pipeline.publications.incomplete(view, found.header.partition)
 
     def _remove_retired(self, writer: ViewWriter, keys: Sequence[bytes]) -> None:
         """With the state of an entity that the present definition does not know goes what Feast still reads of it."""
@@ -155,7 +148,8 @@ class RowWalk:
         return progress_key(self._pipeline.project, self._pipeline.lineage.topic, found.header.partition)
 
     def _complete(self) -> None:
+        publications = self._pipeline.publications
         for number, partition in self._partitions.items():
             for writer in self._pipeline.writers:
-                if self._same(number, partition) and partition.publications.incomplete(writer.view):
-                    partition.publications.complete(writer.view)
+                if self._same(number, partition) and publications.incomplete(writer.view, number):
+                    publications.complete(writer.view, number)

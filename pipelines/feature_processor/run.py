@@ -67,24 +67,34 @@ def run(plan: Plan, settings: ProcessorSettings) -> None:
     reload.begin()
     group = group_name(plan.project, "process")
     try:
-        while _run_until_told(Share(reload.live), group, settings, reload.switch_due, reload.wanted):
+        while _run_until_told(_built(reload, settings), group, settings, reload.switch_due, reload.wanted):
             reload.switch()
     finally:
         reload.end()
 
 
+def _built(reload: Reload, settings: ProcessorSettings) -> list[FeedPipeline]:
+    """The live plan's pipelines; those of the plan before where a newer one can't be built after all."""
+    while True:
+        try:
+            return build_pipelines(Share(reload.live), settings, reload.generation)
+        except Exception as error:
+            if not reload.go_back(error):
+                raise
+
+
 def catch_up(share: Share, settings: ProcessorSettings) -> None:
     """Computes views beside the processor that does not have them yet, until SIGTERM.
 
-    The group is that of this very plan: only processes that bring up the same definitions share it.
+    The group is that of this very plan or share: only processes that compute the same definitions share it.
 
     Raises:
         SettingsError, PlanError: the plan can't be run.
     """
     _tune_interpreter()
     WATCHDOG.start(settings.hang_after_s)
-    group = group_name(share.plan.project, "process", share.plan.fingerprint)
-    _run_until_told(share, group, settings, _never)
+    group = group_name(share.plan.project, "process", share.group or share.plan.fingerprint)
+    _run_until_told(build_pipelines(share, settings), group, settings, _never)
 
 
 def _tune_interpreter() -> None:
@@ -93,14 +103,13 @@ def _tune_interpreter() -> None:
 
 
 def _run_until_told(
-    share: Share,
+    pipelines: Sequence[FeedPipeline],
     group: str,
     settings: ProcessorSettings,
     switch_due: Callable[[], Awaitable[object]],
     wanted: Callable[[], Collection[str]] = tuple,
 ) -> bool:
     """Whether it ended because a switch is due, and not because it was told to stop."""
-    pipelines = build_pipelines(share, settings)
     log.info("processing", topics=[pipeline.feed.topic for pipeline in pipelines])
     while True:
         try:

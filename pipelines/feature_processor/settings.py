@@ -33,6 +33,9 @@ class ProcessorSettings(msgspec.Struct, frozen=True, kw_only=True):
     """How long one step may last, before the process is ended to be started again."""
     dead_letters: Allowance = Allowance()
     """How many it bears, per topic, before it stops."""
+    retire_after_s: float = 600.0
+    """How long the state of a replaced definition stays at least, once nobody brings it forward or holds a lease on it:
+    other processes may not have switched yet."""
     plan_file: Path | None = None
     """Where a newer plan may appear while it runs; None: nowhere."""
     schema_registry: str = msgspec.field(default_factory=registry_address)

@@ -15,7 +15,7 @@ from pipelines.adapters.progress_reader import HashReader
 from pipelines.contract.fence import Lineage
 from pipelines.contract.plan import Plan, StreamView
 from pipelines.contract.progress import NOTHING_YET, decode_progress
-from pipelines.contract.publication import is_published
+from pipelines.contract.publication import is_published, publication_key
 from pipelines.contract.topology import (
     is_direct,
     progress_field,
@@ -43,8 +43,8 @@ def part(plan: Plan, views: Collection[str]) -> Plan:
 def unsettled(plan: Plan, store: HashReader, topics: TopicLives, level_records: int) -> set[str]:
     """Names of online views that are further behind others of their topic than this, or whose route is.
 
-    A view that is published on some partition is computed with the others: however far behind it may look, it is theirs
-    to bring forward, and a process beside them would write the same rows unpublished.
+    A view that is published is computed with the others: however far behind it may look, it is theirs to bring
+    forward, and a process beside them would write the same rows unpublished.
 
     Raises:
         StoreUnavailable: progress can't be read.
@@ -62,10 +62,9 @@ def _places(
 ) -> Iterator[tuple[Mapping[bytes, bytes], bytes]]:
     """Every progress hash that tells how far the view is, with the field that does."""
     source = plan.source(view.source)
-    partitions = list(_hashes(plan, view_topic(plan, view), store, topics))
-    if any(is_published(stored, view) for stored in partitions):
+    if is_published(store.read_hash(publication_key(plan.project, view.name)), view):
         return
-    for stored in partitions:
+    for stored in _hashes(plan, view_topic(plan, view), store, topics):
         yield stored, progress_field(view)
     if not is_direct(source, view):
         for stored in _hashes(plan, source.topic, store, topics):

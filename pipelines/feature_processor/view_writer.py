@@ -12,9 +12,9 @@ from pipelines.adapters import metrics
 from pipelines.adapters.forgotten import after_forgotten, forgotten_at, forgotten_key
 from pipelines.adapters.store import Outcome, RowWrite, SharedBy, Store
 from pipelines.contract.entity_key import EntityKeyEncoder, feature_field, state_fields, timestamp_field
-from pipelines.contract.fence import Header, Lineage
+from pipelines.contract.fence import Lineage
 from pipelines.contract.plan import StreamView
-from pipelines.contract.topology import progress_key, published_field
+from pipelines.contract.publication import DEFINITION, publication_key
 from pipelines.contract.values import encode_columns, encode_timestamp
 from pipelines.errors import ForebayError
 from pipelines.feature_processor.mismatch import foreign_row
@@ -70,7 +70,6 @@ class ViewWriter:
 
     def __init__(self, view: StreamView, project: str, store: Store) -> None:
         self.view = view
-        self._project = project
         self._store = store
         self._aggregate = ViewAggregator(view)
         self._key = EntityKeyEncoder(view.join_keys, project)
@@ -79,8 +78,8 @@ class ViewWriter:
             timestamp_field(view.name),
             *(feature_field(view.name, feature.name) for feature in view.features),
         ]
-        self.shared_by = SharedBy(published_field(view), view.fingerprint.encode())
-        """What a partition's progress says where it is this definition that Feast reads."""
+        self.shared_by = SharedBy(publication_key(project, view.name), DEFINITION, view.fingerprint.encode())
+        """What says whether it is this definition that Feast reads."""
         self.all_fields = (*self._row_fields, *self._shared_fields)
         """Every field of a row."""
         self._columns = AggregatedColumns(view)
@@ -95,18 +94,13 @@ class ViewWriter:
         for key in keys:
             self._cache.drop(key)
 
-    def publish(self, keys: Sequence[bytes], rows: Sequence[StoredRow], topic: str) -> None:
+    def publish(self, keys: Sequence[bytes], rows: Sequence[StoredRow]) -> None:
         """Writes what Feast reads of rows that were written without it; a row that has changed since does it itself.
-
-        Args:
-            topic: whose records they contain.
 
         Raises:
             StoreUnavailable: nothing can be said about which rows were written; it can be tried again.
         """
-        as_they_are = self._aggregate.unchanged(rows)
-        partitions = [Header.unpack(row.head or b"").partition for row in rows]
-        writes = self._encode(keys, rows, as_they_are, self._progress_keys(topic, partitions))
+        writes = self._encode(keys, rows, self._aggregate.unchanged(rows), published=True)
         self._store.write(writes, self._shared_fields, self.view.expire_ms, self.shared_by)
 
     def write(
@@ -199,9 +193,7 @@ class ViewWriter:
             if len(result.contained) and read_from.published:
                 # Whoever wrote these rows may not have published them.
                 theirs = result.contained.tolist()
-                self.publish(
-                    [keys[entity] for entity in theirs], [stored[entity] for entity in theirs], read_from.lineage.topic
-                )
+                self.publish([keys[entity] for entity in theirs], [stored[entity] for entity in theirs])
             for entity in foreign:
                 here = int(read_from.partitions[entity])
                 owner = self._owner(keys[entity], read_from.lineage, here)
@@ -242,10 +234,7 @@ class ViewWriter:
             whose row is of another partition or incarnation of the topic.
         """
         changed = result.entities.tolist()
-        progress_keys = None
-        if read_from.published:
-            progress_keys = self._progress_keys(read_from.lineage.topic, read_from.partitions[result.entities].tolist())
-        writes = _and_then(self._encode(keys, stored, result, progress_keys), read_from.all_sent)
+        writes = _and_then(self._encode(keys, stored, result, read_from.published), read_from.all_sent)
         names = self._shared_fields if read_from.published else ()
         with metrics.WRITE_SECONDS.labels(self.view.name).time():
             outcomes = self._store.write(writes, names, self.view.expire_ms, self.shared_by)
@@ -286,38 +275,24 @@ class ViewWriter:
         found = self._store.read([(forgotten_key(keys[entity]), self._row_fields[:1]) for entity in gone])
         return {entity: forgotten_at(fence, head) for (entity, head), (fence,) in zip(gone.items(), found, strict=True)}
 
-    def _progress_keys(self, topic: str, partitions: Sequence[int]) -> list[bytes]:
-        """Of each row, the hash that says which definition of the view is published."""
-        known = {partition: progress_key(self._project, topic, partition) for partition in set(partitions)}
-        return [known[partition] for partition in partitions]
-
     def _encode(
-        self,
-        keys: Sequence[bytes],
-        stored: Sequence[StoredRow],
-        result: Aggregated,
-        progress_keys: Sequence[bytes] | None,
+        self, keys: Sequence[bytes], stored: Sequence[StoredRow], result: Aggregated, published: bool
     ) -> Iterator[RowWrite]:
         """The writes, one by one: the store may send the first while the last is not made yet.
 
         Args:
-            progress_keys: of the rows whose values are written where Feast reads; None where they are not.
+            published: whether their values are written where Feast reads.
         """
         head_name, *other_names = self._row_fields
-        shared = itertools.repeat(()) if progress_keys is None else self._cells(result)
-        for entity, row, offset, values, progress in zip(
-            result.entities.tolist(),
-            result.rows,
-            result.stored_offsets,
-            shared,
-            progress_keys or itertools.repeat(b""),
-            strict=False,
+        shared = self._cells(result) if published else itertools.repeat(())
+        for entity, row, offset, values in zip(
+            result.entities.tolist(), result.rows, result.stored_offsets, shared, strict=False
         ):
             fields: list[Any] = [head_name, row.head]
             for name, new, old in zip(other_names, row[1:], stored[entity][1:], strict=False):
                 if offset < 0 or new != old:
                     fields += (name, new)
-            yield RowWrite(keys[entity], offset, fields, values, progress)
+            yield RowWrite(keys[entity], offset, fields, values)
 
     def _cells(self, result: Aggregated) -> Iterator[Sequence[bytes]]:
         """Per row, what Feast reads: the time, and a value per feature."""

@@ -12,6 +12,7 @@ from pipelines.adapters.redis_store import RedisStore
 from pipelines.adapters.store import Outcome, Removal, RowWrite, SharedBy
 from pipelines.adapters.store_errors import explained
 from pipelines.contract.fence import HEADER, ROW_FORMAT
+from pipelines.contract.lease import Lease, encode_lease, leases_key
 from pipelines.errors import SettingsError, StoreRefused, StoreUnavailable
 from tests.e2e.broker import until
 
@@ -118,37 +119,25 @@ class TestRead:
 class TestSharedFields:
     """Several definitions set them, and a hash says whose they are."""
 
-    SHARED = SharedBy(b"published:v", b"aaaa")
+    SHARED = SharedBy(b"published", b"definition", b"aaaa")
 
-    def written(self, store, *said):
-        """Whether they were set, per hash of this content."""
-        keys = [b"progress%d" % at for at in range(len(said))]
-        for key, value in zip(keys, said, strict=True):
-            if value is not None:
-                store.write_hash(key, {b"published:v": value})
-        writes = [
-            write(-1, 5, b"row%d" % at, [b"own", b"x"])._replace(values=[b"1", b"2"], progress_key=key)
-            for at, key in enumerate(keys)
-        ]
-        assert store.write(writes, [b"f1", b"f2"], 0, self.SHARED) == [Outcome.WRITTEN] * len(said)
-        rows = [store.read_hash(b"row%d" % at) for at in range(len(said))]
-        assert all((row[HEAD], row[b"own"]) == (head(5), b"x") for row in rows)
-        assert all((row.get(b"f1"), row.get(b"f2")) in ((b"1", b"2"), (None, None)) for row in rows)
-        return [b"f1" in row for row in rows]
-
-    def test_they_are_set_where_they_are_the_writers_or_nobodys(self, store):
-        assert self.written(store, b"x:aaaa", b"x:bbbb", None, b"aaaa%") == [True, False, True, True]
-
-    def test_each_row_goes_by_its_own_hash_however_many_there_are(self, store):
-        said = [b"aaaa" if at % 3 else b"bbbb" for at in range(90)]
-        assert self.written(store, *said) == [value == b"aaaa" for value in said]
+    @pytest.mark.parametrize(("said", "set_"), [(b"x:aaaa", True), (b"x:bbbb", False), (None, True), (b"aaaa%", True)])
+    def test_they_are_set_where_they_are_the_writers_or_nobodys(self, store, said, set_):
+        """Of every row of a call, however many there are."""
+        if said is not None:
+            store.write_hash(self.SHARED.key, {self.SHARED.field: said})
+        writes = [write(-1, 5, b"row%d" % at, [b"own", b"x"])._replace(values=[b"1", b"2"]) for at in range(90)]
+        assert store.write(writes, [b"f1", b"f2"], 0, self.SHARED) == [Outcome.WRITTEN] * 90
+        own, shared = {HEAD: head(5), b"own": b"x"}, {b"f1": b"1", b"f2": b"2"}
+        for at in range(90):
+            assert store.read_hash(b"row%d" % at) == (own | shared if set_ else own)
 
     @pytest.mark.parametrize("expire_ms", [0, 60_000])
     def test_what_another_one_has_set_stays(self, store, expire_ms):
         first = write(-1, 5)._replace(values=[b"theirs"])
         store.write([first], [b"f1"], expire_ms)
-        store.write_hash(b"progress", {b"published:v": b"bbbb"})
-        second = write(5, 6)._replace(values=[b"ours"], progress_key=b"progress")
+        store.write_hash(self.SHARED.key, {self.SHARED.field: b"bbbb"})
+        second = write(5, 6)._replace(values=[b"ours"])
         assert store.write([second], [b"f1"], expire_ms, self.SHARED) == [Outcome.WRITTEN]
         assert store.read_hash(KEY) == {HEAD: head(6), b"f1": b"theirs"}
 
@@ -174,6 +163,39 @@ class TestReplacing:
     def test_a_field_that_is_not_there_is_not_made(self, store):
         assert not store.replace_in_hash(KEY, b"a", b"", b"3")
         assert store.read_hash(KEY) == {}
+
+
+class TestAdding:
+    def test_a_field_is_added_where_there_is_none(self, store):
+        assert store.add_to_hash(KEY, b"a", b"1")
+        assert not store.add_to_hash(KEY, b"a", b"2")
+        assert store.read_hash(KEY) == {b"a": b"1"}
+
+
+class TestLeases:
+    """Scorers hold them on definitions, and nothing that is leased is given up."""
+
+    def lease(self, store, holder, ahead_ms, *definitions):
+        value = encode_lease(Lease(store.now_ms() + ahead_ms, frozenset(definitions)))
+        store.write_hash(leases_key("shop"), {holder: value})
+
+    def test_progress_goes_unless_a_lease_names_its_definition(self, store):
+        store.write_hash(b"progress", {b"v@1": b"a", b"v@11": b"b", b"w@1": b"c", b"x@1": b"d"})
+        self.lease(store, b"one", 60_000, b"v@1", b"w@2")
+        self.lease(store, b"other", 60_000, b"w@1")
+        self.lease(store, b"killed", -1, b"x@1")
+        gone = store.remove_unless_leased(b"progress", [b"v@1", b"v@11", b"w@1", b"x@1"], leases_key("shop"))
+        assert gone == [b"v@11", b"x@1"]
+        assert store.read_hash(b"progress") == {b"v@1": b"a", b"w@1": b"c"}
+
+    def test_a_lease_without_definitions_keeps_nothing(self, store):
+        store.write_hash(b"progress", {b"v@1": b"a"})
+        self.lease(store, b"one", 60_000)
+        assert store.remove_unless_leased(b"progress", [b"v@1"], leases_key("shop")) == [b"v@1"]
+
+    def test_the_clock_is_the_stores_own(self, redis_store, admin):
+        before_ms = server_ms(admin)
+        assert before_ms <= redis_store.now_ms() <= server_ms(admin)
 
 
 class TestExpiry:
@@ -331,11 +353,12 @@ class TestOutcomes:
         """More than one `unpack` of the script takes."""
         names = [b"n%d" % at for at in range(5_000)]
         own = [part for at in range(5_000) for part in (b"o%d" % at, b"%d" % at)]
-        for offset, expire_ms, fields, progress in ((1, 0, own, b""), (2, 60_000, own, b""), (3, 0, own, b"hash")):
+        for offset, expire_ms, fields, shared_key in ((1, 0, own, b""), (2, 60_000, own, b""), (3, 0, own, b"hash")):
             each = write(offset - 1 if offset > 1 else -1, offset, fields=fields)
-            each = each._replace(values=[b"%d" % offset] * 5_000, progress_key=progress)
+            each = each._replace(values=[b"%d" % offset] * 5_000)
             store.write_hash(b"hash", {b"published:v": b"bbbb"})
-            assert store.write([each], names, expire_ms, SharedBy(b"published:v", b"aaaa")) == [Outcome.WRITTEN]
+            shared = SharedBy(shared_key, b"published:v", b"aaaa")
+            assert store.write([each], names, expire_ms, shared) == [Outcome.WRITTEN]
         found = store.read_hash(KEY)
         assert (len(found), found[b"n4999"], found[b"o4999"]) == (10_001, b"2", b"4999")
         assert store.remove([Removal(KEY, (HEAD, head(3)), [HEAD, *names])]) == [True]
@@ -431,8 +454,9 @@ class TestRemoval:
     def test_what_is_shared_with_another_definition_stays(self, store, says, goes):
         store.write([write(-1, 5)])
         if says is not None:
-            store.write_hash(b"progress", {b"published:v": says})
-        assert store.remove([self.removal(5, (b"progress", b"", SharedBy(b"published:v", b"aaaa")))]) == [goes]
+            store.write_hash(b"published", {b"definition": says})
+        shared_by = SharedBy(b"published", b"definition", b"aaaa")
+        assert store.remove([self.removal(5, (b"", b"", shared_by))]) == [goes]
 
     def test_each_row_is_judged_by_itself(self, store):
         store.write([write(-1, 5), write(-1, 7, key=b"other")])

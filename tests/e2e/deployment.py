@@ -17,8 +17,12 @@ from pipelines.adapters.kafka import Topics, group_name
 from pipelines.adapters.progress_reader import ViewTopic
 from pipelines.adapters.redis_store import RedisStore
 from pipelines.contract.plan import Plan
-from pipelines.contract.publication import decode_publication, is_published
-from pipelines.contract.topology import progress_key, published_field
+from pipelines.contract.publication import (
+    decode_published_rows,
+    is_published,
+    publication_key,
+    rows_field,
+)
 from pipelines.errors import SettingsError, StoreUnavailable
 from serving.build import online_views
 from tests.e2e.broker import PARTITIONS, members_missing, until
@@ -53,9 +57,10 @@ class Place(NamedTuple):
 class Deployment:
     """As many processors, workers and endpoints as asked for; all of them are ended with it."""
 
-    def __init__(self, place: Place, session_s: int = SESSION_S) -> None:
+    def __init__(self, place: Place, session_s: int = SESSION_S, process_options: tuple[str, ...] = ()) -> None:
         """Args:
         session_s: how long a silent process keeps its partitions.
+        process_options: more of them, for processors.
         """
         self.place = place
         self._children: list[ChildProcess] = []
@@ -64,6 +69,7 @@ class Deployment:
             *(FOREBAY, "process", *options, "--session-timeout-s", str(session_s)),
             # Few enough for tests: a view that is added later is brought up by a process of its own.
             *("--level-records", "20"),
+            *process_options,
         )
         self._score = (
             *(FOREBAY, "score", *options, "--model", str(place.model), "--topic", place.topic),
@@ -163,8 +169,9 @@ class Deployment:
 
 
 def _is_published(plan: Plan, each: ViewTopic, partition: int, store: RedisStore) -> bool:
-    stored = store.read_hash(progress_key(plan.project, each.topic, partition))
-    return is_published(stored, each.view) and decode_publication(stored[published_field(each.view)]).complete
+    stored = store.read_hash(publication_key(plan.project, each.view.name))
+    rows = stored.get(rows_field(each.topic, partition))
+    return is_published(stored, each.view) and rows is not None and decode_published_rows(rows).complete
 
 
 def run_forebay(*args: str, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -2,21 +2,21 @@
 
 import asyncio
 
+import msgspec
 import pytest
 import structlog
+from prometheus_client import REGISTRY
 
 from pipelines.adapters.memory_store import MemoryStore
-from pipelines.contract.fence import Lineage
 from pipelines.contract.plan import PLAN_FORMAT, FeatureService, Plan, ServiceView
 from pipelines.contract.plan_file import write_plan
-from pipelines.contract.progress import Progress, encode_progress
-from pipelines.contract.publication import Publication, encode_publication
-from pipelines.contract.topology import progress_field, progress_key, published_field
-from pipelines.errors import ModelError, StoreUnavailable
+from pipelines.contract.publication import DEFINITION, Publication, encode_publication, publication_key
+from pipelines.errors import ModelError, SettingsError, StoreUnavailable
 from serving import renewal as module
 from serving.http.renewed_app import RenewedApp
 from serving.renewal import PlanFollower, Renewed
 from tests.build import HOUR, SOURCE, make_view
+from tests.models import write_sum_model
 from tests.oracle import Window
 
 WINDOWS = [Window("count", "", HOUR, HOUR)]
@@ -30,57 +30,151 @@ def plan(*views, fingerprint="01" * 8):
     return Plan(PLAN_FORMAT, "shop", fingerprint, "", (SOURCE,), views, (), (), SERVICES)
 
 
-def publish(store, view, partition, of=2):
-    fields = {
-        progress_field(view): encode_progress(Progress(Lineage("payments", "id", of), 5)),
-        published_field(view): encode_publication(Publication(view.fingerprint)),
-    }
-    store.write_hash(progress_key("shop", "payments", partition), fields)
+def publish(store, view):
+    store.write_hash(
+        publication_key("shop", view.name), {DEFINITION: encode_publication(Publication(view.fingerprint))}
+    )
+
+
+class Followed:
+    """A follower of a plan with one view, its store, its model and its clock."""
+
+    def __init__(self, folder):
+        self.store, self.path, self.model = MemoryStore(), folder / "plan", folder / "models" / "sum"
+        self.now_s = 0.0
+        write_sum_model(self.model / "1", 1, "fraud")
+        write_plan(plan(CARDS), self.path)
+        self.follower = PlanFollower(self.path, plan(CARDS), self.model, self.store, lambda: self.now_s)
+
+    def replace(self, newer):
+        write_plan(newer, self.path)
+        return newer
+
+    def newer(self):
+        return self.follower.newer()
 
 
 @pytest.fixture
 def followed(tmp_path):
-    """A follower of a plan with one view, its store, and how to replace the file."""
-    store, path = MemoryStore(), tmp_path / "plan"
-    write_plan(plan(CARDS), path)
-    return PlanFollower(path, plan(CARDS), "fraud", store), store, lambda newer: write_plan(newer, path)
+    return Followed(tmp_path)
 
 
 class TestFollower:
-    def test_a_changed_view_is_waited_for_on_every_partition(self, followed):
-        follower, store, replace = followed
-        newer = plan(CHANGED, fingerprint="02" * 8)
-        publish(store, CARDS, 0)
-        publish(store, CARDS, 1)
-        replace(newer)
-        assert follower.newer() is None
-        publish(store, CHANGED, 0)
-        assert follower.newer() is None
-        publish(store, CHANGED, 1)
-        assert follower.newer() == newer
-        assert follower.newer() is None
+    def test_a_changed_view_is_waited_for_until_it_is_published(self, followed):
+        newer = followed.replace(plan(CHANGED, fingerprint="02" * 8))
+        publish(followed.store, CARDS)
+        assert followed.newer() is None
+        publish(followed.store, CHANGED)
+        assert followed.newer() == newer
+        followed.follower.taken(newer)
+        assert followed.newer() is None
 
-    def test_a_view_that_is_computed_but_not_published_is_waited_for(self, followed):
-        follower, store, replace = followed
-        key = progress_key("shop", "payments", 0)
-        store.write_hash(key, {progress_field(CHANGED): encode_progress(Progress(Lineage("payments", "id", 1), 5))})
-        publish(store, CARDS, 0, of=1)
-        replace(plan(CHANGED, fingerprint="02" * 8))
-        assert follower.newer() is None
+    def test_a_view_that_nothing_is_published_of_is_waited_for(self, followed):
+        followed.replace(plan(CHANGED, fingerprint="02" * 8))
+        assert followed.newer() is None
 
     def test_views_of_other_services_are_not_waited_for(self, followed):
-        follower, _, replace = followed
-        newer = plan(CARDS, OTHER, fingerprint="02" * 8)
-        replace(newer)
-        assert follower.newer() == newer
+        newer = followed.replace(plan(CARDS, OTHER, fingerprint="02" * 8))
+        assert followed.newer() == newer
 
     def test_a_still_newer_plan_replaces_the_one_that_is_waited_for(self, followed):
-        follower, _, replace = followed
-        replace(plan(CHANGED, fingerprint="02" * 8))
-        assert follower.newer() is None
-        back = plan(CARDS, OTHER, fingerprint="03" * 8)
-        replace(back)
-        assert follower.newer() == back
+        followed.replace(plan(CHANGED, fingerprint="02" * 8))
+        assert followed.newer() is None
+        back = followed.replace(plan(CARDS, OTHER, fingerprint="03" * 8))
+        assert followed.newer() == back
+
+    def test_the_same_plan_made_anew_is_no_newer_one(self, followed):
+        followed.replace(msgspec.structs.replace(plan(CARDS), generation=9))
+        assert followed.newer() is None
+
+
+class TestRefused:
+    """A plan that the model does not fit is tried again when something has changed, and only then."""
+
+    @pytest.fixture
+    def refused(self, followed):
+        newer = followed.replace(plan(CARDS, OTHER, fingerprint="02" * 8))
+        assert followed.newer() == newer
+        followed.follower.refused(ModelError("model sum does not fit"))
+        assert followed.newer() is None
+        yield followed
+        followed.follower.taken(newer)
+
+    @pytest.mark.parametrize("change", ["version", "file", "publication", "plan"])
+    def test_it_is_tried_again_when_anything_that_decides_it_changes(self, refused, change):
+        followed = refused
+        if change == "version":
+            write_sum_model(followed.model / "2", 2, "fraud")
+        elif change == "file":
+            (followed.model / "1" / "model.yaml").write_text("service: fraud\nscores: {a: {output: total}}\n")
+        elif change == "publication":
+            publish(followed.store, CARDS)
+        else:
+            followed.replace(plan(CARDS, OTHER, fingerprint="03" * 8))
+        assert followed.newer() is not None
+        followed.follower.refused(ModelError("still not"))
+        assert followed.newer() is None
+
+    def test_time_alone_does_not_try_it_again(self, refused):
+        refused.now_s = 1e9
+        assert refused.newer() is None
+
+    @pytest.mark.parametrize("error", [SettingsError("topic 'x' does not exist"), RuntimeError("a bug")])
+    def test_what_neither_plan_nor_model_is_to_blame_for_is_tried_again_after_a_while(self, refused, error):
+        write_sum_model(refused.model / "2", 2, "fraud")
+        refused.newer()
+        refused.follower.refused(error)
+        assert refused.newer() is None
+        refused.now_s += module.TRY_AGAIN_S
+        assert refused.newer() is not None
+
+    def test_metric_and_log_say_which_and_why_for_as_long_as_it_is(self, followed, capsys):
+        def refused():
+            return REGISTRY.get_sample_value("forebay_plan_refused", {"plan": "02" * 8, "reason": "ModelError"})
+
+        def lines():
+            return [each for each in capsys.readouterr().out.splitlines() if "plan refused" in each]
+
+        newer = followed.replace(plan(CARDS, OTHER, fingerprint="02" * 8))
+        followed.newer()
+        followed.follower.refused(ModelError("model sum does not fit"))
+        assert refused() == 1
+        (line,) = lines()
+        assert all(word in line for word in ("02" * 8, "model sum does not fit"))
+        for _ in range(100):
+            followed.now_s += 1.0
+            assert followed.newer() is None
+        assert len(lines()) == 1
+        followed.follower.taken(newer)
+        assert refused() == 0
+        followed.now_s += 1e6
+        followed.newer()
+        assert lines() == []
+
+    def test_a_plan_file_that_can_not_be_read_is_refused_until_it_can(self, followed):
+        def refused():
+            return REGISTRY.get_sample_value("forebay_plan_refused", {"plan": "unreadable", "reason": "PlanError"})
+
+        followed.path.write_bytes(b"no plan")
+        assert (followed.newer(), refused()) == (None, 1)
+        write_plan(plan(CARDS), followed.path)
+        assert (followed.newer(), refused()) == (None, 0)
+
+
+class Plans:
+    """Says these newer plans, one at a time, each until it is taken."""
+
+    def __init__(self, *plans):
+        self.plans, self.errors = list(plans), []
+
+    def newer(self):
+        return self.plans[0] if self.plans else None
+
+    def taken(self, newer):
+        self.plans.remove(newer)
+
+    def refused(self, error):
+        self.errors.append(error)
 
 
 class TestRenewed:
@@ -89,23 +183,51 @@ class TestRenewed:
         monkeypatch.setattr(module, "LOOK_S", 0.0)
 
     def test_it_is_made_again_from_a_newer_plan(self):
-        plans = [None, plan(CARDS), None]
-        renewed = Renewed("first", lambda: plans.pop(0), lambda newer: newer.fingerprint)
-        assert [renewed.look() for _ in range(3)] == ["first", "01" * 8, "01" * 8]
+        renewed = Renewed("first", Plans(plan(CARDS)), lambda newer: newer.fingerprint)
+        assert [renewed.look() for _ in range(3)] == ["01" * 8] * 3
 
-    @pytest.mark.parametrize("error", [StoreUnavailable("away"), ModelError("does not fit")])
-    def test_what_can_not_be_made_leaves_the_present_one(self, error):
-        def fail(_plan):
-            raise error
+    @pytest.mark.parametrize("error", [ModelError("does not fit"), RuntimeError("a bug"), KeyError("view")])
+    def test_any_error_leaves_the_present_one_and_the_next_attempt_may_succeed(self, error):
+        """One unexpected error must not end the switching for good."""
+        failures = [error]
 
-        renewed = Renewed("first", lambda: plan(CARDS), fail)
+        def make(newer):
+            if failures:
+                raise failures.pop()
+            return newer.fingerprint
+
+        plans = Plans(plan(CARDS))
+        renewed = Renewed("first", plans, make)
+        assert (renewed.look(), plans.errors) == ("first", [error])
+        assert renewed.look() == "01" * 8
+
+    def test_an_error_while_looking_for_a_plan_ends_nothing_either(self):
+        class Failing(Plans):
+            fails = True
+
+            def newer(self):
+                if self.fails:
+                    raise RuntimeError("a bug")
+                return super().newer()
+
+        plans = Failing(plan(CARDS))
+        renewed = Renewed("first", plans, lambda newer: newer.fingerprint)
+        assert renewed.look() == "first"
+        plans.fails = False
+        assert renewed.look() == "01" * 8
+
+    def test_a_store_that_is_away_refuses_no_plan(self):
+        def away(_plan):
+            raise StoreUnavailable("away")
+
+        plans = Plans(plan(CARDS))
         with structlog.testing.capture_logs() as logs:
-            assert renewed.look() == "first"
-        assert str(error) in {each["error"] for each in logs}
+            assert Renewed("first", plans, away).look() == "first"
+        assert (plans.errors, [each["error"] for each in logs]) == ([], ["away"])
 
     def test_looks_are_not_more_frequent_than_that(self, monkeypatch):
         monkeypatch.setattr(module, "LOOK_S", 60.0)
-        renewed = Renewed("first", lambda: plan(CARDS), lambda newer: "second")
+        renewed = Renewed("first", Plans(plan(CARDS)), lambda newer: "second")
         assert renewed.look() == "first"
 
 
@@ -127,10 +249,7 @@ def test_an_application_is_replaced_while_it_serves(monkeypatch):
 
             return app
 
-        plans = [plan(CARDS)]
-        app = RenewedApp(
-            Renewed(application("first"), lambda: plans.pop() if plans else None, lambda _: application("second"))
-        )
+        app = RenewedApp(Renewed(application("first"), Plans(plan(CARDS)), lambda _: application("second")))
         slow = asyncio.create_task(app({"type": "http", "path": "/slow"}, None, None))
         life = asyncio.create_task(app({"type": "lifespan"}, None, None))
         while ("http", "second") not in answers:

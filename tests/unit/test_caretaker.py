@@ -6,13 +6,17 @@ import threading
 import pytest
 
 from pipelines.adapters.memory_store import MemoryStore
+from pipelines.contract.lease import Lease, encode_lease, leases_key
+from pipelines.contract.topology import progress_field
 from pipelines.errors import StoreUnavailable
 from pipelines.feature_processor import caretaker as module
-from pipelines.feature_processor.caretaker import FIRST_WALK_S, LOOK_AGAIN_S, RETIRE_AFTER_S, WALK_EVERY_S, Caretaker
+from pipelines.feature_processor.caretaker import FIRST_WALK_S, LOOK_AGAIN_S, WALK_EVERY_S, Caretaker
 from tests.build import HOUR, record
 from tests.unit.bad_days import FlakyStore
-from tests.unit.partition import CARDS, card, folded, row
+from tests.unit.partition import CARDS, card, folded, progress, row
 from tests.unit.test_row_walk import CHANGED, begin, feast, payments, walk
+
+RETIRE_AFTER_S = 600.0
 
 
 class Clock:
@@ -37,7 +41,9 @@ def cared_for(pipeline, wanted=()):
     clock = Clock()
 
     async def make():
-        return Caretaker(pipeline, asyncio.Lock(), lambda: clock.trusted, clock.check, lambda: wanted, clock)
+        return Caretaker(
+            pipeline, asyncio.Lock(), lambda: clock.trusted, clock.check, lambda: wanted, RETIRE_AFTER_S, clock
+        )
 
     caretaker = asyncio.run(make())
     return clock, lambda: asyncio.run(caretaker.look())
@@ -76,7 +82,7 @@ def test_rows_that_have_to_be_published_do_not_wait():
     _, look = cared_for(pipeline)
     look()
     assert feast(store, CARDS, "a") == 5.0
-    assert not pipeline.partitions[0].publications.incomplete(CARDS)
+    assert not pipeline.publications.incomplete(CARDS, 0)
 
 
 def test_rows_that_another_process_wrote_unpublished_meanwhile_are_published_too():
@@ -85,13 +91,13 @@ def test_rows_that_another_process_wrote_unpublished_meanwhile_are_published_too
     behind, pipeline = begin(store, CARDS, publishes=False), begin(store, CARDS)
     clock, look = cared_for(pipeline)
     look()
-    assert not pipeline.partitions[0].publications.incomplete(CARDS)
+    assert not pipeline.publications.incomplete(CARDS, 0)
     behind.partitions[0].process(log)
-    assert begin(store, CARDS).partitions[0].publications.incomplete(CARDS)
+    assert begin(store, CARDS).publications.incomplete(CARDS, 0)
     clock.now_s = LOOK_AGAIN_S
     look()
     assert feast(store, CARDS, "a") == sum(range(0, 40, 2))
-    assert not begin(store, CARDS).partitions[0].publications.incomplete(CARDS)
+    assert not begin(store, CARDS).publications.incomplete(CARDS, 0)
 
 
 def test_a_definition_that_was_replaced_is_given_up_after_a_while_with_its_rows():
@@ -190,7 +196,7 @@ def test_a_caretaker_that_is_stopped_keeps_the_lock_until_its_thread_has_left_th
 
     async def stop_amid_a_call():
         busy, clock = asyncio.Lock(), Clock()
-        caretaker = Caretaker(pipeline, busy, lambda: True, clock.check, lambda: (), clock)
+        caretaker = Caretaker(pipeline, busy, lambda: True, clock.check, lambda: (), RETIRE_AFTER_S, clock)
         looking = asyncio.create_task(caretaker.look())
         await asyncio.to_thread(store.asked.wait, 30)
         for _ in range(2):
@@ -204,3 +210,52 @@ def test_a_caretaker_that_is_stopped_keeps_the_lock_until_its_thread_has_left_th
         assert not busy.locked()
 
     asyncio.run(stop_amid_a_call())
+
+
+class TestLeased:
+    """A definition that a scorer still reads."""
+
+    def lease(self, store, seconds):
+        lease = Lease(store.now_ms() + int(seconds * 1_000), frozenset({progress_field(CARDS)}))
+        store.write_hash(leases_key("shop"), {b"scorer": encode_lease(lease)})
+
+    def test_neither_its_progress_nor_its_rows_go_until_the_lease_is_released(self):
+        store = MemoryStore()
+        begin(store, CARDS).partitions[0].process([record(0, card("a", 0))])
+        pipeline = begin(store, CHANGED)
+        pipeline.partitions[0].process([record(0, card("a", 0))])
+        clock, look = cared_for(pipeline)
+        self.lease(store, 60)
+        for clock.now_s in (RETIRE_AFTER_S * at for at in range(6)):
+            look()
+        assert row(store, CARDS, "a") is not None
+        assert progress(store, CARDS) == 0
+        store.remove_from_hash(leases_key("shop"), [b"scorer"])
+        clock.now_s += RETIRE_AFTER_S
+        look()
+        assert (row(store, CARDS, "a"), progress(store, CARDS)) == (None, None)
+        assert row(store, CHANGED, "a") is not None
+
+    def test_the_lapsed_lease_of_a_killed_scorer_keeps_nothing(self):
+        store = MemoryStore()
+        begin(store, CARDS).partitions[0].process([record(0, card("a", 0))])
+        pipeline = begin(store, CHANGED)
+        pipeline.partitions[0].process([record(0, card("a", 0))])
+        clock, look = cared_for(pipeline)
+        self.lease(store, -1)
+        for clock.now_s in (RETIRE_AFTER_S * at for at in range(3)):
+            look()
+        assert row(store, CARDS, "a") is None
+
+
+def test_a_definition_that_became_level_elsewhere_is_published_where_no_events_come():
+    store = MemoryStore()
+    old = begin(store, CARDS, partitions=(0, 1))
+    old.partitions[1].process([record(0, card("a", 0))])
+    here = begin(store, CHANGED, partitions=(0,))
+    _, look = cared_for(here)
+    look()
+    assert not here.publications.published(CHANGED)
+    begin(store, CHANGED, partitions=(1,), publishes=False).partitions[1].process([record(0, card("a", 0))])
+    look()
+    assert here.publications.published(CHANGED)

@@ -3,13 +3,16 @@
 import pytest
 
 from pipelines.adapters.memory_store import MemoryStore
+from pipelines.contract.publication import publication_key
 from pipelines.contract.records import SOURCE_HEADER, Record
+from pipelines.contract.topology import progress_key
 from pipelines.feature_processor.router import Router
-from tests.build import HOUR, MINUTE, START_MS, make_view, record
+from tests.build import HOUR, MINUTE, SOURCE, START_MS, make_view, record
 from tests.oracle import Window
 from tests.unit.partition import (
     CARDS,
     MERCHANTS,
+    PROJECT,
     ROUTED,
     ROUTED_LIFE,
     WINDOWS,
@@ -82,7 +85,7 @@ class TestRefused:
         store = MemoryStore()
         start(store, CARDS).process([record(0, {"event_ms": START_MS, "card": None, "amount": 1})])
         assert progress(store) == 0
-        assert len(store.hashes) == 1
+        assert store.hashes.keys() == {progress_key(PROJECT, SOURCE.topic, 0), publication_key(PROJECT, CARDS.name)}
 
     def test_a_routed_topic_takes_records_of_the_router_only(self):
         pipeline = start(MemoryStore(), MERCHANTS, routed=True)

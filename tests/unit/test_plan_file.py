@@ -3,6 +3,7 @@
 import stat
 import struct
 
+import msgspec
 import pytest
 
 from pipelines.contract.plan import (
@@ -18,7 +19,7 @@ from pipelines.contract.plan import (
     StreamView,
     Udf,
 )
-from pipelines.contract.plan_file import read_plan, write_plan
+from pipelines.contract.plan_file import next_generation, read_plan, write_plan
 from pipelines.errors import PlanError
 
 PLAN = Plan(
@@ -104,3 +105,13 @@ def test_a_place_that_can_not_be_written_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(PlanError, match=r"file/plan\.bin: can't be written"):
         write_plan(PLAN, tmp_path / "file" / "plan.bin")
+
+
+def test_every_plan_that_is_made_is_of_a_later_generation(tmp_path):
+    """The wall clock orders plans of different machines; the file there, those of one whose clock stands still."""
+    path = tmp_path / "plan"
+    assert next_generation(path, 1_000) == 1_000
+    write_plan(msgspec.structs.replace(PLAN, generation=1_000), path)
+    assert [next_generation(path, now_ms) for now_ms in (500, 1_000, 2_000)] == [1_001, 1_001, 2_000]
+    path.write_bytes(b"no plan")
+    assert next_generation(path, 500) == 500

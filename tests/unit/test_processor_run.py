@@ -9,7 +9,7 @@ from aiokafka.errors import KafkaConnectionError, KafkaError
 
 from pipelines.adapters.memory_store import MemoryStore
 from pipelines.contract.plan import PLAN_FORMAT, Plan
-from pipelines.errors import ForebayError
+from pipelines.errors import ForebayError, SettingsError
 from pipelines.feature_processor import run as module
 from pipelines.feature_processor.settings import ProcessorSettings
 from tests.build import HOUR, SOURCE, make_view
@@ -65,6 +65,7 @@ class Reload:
 
     newer = None
     ended = 0
+    errors = ()
 
     def __init__(self, plan, *_):
         self.live = plan
@@ -82,6 +83,14 @@ class Reload:
     def switch(self):
         self.live, Reload.newer = Reload.newer, None
 
+    def generation(self):
+        return 0
+
+    def go_back(self, error):
+        Reload.errors.append(error)
+        self.live, old = PLAN, self.live
+        return old is not PLAN
+
     def end(self):
         Reload.ended += 1
 
@@ -90,10 +99,10 @@ class Reload:
 def app(monkeypatch):
     monkeypatch.setattr(module, "ProcessorApp", App)
     monkeypatch.setattr(module, "Reload", Reload)
-    monkeypatch.setattr(module, "build_pipelines", lambda share, _: App.built.append(share.plan) or [PIPELINE])
+    monkeypatch.setattr(module, "build_pipelines", lambda share, *_: App.built.append(share.plan) or [PIPELINE])
     monkeypatch.setattr(module, "START_AGAIN_S", 0.0)
     App.started, App.failures, App.built = 0, [], []
-    Reload.newer, Reload.ended = None, 0
+    Reload.newer, Reload.ended, Reload.errors = None, 0, []
     return App
 
 
@@ -129,3 +138,28 @@ def test_a_crash_ends_the_catch_up_process_too(app):
     with pytest.raises(ForebayError):
         module.run(PLAN, SETTINGS)
     assert Reload.ended == 1
+
+
+def test_a_plan_that_can_not_be_built_after_all_leaves_the_one_before(app, monkeypatch):
+    """Its topics were there when it was tried, and are gone."""
+    build = module.build_pipelines
+
+    def failing(share, *rest):
+        if share.plan is NEWER:
+            raise RuntimeError("no topic")
+        return build(share, *rest)
+
+    monkeypatch.setattr(module, "build_pipelines", failing)
+    Reload.newer = NEWER
+    module.run(PLAN, SETTINGS)
+    assert app.built == [PLAN, PLAN]
+    assert [str(each) for each in Reload.errors] == ["no topic"]
+
+
+def test_a_plan_that_can_not_be_built_at_the_start_ends_the_process(app, monkeypatch):
+    def failing(*_):
+        raise SettingsError("no topic")
+
+    monkeypatch.setattr(module, "build_pipelines", failing)
+    with pytest.raises(SettingsError, match="no topic"):
+        module.run(PLAN, SETTINGS)

@@ -4,10 +4,16 @@ import itertools
 
 import msgspec
 import pytest
+from prometheus_client import REGISTRY
 
+from pipelines.adapters.memory_store import MemoryStore
+from pipelines.contract.lease import Lease, encode_lease, leases_key
 from pipelines.contract.plan import PLAN_FORMAT, Plan
-from pipelines.contract.plan_file import write_plan
+from pipelines.contract.plan_file import read_plan, write_plan
+from pipelines.contract.publication import DEFINITION, Publication, encode_publication, publication_key
+from pipelines.contract.topology import progress_field
 from pipelines.errors import SettingsError, StoreUnavailable
+from pipelines.feature_processor import keep_up
 from pipelines.feature_processor import reload as module
 from pipelines.feature_processor.backoff import Backoff
 from pipelines.feature_processor.settings import ProcessorSettings
@@ -32,6 +38,7 @@ class CatchUp:
     def __init__(self, share, _work):
         self.views = {view.name for view in share.plan.stream_views}
         self.publishes = share.publishes
+        self.group = share.group
         self.running = False
         CatchUp.made = (*CatchUp.made, self)
 
@@ -45,7 +52,7 @@ class CatchUp:
 @pytest.fixture
 def world(monkeypatch):
     """What is behind, and what happens where a plan is tried."""
-    state = {"behind": set(), "failure": None}
+    state = {"behind": set(), "failure": None, "store": MemoryStore()}
 
     def unsettled(asked, *_):
         if state["failure"]:
@@ -54,6 +61,8 @@ def world(monkeypatch):
 
     monkeypatch.setattr(module, "Topics", lambda _: None)
     monkeypatch.setattr(module, "CatchUp", CatchUp)
+    monkeypatch.setattr(module, "RedisStore", lambda _: state["store"])
+    monkeypatch.setattr(keep_up, "CatchUp", CatchUp)
     monkeypatch.setattr(module, "unsettled", unsettled)
     monkeypatch.setattr(module, "build_pipelines", lambda *_: [])
     CatchUp.made = ()
@@ -159,7 +168,9 @@ def test_a_plan_that_changes_nothing_here_is_taken_without_a_switch(made):
     assert reload.live == newer
 
 
-@pytest.mark.parametrize("failure", [StoreUnavailable("away"), SettingsError("topic 'x' does not exist")])
+@pytest.mark.parametrize(
+    "failure", [StoreUnavailable("away"), SettingsError("topic 'x' does not exist"), RuntimeError("a bug")]
+)
 def test_a_plan_that_can_not_be_run_yet_is_tried_again(made, world, failure):
     reload, path = made(plan(CARDS))
     write_plan(plan(CARDS, OTHER, fingerprint="02" * 8), path)
@@ -232,3 +243,137 @@ def test_at_the_start_nothing_is_left_out_where_nothing_is_level(made, world):
     assert reload.live.stream_views == (CARDS, OTHER)
     assert not reload._look()
     assert CatchUp.made == ()
+
+
+CHANGED = make_view(WINDOWS, fingerprint="99" * 8)
+
+
+class TestKeepUp:
+    """Definitions that were replaced, while scorers still read them."""
+
+    @pytest.fixture
+    def switched(self, made, world):
+        """A processor that has switched from the definition of cards to a changed one."""
+        first = msgspec.structs.replace(plan(CARDS, OTHER), generation=1)
+        newer = msgspec.structs.replace(plan(CHANGED, OTHER, fingerprint="02" * 8), generation=2)
+        reload, path = made(first)
+        self.lease(world, CARDS, OTHER)
+        write_plan(newer, path)
+        assert reload._look()
+        reload.switch()
+        return reload, path
+
+    def lease(self, world, *views):
+        store = world["store"]
+        lease = Lease(store.now_ms() + 60_000, frozenset(map(progress_field, views)))
+        store.write_hash(leases_key("shop"), {b"scorer": encode_lease(lease)})
+
+    def publish(self, world, view):
+        publication = encode_publication(Publication(view.fingerprint))
+        world["store"].write_hash(publication_key("shop", view.name), {DEFINITION: publication})
+
+    def test_what_is_leased_is_computed_beside_from_the_moment_the_new_one_is_published(self, switched, world):
+        reload, _ = switched
+        self.publish(world, CARDS)
+        reload._look()
+        assert CatchUp.made == ()
+        self.publish(world, CHANGED)
+        for _ in range(3):
+            assert not reload._look()
+        (kept,) = CatchUp.made
+        assert (kept.views, kept.running, kept.publishes) == ({"card_activity"}, True, False)
+
+    def test_it_ends_when_the_lease_does_and_begins_again_with_it(self, switched, world):
+        reload, _ = switched
+        self.publish(world, CHANGED)
+        reload._look()
+        world["store"].hashes.pop(leases_key("shop"))
+        reload._look()
+        assert [each.running for each in CatchUp.made] == [False]
+        self.lease(world, CARDS)
+        reload._look()
+        assert [each.running for each in CatchUp.made] == [False, True]
+        reload.end()
+        assert [each.running for each in CatchUp.made] == [False, False]
+
+    def test_one_that_ended_is_started_again(self, switched, world):
+        reload, _ = switched
+        self.publish(world, CHANGED)
+        reload._look()
+        CatchUp.made[0].running = False
+        reload._look()
+        assert [each.running for each in CatchUp.made] == [False, True]
+
+    def test_a_processor_that_was_started_again_still_knows_it(self, switched, made, world):
+        reload, path = switched
+        reload.end()
+        self.publish(world, CHANGED)
+        again, _ = made(read_plan(path))
+        again._look()
+        assert (CatchUp.made[-1].views, CatchUp.made[-1].running) == ({"card_activity"}, True)
+
+    def test_processes_that_compute_the_same_definitions_share_a_group_and_others_do_not(self, switched, made, world):
+        reload, path = switched
+        self.publish(world, CHANGED)
+        reload._look()
+        again, _ = made(read_plan(path))
+        again._look()
+        world["store"].write_hash(
+            leases_key("shop"),
+            {b"x": encode_lease(Lease(world["store"].now_ms() + 60_000, frozenset({progress_field(CHANGED)})))},
+        )
+        write_plan(msgspec.structs.replace(plan(THIRD, fingerprint="03" * 8), generation=3), path)
+        assert again._look()
+        again.switch()
+        again._look()
+        first, second, *_, third = CatchUp.made
+        assert first.group == second.group != third.group
+        assert "" not in {each.group for each in CatchUp.made}
+
+    def test_plans_that_nobody_reads_are_not_kept(self, made, world):
+        reload, path = made(plan(CARDS))
+        for number in range(2, 6):
+            write_plan(
+                plan(make_view(WINDOWS, fingerprint=f"{number}{number}" * 8), fingerprint=f"0{number}" * 8), path
+            )
+            assert reload._look()
+            reload.switch()
+        assert [each.name for each in path.with_name("plan.kept").iterdir()] == ["05" * 8]
+
+
+def test_a_plan_file_that_is_older_than_what_is_run_is_refused(made):
+    """It was copied there; the definitions of before come back with a plan that is made anew."""
+    reload, path = made(msgspec.structs.replace(plan(CARDS), generation=5))
+    newer = msgspec.structs.replace(plan(OTHER, fingerprint="02" * 8), generation=6)
+    write_plan(newer, path)
+    assert reload._look()
+    reload.switch()
+    write_plan(msgspec.structs.replace(plan(CARDS), generation=5), path)
+    assert not reload._look()
+    assert (reload._refusal.plan, reload.live) == ("01" * 8, newer)
+    write_plan(msgspec.structs.replace(plan(CARDS), generation=7), path)
+    assert reload._look()
+    assert reload._refusal.plan == ""
+
+
+def test_a_newer_generation_of_the_same_views_is_taken_without_a_switch(made):
+    reload, path = made(plan(CARDS))
+    write_plan(msgspec.structs.replace(plan(CARDS), generation=7), path)
+    assert not reload._look()
+    assert reload.generation() == 7
+
+
+def test_a_refused_plan_is_told_by_a_metric_until_it_is_run(made, world):
+    def refused():
+        return REGISTRY.get_sample_value("forebay_plan_refused", {"plan": "02" * 8, "reason": "SettingsError"})
+
+    reload, path = made(plan(CARDS))
+    write_plan(plan(CARDS, OTHER, fingerprint="02" * 8), path)
+    world["failure"] = SettingsError("topic 'x' does not exist")
+    reload._look()
+    assert refused() == 1
+    world["failure"] = None
+    while not reload._look():
+        pass
+    reload.switch()
+    assert refused() == 0

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from pipelines.adapters.memory_store import MemoryStore
 from pipelines.contract.entity_key import EntityKeyEncoder, feature_field, head_field, timestamp_field
-from pipelines.contract.publication import is_published
-from pipelines.contract.topology import Feed, progress_field, progress_key, published_field, removed_key
+from pipelines.contract.publication import is_published, publication_key
+from pipelines.contract.topology import Feed, progress_field, removed_key
 from pipelines.contract.values import decode_value
 from pipelines.feature_processor.feed_pipeline import FeedPipeline
 from pipelines.feature_processor.row_walk import RowWalk
@@ -78,21 +78,21 @@ class TestPublication:
         behind.partitions[0].process(log)
         publishing.begin()
         successor = begin(store, CARDS)
-        assert successor.partitions[0].publications.incomplete(CARDS)
+        assert successor.publications.incomplete(CARDS, 0)
         walk(successor)
-        assert not successor.partitions[0].publications.incomplete(CARDS)
+        assert not successor.publications.incomplete(CARDS, 0)
         assert feast(store, CARDS, "a") == sum(range(0, 20, 2))
 
     def test_a_changed_definition_waits_until_it_has_come_as_far(self):
         store, (_, log) = MemoryStore(), payments(30)
         begin(store, CARDS).partitions[0].process(log[:20])
         before = feast(store, CARDS, "e")
-        changed = begin(store, CHANGED).partitions[0]
-        changed.process(log[:10])
+        changed = begin(store, CHANGED)
+        changed.partitions[0].process(log[:10])
         assert (feast(store, CARDS, "e"), changed.publications.published(CHANGED)) == (before, False)
-        changed.process(log[10:20])
+        changed.partitions[0].process(log[10:20])
         assert changed.publications.published(CHANGED)
-        changed.process(log[20:])
+        changed.partitions[0].process(log[20:])
         assert feast(store, CHANGED, "a") == 15.0
 
     def test_a_process_that_only_catches_up_publishes_nothing(self):
@@ -105,11 +105,11 @@ class TestPublication:
         store, (_, log) = MemoryStore(), payments(20)
         begin(store, CARDS, publishes=False).partitions[0].process(log)
         pipeline = begin(store, CARDS)
-        assert pipeline.partitions[0].publications.incomplete(CARDS)
+        assert pipeline.publications.incomplete(CARDS, 0)
         walk(pipeline)
-        assert not pipeline.partitions[0].publications.incomplete(CARDS)
+        assert not pipeline.publications.incomplete(CARDS, 0)
         assert [feast(store, CARDS, name) for name in "afg"] == [15.0, 5.0, 6.0]
-        assert not begin(store, CARDS).partitions[0].publications.incomplete(CARDS)
+        assert not begin(store, CARDS).publications.incomplete(CARDS, 0)
 
     def test_a_walk_that_was_broken_off_by_a_rebalance_is_walked_again(self):
         store, (_, log) = MemoryStore(), payments(40, "abcdefghijklmnopqrstuvwxyz")
@@ -121,7 +121,7 @@ class TestPublication:
         pipeline.begin()
         while not broken_off.page():
             pass
-        assert pipeline.partitions[0].publications.incomplete(CARDS)
+        assert pipeline.publications.incomplete(CARDS, 0)
         walk(pipeline)
         assert None not in [feast(store, CARDS, name) for name in "abcdefghijklmnopqrstuvwxyz"]
 
@@ -157,7 +157,7 @@ class TestPublication:
         behind.partitions[0].process(log[40:])
         while not each.page():
             pass
-        assert switched.partitions[0].publications.incomplete(CARDS)
+        assert switched.publications.incomplete(CARDS, 0)
         successor = begin(store, CARDS)
         assert successor.partitions[0].ledger.offset == 59
         walk(successor)
@@ -165,7 +165,7 @@ class TestPublication:
         assert {name: feast(store, CARDS, name) for name in names} == {
             name: row(store, CARDS, name)[2][0] for name in names
         }
-        assert not successor.partitions[0].publications.incomplete(CARDS)
+        assert not successor.publications.incomplete(CARDS, 0)
 
     def test_rows_are_known_to_be_unpublished_before_progress_is_behind_them(self):
         """Killed in between, a process that catches up leaves rows that are read again, or published."""
@@ -190,7 +190,7 @@ class TestPublication:
 
         store.before_replacing = switch
         behind.partitions[0].process(log[:10])
-        assert is_published(store.read_hash(progress_key(PROJECT, SOURCE.topic, 0)), CHANGED)
+        assert is_published(store.read_hash(publication_key(PROJECT, CHANGED.name)), CHANGED)
 
     def test_a_writer_of_the_old_definition_that_stood_still_leaves_what_feast_reads_alone(self):
         """It has fetched records before another one switched, and wakes up; its own state is its own."""
@@ -211,10 +211,10 @@ class TestPublication:
         begin(store, CARDS, publishes=False).partitions[0].process(log)
         pipeline = begin(store, CARDS)
         before = copy.deepcopy(store.hashes)
-        del before[progress_key(PROJECT, SOURCE.topic, 0)][published_field(CARDS)]
+        del before[publication_key(PROJECT, CARDS.name)]
         walk(pipeline)
         store.hashes = before
-        pipeline.partitions[0].publications.take_over_again()
+        pipeline.publications.take_over_again()
         walk(pipeline)
         assert feast(store, CARDS, "a") == sum(range(0, 20, 2))
 

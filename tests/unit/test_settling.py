@@ -7,8 +7,8 @@ from pipelines.adapters.memory_store import MemoryStore
 from pipelines.contract.fence import Lineage
 from pipelines.contract.plan import PLAN_FORMAT, Plan
 from pipelines.contract.progress import Progress, encode_progress
-from pipelines.contract.publication import Publication, encode_publication
-from pipelines.contract.topology import progress_field, progress_key, published_field, route_field, route_for
+from pipelines.contract.publication import DEFINITION, Publication, encode_publication, publication_key
+from pipelines.contract.topology import progress_field, progress_key, route_field, route_for
 from pipelines.feature_processor.settling import part, unsettled
 from tests.build import HOUR, MINUTE, SOURCE, make_view
 from tests.oracle import Window
@@ -62,11 +62,10 @@ def test_a_view_is_behind_where_another_of_its_topic_is_far_ahead(views, progres
     assert unsettled(plan(*views), store(*progress), Topics(), 100) == behind
 
 
-def test_what_is_published_tells_no_progress():
+def test_what_releases_before_kept_of_publications_there_tells_no_progress():
     known = store(*of(CARDS, 5, 5))
-    known.write_hash(
-        progress_key("shop", "payments", 0), {published_field(CARDS): encode_publication(Publication("11" * 8))}
-    )
+    key = progress_key("shop", "payments", 0)
+    known.write_hash(key, {b"published:card_activity": encode_publication(Publication("11" * 8))})
     assert unsettled(plan(CARDS), known, Topics(), 100) == set()
 
 
@@ -74,9 +73,8 @@ def test_a_view_that_is_published_is_never_brought_up_beside_those_that_compute_
     """A view that others have reloaded may be far ahead, or its own progress have fallen back."""
     known = store(*of(OTHER, 5_000, 5_000), *of(CARDS, 5, 5))
     assert unsettled(plan(CARDS, OTHER), known, Topics(), 100) == {"card_activity"}
-    # One partition is enough: a process that leaves the view out would leave it out on all.
-    key = progress_key("shop", "payments", 0)
-    known.write_hash(key, {published_field(CARDS): encode_publication(Publication(CARDS.fingerprint))})
+    key = publication_key("shop", CARDS.name)
+    known.write_hash(key, {DEFINITION: encode_publication(Publication(CARDS.fingerprint))})
     assert unsettled(plan(CARDS, OTHER), known, Topics(), 100) == set()
     assert unsettled(plan(CHANGED, OTHER), known, Topics(), 100) == {"card_activity"}
 

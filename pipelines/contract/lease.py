@@ -1,0 +1,53 @@
+"""Leases: which definitions of views scorers read, so that nobody gives up the state of one that is in use.
+
+One hash per project, with one field per scorer:
+
+    key     forebay:leases:<project>
+    field   the scorer's name
+    value   lines of text: until when the lease holds, in ms of the store's own clock; then a definition per line,
+            called `<view>@<fingerprint>` as in progress hashes
+
+It is text because the store's script reads it where progress is removed. A scorer that was killed does not renew its
+lease, which lapses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+
+import msgspec
+
+
+class Lease(msgspec.Struct, frozen=True):
+    """What one scorer reads."""
+
+    until_ms: int
+    """By the store's clock; later it says nothing any more."""
+    definitions: frozenset[bytes]
+    """Names as of `topology.progress_field`."""
+
+
+def leases_key(project: str) -> bytes:
+    """The key of a project's hash."""
+    return f"forebay:leases:{project}".encode()
+
+
+def encode_lease(lease: Lease) -> bytes:
+    """The stored form."""
+    return b"\n".join([str(lease.until_ms).encode(), *sorted(lease.definitions)])
+
+
+def decode_lease(data: bytes) -> Lease:
+    """The stored form, read back (`ValueError` if it is none)."""
+    until_ms, *definitions = data.split(b"\n")
+    return Lease(int(until_ms), frozenset(definitions))
+
+
+def leased(stored: Iterable[bytes], now_ms: int) -> Collection[bytes]:
+    """The definitions that some lease of these still holds.
+
+    Args:
+        now_ms: by the store's clock.
+    """
+    leases = map(decode_lease, stored)
+    return frozenset(name for lease in leases if lease.until_ms > now_ms for name in lease.definitions)
