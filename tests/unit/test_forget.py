@@ -147,7 +147,7 @@ def test_what_remembers_a_forgotten_row_names_no_entity_and_goes_by_itself(valke
     forget(PLAN, valkey, {"card": "4556-secret"})
     host, port = valkey.split(":")
     with redis.Redis(host, int(port)) as client:
-        keys_left = [key for key in client.scan_iter(match="forebay:forgotten:*")]
+        keys_left = list(client.scan_iter(match="forebay:forgotten:*"))
         assert len(keys_left) == 2
         for key in keys_left:
             assert b"secret" not in key + b"".join(client.hgetall(key).values())
