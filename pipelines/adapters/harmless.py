@@ -6,7 +6,7 @@ An update can fail: in Prometheus' mode of several processes every one is writte
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -46,7 +46,7 @@ class Harmless:
         """Adds to a histogram."""
         self._do("observe", value)
 
-    def keep(self, topic: str, partitions: set[str]) -> None:
+    def keep(self, topic: str, partitions: Collection[str]) -> None:
         """Removes the children of a topic's other partitions; labels are topic and partition."""
         for family in self._do("collect") or ():
             for sample in family.samples:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 
+import numpy as np
+
 from pipelines.adapters.store import Store
 from pipelines.contract.fence import Lineage
 from pipelines.contract.records import Record
@@ -12,7 +14,7 @@ from pipelines.contract.topology import Feed
 from pipelines.feature_processor.mismatch import foreign_row
 from pipelines.feature_processor.partition_pipeline import PartitionPipeline, Prepared
 from pipelines.feature_processor.router import Producer, Router
-from pipelines.feature_processor.view_writer import Misplaced, ReadEvents, ViewWriter
+from pipelines.feature_processor.view_writer import ReadEvents, ViewWriter
 from pipelines.steps.decode import SchemaSource, decoder_for
 from pipelines.steps.transform import Transform, view_transform
 from pipelines.steps.validate import Validator
@@ -98,16 +100,7 @@ class FeedPipeline:
             ProgressMismatch: the topic is not the one that progress was made on.
         """
         prepared = [self.partitions[partition].prepare(records) for partition, records in batches.items()]
-        writes = [
-            (writer, published, parts)
-            for writer in self.writers
-            for published in (True, False)
-            if (parts := _parts(prepared, writer.view.name, published))
-        ]
-        for writer, published, parts in writes[:-1]:
-            self._refuse(writer.write(parts, self.lineage, published), writer, prepared)
-        for writer, published, parts in writes[-1:]:
-            self._refuse(writer.write(parts, self.lineage, published, all_sent), writer, prepared)
+        self._write(prepared, all_sent)
         self.producer.flush()
         for each in prepared:
             self.partitions[each.partition].publications.say_that_rows_are_unpublished()
@@ -123,13 +116,27 @@ class FeedPipeline:
         for at in reached:
             self.partitions[at].done(batches.get(at, ()))
 
-    def _refuse(self, misplaced: Sequence[Misplaced], writer: ViewWriter, prepared: Sequence[Prepared]) -> None:
-        """Refuses what a view can't contain, since its entities' rows are computed from another partition."""
+    def _write(self, prepared: Sequence[Prepared], all_sent: Callable[[], None]) -> None:
+        """Writes the rows of all views, and refuses records whose entity's row is computed from another partition.
+
+        What one view refuses comes into none after it. Views of few join keys come first: a record of a card in the wrong
+        partition may be the first one of that card at that merchant.
+        """
+        writes = [
+            (writer, published, parts)
+            for writer in sorted(self.writers, key=lambda writer: len(writer.view.join_keys))
+            for published in (True, False)
+            if (parts := _parts(prepared, writer.view.name, published))
+        ]
         records = {each.partition: each.records for each in prepared}
-        for each in misplaced:
-            if self.feed.routed:  # Forebay keyed it itself
-                raise foreign_row(writer.view.name, self.lineage, each.partition)
-            self.partitions[each.partition].refuse_misplaced(records[each.partition][each.record], each.owner)
+        refused: dict[int, set[int]] = {}
+        for number, (writer, published, parts) in enumerate(writes, 1):
+            sent = all_sent if number == len(writes) else _nothing
+            for each in writer.write(_without(parts, refused), self.lineage, published, sent):
+                if self.feed.routed:  # Forebay keyed it itself
+                    raise foreign_row(writer.view.name, self.lineage, each.partition)
+                refused.setdefault(each.partition, set()).add(each.record)
+                self.partitions[each.partition].refuse_misplaced(records[each.partition][each.record], each.owner)
 
     def begin(self) -> None:
         """After `assign`, before the first batch: the store is told what is computed here from now on.
@@ -139,6 +146,21 @@ class FeedPipeline:
         """
         for partition in self.partitions.values():
             partition.begin()
+
+
+def _nothing() -> None:
+    """Not the last view: there is more to be sent."""
+
+
+def _without(parts: Sequence[ReadEvents], refused: Mapping[int, set[int]]) -> Sequence[ReadEvents]:
+    """The events without those of refused records, by partition their places among its records."""
+    if not refused:
+        return parts
+    left = []
+    for part in parts:
+        kept = ~np.isin(part.batch.index, list(refused.get(part.partition, ())))
+        left.append(ReadEvents(part.partition, part.batch.select(kept), part.offsets[kept]))
+    return left
 
 
 def _parts(prepared: Sequence[Prepared], view: str, published: bool) -> list[ReadEvents]:
