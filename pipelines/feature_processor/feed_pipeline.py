@@ -119,8 +119,8 @@ class FeedPipeline:
     def _write(self, prepared: Sequence[Prepared], all_sent: Callable[[], None]) -> None:
         """Writes the rows of all views, and refuses records whose entity's row is computed from another partition.
 
-        What one view refuses comes into none after it. Views of few join keys come first: a record of a card in the wrong
-        partition may be the first one of that card at that merchant.
+        What one view refuses comes into none after it. Views of few join keys come first: a record of a card in the
+        wrong partition may be the first one of that card at that merchant.
         """
         writes = [
             (writer, published, parts)
