@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 
+import numpy as np
+
 from pipelines.adapters.store import Store
 from pipelines.contract.fence import Lineage
 from pipelines.contract.progress import SourceProgress
@@ -15,7 +17,7 @@ from pipelines.feature_processor.partition_pipeline import PartitionPipeline, Pr
 from pipelines.feature_processor.progress_ledger import encoded
 from pipelines.feature_processor.publications import Publications
 from pipelines.feature_processor.router import Producer, Router
-from pipelines.feature_processor.view_writer import Misplaced, ReadEvents, ViewWriter
+from pipelines.feature_processor.view_writer import ReadEvents, ViewWriter
 from pipelines.process.watchdog import step
 from pipelines.steps.decode import SchemaSource, decoder_for
 from pipelines.steps.poison import Allowance, Tally, judged
@@ -122,12 +124,7 @@ class FeedPipeline:
         tally = judged(self._tally, {each.partition: each.attempt for each in prepared}, self._allowed)
         for each in prepared:
             self.partitions[each.partition].send_refused()
-        writes = [(writer, parts) for writer in self.writers if (parts := _parts(prepared, writer.view.name))]
-        for at, (writer, parts) in enumerate(writes, 1):
-            step(f"writing rows of {writer.view.name}")
-            called = all_sent if at == len(writes) else _nothing
-            misplaced = writer.write(parts, self.lineage, self.publications.published(writer.view), called)
-            self._refuse(misplaced, writer, prepared)
+        self._write(prepared, all_sent)
         self.producer.flush()
         step("writing progress")
         self.publications.count_unpublished_batch([each.partition for each in prepared])
@@ -157,15 +154,30 @@ class FeedPipeline:
         for ledger, each in forward.items():
             ledger.written(each)
 
-    def _refuse(self, misplaced: Sequence[Misplaced], writer: ViewWriter, prepared: Sequence[Prepared]) -> None:
-        """Refuses what a view can't contain, since its entities' rows are computed from another partition."""
+    def _write(self, prepared: Sequence[Prepared], all_sent: Callable[[], None]) -> None:
+        """Writes the rows of all views, and refuses records whose entity's row is computed from another partition.
+
+        What one view refuses comes into none after it. Views of few join keys come first: a record of a card in the
+        wrong partition may be the first one of that card at that merchant.
+        """
+        writes = [
+            (writer, parts)
+            for writer in sorted(self.writers, key=lambda writer: len(writer.view.join_keys))
+            if (parts := _parts(prepared, writer.view.name))
+        ]
         records = {each.partition: each.records for each in prepared}
-        for each in misplaced:
-            if self.feed.routed:  # Forebay keyed it itself
-                raise foreign_row(writer.view.name, self.lineage, each.partition)
-            self.partitions[each.partition].refuse_misplaced(
-                each.record, records[each.partition][each.record], each.owner
-            )
+        refused: dict[int, set[int]] = {}
+        for number, (writer, parts) in enumerate(writes, 1):
+            step(f"writing rows of {writer.view.name}")
+            sent = all_sent if number == len(writes) else _nothing
+            published = self.publications.published(writer.view)
+            for each in writer.write(_without(parts, refused), self.lineage, published, sent):
+                if self.feed.routed:  # Forebay keyed it itself
+                    raise foreign_row(writer.view.name, self.lineage, each.partition)
+                refused.setdefault(each.partition, set()).add(each.record)
+                self.partitions[each.partition].refuse_misplaced(
+                    each.record, records[each.partition][each.record], each.owner
+                )
 
     def begin(self) -> None:
         """After `assign`, before the first batch: the store is told what is computed here from now on.
@@ -181,3 +193,14 @@ class FeedPipeline:
 def _parts(prepared: Sequence[Prepared], view: str) -> list[ReadEvents]:
     """Events of a view, by partition."""
     return [ReadEvents(each.partition, *each.events[view]) for each in prepared if view in each.events]
+
+
+def _without(parts: Sequence[ReadEvents], refused: Mapping[int, set[int]]) -> Sequence[ReadEvents]:
+    """The events without those of refused records, by partition their places among its records."""
+    if not refused:
+        return parts
+    left = []
+    for part in parts:
+        kept = ~np.isin(part.batch.index, list(refused.get(part.partition, ())))
+        left.append(ReadEvents(part.partition, part.batch.select(kept), part.offsets[kept]))
+    return left

@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 
 from pipelines.adapters.kafka import DeliveryFailed
 from pipelines.adapters.memory_store import MemoryStore
-from pipelines.contract.entity_key import EntityKeyEncoder, feature_field, timestamp_field
+from pipelines.contract.entity_key import EntityKeyEncoder, feature_field, head_field, timestamp_field
+from pipelines.contract.fence import Header
 from pipelines.contract.progress import NOTHING_YET
 from pipelines.contract.topology import Feed
 from pipelines.contract.values import decode_timestamp, decode_value
@@ -211,6 +212,23 @@ class TestTogether:
         assert b"in partition 0, but those of its entity are in partition 1" in headers["forebay-error"]
         assert b"tag key=card" in headers["forebay-error"]
         assert [progress(store, partition=at) for at in (0, 1)] == [2, 1]
+
+    def test_a_record_that_one_view_refuses_comes_into_no_view_of_more_keys(self):
+        """It is the first one of its card at that merchant, and the rightly keyed ones after it would be refused."""
+        pairs = make_view(WINDOWS, name="pairs", keys=["card", "merchant"], fingerprint="33" * 8)
+        store = MemoryStore()
+        shared = FeedPipeline(
+            Feed("payments", SOURCE, False, (pairs, CARDS), ()), PROJECT, store, Producer(), LIFE, None
+        )
+        shared.assign({0: 0, 1: 0})
+        shared.begin()
+        shared.process({0: [record(0, card("a", 0, merchant="m"))]})
+        shared.process({1: [record(0, card("a", 1, merchant="n"))]})
+        shared.process({0: [record(1, card("a", 2, merchant="n"))]})
+        assert [each[-1]["forebay-position"] for each in shared.producer.to("payments.dlq")] == [b"payments[1]@0"]
+        key = EntityKeyEncoder(pairs.join_keys, PROJECT)(["a", "n"])
+        ((head,),) = store.read([(key, [head_field(pairs)])])
+        assert Header.unpack(head)[3:5] == (0, 1)
 
     def test_of_a_new_entity_in_two_partitions_the_first_counts(self):
         store = MemoryStore()
