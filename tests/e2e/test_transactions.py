@@ -7,9 +7,9 @@ from itertools import islice
 
 import pytest
 
-from forebay.metrics_page import scrape, total
+from forebay.metrics_page import scrape
 from forebay.stack.ports import free_port
-from tests.e2e.broker import until
+from tests.e2e.broker import PARTITIONS, until
 from tests.e2e.checks import check_predictions, check_rows
 from tests.e2e.conftest import Deploy
 from tests.e2e.payments import Disorder, random_payments
@@ -18,6 +18,7 @@ from tests.e2e.payments_run import Published, outcome, predictions, publish
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(240)]
 
 COUNT = 300
+LAG = "forebay_lag_records"
 
 
 class AbortsLast(random.Random):
@@ -30,10 +31,11 @@ class AbortsLast(random.Random):
         return 17
 
 
-def lag(port: int) -> float | None:
-    """The lag that a process shows; None while it is not known of every partition."""
+def lag(port: int, topic: str) -> float | None:
+    """The lag on the topic that a process shows; None while it is not known of every partition."""
     page = scrape(f"http://127.0.0.1:{port}/metrics")
-    return total(page, "forebay_lag_records")
+    known = [value for (name, labels), value in page.items() if name == LAG and ("topic", topic) in labels]
+    return sum(known) if len(known) == PARTITIONS else None
 
 
 def test_aborted_records_count_nowhere_and_every_lag_comes_to_0(deploy: Deploy) -> None:
@@ -52,7 +54,7 @@ def test_aborted_records_count_nowhere_and_every_lag_comes_to_0(deploy: Deploy) 
     until(lambda: len(predictions(deployment.place)) >= COUNT, 60, "all predictions")
     deployment.wait_until_processed(30, processor.check_running)
     for port in ports:
-        until(lambda port=port: lag(port) == 0, 10, "no lag")  # type: ignore[misc]
+        until(lambda port=port: lag(port, deployment.place.topic) == 0, 10, "no lag")  # type: ignore[misc]
     for child in (processor, worker):
         child.check_running()
         child.stop()
