@@ -41,8 +41,8 @@ def authorised(view: str) -> KafkaSource:
     )
 
 
-SCORED_AGAIN = {"scoring_horizon": "12h"}
-"""Half a day of payments can be scored as of their own times, however far the rows have come by then."""
+SCORED_AGAIN = {"scoring_horizon": "6h"}
+"""A quarter of a day of payments can be scored as of their own times, however far the rows have come by then."""
 
 
 @stream_feature_view(
