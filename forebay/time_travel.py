@@ -173,14 +173,15 @@ class _MemoryLog:
         topic: str,
         value: bytes | None,
         key: bytes | None = None,
-        headers: Sequence[tuple[str, bytes]] = (),
+        headers: Sequence[tuple[str, bytes | None]] = (),
         partition: int = -1,
+        timestamp_ms: int = -1,
     ) -> None:
         """See `Producer.produce`; refused records all go to partition 0."""
         if partition < 0:
             partition = 0 if _holds_refused(topic) or key is None else mmh3.hash(key, signed=False) % self._partitions
         log = self._topics.setdefault(topic, [[] for _ in range(self._partitions)])[partition]
-        log.append(Record(len(log), key, value, list(headers), -1))
+        log.append(Record(len(log), key, value, list(headers), timestamp_ms))
 
     def flush(self) -> None:
         """Everything is there at once."""

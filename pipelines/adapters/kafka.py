@@ -93,12 +93,21 @@ class IdempotentProducer:
         topic: str,
         value: bytes | None,
         key: bytes | None = None,
-        headers: Sequence[tuple[str, bytes]] = (),
+        headers: Sequence[tuple[str, bytes | None]] = (),
         partition: int = -1,
+        timestamp_ms: int = -1,
     ) -> None:
-        """Queues a record, waiting while the local queue is full."""
+        """Queues a record, waiting while the local queue is full.
+
+        Args:
+            partition: -1: as its key says.
+            timestamp_ms: -1: now.
+        """
+        more: dict[str, Any] = {"partition": partition, "headers": list(headers)}
+        if timestamp_ms >= 0:
+            more["timestamp"] = timestamp_ms
         try:
-            queue(self._producer, self._delivered, topic, value, key, partition=partition, headers=list(headers))
+            queue(self._producer, self._delivered, topic, value, key, **more)
         except KafkaException as error:
             raise self._failed(self._failure or error.args[0]) from error
 

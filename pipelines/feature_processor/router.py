@@ -14,7 +14,7 @@ import numpy as np
 
 from pipelines.adapters import metrics
 from pipelines.contract.fence import Lineage
-from pipelines.contract.records import Record, SourcePosition, source_header
+from pipelines.contract.records import Record, SourcePosition, routed_headers
 from pipelines.contract.topology import Route, route_field, routed_partition, routing_key
 from pipelines.steps.events import EventBatch
 
@@ -27,10 +27,16 @@ class Producer(Protocol):
         topic: str,
         value: bytes | None,
         key: bytes | None = None,
-        headers: Sequence[tuple[str, bytes]] = (),
+        headers: Sequence[tuple[str, bytes | None]] = (),
         partition: int = -1,
+        timestamp_ms: int = -1,
     ) -> None:
-        """Queues a record."""
+        """Queues a record.
+
+        Args:
+            partition: -1: as its key says.
+            timestamp_ms: -1: now.
+        """
         ...
 
     def flush(self) -> None:
@@ -70,8 +76,9 @@ class Router:
                     route.topic,
                     record.value,
                     key,
-                    [source_header(SourcePosition(partition, record.offset, life.digest))],
+                    routed_headers(record, SourcePosition(partition, record.offset, life.digest)),
                     routed_partition(key, life.partitions),
+                    record.timestamp_ms,
                 )
                 count += 1
             metrics.ROUTED.labels(route.topic).inc(count)

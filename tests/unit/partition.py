@@ -35,7 +35,7 @@ class Producer:
     def __init__(self):
         self.queued, self.sent, self.fails = [], [], False
 
-    def produce(self, topic, value, key=None, headers=(), partition=-1):
+    def produce(self, topic, value, key=None, headers=(), partition=-1, timestamp_ms=-1):
         self.queued.append((topic, partition, key, value, dict(headers)))
 
     def flush(self):

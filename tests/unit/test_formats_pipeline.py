@@ -91,7 +91,7 @@ class Producer:
     def __init__(self):
         self.sent = []
 
-    def produce(self, topic, value, key=None, headers=(), partition=-1):
+    def produce(self, topic, value, key=None, headers=(), partition=-1, timestamp_ms=-1):
         self.sent.append((topic, value, dict(headers)))
 
     def flush(self):

@@ -52,7 +52,10 @@ class TestRouting:
             assert (topic, key) == (ROUTED.topic, routing_key([name]))
             assert partition == routed_partition(key, 3)
             assert value == record(0, card("ab"[at], at, merchant=name)).value
-            assert headers == dict([source_header(SourcePosition(2, 40 + at, ROUTED_LIFE.digest))])
+            assert headers == {
+                "forebay-source-key": record(0, None).key,
+                **dict([source_header(SourcePosition(2, 40 + at, ROUTED_LIFE.digest))]),
+            }
 
     def test_events_without_the_entity_and_bad_records_are_not_routed(self):
         producer = Producer()
