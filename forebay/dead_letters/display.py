@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from itertools import groupby
 
 from rich import box
 from rich.console import Console
@@ -12,6 +13,7 @@ from rich.table import Table
 
 from forebay.dead_letters.letter import Letter
 from forebay.dead_letters.summary import Group
+from pipelines.contract.recipients import Recipients
 
 
 def time_text(ms: int) -> str:
@@ -20,19 +22,21 @@ def time_text(ms: int) -> str:
 
 
 def print_groups(groups: Sequence[Group], console: Console) -> None:
-    """One line per group."""
-    table = Table(box=box.SIMPLE_HEAD)
-    for name in ("topic", "reason", "stage", "read from"):
-        table.add_column(name, overflow="fold")
-    for name in ("count", "replayed"):
-        table.add_column(name, justify="right")
-    for name in ("first (UTC)", "last (UTC)", "first letter"):
-        table.add_column(name, overflow="fold")
-    for each in groups:
-        texts = (each.topic, each.reason, each.stage, each.partition, f"{each.count:,}", f"{each.replayed:,}")
-        times = (time_text(each.first_ms), time_text(each.last_ms), each.first_at)
-        table.add_row(*(escape(text) for text in (*texts, *times)))
-    console.print(table)
+    """A table per topic of letters, a line per group; positions on that topic, or its source, go without its name."""
+    for topic, members in groupby(groups, key=lambda group: group.topic):
+        table = Table(box=box.SIMPLE_HEAD, title=escape(topic), title_justify="left")
+        for name in ("reason", "read from", "first letter"):
+            table.add_column(name, overflow="fold")
+        for name in ("count", "replayed"):
+            table.add_column(name, justify="right", no_wrap=True)
+        table.add_column("written (UTC)", no_wrap=True)
+        for each in members:
+            read_from = each.partition.removeprefix(topic.rpartition(".")[0])
+            texts = (f"{each.reason} ({each.stage or '-'})", read_from, each.first_at.removeprefix(topic))
+            counts = (f"{each.count:,}", f"{each.replayed:,}")
+            span = f"{time_text(each.first_ms)}\n{time_text(each.last_ms)}"
+            table.add_row(*map(escape, (*texts, *counts, span)))
+        console.print(table)
 
 
 def printed_letter(letter: Letter, max_bytes: int) -> str:
@@ -40,15 +44,24 @@ def printed_letter(letter: Letter, max_bytes: int) -> str:
     refused_by = letter.refused_by
     lines = [
         f"letter       {letter.at}, written {time_text(letter.written_ms)} UTC",
-        f"record       {letter.text('forebay-position') or 'not known'}, of {time_text(letter.timestamp_ms)} UTC",
-        f"reason       {letter.reason} ({letter.text('forebay-stage')})",
-        f"error        {letter.text('forebay-error') or '-'}",
-        f"refused by   {', '.join(refused_by.each()) + ' of ' + refused_by.project if refused_by else 'not known'}",
+        f"record       {letter.refused_at or 'not known'}, of {time_text(letter.timestamp_ms)} UTC",
+        f"reason       {_text(letter.reason)} ({_text(letter.text('forebay-stage'))})",
+        f"error        {_text(letter.text('forebay-error')) or '-'}",
+        f"refused by   {_text(_whom(refused_by)) if refused_by else 'not known'}",
         f"key          {_shown(letter.key, max_bytes)}",
-        *(f"header       {name}: {_shown(value, max_bytes)}" for name, value in letter.headers),
+        *(f"header       {_text(name)}: {_shown(value, max_bytes)}" for name, value in letter.headers),
         f"payload      {_shown(letter.value, max_bytes)}",
     ]
     return "\n".join(lines)
+
+
+def _whom(recipients: Recipients) -> str:
+    return f"{', '.join(recipients.each())} of {recipients.project}"
+
+
+def _text(text: str) -> str:
+    """A text that a terminal shows as it is: what is not printable is escaped."""
+    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
 
 
 def _shown(data: bytes | None, max_bytes: int) -> str:

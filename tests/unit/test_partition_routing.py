@@ -69,7 +69,7 @@ class TestRouting:
         self.route(store, first, 0, [card("a", 0, merchant="m")])
         self.route(store, second, 0, [card("a", 0, merchant="m"), card("a", 1, merchant="m")])
         assert [len(each.to(ROUTED.topic)) for each in (first, second)] == [1, 1]
-        assert second.sent[0][-1] == dict([source_header(SourcePosition(0, 1, ROUTED_LIFE.digest))])
+        assert dict([source_header(SourcePosition(0, 1, ROUTED_LIFE.digest))]).items() <= second.sent[0][-1].items()
 
     def test_a_route_that_is_added_later_gets_everything(self):
         store = MemoryStore()
