@@ -69,7 +69,7 @@ def row_of(plan: Plan, store: RedisStore, view: StreamView, entity: Entity) -> R
     (found,) = store.read([(key, [*rows.fields, timestamp_field(view.name), *names])])
     packed_fields, newest, cells = found[: len(rows.fields)], found[len(rows.fields)], found[len(rows.fields) + 1 :]
     newest_ms = decode_timestamp(newest) if newest else -1
-    columns = rows.evaluate([packed_fields], np.array([newest_ms]))
+    columns = rows.evaluate([packed_fields], np.array([newest_ms]), None)
     packed = [None if value != value else value for value in (column[0] for column in columns.columns)]
     feast = [
         bits(decode_list(cell) if feature.dtype.is_list else decode_value(cell))
