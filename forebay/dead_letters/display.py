@@ -24,17 +24,23 @@ def time_text(ms: int) -> str:
 def print_groups(groups: Sequence[Group], console: Console) -> None:
     """A table per topic of letters, a line per group; positions on that topic, or its source, go without its name."""
     for topic, members in groupby(groups, key=lambda group: group.topic):
-        table = Table(box=box.SIMPLE_HEAD, title=escape(topic), title_justify="left")
-        for name in ("reason", "read from", "first letter"):
+        table = Table(
+            box=box.SIMPLE_HEAD, title=escape(topic), title_justify="left", pad_edge=False, padding=(0, 1, 0, 0)
+        )
+        for name in ("reason", "stage"):
+            table.add_column(name, no_wrap=True)
+        for name in ("read from", "first letter"):
             table.add_column(name, overflow="fold")
         for name in ("count", "replayed"):
             table.add_column(name, justify="right", no_wrap=True)
         table.add_column("written (UTC)", no_wrap=True)
         for each in members:
             read_from = each.partition.removeprefix(topic.rpartition(".")[0])
-            texts = (f"{each.reason} ({each.stage or '-'})", read_from, each.first_at.removeprefix(topic))
+            texts = (each.reason, each.stage, read_from, each.first_at.removeprefix(topic))
             counts = (f"{each.count:,}", f"{each.replayed:,}")
-            span = f"{time_text(each.first_ms)}\n{time_text(each.last_ms)}"
+            span = (
+                f"{time_text(each.first_ms)}\n{time_text(each.last_ms)}" if each.count > 1 else time_text(each.first_ms)
+            )
             table.add_row(*map(escape, (*texts, *counts, span)))
         console.print(table)
 

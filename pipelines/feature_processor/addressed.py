@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Sequence
 
 import numpy as np
 
-from pipelines.contract.recipients import only_for
+from pipelines.contract.recipients import ONLY_FOR_HEADER, only_for
 from pipelines.contract.records import Record
 from pipelines.errors import DecodeError
 from pipelines.steps.events import EventBatch
@@ -23,15 +23,19 @@ class Addressed:
         """By place in the batch, records that do not say who they are for."""
         self._views: dict[int, Collection[str]] = {}
         for index, record in enumerate(records):
-            if not record.headers:
-                continue
-            try:
-                recipients = only_for(record.headers)
-            except DecodeError as error:
-                self.errors[index] = error
-            else:
-                if recipients is not None:
-                    self._views[index] = recipients.views if recipients.project == project else ()
+            for name, _ in record.headers:
+                if name == ONLY_FOR_HEADER:
+                    self._note(index, record, project)
+                    break
+
+    def _note(self, index: int, record: Record, project: str) -> None:
+        try:
+            recipients = only_for(record.headers)
+        except DecodeError as error:
+            self.errors[index] = error
+        else:
+            if recipients is not None:
+                self._views[index] = recipients.views if recipients.project == project else ()
 
     def __contains__(self, index: int) -> bool:
         """Whether a record is for some views only."""

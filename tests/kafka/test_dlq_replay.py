@@ -154,7 +154,7 @@ def test_list_counts_and_show_shows_one(bench) -> None:
     assert counts["decode", f"{letters.topic}[0]"] == (1, 0)
     assert sum(count for count, _ in counts.values()) == 9
     table = letters.run("list", letters.topic)
-    for part in (f"{letters.topic}.dlq", "invalid (process)", "replayed"):
+    for part in (f"{letters.topic}.dlq", "invalid", "process", "replayed", "[2]"):
         assert part in table
     shown = letters.run("show", f"{letters.topic}.dlq[0]@1")
     for part in ("broken", f"{letters.topic}[1]@1", "hex ff 31", "trace: 1", "view card_activity of test"):
