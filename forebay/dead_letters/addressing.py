@@ -10,6 +10,7 @@ from forebay.dead_letters.marks import mark_of
 from pipelines.contract.fence import Position
 from pipelines.contract.plan import Plan, Source
 from pipelines.contract.recipients import Recipients
+from pipelines.contract.topology import definition
 
 
 class Sendable(NamedTuple):
@@ -63,13 +64,16 @@ def address(
 
 def _still_there(refused_by: Recipients, letter: Letter, plan: Plan, source: Source) -> tuple[Recipients, str]:
     """Those of the recipients that can take the record, and why the others can't."""
-    present = {view.name: view for view in plan.stream_views if view.source == source.name and view.online}
-    views = [present[name] for name in refused_by.views if name in present]
-    why = f"the plan computes none of its views from this topic: {', '.join(refused_by.views)}"
-    if letter.reason == "late" and views:
+    online = [view for view in plan.stream_views if view.source == source.name and view.online]
+    views = [view for view in online if definition(view) in refused_by.views]
+    names = {each.rpartition("@")[0] for each in refused_by.views}
+    why = f"the plan computes none of its views from this topic: {', '.join(sorted(names))}"
+    if not views and any(view.name in names for view in online):
+        why = "its view was changed since: it is computed anew from what Kafka retains, and judged the record itself"
+    elif letter.reason == "late" and views:
         views = [view for view in views if not _too_late(letter, source.allowed_lateness_of(view))]
         why = "it would be late again: raise the source's allowed_lateness first"
-    return Recipients(refused_by.project, tuple(view.name for view in views), refused_by.model), why
+    return Recipients(refused_by.project, tuple(map(definition, views)), refused_by.model), why
 
 
 def _too_late(letter: Letter, allowed_ms: int) -> bool:

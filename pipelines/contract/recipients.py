@@ -13,11 +13,15 @@ ONLY_FOR_HEADER = "forebay-only-for"
 
 
 class Recipients(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
-    """Some views of a project, or one model."""
+    """Some views of a project, or one model.
+
+    Views are named by their definitions: one that was changed since is computed anew from all that Kafka retains, and
+    has judged the refused record itself.
+    """
 
     project: str
     views: tuple[str, ...] = ()
-    """Names of stream views."""
+    """Definitions of stream views (see `contract.topology.definition`)."""
     model: str = ""
     """Name of the model whose workers score the record; empty: none."""
 

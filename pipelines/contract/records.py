@@ -134,7 +134,7 @@ def late_headers(late_for: Recipients, event_ms: int, watermark_ms: int, positio
     return [
         ("forebay-stage", b"process"),
         ("forebay-reason", b"late"),
-        ("forebay-views", ",".join(late_for.views).encode()),
+        ("forebay-views", ",".join(each.rpartition("@")[0] for each in late_for.views).encode()),
         ("forebay-event-ms", str(event_ms).encode()),
         ("forebay-watermark-ms", str(watermark_ms).encode()),
         ("forebay-position", str(position).encode()),

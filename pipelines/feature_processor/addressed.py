@@ -13,7 +13,7 @@ from pipelines.steps.events import EventBatch
 
 
 class Addressed:
-    """Says per record which views take it. A record without the header is for all of them."""
+    """Says per record which views, by definition, take it. A record without the header is for all of them."""
 
     def __init__(self, project: str, records: Sequence[Record]) -> None:
         """Args:

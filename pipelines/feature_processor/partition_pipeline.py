@@ -19,6 +19,7 @@ from pipelines.contract.records import (
     recorded_ms,
     source_position,
 )
+from pipelines.contract.topology import definition
 from pipelines.errors import DecodeError, RecordError
 from pipelines.feature_processor.addressed import Addressed
 from pipelines.feature_processor.progress_ledger import Lives, ProgressLedger
@@ -93,7 +94,7 @@ class PartitionPipeline:
         addressed = Addressed(self._shared.project, records)
         batch, origins = self._decode(records, addressed)
         if self._shared.router and self._refused.first_attempt("route", records[0].offset):
-            to_route = addressed.select(batch, self._feed.routed_views)
+            to_route = addressed.select(batch, self._feed.routed_definitions)
             self._shared.router.route(to_route, records, self._partition, self.ledger.routed())
         prepared = Prepared(self._partition, records, {}, {}, {}, Attempt(len(records), self._refused.given_up))
         offsets = np.array([record.offset for record in records], dtype=np.int64)
@@ -105,7 +106,7 @@ class PartitionPipeline:
                 batch.select(offsets[batch.index] > progress.offset), origins, sources
             )
             for view, transform in members:
-                kept = self._transform(view, transform, addressed.select(new, (view.name,)), records)
+                kept = self._transform(view, transform, addressed.select(new, (definition(view),)), records)
                 kept = self._drop_late(view, kept, records, origins, watermark)
                 prepared.sources[view.name] = sources
                 if len(kept):
@@ -140,7 +141,7 @@ class PartitionPipeline:
         batch, invalid = self._shared.validate(decoded.events, self._recorded_ms(records))
         errors: dict[int, RecordError] = {**decoded.errors, **invalid, **addressed.errors}
         origins = self._origins(records, errors)
-        others = addressed.for_others([*(view.name for view in self._feed.views), *self._feed.routed_views])
+        others = addressed.for_others([*map(definition, self._feed.views), *self._feed.routed_definitions])
         if errors or others:
             batch = batch.select(~np.isin(batch.index, [*errors, *others]))
         present = origins.partitions[batch.index] >= 0
@@ -154,10 +155,10 @@ class PartitionPipeline:
         return batch, origins
 
     def _lacking(self, record: Record) -> list[str]:
-        """The views that have not taken a record, computed from this topic or from one that it is routed into."""
-        direct = [view.name for view in self._feed.views if self.ledger.of(view).offset < record.offset]
+        """The definitions that have not taken a record, of this topic and of those it is routed into."""
+        direct = [definition(view) for view in self._feed.views if self.ledger.of(view).offset < record.offset]
         routed = any(offset < record.offset for offset in self.ledger.routed().values())
-        return [*direct, *(self._feed.routed_views if routed else ())]
+        return [*direct, *(self._feed.routed_definitions if routed else ())]
 
     def _recorded_ms(self, records: Sequence[Record]) -> Ints | None:
         """When the records were written; None where they were judged already, on the topic they were routed from."""
@@ -212,7 +213,7 @@ class PartitionPipeline:
             return batch
         kept, errors = transform_each(transform, batch)
         for index, error in sorted(errors.items()):
-            self._refused.dead_letter(index, records[index], error, (view.name,))
+            self._refused.dead_letter(index, records[index], error, (definition(view),))
         return kept
 
     def _drop_late(
@@ -229,7 +230,7 @@ class PartitionPipeline:
         for index, event_ms in zip(batch.index[late].tolist(), batch.event_ms[late].tolist(), strict=True):
             position = Position(self._feed.source.topic, int(origins.partitions[index]), int(origins.offsets[index]))
             headers = late_headers(
-                Recipients(self._shared.project, (view.name,)), event_ms, int(watermark[index]), position
+                Recipients(self._shared.project, (definition(view),)), event_ms, int(watermark[index]), position
             )
             self._refused.late(records[index], view, headers)
         return batch.select(~late)

@@ -56,7 +56,7 @@ class RefusedRecords:
 
         Args:
             index: the record's place in the batch.
-            views: those that lack the record; a replay is for them alone.
+            views: definitions of those that lack the record; a replay is for them alone.
         """
         position = Position(self._feed.topic, self._partition, record.offset)
         self.given_up.setdefault(index, GivenUp(position, error.reason, str(error)))

@@ -18,6 +18,7 @@ from pipelines.contract.fence import Position
 from pipelines.contract.plan_file import write_plan
 from pipelines.contract.recipients import Recipients, only_for
 from pipelines.contract.records import dead_letter_headers, kept_headers
+from pipelines.contract.topology import definition
 from pipelines.errors import DecodeError, InvalidEvent
 from tests.e2e.broker import read_topic, until
 from tests.e2e.deployment import FOREBAY, run_forebay
@@ -29,7 +30,7 @@ pytestmark = [pytest.mark.kafka, pytest.mark.timeout(240)]
 LETTERS = 900
 PARTITIONS = 3
 WRITTEN_MS = 1_380_585_600_000
-VIEW = Recipients(PLAN.project, (PLAN.stream_views[0].name,))
+VIEW = Recipients(PLAN.project, (definition(PLAN.stream_views[0]),))
 MODEL = Recipients(PLAN.project, model="risk")
 
 
@@ -133,7 +134,7 @@ def test_only_what_is_chosen_is_sent_and_a_dry_run_sends_nothing(bench) -> None:
 def test_what_can_not_be_sent_is_counted_with_the_reason(bench) -> None:
     letters = bench("unsendable")
     letters.write(1, Recipients("another", ("v",)))
-    letters.write(1, Recipients(PLAN.project, ("gone",)), first=1)
+    letters.write(1, Recipients(PLAN.project, ("gone@1",)), first=1)
     producer = Producer({"bootstrap.servers": letters.brokers})
     producer.produce(f"{letters.topic}.dlq", b"x", headers=[("forebay-reason", b"decode")])
     assert producer.flush(10) == 0
@@ -157,7 +158,7 @@ def test_list_counts_and_show_shows_one(bench) -> None:
     for part in (f"{letters.topic}.dlq", "invalid", "process", "replayed", "[2]"):
         assert part in table
     shown = letters.run("show", f"{letters.topic}.dlq[0]@1")
-    for part in ("broken", f"{letters.topic}[1]@1", "hex ff 31", "trace: 1", "view card_activity of test"):
+    for part in ("broken", f"{letters.topic}[1]@1", "hex ff 31", "trace: 1", "view card_activity@1111"):
         assert part in shown
     missing = run_forebay(*letters.command("show", f"{letters.topic}.dlq[0]@99")[1:])
     assert missing.returncode == 2

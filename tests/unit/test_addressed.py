@@ -5,7 +5,7 @@ import pytest
 from pipelines.adapters.memory_store import MemoryStore
 from pipelines.contract.recipients import ONLY_FOR_HEADER, Recipients
 from pipelines.contract.records import Record
-from pipelines.contract.topology import Feed
+from pipelines.contract.topology import Feed, definition
 from pipelines.feature_processor.feed_pipeline import FeedPipeline
 from pipelines.feature_processor.router import Router
 from tests.build import HOUR, SOURCE, START_MS, make_view, record
@@ -29,7 +29,11 @@ OTHER = make_view(WINDOWS, name="other", fingerprint="33" * 8)
 
 
 def only_for(*views, project=PROJECT, model=""):
-    return (ONLY_FOR_HEADER, Recipients(project, views, model).encode())
+    return (ONLY_FOR_HEADER, Recipients(project, tuple(map(definition, views)), model).encode())
+
+
+def refused_by(*views):
+    return Recipients(PROJECT, tuple(map(definition, views))).encode()
 
 
 def amount_sum(store, view, entity):
@@ -41,11 +45,11 @@ class TestViews:
     def test_a_record_for_one_view_is_not_counted_again_by_the_others(self):
         store = MemoryStore()
         pipeline = start(store, CARDS, OTHER)
-        pipeline.process([record(0, card("a", 0)), record(1, card("a", 1, 5.0), [only_for(CARDS.name)])])
+        pipeline.process([record(0, card("a", 0)), record(1, card("a", 1, 5.0), [only_for(CARDS)])])
         assert (amount_sum(store, CARDS, "a"), amount_sum(store, OTHER, "a")) == (6.0, 1.0)
         assert (progress(store, CARDS), progress(store, OTHER)) == (1, 1)
 
-    @pytest.mark.parametrize("header", [only_for(CARDS.name, project="else"), only_for(model="risk")])
+    @pytest.mark.parametrize("header", [only_for(CARDS, project="else"), only_for(model="risk")])
     def test_a_record_for_someone_else_is_neither_counted_nor_refused(self, header):
         store = MemoryStore()
         pipeline = start(store, CARDS)
@@ -68,12 +72,19 @@ class TestViews:
         assert b"leave it out" in headers["forebay-error"]
         assert amount_sum(store, CARDS, "a") == 2.0
 
+    def test_a_definition_that_was_changed_since_passes_over_it(self):
+        """It is computed anew, and judges the refused record itself."""
+        changed = make_view(WINDOWS, fingerprint="55" * 8)
+        store = MemoryStore()
+        start(store, changed).process([record(0, card("a", 0)), record(1, card("a", 1, 5.0), [only_for(CARDS)])])
+        assert amount_sum(store, changed, "a") == 1.0
+
 
 class TestRoutes:
     def routed(self, store, *records):
         producer = Producer()
         router = Router([ROUTED], {ROUTED.topic: ROUTED_LIFE}, producer)
-        feed = Feed(SOURCE.topic, SOURCE, False, (CARDS,), (ROUTED,), (MERCHANTS.name,))
+        feed = Feed(SOURCE.topic, SOURCE, False, (CARDS,), (ROUTED,), (MERCHANTS.name,), (definition(MERCHANTS),))
         shared = FeedPipeline(feed, PROJECT, store, producer, LIFE, router)
         shared.assign({0: 0})
         shared.begin()
@@ -82,21 +93,21 @@ class TestRoutes:
 
     def test_a_record_for_a_direct_view_is_not_routed_and_one_for_a_routed_view_is(self):
         events = [
-            record(at, card("a", at, merchant="m"), [only_for(each.name)]) for at, each in enumerate((CARDS, MERCHANTS))
+            record(at, card("a", at, merchant="m"), [only_for(each)]) for at, each in enumerate((CARDS, MERCHANTS))
         ]
         store = MemoryStore()
         (sent,) = self.routed(store, *events).to(ROUTED.topic)
-        assert sent[-1][ONLY_FOR_HEADER] == only_for(MERCHANTS.name)[1]
+        assert sent[-1][ONLY_FOR_HEADER] == only_for(MERCHANTS)[1]
         assert sent[-1]["forebay-source-key"] == events[1].key
         assert amount_sum(store, CARDS, "a") == 1.0
 
     def test_the_routed_topic_passes_over_what_is_for_another_view(self):
+        second = make_view(WINDOWS, name="second", keys=["merchant"], fingerprint="44" * 8)
         sent = self.routed(
             MemoryStore(),
-            record(0, card("a", 0, merchant="m"), [only_for(MERCHANTS.name, "second")]),
-            record(1, card("a", 1, 5.0, merchant="m"), [only_for("second")]),
+            record(0, card("a", 0, merchant="m"), [only_for(MERCHANTS, second)]),
+            record(1, card("a", 1, 5.0, merchant="m"), [only_for(second)]),
         ).to(ROUTED.topic)
-        second = make_view(WINDOWS, name="second", keys=["merchant"], fingerprint="44" * 8)
         store = MemoryStore()
         records = [Record(at, each[2], each[3], list(each[4].items()), START_MS) for at, each in enumerate(sent)]
         pipeline = start(store, MERCHANTS, second, routed=True, lineage=ROUTED_LIFE)
@@ -122,16 +133,13 @@ class TestDeadLetters:
         pipeline = start(MemoryStore(), CARDS, picky, pickier)
         pipeline.process([record(0, card("a", 0)), record(1, b"\xff")])
         named = [each[-1]["forebay-refused-by"] for each in of(pipeline).producer.to("payments.dlq")]
-        assert sorted(named) == sorted(
-            Recipients(PROJECT, names).encode()
-            for names in [("picky",), ("pickier",), (CARDS.name, "picky", "pickier")]
-        )
+        assert sorted(named) == sorted([refused_by(picky), refused_by(pickier), refused_by(CARDS, picky, pickier)])
 
     def test_a_replayed_record_that_fails_again_is_for_the_same_view(self):
         pipeline = start(MemoryStore(), CARDS, OTHER)
-        pipeline.process([record(0, b"\xff", [only_for(OTHER.name), ("forebay-reason", b"invalid")])])
+        pipeline.process([record(0, b"\xff", [only_for(OTHER), ("forebay-reason", b"invalid")])])
         ((*_, headers),) = of(pipeline).producer.sent
-        assert headers["forebay-refused-by"] == Recipients(PROJECT, (OTHER.name,)).encode()
+        assert headers["forebay-refused-by"] == refused_by(OTHER)
         assert headers["forebay-reason"] == b"decode"
 
     def test_a_view_that_has_taken_the_record_is_not_named(self):
@@ -141,12 +149,12 @@ class TestDeadLetters:
         pipeline = start(store, CARDS, OTHER)
         pipeline.process([record(0, b"\xff")])
         ((*_, headers),) = of(pipeline).producer.sent
-        assert headers["forebay-refused-by"] == Recipients(PROJECT, (OTHER.name,)).encode()
+        assert headers["forebay-refused-by"] == refused_by(OTHER)
 
     def test_late_events_name_their_view_too(self):
         pipeline = start(MemoryStore(), CARDS)
         pipeline.process([record(0, card("a", HOUR + 1)), record(1, card("b", 0), [("trace", b"1")])])
         ((*_, headers),) = of(pipeline).producer.to("payments.late")
-        assert headers["forebay-refused-by"] == Recipients(PROJECT, (CARDS.name,)).encode()
+        assert headers["forebay-refused-by"] == refused_by(CARDS)
         assert headers["trace"] == b"1"
         assert "forebay-timestamp-ms" in headers

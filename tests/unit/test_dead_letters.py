@@ -18,6 +18,7 @@ from pipelines.contract.records import (
     late_headers,
     source_header,
 )
+from pipelines.contract.topology import definition
 from pipelines.errors import DecodeError, SettingsError, TransformError
 from tests.build import HOUR, MINUTE, SOURCE, START_MS
 from tests.unit.partition import CARDS, MERCHANTS, ROUTED
@@ -28,7 +29,7 @@ PLAN = Plan(PLAN_FORMAT, "shop", "ab" * 8, "", (LIMITED,), (CARDS, MERCHANTS), (
 
 def letter(at=0, refused_at="payments[0]@7", error=None, refused_by=None, own=(), value=b"v", written_ms=START_MS):
     headers = kept_headers(list(own), START_MS + 1)
-    whom = refused_by or Recipients("shop", (CARDS.name,))
+    whom = refused_by or Recipients("shop", (definition(CARDS),))
     error = error or DecodeError("broken")
     headers += dead_letter_headers("process", error, Position.parse(refused_at), written_ms, whom)
     return Letter(Position("payments.dlq", 0, at), b"k", value, headers, written_ms)
@@ -36,7 +37,7 @@ def letter(at=0, refused_at="payments[0]@7", error=None, refused_by=None, own=()
 
 def late(event_ms, watermark_ms):
     at = Position("payments", 0, 7)
-    headers = late_headers(Recipients("shop", (CARDS.name,)), event_ms, watermark_ms, at)
+    headers = late_headers(Recipients("shop", (definition(CARDS),)), event_ms, watermark_ms, at)
     return Letter(Position("payments.late", 0, 0), b"k", b"v", kept_headers([], START_MS) + headers, START_MS)
 
 
@@ -72,13 +73,13 @@ class TestSelection:
 
 class TestAddress:
     def test_a_record_is_for_those_that_refused_it_and_have_not_got_it(self):
-        whom = Recipients("shop", (CARDS.name, MERCHANTS.name))
+        whom = Recipients("shop", (definition(CARDS), definition(MERCHANTS)))
         both = addressed(letter(refused_by=whom))
         assert isinstance(both, Sendable)
         assert both.recipients == whom
-        (first,) = [mark for mark, name in both.marks.items() if name == f"view {CARDS.name}"]
+        (first,) = [mark for mark, name in both.marks.items() if name == f"view {definition(CARDS)}"]
         left = addressed(letter(at=3, refused_by=whom), {first})
-        assert left.recipients == Recipients("shop", (MERCHANTS.name,))
+        assert left.recipients == Recipients("shop", (definition(MERCHANTS),))
         assert addressed(letter(at=3, refused_by=whom), set(both.marks)) == SENT_BEFORE
 
     def test_the_same_position_of_a_topic_made_anew_is_another_record(self):
@@ -87,7 +88,9 @@ class TestAddress:
 
     def test_a_record_that_was_refused_behind_a_router_goes_to_the_source_topic(self):
         own = [("trace", b"1"), ("forebay-source-key", b"card"), source_header(SourcePosition(2, 40, b"l" * 8))]
-        routed = letter(refused_at=f"{ROUTED.topic}[0]@3", refused_by=Recipients("shop", (MERCHANTS.name,)), own=own)
+        routed = letter(
+            refused_at=f"{ROUTED.topic}[0]@3", refused_by=Recipients("shop", (definition(MERCHANTS),)), own=own
+        )
         found = addressed(routed)
         assert isinstance(found, Sendable)
         assert found.source == Position("payments", 2, 40)
@@ -97,7 +100,8 @@ class TestAddress:
         ("each", "why"),
         [
             (letter(refused_by=Recipients("else", ("v",))), "project 'else'"),
-            (letter(refused_by=Recipients("shop", ("gone",))), "gone"),
+            (letter(refused_by=Recipients("shop", ("gone@1",))), "gone"),
+            (letter(refused_by=Recipients("shop", (f"{CARDS.name}@1",))), "changed since"),
             (letter(refused_at="payments[4]@0"), "has 4 of them"),
             (letter(refused_at=f"{ROUTED.topic}[0]@3"), "not by Forebay"),
             (letter()._replace(headers=[("forebay-reason", b"decode")]), "earlier release"),
