@@ -24,6 +24,14 @@ class Sendable(NamedTuple):
     """By mark, the recipient that it stands for."""
 
 
+class Destination(NamedTuple):
+    """The source topic as it is now."""
+
+    partitions: int
+    oldest_ms: int | None
+    """The oldest timestamp that its retention keeps; None: any."""
+
+
 class Unsendable(NamedTuple):
     """Why a letter is not sent, in words that many letters share."""
 
@@ -34,13 +42,13 @@ SENT_BEFORE = Unsendable("sent before")
 
 
 def address(
-    letter: Letter, plan: Plan, source: Source, partitions: int, marked: Collection[bytes]
+    letter: Letter, plan: Plan, source: Source, destination: Destination, marked: Collection[bytes]
 ) -> Sendable | Unsendable:
     """What is to be sent of a letter.
 
     Args:
         source: of the topic that the letter's record is from.
-        partitions: of that topic now.
+        destination: that topic.
         marked: what was sent before.
     """
     refused_by, at = letter.refused_by, letter.source(source.topic)
@@ -48,8 +56,8 @@ def address(
         return Unsendable("it does not say who refused it: written by an earlier release, or not by Forebay")
     if refused_by.project != plan.project:
         return Unsendable(f"refused in project {refused_by.project!r}: replay it with that project's plan")
-    if at.partition >= partitions:
-        return Unsendable(f"the topic no longer has its partition: it has {partitions} of them")
+    if at.partition >= destination.partitions:
+        return Unsendable(f"the topic no longer has its partition: it has {destination.partitions} of them")
     known, why = _still_there(refused_by, letter, plan, source)
     if not known.views and not known.model:
         return Unsendable(why)
@@ -57,6 +65,10 @@ def address(
     left = {mark: each for mark, each in marks.items() if mark not in marked}
     if not left:
         return SENT_BEFORE
+    if destination.oldest_ms is not None and letter.timestamp_ms < destination.oldest_ms:
+        return Unsendable(
+            "its timestamp is older than the topic's retention: raise retention.ms of the topic meanwhile"
+        )
     views = tuple(name for name in known.views if f"view {name}" in left.values())
     model = known.model if f"model {known.model}" in left.values() else ""
     return Sendable(letter, at, Recipients(known.project, views, model), left)

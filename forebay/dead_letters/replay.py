@@ -13,11 +13,12 @@ from typing import NamedTuple
 
 import msgspec
 
-from forebay.dead_letters.addressing import SENT_BEFORE, Sendable, address
+from forebay.dead_letters.addressing import SENT_BEFORE, Destination, Sendable, address
 from forebay.dead_letters.letter import Letter
 from forebay.dead_letters.marks import create_marks_topic, marks_topic, read_marks
 from forebay.dead_letters.outbox import Outbox, Outgoing
 from forebay.dead_letters.reader import TopicReader
+from forebay.dead_letters.retention import oldest_kept_ms
 from forebay.dead_letters.selection import Selection
 from pipelines.contract.plan import Plan, Source
 from pipelines.contract.recipients import ONLY_FOR_HEADER
@@ -114,14 +115,15 @@ def _sendable(
     place: Place, selection: Selection, reader: TopicReader, marked: set[bytes], found: Outlook
 ) -> Iterator[Sendable]:
     """What is to be sent, in the letters' order; counts in `found`, and adds to `marked`, what it passes."""
-    partitions = len(reader.replicas(place.source.topic))
+    oldest_ms = oldest_kept_ms(place.brokers, place.source.topic, time.time_ns() // 1_000_000)
+    destination = Destination(len(reader.replicas(place.source.topic)), oldest_ms)
     refused: Counter[str] = Counter()
     for message in reader.messages(place.letters):
         letter = Letter.of(message)
         if letter not in selection:
             continue
         found.chosen += 1
-        given = address(letter, place.plan, place.source, partitions, marked)
+        given = address(letter, place.plan, place.source, destination, marked)
         if isinstance(given, Sendable):
             marked.update(given.marks)
             yield given

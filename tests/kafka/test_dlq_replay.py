@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -12,8 +13,10 @@ from pathlib import Path
 import msgspec
 import pytest
 from confluent_kafka import Message, Producer
+from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 
 from forebay.stack.topics import create_topics
+from pipelines.adapters.kafka import new_admin
 from pipelines.contract.fence import Position
 from pipelines.contract.plan_file import write_plan
 from pipelines.contract.recipients import Recipients, only_for
@@ -29,7 +32,8 @@ pytestmark = [pytest.mark.kafka, pytest.mark.timeout(240)]
 
 LETTERS = 900
 PARTITIONS = 3
-WRITTEN_MS = 1_380_585_600_000
+WRITTEN_MS = int(time.time() * 1_000) - 86_400_000
+"""Yesterday."""
 VIEW = Recipients(PLAN.project, (definition(PLAN.stream_views[0]),))
 MODEL = Recipients(PLAN.project, model="risk")
 
@@ -143,6 +147,24 @@ def test_what_can_not_be_sent_is_counted_with_the_reason(bench) -> None:
     assert len(found["not_sent"]) == 3
     assert any("gone" in each for each in found["not_sent"])
     assert any("'another'" in each for each in found["not_sent"])
+
+
+def test_a_record_that_retention_would_remove_unread_is_not_sent(bench) -> None:
+    """Kafka removes a segment by the newest timestamp in it: an old record may be gone before anyone reads it."""
+    letters = bench("old")
+    admin = new_admin(letters.brokers)
+
+    def retain(ms: str) -> None:
+        entry = ConfigEntry("retention.ms", ms, incremental_operation=AlterConfigOpType.SET)
+        resource = ConfigResource(ResourceType.TOPIC, letters.topic, incremental_configs=[entry])
+        admin.incremental_alter_configs([resource])[resource].result()
+
+    letters.write(3)
+    retain("80000000")
+    found = letters.replay()
+    assert (found["sent"], len(found["not_sent"])) == (0, 1)
+    retain("-1")
+    assert letters.replay()["sent"] == 3
 
 
 def test_list_counts_and_show_shows_one(bench) -> None:

@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from forebay.dead_letters.addressing import SENT_BEFORE, Sendable, Unsendable, address
+from forebay.dead_letters.addressing import SENT_BEFORE, Destination, Sendable, Unsendable, address
 from forebay.dead_letters.display import printed_letter
 from forebay.dead_letters.letter import Letter
 from forebay.dead_letters.selection import Selection, Span
@@ -41,8 +41,8 @@ def late(event_ms, watermark_ms):
     return Letter(Position("payments.late", 0, 0), b"k", b"v", kept_headers([], START_MS) + headers, START_MS)
 
 
-def addressed(each, marked=(), partitions=4, plan=PLAN):
-    return address(each, plan, plan.sources[0], partitions, marked)
+def addressed(each, marked=(), plan=PLAN, oldest_ms=None):
+    return address(each, plan, plan.sources[0], Destination(4, oldest_ms), marked)
 
 
 class TestSelection:
@@ -111,6 +111,10 @@ class TestAddress:
         found = addressed(each)
         assert isinstance(found, Unsendable)
         assert why in found.why
+
+    def test_a_record_that_retention_would_remove_unread_is_not_sent(self):
+        assert "retention.ms" in addressed(letter(), oldest_ms=START_MS + 2).why
+        assert isinstance(addressed(letter(), oldest_ms=START_MS + 1), Sendable)
 
     def test_a_late_event_is_sent_once_the_lateness_would_have_admitted_it(self):
         event = late(START_MS, START_MS + HOUR)
