@@ -162,7 +162,7 @@ class TimeTravel:
             Refused(topic, record.value, headers.get("forebay-reason", ""), headers.get("forebay-error", ""))
             for topic in self._log.refusals()
             for record in self._log.records(topic, 0)
-            for headers in [{name: (value or b"").decode() for name, value in record.headers}]
+            for headers in [{name: (value or b"").decode(errors="replace") for name, value in record.headers}]
         ]
 
 

@@ -18,7 +18,7 @@ def attempts(topic: str, messages: Sequence[Message], records: Iterable[Outgoing
     letters: dict[str, dict[str, bytes]] = {}
     for record in records:
         if record.topic == dead_letter_topic(topic):
-            headers = dict(record.headers)
+            headers = {name: value or b"" for name, value in record.headers}
             letters[headers["forebay-position"].decode()] = headers
     seen: Counter[int] = Counter()
     given_up: defaultdict[int, dict[int, GivenUp]] = defaultdict(dict)

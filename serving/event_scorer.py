@@ -14,12 +14,14 @@ from pipelines.adapters import metrics
 from pipelines.contract.fence import Position
 from pipelines.contract.plan import Source
 from pipelines.contract.prediction import Prediction, Timings, prediction_id
-from pipelines.contract.records import dead_letter_headers, recorded_ms
+from pipelines.contract.recipients import Recipients
+from pipelines.contract.records import Headers, dead_letter_headers, kept_headers, recorded_ms
 from pipelines.contract.topology import dead_letter_topic
 from pipelines.errors import FeatureRefused, ForebayError, PlanError, RecordError
 from pipelines.process.watchdog import step
 from pipelines.steps.decode import SchemaSource, decoder_for
 from pipelines.steps.validate import Validator
+from serving.addressed import counted_at, for_model
 from serving.barrier import Barrier
 from serving.isolate import isolate
 from serving.metrics import observe_stages
@@ -41,7 +43,7 @@ class OutgoingRecord(NamedTuple):
     topic: str
     key: bytes | None
     value: bytes | None
-    headers: list[tuple[str, bytes]]
+    headers: Headers
 
 
 class Incoming(NamedTuple):
@@ -50,6 +52,8 @@ class Incoming(NamedTuple):
     message: Message
     position: Position
     request: ScoringRequest
+    counted_at: int
+    """The offset that views must have passed to contain it."""
 
 
 class EventScorer:
@@ -77,6 +81,7 @@ class EventScorer:
             SettingsError: events name their schema by an id, and `schemas` is not there.
         """
         self._scorer = scorer
+        self._recipients = Recipients(scorer.project, model=scorer.model.name)
         self._source = source
         self._barrier = barrier
         self._output = output
@@ -110,6 +115,8 @@ class EventScorer:
         return out
 
     def _requests(self, messages: Sequence[Message], out: list[OutgoingRecord]) -> list[Incoming]:
+        messages, unclear = for_model(messages, self._recipients.project, self._recipients.model)
+        out += [self._dead_letter(message, error) for message, error in unclear]
         decoded = self._decode([message.value() for message in messages])
         recorded = recorded_ms([message.timestamp()[1] for message in messages], time.time_ns() // 1_000_000)
         batch, invalid = self._validate(decoded.events, recorded)
@@ -122,6 +129,7 @@ class EventScorer:
                 messages[index],
                 _position(messages[index]),
                 ScoringRequest(dict(zip(self._fields, row, strict=True)), event_ms),
+                counted_at(messages[index], _position(messages[index])),
             )
             for index, event_ms, row in zip(batch.index.tolist(), batch.event_ms.tolist(), rows, strict=True)
         ]
@@ -134,7 +142,7 @@ class EventScorer:
         met = [True] * len(incoming)
         deadline = self._barrier.deadline()
         for partition, members in by_partition.items():
-            offsets = [incoming[at].position.offset for at in members]
+            offsets = [incoming[at].counted_at for at in members]
             fields = [incoming[at].request.fields for at in members]
             for at, ok in zip(members, self._barrier.wait(partition, offsets, fields, deadline), strict=True):
                 met[at] = ok
@@ -197,7 +205,10 @@ class EventScorer:
 
     def _dead_letter(self, message: Message, error: RecordError) -> OutgoingRecord:
         metrics.DEAD_LETTERS.labels(self._source.topic, error.reason).inc()
-        headers = dead_letter_headers("score", error, _position(message), time.time_ns() // 1_000_000)
+        headers = [
+            *kept_headers(message.headers() or (), message.timestamp()[1]),
+            *dead_letter_headers("score", error, _position(message), time.time_ns() // 1_000_000, self._recipients),
+        ]
         return OutgoingRecord(dead_letter_topic(self._source.topic), message.key(), message.value(), headers)
 
 

@@ -192,6 +192,7 @@ class Scorer:
             service = plan.service(model.card.service)
         except KeyError as error:
             raise PlanError(f"{model} needs {error.args[0]}") from error
+        self.project = plan.project
         self.model = model
         self.assembler = FeatureAssembler(plan, service, FeatureReader(plan, stored_views(plan, service), store))
         model.check(self.assembler.features)

@@ -6,7 +6,7 @@ import signal
 
 import typer
 
-from forebay.cli import definitions, local, processes
+from forebay.cli import definitions, dlq, local, processes
 from forebay.error_line import error_line
 from pipelines.adapters.logs import configure_logs
 
@@ -30,6 +30,7 @@ for command in (
     local.replay,
 ):
     app.command()(command)
+app.add_typer(dlq.app, name="dlq")
 
 
 def main() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -20,6 +20,7 @@ from forebay.cli.options import (
     console,
     errors,
     read,
+    utc_ms,
 )
 from forebay.stack.ports import LAST_PORT
 
@@ -37,7 +38,7 @@ def replay(
     from forebay.replay import Span, replay_with_progress, replayed_events
 
     compiled = read(plan_file)
-    events = replayed_events(compiled, history, Span(_utc_ms(start), _utc_ms(end)))
+    events = replayed_events(compiled, history, Span(utc_ms(start), utc_ms(end)))
     done = replay_with_progress(events, brokers_of(compiled, brokers), speed, errors, "replay")
     if as_json:
         console.print_json(msgspec.json.encode(done).decode())
@@ -72,7 +73,3 @@ def up(
         ),
         console,
     )
-
-
-def _utc_ms(given: datetime | None) -> int | None:
-    return None if given is None else int(given.replace(tzinfo=UTC).timestamp() * 1_000)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -47,6 +48,11 @@ class ClockName(enum.StrEnum):
 
     WALL = "wall"
     WATERMARK = "watermark"
+
+
+def utc_ms(given: datetime | None) -> int | None:
+    """A time that was given as UTC, in ms since the epoch."""
+    return None if given is None else int(given.replace(tzinfo=UTC).timestamp() * 1_000)
 
 
 def read(path: Path) -> Plan:

@@ -56,7 +56,7 @@ def create_topics(
         except KafkaException as error:
             if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
                 raise StackError(f"topic {topic!r} can't be created on {brokers}: {error.args[0].str()}") from error
-    found = _wait_for_leaders(admin, brokers, set(partitions), timeout_s)
+    found = wait_for_leaders(admin, brokers, set(partitions), timeout_s)
     for topic, count in partitions.items():
         if found[topic] != count:
             raise SettingsError(
@@ -65,7 +65,7 @@ def create_topics(
             )
 
 
-def _wait_for_leaders(admin: AdminClient, brokers: str, topics: set[str], timeout_s: float) -> dict[str, int]:
+def wait_for_leaders(admin: AdminClient, brokers: str, topics: set[str], timeout_s: float) -> dict[str, int]:
     """The number of partitions by topic, once each partition has a leader."""
     deadline = time.monotonic() + timeout_s
     while True:

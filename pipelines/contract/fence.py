@@ -15,6 +15,7 @@ The store's compare-and-set script reads the first 29 bytes; integers are big en
 from __future__ import annotations
 
 import hashlib
+import re
 import struct
 from typing import NamedTuple
 
@@ -23,6 +24,8 @@ import msgspec
 ROW_FORMAT = 2
 HEADER = struct.Struct(">B8s8sIQq")
 HEADER_BYTES = HEADER.size
+
+_PRINTED = re.compile(r"(.+)\[([0-9]{1,9})\]@([0-9]{1,18})")
 
 IDENTITY = slice(0, 9)
 """Format and view fingerprint: a row of another identity is as good as absent."""
@@ -37,6 +40,12 @@ class Position(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.topic}[{self.partition}]@{self.offset}"
+
+    @classmethod
+    def parse(cls, text: str) -> Position | None:
+        """The place that a text names; None where it names none."""
+        found = _PRINTED.fullmatch(text)
+        return cls(found[1], int(found[2]), int(found[3])) if found else None
 
 
 class Lineage(msgspec.Struct, frozen=True):

@@ -10,13 +10,32 @@ import numpy as np
 import numpy.typing as npt
 
 from pipelines.contract.fence import Position
+from pipelines.contract.recipients import Recipients
 from pipelines.errors import DecodeError, RecordError
 
-Headers = list[tuple[str, bytes]]
+Headers = list[tuple[str, bytes | None]]
 
 SOURCE_HEADER = "forebay-source"
 """On routed records: partition (u32) and offset (u64) in the source topic, big endian, and the life of the routed
 topic that the router wrote to (8 bytes)."""
+
+SOURCE_KEY_HEADER = "forebay-source-key"
+"""On routed records: the key that the record has in the source topic, where it has one."""
+
+REFUSED_BY_HEADER = "forebay-refused-by"
+"""On dead letters and late events: who lacks the record, as `Recipients.encode` says it."""
+
+TIMESTAMP_HEADER = "forebay-timestamp-ms"
+"""On dead letters and late events: the timestamp of the record; their own says when they were written."""
+
+REPLAY_OF_HEADER = "forebay-replay-of"
+"""On replayed records: where the record was when it was read first, `topic[partition]@offset`."""
+
+REFUSAL_HEADERS = frozenset(
+    f"forebay-{each}"
+    for each in ("stage", "reason", "error", "position", "time-ms", "timestamp-ms", "refused-by", "views", "event-ms")
+) | {"forebay-watermark-ms"}
+"""What Forebay adds to a dead letter or a late event; all other headers are the record's own."""
 
 _SOURCE = struct.Struct(">IQ")
 _LIFE_BYTES = 8
@@ -71,12 +90,34 @@ def source_position(record: Record) -> SourcePosition:
     raise DecodeError(f"no header {SOURCE_HEADER!r}: only Forebay's router may write to this topic")
 
 
-def dead_letter_headers(stage: str, error: RecordError, position: Position, now_ms: int) -> Headers:
-    """Headers of a dead letter; its key and value are the original bytes, untouched.
+def routed_headers(record: Record, position: SourcePosition) -> Headers:
+    """The producer's headers, and where the record comes from; no one else may say that."""
+    own = [(name, value) for name, value in record.headers if name not in (SOURCE_HEADER, SOURCE_KEY_HEADER)]
+    key = [] if record.key is None else [(SOURCE_KEY_HEADER, record.key)]
+    return [*own, *key, source_header(position)]
+
+
+def kept_headers(headers: Sequence[tuple[str, bytes | None]], timestamp_ms: int) -> Headers:
+    """What a dead letter or a late event keeps of its record beside key and value: headers and timestamp.
+
+    Headers of a former refusal are left out: the record was replayed since.
+
+    Args:
+        timestamp_ms: -1: the record has none.
+    """
+    own = [(name, value) for name, value in headers if name not in REFUSAL_HEADERS]
+    return own if timestamp_ms < 0 else [*own, (TIMESTAMP_HEADER, str(timestamp_ms).encode())]
+
+
+def dead_letter_headers(
+    stage: str, error: RecordError, position: Position, now_ms: int, refused_by: Recipients
+) -> Headers:
+    """What Forebay adds to the headers of a dead letter; its key and value are the original bytes, untouched.
 
     Args:
         stage: the process that gave the record up.
         now_ms: wall-clock time, ms since the epoch.
+        refused_by: who lacks the record.
     """
     return [
         ("forebay-stage", stage.encode()),
@@ -84,15 +125,18 @@ def dead_letter_headers(stage: str, error: RecordError, position: Position, now_
         ("forebay-error", str(error).encode()[:1_024]),
         ("forebay-position", str(position).encode()),
         ("forebay-time-ms", str(now_ms).encode()),
+        (REFUSED_BY_HEADER, refused_by.encode()),
     ]
 
 
-def late_headers(views: Sequence[str], event_ms: int, watermark_ms: int, position: Position) -> Headers:
-    """Headers of a late event; its key and value are the original bytes, untouched."""
+def late_headers(late_for: Recipients, event_ms: int, watermark_ms: int, position: Position) -> Headers:
+    """What Forebay adds to the headers of a late event; its key and value are the original bytes, untouched."""
     return [
+        ("forebay-stage", b"process"),
         ("forebay-reason", b"late"),
-        ("forebay-views", ",".join(views).encode()),
+        ("forebay-views", ",".join(each.rpartition("@")[0] for each in late_for.views).encode()),
         ("forebay-event-ms", str(event_ms).encode()),
         ("forebay-watermark-ms", str(watermark_ms).encode()),
         ("forebay-position", str(position).encode()),
+        (REFUSED_BY_HEADER, late_for.encode()),
     ]

@@ -32,6 +32,8 @@ class Feed(NamedTuple):
     """Topics this one is re-keyed into; empty for a routed topic."""
     routed_views: tuple[str, ...] = ()
     """Names of the views computed from those."""
+    routed_definitions: tuple[str, ...] = ()
+    """Of the same views, as `definition` names them."""
 
 
 def is_direct(source: Source, view: StreamView) -> bool:
@@ -67,10 +69,11 @@ def feeds(plan: Plan, routed_elsewhere: Collection[str] = ()) -> list[Feed]:
             if not is_direct(source, view):
                 by_route.setdefault(route_for(plan.project, source, view), []).append(view)
         own = tuple(view for view in views if is_direct(source, view))
-        others = tuple(view.name for view in views if view not in own)
+        others = tuple(view for view in views if view not in own)
         routes = tuple(route for route in by_route if route.topic not in routed_elsewhere)
         if own or routes:
-            direct.append(Feed(source.topic, source, False, own, routes, others))
+            names = tuple(view.name for view in others)
+            direct.append(Feed(source.topic, source, False, own, routes, names, tuple(map(definition, others))))
         routed += [Feed(route.topic, source, True, tuple(each), ()) for route, each in by_route.items()]
     return direct + routed
 
@@ -118,9 +121,14 @@ def glob_literal(text: str) -> bytes:
     return "".join(f"\\{each}" if each in "*?[]\\^-" else each for each in text).encode()
 
 
+def definition(view: StreamView) -> str:
+    """Names a view's present definition. A changed one is computed anew, from all that Kafka retains."""
+    return f"{view.name}@{view.fingerprint}"
+
+
 def progress_field(view: StreamView) -> bytes:
     """The field of that hash that belongs to a view's present definition."""
-    return f"{view.name}@{view.fingerprint}".encode()
+    return definition(view).encode()
 
 
 def is_progress_of(field: bytes, view: StreamView) -> bool:

@@ -11,7 +11,7 @@ from pipelines.adapters.store import Store
 from pipelines.contract.fence import Lineage
 from pipelines.contract.progress import SourceProgress
 from pipelines.contract.records import Record
-from pipelines.contract.topology import Feed
+from pipelines.contract.topology import Feed, definition
 from pipelines.feature_processor.mismatch import foreign_row
 from pipelines.feature_processor.partition_pipeline import PartitionPipeline, Prepared
 from pipelines.feature_processor.progress_ledger import encoded
@@ -171,12 +171,13 @@ class FeedPipeline:
             step(f"writing rows of {writer.view.name}")
             sent = all_sent if number == len(writes) else _nothing
             published = self.publications.published(writer.view)
+            lacking = [definition(later.view) for later, _ in writes[number - 1 :]]
             for each in writer.write(_without(parts, refused), self.lineage, published, sent):
                 if self.feed.routed:  # Forebay keyed it itself
                     raise foreign_row(writer.view.name, self.lineage, each.partition)
                 refused.setdefault(each.partition, set()).add(each.record)
                 self.partitions[each.partition].refuse_misplaced(
-                    each.record, records[each.partition][each.record], each.owner
+                    each.record, records[each.partition][each.record], each.owner, lacking
                 )
 
     def begin(self) -> None:

@@ -12,13 +12,16 @@ from pipelines.adapters import metrics
 from pipelines.contract.fence import Position
 from pipelines.contract.plan import StreamView
 from pipelines.contract.progress import Progress, SourceProgress
+from pipelines.contract.recipients import Recipients
 from pipelines.contract.records import (
     Record,
     late_headers,
     recorded_ms,
     source_position,
 )
+from pipelines.contract.topology import definition
 from pipelines.errors import DecodeError, RecordError
+from pipelines.feature_processor.addressed import Addressed
 from pipelines.feature_processor.mismatch import misplaced, no_key
 from pipelines.feature_processor.progress_ledger import Lives, ProgressLedger
 from pipelines.feature_processor.refused_records import RefusedRecords
@@ -65,7 +68,7 @@ class PartitionPipeline:
         self._shared = shared
         self._feed = shared.feed
         self._partition = partition
-        self._refused = RefusedRecords(shared.feed, shared.producer, partition)
+        self._refused = RefusedRecords(shared.feed, shared.project, shared.producer, partition)
         lives = Lives(shared.lineage, shared.router.lives if shared.router else {})
         self.ledger = ProgressLedger(shared.project, shared.feed, shared.store, lives, partition)
         self.ledger.load(earliest)
@@ -80,9 +83,11 @@ class PartitionPipeline:
         Nothing of it is kept: a batch that fails later is prepared again.
         """
         self._refused.begin_attempt()
-        batch, origins = self._decode(records)
+        addressed = Addressed(self._shared.project, records)
+        batch, origins = self._decode(records, addressed)
         if self._shared.router and self._refused.first_attempt("route", records[0].offset):
-            self._shared.router.route(batch, records, self._partition, self.ledger.routed())
+            to_route = addressed.select(batch, self._feed.routed_definitions)
+            self._shared.router.route(to_route, records, self._partition, self.ledger.routed())
         prepared = Prepared(self._partition, records, {}, {}, Attempt(len(records), self._refused.given_up))
         offsets = np.array([record.offset for record in records], dtype=np.int64)
         for progress, members in self._by_progress():
@@ -92,7 +97,7 @@ class PartitionPipeline:
             new = self._drop_unkeyed(batch.select(offsets[batch.index] > progress.offset), records)
             new, watermark = self._drop_duplicates(new, origins, sources)
             for view, transform in members:
-                kept = self._transform(transform, new, records)
+                kept = self._transform(view, transform, addressed.select(new, (definition(view),)), records)
                 kept = self._drop_late(view, kept, records, origins, watermark)
                 prepared.sources[view.name] = sources
                 if len(kept):
@@ -136,20 +141,29 @@ class PartitionPipeline:
                 same.append((writer.view, transform))
         return groups
 
-    def _decode(self, records: Sequence[Record]) -> tuple[EventBatch, Origins]:
+    def _decode(self, records: Sequence[Record], addressed: Addressed) -> tuple[EventBatch, Origins]:
         decoded = self._shared.decode([record.value for record in records])
         batch, invalid = self._shared.validate(decoded.events, self._recorded_ms(records))
-        errors: dict[int, RecordError] = {**decoded.errors, **invalid}
+        errors: dict[int, RecordError] = {**decoded.errors, **invalid, **addressed.errors}
         origins = self._origins(records, errors)
-        if errors:
-            batch = batch.select(~np.isin(batch.index, list(errors)))
+        others = addressed.for_others([*map(definition, self._feed.views), *self._feed.routed_definitions])
+        if errors or others:
+            batch = batch.select(~np.isin(batch.index, [*errors, *others]))
         present = origins.partitions[batch.index] >= 0
         if not present.all():
             metrics.DUPLICATES.labels(self._feed.topic).inc(int(len(present) - present.sum()))
             batch = batch.select(present)
         for index, error in sorted(errors.items()):
-            self._refused.dead_letter(index, records[index], error)
+            lacking = addressed.among(index, self._lacking(records[index]))
+            if lacking or index not in addressed:  # nothing that is for everyone is given up in silence
+                self._refused.dead_letter(index, records[index], error, lacking)
         return batch, origins
+
+    def _lacking(self, record: Record) -> list[str]:
+        """The definitions that have not taken a record, of this topic and of those it is routed into."""
+        direct = [definition(view) for view in self._feed.views if self.ledger.of(view).offset < record.offset]
+        routed = any(offset < record.offset for offset in self.ledger.routed().values())
+        return [*direct, *(self._feed.routed_definitions if routed else ())]
 
     def _recorded_ms(self, records: Sequence[Record]) -> Ints | None:
         """When the records were written; None where they were judged already, on the topic they were routed from."""
@@ -184,17 +198,19 @@ class PartitionPipeline:
         for name in self._feed.source.key:
             keyed |= np.array([value is None for value in batch.values(name)], dtype=bool)
         for at in batch.index[~keyed].tolist():
-            self._refused.dead_letter(at, records[at], no_key(self._feed.source))
+            lacking = [definition(view) for view in self._feed.views]
+            self._refused.dead_letter(at, records[at], no_key(self._feed.source), lacking)
         return batch.select(keyed)
 
-    def refuse_misplaced(self, index: int, record: Record, owner: int) -> None:
+    def refuse_misplaced(self, index: int, record: Record, owner: int, lacking: Sequence[str]) -> None:
         """Refuses a record whose entity's row is computed from another partition, at once: the store has said so.
 
         Args:
             index: the record's place in the batch.
             owner: that partition.
+            lacking: definitions of the views that it does not come into.
         """
-        self._refused.dead_letter(index, record, misplaced(self._feed.source, self._partition, owner))
+        self._refused.dead_letter(index, record, misplaced(self._feed.source, self._partition, owner), lacking)
         self._refused.send()
 
     def _drop_duplicates(
@@ -221,12 +237,14 @@ class PartitionPipeline:
             metrics.DUPLICATES.labels(self._feed.topic).inc(int(len(fresh) - fresh.sum()))
         return batch.select(fresh), watermark
 
-    def _transform(self, transform: Transform, batch: EventBatch, records: Sequence[Record]) -> EventBatch:
+    def _transform(
+        self, view: StreamView, transform: Transform, batch: EventBatch, records: Sequence[Record]
+    ) -> EventBatch:
         if not len(batch):
             return batch
         kept, errors = transform_each(transform, batch)
         for index, error in sorted(errors.items()):
-            self._refused.dead_letter(index, records[index], error)
+            self._refused.dead_letter(index, records[index], error, (definition(view),))
         return kept
 
     def _drop_late(
@@ -242,7 +260,9 @@ class PartitionPipeline:
             return batch
         for index, event_ms in zip(batch.index[late].tolist(), batch.event_ms[late].tolist(), strict=True):
             position = Position(self._feed.source.topic, int(origins.partitions[index]), int(origins.offsets[index]))
-            headers = late_headers([view.name], event_ms, int(watermark[index]), position)
+            headers = late_headers(
+                Recipients(self._shared.project, (definition(view),)), event_ms, int(watermark[index]), position
+            )
             self._refused.late(records[index], view, headers)
         return batch.select(~late)
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from pipelines.adapters import metrics
 from pipelines.contract.fence import Lineage
-from pipelines.contract.records import SOURCE_HEADER, Record, SourcePosition, source_header
+from pipelines.contract.records import Record, SourcePosition, routed_headers
 from pipelines.contract.topology import Route, route_field, routed_partition, routing_key
 from pipelines.steps.events import EventBatch
 
@@ -76,14 +76,9 @@ class Router:
                     route.topic,
                     record.value,
                     key,
-                    _headers(record, SourcePosition(partition, record.offset, life.digest)),
+                    routed_headers(record, SourcePosition(partition, record.offset, life.digest)),
                     routed_partition(key, life.partitions),
                     record.timestamp_ms,
                 )
                 count += 1
             metrics.ROUTED.labels(route.topic).inc(count)
-
-
-def _headers(record: Record, position: SourcePosition) -> list[tuple[str, bytes | None]]:
-    """The producer's headers and the record's position; no one else may say where it comes from."""
-    return [*((name, value) for name, value in record.headers if name != SOURCE_HEADER), source_header(position)]

@@ -104,6 +104,6 @@ def _too_many(given_up: Sequence[GivenUp], first: Position, what: str, option: s
     error = next(each.error for each in given_up if each.reason == reason)
     return TooManyDeadLetters(
         f"{what} can't be used, from {first} to {given_up[-1].position}; most often ({times} times) for reason "
-        f"{reason!r}, as in: {error}; nothing of the present batch is committed: mend the producer, the schema, the "
-        f"function or the model, or allow more with {option} (0: no limit)"
+        f"{reason!r}, as in: {error}; nothing of the present batch is committed, and `forebay dlq list` shows earlier "
+        f"ones: mend the producer, the schema, the function or the model, or allow more with {option} (0: no limit)"
     )

@@ -11,6 +11,8 @@ from pipelines.contract.entity_key import EntityKeyEncoder, head_field
 from pipelines.contract.fence import Lineage
 from pipelines.contract.plan import Column, DataType
 from pipelines.contract.progress import Progress, SourceProgress, encode_progress
+from pipelines.contract.recipients import ONLY_FOR_HEADER, Recipients
+from pipelines.contract.records import REPLAY_OF_HEADER
 from pipelines.contract.topology import progress_field, progress_key
 from pipelines.errors import StoreRefused, StoreUnavailable
 from serving.barrier import Barrier
@@ -27,8 +29,8 @@ SCORED = msgspec.structs.replace(SOURCE, columns=(*SOURCE.columns, *REQUEST_FIEL
 class Message:
     """A record as the consumer hands it over."""
 
-    def __init__(self, offset, event, partition=0):
-        self._offset, self._partition = offset, partition
+    def __init__(self, offset, event, partition=0, headers=None):
+        self._offset, self._partition, self._headers = offset, partition, headers
         self._value = event if isinstance(event, bytes) else json.dumps({"event_ms": NOW_MS, **event}).encode()
 
     def topic(self):
@@ -45,6 +47,9 @@ class Message:
 
     def value(self):
         return self._value
+
+    def headers(self):
+        return self._headers
 
     def timestamp(self):
         return 1, WRITTEN_MS
@@ -179,3 +184,39 @@ class TestTimes:
         score = EventScorer(scorer, source, barrier, "predictions", include_features=False, topic_id="id-1")
         (record,) = score([Message(0, {"card": "a", "limit": "2013-10-01T12:00:00Z"})])
         assert json.loads(record.value)["request"] == {"limit": 1_380_628_800_000}
+
+
+class TestReplayed:
+    """Records that were replayed for those that had refused them."""
+
+    def only_for(self, **whom):
+        return [(ONLY_FOR_HEADER, Recipients(**{"project": PLAN.project, **whom}).encode())]
+
+    def test_what_is_for_this_model_is_scored_and_what_is_for_others_is_passed_over(self, score):
+        headers = [self.only_for(model="risk"), self.only_for(model="other"), self.only_for(views=("card_activity",))]
+        headers += [self.only_for(project="else", model="risk"), None]
+        messages = [Message(at, asked("a"), headers=each) for at, each in enumerate(headers)]
+        predicted, letters = split(score(messages))
+        assert (predicted, letters) == (["payments[0]@0", "payments[0]@4"], {})
+        assert score(messages[1:2]) == []
+
+    def test_a_header_that_names_nobody_is_a_dead_letter(self, score):
+        predicted, letters = split(score([Message(0, asked("a"), headers=[(ONLY_FOR_HEADER, b"{}")])]))
+        assert (predicted, letters["payments[0]@0"]["forebay-reason"]) == ([], b"decode")
+
+    def test_a_dead_letter_keeps_headers_and_timestamp_and_names_the_model(self, score):
+        _, letters = split(score([Message(0, b"\xff", headers=[("trace", b"1"), ("nothing", None)])]))
+        headers = letters["payments[0]@0"]
+        assert (headers["trace"], headers["nothing"]) == (b"1", None)
+        assert headers["forebay-timestamp-ms"] == str(WRITTEN_MS).encode()
+        assert headers["forebay-refused-by"] == Recipients(PLAN.project, model="risk").encode()
+
+    def test_it_waits_for_the_views_where_the_record_was_first(self, score, monkeypatch):
+        """Views pass over the replayed one: they have counted the first."""
+        waited = []
+        monkeypatch.setattr(
+            score._barrier, "wait", lambda at, offsets, *_: waited.append((at, offsets)) or [True] * len(offsets)
+        )
+        of = (REPLAY_OF_HEADER, b"payments[0]@3")
+        score([Message(9, asked("a"), headers=[*self.only_for(model="risk"), of]), Message(10, asked("a"))])
+        assert waited == [(0, [3, 10])]

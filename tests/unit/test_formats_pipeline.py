@@ -169,10 +169,11 @@ class TestRegistryDown:
         source, encode = FORMATS["framed avro"]
         schemas = Schemas(id7=AVRO)
         schemas.down = True
-        scorer = SimpleNamespace(service=SimpleNamespace(name="s", join_keys=(), request=()))
+        service = SimpleNamespace(name="s", join_keys=(), request=())
+        scorer = SimpleNamespace(service=service, project="p", model=SimpleNamespace(name="m"))
         score = EventScorer(scorer, source, None, "predictions", False, schemas, topic_id="id-1")
         with pytest.raises(StoreUnavailable):
-            score([SimpleNamespace(value=lambda: encode(EVENT))])
+            score([SimpleNamespace(value=lambda: encode(EVENT), headers=lambda: None)])
 
     def test_an_id_that_it_does_not_know_is_a_dead_letter_with_that_reason(self, world):
         world.schemas.down = False

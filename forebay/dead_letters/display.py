@@ -1,0 +1,84 @@
+"""Letters for people."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from itertools import groupby
+
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from forebay.dead_letters.letter import Letter
+from forebay.dead_letters.summary import Group
+from pipelines.contract.recipients import Recipients
+
+
+def time_text(ms: int) -> str:
+    """A time to the second, UTC."""
+    return datetime.fromtimestamp(ms / 1_000, UTC).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def print_groups(groups: Sequence[Group], console: Console) -> None:
+    """A table per topic of letters, a line per group; positions on that topic, or its source, go without its name."""
+    for topic, members in groupby(groups, key=lambda group: group.topic):
+        table = Table(
+            box=box.SIMPLE_HEAD, title=escape(topic), title_justify="left", pad_edge=False, padding=(0, 1, 0, 0)
+        )
+        for name in ("reason", "stage"):
+            table.add_column(name, no_wrap=True)
+        for name in ("read from", "first letter"):
+            table.add_column(name, overflow="fold")
+        for name in ("count", "replayed"):
+            table.add_column(name, justify="right", no_wrap=True)
+        table.add_column("written (UTC)", no_wrap=True)
+        for each in members:
+            read_from = each.partition.removeprefix(topic.rpartition(".")[0])
+            texts = (each.reason, each.stage, read_from, each.first_at.removeprefix(topic))
+            counts = (f"{each.count:,}", f"{each.replayed:,}")
+            span = (
+                f"{time_text(each.first_ms)}\n{time_text(each.last_ms)}" if each.count > 1 else time_text(each.first_ms)
+            )
+            table.add_row(*map(escape, (*texts, *counts, span)))
+        console.print(table)
+
+
+def printed_letter(letter: Letter, max_bytes: int) -> str:
+    """A letter, header by header, and as much of its payload as is allowed."""
+    refused_by = letter.refused_by
+    lines = [
+        f"letter       {letter.at}, written {time_text(letter.written_ms)} UTC",
+        f"record       {letter.refused_at or 'not known'}, of {time_text(letter.timestamp_ms)} UTC",
+        f"reason       {_text(letter.reason)} ({_text(letter.text('forebay-stage'))})",
+        f"error        {_text(letter.text('forebay-error')) or '-'}",
+        f"refused by   {_text(_whom(refused_by)) if refused_by else 'not known'}",
+        f"key          {_shown(letter.key, max_bytes)}",
+        *(f"header       {_text(name)}: {_shown(value, max_bytes)}" for name, value in letter.headers),
+        f"payload      {_shown(letter.value, max_bytes)}",
+    ]
+    return "\n".join(lines)
+
+
+def _whom(recipients: Recipients) -> str:
+    return f"{', '.join(recipients.each())} of {recipients.project}"
+
+
+def _text(text: str) -> str:
+    """A text that a terminal shows as it is: what is not printable is escaped."""
+    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
+
+
+def _shown(data: bytes | None, max_bytes: int) -> str:
+    """Bytes as text where they are some, else as hexadecimal digits; no control characters reach a terminal."""
+    if data is None:
+        return "null"
+    part = data[:max_bytes]
+    more = f" ... ({len(data):,} bytes in all)" if len(data) > max_bytes else ""
+    try:
+        text = part.decode()
+    except UnicodeDecodeError as error:
+        # The cut may have fallen inside of a character.
+        text = part[: error.start].decode() if more and error.start > len(part) - 4 else ""
+    return (text if text.isprintable() and (text or not data) else "hex " + part.hex(" ")) + more

@@ -1,0 +1,69 @@
+"""Marks what was replayed, in the transaction that sends it: so nothing is sent twice, whenever a replay is killed."""
+
+from __future__ import annotations
+
+import hashlib
+
+from confluent_kafka.admin import NewTopic
+
+from forebay.dead_letters.letter import Letter
+from forebay.dead_letters.reader import TopicReader
+from forebay.stack.topics import wait_for_leaders
+from pipelines.adapters.kafka import new_admin
+from pipelines.contract.fence import Position
+from pipelines.contract.records import TIMESTAMP_HEADER
+from pipelines.errors import SettingsError
+
+MARK_BYTES = 16
+READY_S = 15.0
+
+
+def marks_topic(topic: str) -> str:
+    """The compacted topic that says what was replayed of a topic of dead letters or late events."""
+    return f"{topic}.replayed"
+
+
+def mark_of(letter: Letter, source: Position, project: str, recipient: str) -> bytes:
+    """What tells a record and one recipient from all others.
+
+    Not the letter's own position: a batch that is read again may write the same letter again, and a record that is
+    refused by a definition and the next one of the same view is to be sent to that view once. Key, value and timestamp
+    are part of it since a topic that was made anew has the same positions again.
+    """
+    texts = (str(source), letter.text(TIMESTAMP_HEADER), project, recipient)
+    parts = [each.encode() for each in texts] + [letter.source_key() or b"", letter.value or b""]
+    lengths = b"".join(len(each).to_bytes(8, "big") for each in parts)
+    return hashlib.blake2b(lengths + b"".join(parts), digest_size=MARK_BYTES).digest()
+
+
+def read_marks(reader: TopicReader, topic: str) -> set[bytes]:
+    """All marks of a topic of dead letters or late events.
+
+    Raises:
+        SettingsError: the brokers do not answer.
+    """
+    name = marks_topic(topic)
+    if not reader.replicas(name):
+        return set()
+    return {message.key() for message in reader.messages(name) if message.key() is not None}
+
+
+def create_marks_topic(reader: TopicReader, brokers: str, topic: str) -> None:
+    """Creates the topic of the marks where it does not exist, with as many copies as the letters have.
+
+    Raises:
+        SettingsError: the brokers refuse it, or do not answer.
+    """
+    name, copies = marks_topic(topic), reader.replicas(topic)
+    if not copies:
+        raise SettingsError(f"topic {topic!r} does not exist on {brokers}: `forebay topics` creates it")
+    if reader.replicas(name):
+        return
+    admin = new_admin(brokers)
+    new = NewTopic(name, 1, max(copies.values()), config={"cleanup.policy": "compact"})
+    try:
+        admin.create_topics([new], request_timeout=READY_S)[name].result()
+    except Exception as error:
+        if not reader.replicas(name):  # else another replay was first
+            raise SettingsError(f"topic {name!r} can't be created on {brokers}: {error}") from error
+    wait_for_leaders(admin, brokers, {name}, READY_S)

@@ -1,0 +1,105 @@
+"""Reads topics from beginning to end, as they are now."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+
+from pipelines.contract.fence import Position
+from pipelines.errors import SettingsError
+
+NO_ANSWER_S = 30.0
+"""So long nothing may come of a topic whose end is not reached."""
+
+ASK_S = 10.0
+
+
+class TopicReader:
+    """Reads committed records of any topic, and commits nothing. Close it after use."""
+
+    def __init__(self, brokers: str) -> None:
+        self._brokers = brokers
+        self._consumer = Consumer(
+            {
+                "bootstrap.servers": brokers,
+                "group.id": "forebay.dlq",  # of no meaning: nothing is subscribed, and nothing committed
+                "enable.auto.commit": False,
+                "enable.auto.offset.store": False,
+                "enable.partition.eof": True,
+                "isolation.level": "read_committed",
+                "auto.offset.reset": "earliest",
+                "log_level": 0,
+            }
+        )
+
+    def close(self) -> None:
+        """Ends its connections."""
+        self._consumer.close()
+
+    def replicas(self, topic: str) -> Mapping[int, int]:
+        """Copies by partition; empty where the topic does not exist.
+
+        Raises:
+            SettingsError: the brokers do not answer.
+        """
+        try:
+            found: Any = self._consumer.list_topics(topic, ASK_S).topics[topic]
+        except KafkaException as error:
+            raise self._unanswered(error) from error
+        return {} if found.error else {number: len(each.replicas) for number, each in found.partitions.items()}
+
+    def messages(self, topic: str) -> Iterator[Message]:
+        """All records that the topic holds now, one partition after another.
+
+        Raises:
+            SettingsError: the topic does not exist, or the brokers do not answer.
+        """
+        partitions = self.replicas(topic)
+        if not partitions:
+            raise SettingsError(f"topic {topic!r} does not exist on {self._brokers}: `forebay topics` creates it")
+        for partition in sorted(partitions):
+            low, end = self._ends(TopicPartition(topic, partition))
+            if low < end:
+                yield from self._span(topic, partition, low, end)
+
+    def message(self, at: Position) -> Message | None:
+        """The record at a position; None where there is none. Raises as `messages`."""
+        if at.partition not in self.replicas(at.topic):
+            return None
+        low, end = self._ends(TopicPartition(at.topic, at.partition))
+        if not low <= at.offset < end:
+            return None
+        found = next(self._span(at.topic, at.partition, at.offset, at.offset + 1), None)
+        return found if found is not None and found.offset() == at.offset else None
+
+    def _ends(self, partition: TopicPartition) -> tuple[int, int]:
+        try:
+            low, end = self._consumer.get_watermark_offsets(partition, timeout=ASK_S)
+        except KafkaException as error:
+            raise self._unanswered(error) from error
+        return low, end
+
+    def _span(self, topic: str, partition: int, start: int, end: int) -> Iterator[Message]:
+        """The records from `start` to before `end`; the last of these offsets may be a transaction's marker."""
+        self._consumer.assign([TopicPartition(topic, partition, start)])
+        while True:
+            message = self._consumer.poll(NO_ANSWER_S)
+            if message is None:
+                raise SettingsError(
+                    f"{topic}[{partition}]: nothing came for {NO_ANSWER_S:g} s; are the brokers {self._brokers} up?"
+                )
+            error = message.error()
+            if error is not None and error.code() == KafkaError._PARTITION_EOF:
+                return
+            if error is not None:
+                raise SettingsError(f"{topic}[{partition}] can't be read: {error.str()}")
+            if int(message.offset() or 0) >= end:
+                return
+            yield message
+            if int(message.offset() or 0) == end - 1:
+                return
+
+    def _unanswered(self, error: KafkaException) -> SettingsError:
+        return SettingsError(f"no answer from {self._brokers}: {error.args[0].str()}; are the brokers up?")
