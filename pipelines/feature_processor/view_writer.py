@@ -19,6 +19,7 @@ from pipelines.contract.values import encode_columns, encode_timestamp
 from pipelines.errors import ForebayError
 from pipelines.feature_processor.mismatch import foreign_row
 from pipelines.feature_processor.row_cache import RowCache
+from pipelines.feature_processor.row_slices import RowSlices
 from pipelines.steps.aggregate import Aggregated, ViewAggregator
 from pipelines.steps.arrays import Ints
 from pipelines.steps.columns import AggregatedColumns
@@ -84,6 +85,7 @@ class ViewWriter:
         """Every field of a row."""
         self._columns = AggregatedColumns(view)
         self._cache = RowCache(CACHED_BYTES)
+        self._slices = RowSlices()
 
     def forget(self) -> None:
         """Drops every cached row: the store, or the assignment, may have changed under them."""
@@ -149,7 +151,26 @@ class ViewWriter:
         if left_out:
             events, offsets, records = events.take(here), offsets[here], records[here]
         read_from = ReadFrom(lineage, owners, records, published, all_sent)
-        return left_out + self._write_until_contained(keys, events, offsets, read_from)
+        return left_out + self._write_in_slices(keys, events, offsets, read_from)
+
+    def _write_in_slices(
+        self, keys: list[bytes], events: Events, offsets: Ints, read_from: ReadFrom
+    ) -> list[Misplaced]:
+        """Some entities after others: neither all their rows nor what comes of them is held at once."""
+        misplaced: list[Misplaced] = []
+        for run in self._slices(len(keys)):
+            if len(run) == len(keys):
+                return self._write_until_contained(keys, events, offsets, read_from)
+            here = (events.entity >= run.start) & (events.entity < run.stop)
+            part = events.take(here)
+            part = part._replace(entity=part.entity - run.start)
+            whence = read_from._replace(
+                partitions=read_from.partitions[run.start : run.stop],
+                records=read_from.records[here],
+                all_sent=read_from.all_sent if run.stop == len(keys) else _nothing,
+            )
+            misplaced += self._write_until_contained(keys[run.start : run.stop], part, offsets[here], whence)
+        return misplaced
 
     def _events(self, batch: EventBatch) -> Events:
         """What is aggregated of a batch, its entities still to be numbered."""
@@ -222,6 +243,7 @@ class ViewWriter:
             with metrics.READ_SECONDS.labels(self.view.name).time():
                 found = self._store.read([(key, self._row_fields) for key in missing])
             read = {key: StoredRow(*fields) for key, fields in zip(missing, found, strict=True)}
+            self._slices.learn(list(read.values()))
         return [self._cache.get(key) or read[key] for key in keys]
 
     def _send(
@@ -304,6 +326,10 @@ def _expected_offsets(result: Aggregated, begun_anew: Mapping[int, int]) -> list
     """Per changed row, the fence that the store is expected to have; of an absent one, the one it was forgotten at."""
     entities = zip(result.entities.tolist(), result.stored_offsets, strict=True)
     return [begun_anew.get(entity, offset) if offset < 0 else offset for entity, offset in entities]
+
+
+def _nothing() -> None:
+    """Called where more rows are still to be sent."""
 
 
 def _and_then(writes: Iterator[RowWrite], called: Callable[[], None]) -> Iterator[RowWrite]:
