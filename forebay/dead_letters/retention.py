@@ -25,7 +25,8 @@ def oldest_kept_ms(brokers: str, topic: str, now_ms: int) -> int | None:
     Raises:
         SettingsError: the brokers do not say.
     """
-    asked = new_admin(brokers).describe_configs([ConfigResource(ResourceType.TOPIC, topic)], request_timeout=ASK_S)
+    admin = new_admin(brokers)  # to be kept until it has answered
+    asked = admin.describe_configs([ConfigResource(ResourceType.TOPIC, topic)], request_timeout=ASK_S)
     try:
         (answer,) = asked.values()
         found: Any = answer.result()

@@ -52,3 +52,11 @@ def renamed(place: Place, project: str, folder: Path) -> Place:
     plan_file = folder / f"{project}.msgpack"
     write_plan(plan, plan_file)
     return place._replace(plan=plan, plan_file=plan_file, folder=folder)
+
+
+def with_horizon(place: Place, horizon_ms: int) -> Place:
+    """The same place, where every view has this scoring horizon. To be called before anything runs there."""
+    views = tuple(msgspec.structs.replace(view, scoring_horizon_ms=horizon_ms) for view in place.plan.stream_views)
+    plan = msgspec.structs.replace(place.plan, stream_views=views)
+    write_plan(plan, place.plan_file)
+    return place._replace(plan=plan)

@@ -5,10 +5,8 @@ from __future__ import annotations
 import random
 from typing import Any
 
-import msgspec
 import pytest
 
-from pipelines.contract.plan_file import write_plan
 from pipelines.contract.topology import dead_letter_topic
 from tests.e2e.broker import read_topic, until
 from tests.e2e.conftest import Deploy
@@ -16,6 +14,7 @@ from tests.e2e.deployment import Deployment
 from tests.e2e.offline import At, bits, position
 from tests.e2e.payments import HOUR, MINUTE, START_MS, random_payments
 from tests.e2e.payments_run import Outcome, Published, outcome, predictions, publish
+from tests.e2e.place import with_horizon
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(240)]
 
@@ -24,15 +23,6 @@ APART_MS = 4_000
 """Payments come so far apart, about."""
 STOPPED = (0.5, 1.0, 3.0)
 """How long the worker is stopped, in horizons of event time."""
-
-
-def with_horizon(deployment: Deployment) -> None:
-    """Shortens the horizon of every view, so that few payments go beyond it."""
-    place = deployment.place
-    views = tuple(msgspec.structs.replace(view, scoring_horizon_ms=HORIZON_MS) for view in place.plan.stream_views)
-    plan = msgspec.structs.replace(place.plan, stream_views=views)
-    write_plan(plan, place.plan_file)
-    deployment.place = place._replace(plan=plan)
 
 
 def refused(deployment: Deployment) -> dict[At, str]:
@@ -51,7 +41,7 @@ def refused(deployment: Deployment) -> dict[At, str]:
 def run(deploy: Deploy) -> tuple[Outcome, dict[At, str], list[set[At]]]:
     """Payments of some hours; at three times of them the worker is stopped while the processor goes on."""
     deployment = deploy("behind")
-    with_horizon(deployment)
+    deployment.place = with_horizon(deployment.place, HORIZON_MS)
     deployment.create_topics()
     deployment.processor().spawn()
     rng = random.Random(7)

@@ -7,12 +7,14 @@ import signal
 import threading
 import time
 import traceback
+from collections import Counter
 from pathlib import Path
 
 from confluent_kafka import KafkaException
 
 from forebay.replay import Published, publish
-from tests.e2e.broker import PARTITIONS
+from pipelines.contract.topology import dead_letter_topic
+from tests.e2e.broker import PARTITIONS, read_topic
 from tests.e2e.deployment import Place
 from tests.e2e.payments import Disorder, random_payments
 from tests.faults.broken import HarnessError, patiently
@@ -142,7 +144,7 @@ class ScoringRun:
             return ""
         return (
             f"{len(missing)} events not scored (such as {sorted(missing)[:3]}), {len(doubled)} scored more than once "
-            f"(such as {doubled[:3]}), {len(strange)} of unknown records"
+            f"(such as {doubled[:3]}), {len(strange)} of unknown records; dead letters: {dead_letters(site.place)}"
         )
 
     def _judge(self, error: Exception) -> None:
@@ -155,6 +157,12 @@ class ScoringRun:
 
     def _note(self, text: str) -> None:
         self._diary.append(f"{time.monotonic() - self._begun:6.2f} s  {text}")
+
+
+def dead_letters(place: Place) -> dict[str, int]:
+    """How many there are, by error."""
+    letters = read_topic(place.brokers, dead_letter_topic(place.topic))
+    return Counter(dict(each.headers())["forebay-error"].decode() for each in letters)
 
 
 def act(site: ScoringSite, step: Step) -> None:

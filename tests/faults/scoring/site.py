@@ -14,7 +14,8 @@ from tempfile import TemporaryDirectory
 
 from forebay.stack.process import ChildProcess, StackError
 from tests.e2e.deployment import Deployment, Place
-from tests.e2e.place import renamed
+from tests.e2e.payments import HOUR
+from tests.e2e.place import renamed, with_horizon
 from tests.faults.broken import harness
 from tests.faults.store import SiteStore
 from tests.kafka.apache_kafka import ApacheKafka
@@ -23,6 +24,10 @@ START_AGAIN = 75
 """Written down again on purpose: it is part of what operators are told."""
 
 LOOK_S = 0.1
+
+HORIZON_MS = 7 * 24 * HOUR
+"""Events come a thousand times faster than they happened: a worker that stands still for seconds is hours behind, and
+every event must be scored all the same."""
 
 
 class ScoringSite:
@@ -34,7 +39,8 @@ class ScoringSite:
         self.broker = broker
         self.store = SiteStore(self.folder)
         project = f"scoring{seed}x{time.time_ns() % 1_000_000_000}"
-        self.deployment = Deployment(renamed(place, project, self.folder)._replace(redis=self.store.address))
+        here = renamed(place, project, self.folder)._replace(redis=self.store.address)
+        self.deployment = Deployment(with_horizon(here, HORIZON_MS))
         self.place = self.deployment.place
         self.children = [self.deployment.processor(), *(self.deployment.worker(f"score-{at}") for at in (1, 2))]
         self.restarts = 0
