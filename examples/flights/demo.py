@@ -259,7 +259,6 @@ def _summarise(
         ),
         quality=found,
         skew=summaries.skew(scores, recomputed["late_arrival"]),
-        replay_skew=summaries.skew(_by_flight(received[: watched.live_from]), recomputed["late_arrival"]),
         held_out=held_out,
     ), joined
 

@@ -56,7 +56,7 @@ class Quality(msgspec.Struct, frozen=True):
 
 
 class Skew(msgspec.Struct, frozen=True):
-    """Scores of the stream against scores recomputed from history, as of the same event times."""
+    """Live scores against scores recomputed from history, as of the same event times."""
 
     same: float
     """Share that agrees to 1e-6."""
@@ -97,9 +97,6 @@ class Summary(msgspec.Struct, frozen=True):
     live: Live
     quality: Quality
     skew: Skew
-    """Of the live part."""
-    replay_skew: Skew
-    """Of the day before, which is scored while rows are up to a day ahead."""
     held_out: dict[str, Evaluation]
     """September to December, offline, by model."""
 
@@ -159,8 +156,6 @@ def print_summary(summary: Summary, console: Console) -> None:
         "dead letters": str(summary.dead_letters),
         "live = recomputed from history": f"{summary.skew.same:.1%} of scores, largest difference "
         f"{summary.skew.largest:.3f}",
-        "... amid a day at full speed": f"{summary.replay_skew.same:.1%} of scores, largest difference "
-        f"{summary.replay_skew.largest:.3f}",
         "wall time": f"{summary.wall_s:.0f} s",
     }
     for name, value in rows.items():
