@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from pipelines.adapters.progress_reader import ProgressReader, ViewTopic
 from pipelines.contract.plan import Source
@@ -18,6 +18,26 @@ from pipelines.contract.topology import routed_partition, routing_key
 from pipelines.process.watchdog import step
 
 POLL_S = 0.001
+
+
+class Awaited(NamedTuple):
+    """An event of the scored topic that is waited for."""
+
+    partition: int
+    offset: int
+    fields: Mapping[str, Any]
+    """The event's columns."""
+
+
+class _Place(NamedTuple):
+    """Where a view's progress says that it contains events."""
+
+    view: int
+    """Index of the view."""
+    partition: int
+    """Of the topic that the view is computed from."""
+    source: int
+    """Partition of the scored topic."""
 
 
 class Barrier:
@@ -32,57 +52,56 @@ class Barrier:
         self._reader = reader
         self._wait_ms = wait_ms
 
-    def deadline(self) -> float:
-        """Until when (monotonic seconds) a batch that is read now may wait, over all its partitions."""
-        return time.monotonic() + self._wait_ms / 1_000
+    def wait(self, events: Sequence[Awaited]) -> list[bool]:
+        """Per event of a batch, whether every view contained it in time.
 
-    def wait(
-        self, partition: int, offsets: Sequence[int], fields: Sequence[Mapping[str, Any]], deadline: float
-    ) -> list[bool]:
-        """Per event of one partition, whether every view contained it in time.
+        All that is still missing is asked for in one round trip, again and again until it is there or time is up.
 
-        Args:
-            offsets: n offsets in the scored topic.
-            fields: the n events' columns.
-            deadline: the batch's, monotonic seconds.
+        Raises:
+            StoreUnavailable: the same events can be waited for again.
         """
-        if not offsets:
-            return []
-        needed = self._needed(partition, offsets, fields)
-        reached: dict[tuple[int, int], int] = {}
+        deadline = time.monotonic() + self._wait_ms / 1_000
+        needed = self._needed(events)
+        reached: dict[_Place, int] = {}
         while True:
-            waiting = [each for each, offsets_ in needed.items() if reached.get(each, -1) < max(offsets_)]
-            found = self._reader.progress_of([(self._views[at], where) for at, where in waiting]) if waiting else []
-            for (at, where), progress in zip(waiting, found, strict=True):
-                reached[at, where] = self._reached(self._views[at], progress, partition)
-            done = all(reached[which] >= max(offsets_) for which, offsets_ in needed.items())
-            if done or time.monotonic() >= deadline:
+            waiting = [place for place, members in needed.items() if reached.get(place, -1) < max(members.values())]
+            for place, progress in zip(waiting, self._progress(waiting), strict=True):
+                reached[place] = self._reached(place, progress)
+            if all(reached[place] >= max(members.values()) for place, members in needed.items()):
+                break
+            if time.monotonic() >= deadline:
                 break
             step("waiting for the events' features")
             time.sleep(POLL_S)
-        missed = {offset for which, each in needed.items() for offset in each if offset > reached[which]}
-        return [offset not in missed for offset in offsets]
+        missed = {at for place, members in needed.items() for at, offset in members.items() if offset > reached[place]}
+        return [at not in missed for at in range(len(events))]
 
-    def _needed(
-        self, partition: int, offsets: Sequence[int], fields: Sequence[Mapping[str, Any]]
-    ) -> dict[tuple[int, int], list[int]]:
-        """(view, partition of the view's topic) -> the offsets it must have contained."""
-        needed: dict[tuple[int, int], list[int]] = {}
-        for at, each in enumerate(self._views):
-            if each.topic == self._source.topic:
-                needed[at, partition] = list(offsets)
-                continue
-            for offset, event in zip(offsets, fields, strict=True):
-                values = [event.get(key.name) for key in each.view.join_keys]
-                if None not in values:
-                    where = routed_partition(routing_key(values), each.partitions)
-                    needed.setdefault((at, where), []).append(offset)
+    def _progress(self, places: Sequence[_Place]) -> list[Progress | None]:
+        if not places:
+            return []
+        return self._reader.progress_of([(self._views[place.view], place.partition) for place in places])
+
+    def _needed(self, events: Sequence[Awaited]) -> dict[_Place, dict[int, int]]:
+        """Where events must be contained: by place, their indices and their offsets in the scored topic."""
+        needed: dict[_Place, dict[int, int]] = {}
+        for view, each in enumerate(self._views):
+            for at, event in enumerate(events):
+                partition = self._partition(each, event)
+                if partition is not None:
+                    needed.setdefault(_Place(view, partition, event.partition), {})[at] = event.offset
         return needed
 
-    def _reached(self, each: ViewTopic, progress: Progress | None, source_partition: int) -> int:
+    def _partition(self, each: ViewTopic, event: Awaited) -> int | None:
+        """The partition of the view's topic that an event is read from; None: the view does not take it."""
+        if each.topic == self._source.topic:
+            return event.partition
+        values = [event.fields.get(key.name) for key in each.view.join_keys]
+        return None if None in values else routed_partition(routing_key(values), each.partitions)
+
+    def _reached(self, place: _Place, progress: Progress | None) -> int:
         """The highest offset of the scored partition that the view contains there."""
         if progress is None:
             return -1
-        if each.topic == self._source.topic:
+        if self._views[place.view].topic == self._source.topic:
             return progress.offset
-        return progress.sources[source_partition].offset if source_partition in progress.sources else -1
+        return progress.sources[place.source].offset if place.source in progress.sources else -1

@@ -22,7 +22,7 @@ from pipelines.process.watchdog import step
 from pipelines.steps.decode import SchemaSource, decoder_for
 from pipelines.steps.validate import Validator
 from serving.addressed import counted_at, for_model
-from serving.barrier import Barrier
+from serving.barrier import Awaited, Barrier
 from serving.isolate import isolate
 from serving.metrics import observe_stages
 from serving.request import ScoringRequest
@@ -136,16 +136,9 @@ class EventScorer:
 
     def _wait(self, incoming: Sequence[Incoming]) -> tuple[float, list[bool]]:
         started = time.perf_counter()
-        by_partition: dict[int, list[int]] = {}
-        for at, each in enumerate(incoming):
-            by_partition.setdefault(each.position.partition, []).append(at)
-        met = [True] * len(incoming)
-        deadline = self._barrier.deadline()
-        for partition, members in by_partition.items():
-            offsets = [incoming[at].counted_at for at in members]
-            fields = [incoming[at].request.fields for at in members]
-            for at, ok in zip(members, self._barrier.wait(partition, offsets, fields, deadline), strict=True):
-                met[at] = ok
+        met = self._barrier.wait(
+            [Awaited(each.position.partition, each.counted_at, each.request.fields) for each in incoming]
+        )
         return (time.perf_counter() - started) * 1e3, met
 
     def _score(self, incoming: Sequence[Incoming], met: Sequence[bool], waited_ms: float) -> list[OutgoingRecord]:

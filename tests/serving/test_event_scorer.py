@@ -15,7 +15,7 @@ from pipelines.contract.recipients import ONLY_FOR_HEADER, Recipients
 from pipelines.contract.records import REPLAY_OF_HEADER
 from pipelines.contract.topology import progress_field, progress_key
 from pipelines.errors import StoreRefused, StoreUnavailable
-from serving.barrier import Barrier
+from serving.barrier import Awaited, Barrier
 from serving.event_scorer import EventScorer
 from serving.model import load_model
 from serving.scorer import Scorer
@@ -145,31 +145,43 @@ class TestBarrier:
         store = MemoryStore()
         self.contains(store, 0, 5)
         barrier = self.barrier(store, 20)
-        assert barrier.wait(0, [4, 5, 6], [{}, {}, {}], barrier.deadline()) == [True, True, False]
+        assert barrier.wait([Awaited(0, offset, {}) for offset in (4, 5, 6)]) == [True, True, False]
 
     def test_progress_of_a_former_life_of_the_topic_contains_nothing(self):
         """Its offsets are of other records."""
         store = MemoryStore()
         self.contains(store, 0, 500, topic_id="before")
         barrier = self.barrier(store, 0)
-        assert barrier.wait(0, [5], [{}], barrier.deadline()) == [False]
+        assert barrier.wait([Awaited(0, 5, {})]) == [False]
 
-    def test_all_partitions_of_a_batch_share_one_deadline(self):
+    def test_all_partitions_of_a_batch_are_asked_for_at_once_and_share_one_deadline(self):
         """A processor that is away delays a batch once, not once per partition."""
-        barrier = self.barrier(MemoryStore(), 50)
-        deadline = barrier.deadline()
-        reads = []
-        for partition in range(4):
-            store = barrier._reader._store
-            before = len(reads)
-            store.read = lambda requests: reads.append(requests) or [[None]] * len(requests)
-            assert barrier.wait(partition, [0], [{}], deadline) == [False]
-            if partition:
-                assert len(reads) - before == 1
+        store, asked = MemoryStore(), []
+        self.contains(store, 2, 0)
+        barrier, read = self.barrier(store, 0), store.read
+        store.read = lambda requests: asked.append(len(requests)) or read(requests)
+        awaited = [Awaited(partition, 0, {}) for partition in range(4)]
+        assert barrier.wait(awaited) == [False, False, True, False]
+        assert asked == [4]
+
+    def test_only_what_is_missing_is_asked_for_again(self):
+        store, asked = MemoryStore(), []
+        self.contains(store, 0, 7)
+        barrier, read = self.barrier(store, 10_000), store.read
+
+        def read_and_go_on(requests):
+            asked.append(len(requests))
+            found = read(requests)
+            self.contains(store, 1, 7)
+            return found
+
+        store.read = read_and_go_on
+        assert barrier.wait([Awaited(0, 7, {}), Awaited(1, 7, {})]) == [True, True]
+        assert asked == [2, 1]
 
     def test_an_event_of_no_partition_waits_for_nothing(self):
         barrier = self.barrier(MemoryStore(), 10_000)
-        assert barrier.wait(0, [], [], barrier.deadline()) == []
+        assert barrier.wait([]) == []
 
 
 class TestTimes:
@@ -215,8 +227,8 @@ class TestReplayed:
         """Views pass over the replayed one: they have counted the first."""
         waited = []
         monkeypatch.setattr(
-            score._barrier, "wait", lambda at, offsets, *_: waited.append((at, offsets)) or [True] * len(offsets)
+            score._barrier, "wait", lambda events: waited.extend(each[:2] for each in events) or [True] * len(events)
         )
         of = (REPLAY_OF_HEADER, b"payments[0]@3")
         score([Message(9, asked("a"), headers=[*self.only_for(model="risk"), of]), Message(10, asked("a"))])
-        assert waited == [(0, [3, 10])]
+        assert waited == [(0, 3), (0, 10)]
