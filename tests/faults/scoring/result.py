@@ -21,8 +21,12 @@ class ScoringResult(msgspec.Struct, frozen=True, kw_only=True):
     restarts: int
     """Processes that ended with the status that asks to be started again, and were."""
     seconds: float
+    compared: int = 0
+    """Predictions whose features were compared with the oracle's."""
+    newer: int = 0
+    """Of these, how many were made with a definition that came later."""
     failure: str = ""
-    """Empty: every event was scored exactly once in time."""
+    """Empty: every event was scored exactly once in time, with the oracle's features."""
     unjudged: str = ""
     """Why nothing can be said: the harness, or a server that it runs, failed."""
 
@@ -37,6 +41,8 @@ class ScoringReport(msgspec.Struct, frozen=True, kw_only=True):
     slowest_s: float
     """The longest time from a last fault until every event was scored, of the seeds that passed."""
     restarts: int
+    compared: int
+    newer: int
     seeds: list[ScoringResult]
 
 
@@ -51,5 +57,7 @@ def report_of(results: Sequence[ScoringResult]) -> ScoringReport:
         unjudged=unjudged,
         slowest_s=max(good, default=0.0),
         restarts=sum(each.restarts for each in results),
+        compared=sum(each.compared for each in results),
+        newer=sum(each.newer for each in results),
         seeds=sorted(results, key=lambda each: each.seed),
     )

@@ -1,4 +1,4 @@
-"""One seed: replay events while things go wrong, and count their predictions."""
+"""One seed: replay events while things go wrong, count their predictions, and compare what these say."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from tests.faults.scoring.readers import PredictionReader, end_offsets
 from tests.faults.scoring.result import ScoringResult
 from tests.faults.scoring.schedule import Fault, Step, draw
 from tests.faults.scoring.site import ScoringSite
+from tests.faults.scoring.values import compare_values
 from tests.kafka.apache_kafka import ApacheKafka
 
 EVENTS = 24_000
@@ -43,10 +44,10 @@ class Replay(threading.Thread):
     def __init__(self, place: Place, seed: int, events: int, lasts_s: float) -> None:
         super().__init__(daemon=True)
         self._brokers = place.brokers
-        payments = random_payments(random.Random(f"scoring events {seed}"), events, Disorder(late_share=0.0))
+        self.payments = list(random_payments(random.Random(f"scoring events {seed}"), events, Disorder(late_share=0.0)))
         self._events = [
             Published(int(at * lasts_s * 1_000 / events), place.topic, str(each.card).encode(), each.payload)
-            for at, each in enumerate(payments)
+            for at, each in enumerate(self.payments)
         ]
         self.failure = ""
 
@@ -66,7 +67,7 @@ class ScoringRun:
         self.steps = draw(seed) if steps is None else steps
         self.events = events
         self.recovered_s = BOUND_S
-        self.restarts = 0
+        self.restarts = self.compared = self.newer = 0
         self.failure = self.unjudged = ""
         self._begun = time.monotonic()
         self._diary: list[str] = []
@@ -91,6 +92,8 @@ class ScoringRun:
             events=self.events,
             recovered_s=round(self.recovered_s, 1),
             restarts=self.restarts,
+            compared=self.compared,
+            newer=self.newer,
             seconds=round(time.monotonic() - self._begun, 1),
             failure=self.failure,
             unjudged=self.unjudged,
@@ -130,6 +133,10 @@ class ScoringRun:
             self.failure = replay.failure or f"replay has not ended {BOUND_S:g} s after the last fault"
             return
         self.failure = self._compared(site, reader)
+        if not self.failure:
+            rng = random.Random(f"scoring values {self.seed}")
+            compared = compare_values(site.place, site.plans, replay.payments, rng)
+            self.compared, self.newer, self.failure = compared
 
     def _compared(self, site: ScoringSite, reader: PredictionReader) -> str:
         topic = site.place.topic
@@ -183,6 +190,13 @@ def act(site: ScoringSite, step: Step) -> None:
         case Fault.STORE_STALL:
             with site.store.standing_still():
                 site.wait(step.lasts_s, lambda: None)
+        case Fault.BEHIND:
+            site.end_workers()
+            site.wait(step.lasts_s, lambda: None)
+            site.start_workers()
+        case Fault.RELOAD:
+            site.change_definition(step.target)
+            site.wait(step.lasts_s, lambda: None)
         case Fault.BROKER_STALL:
             site.broker.pause()
             try:

@@ -20,6 +20,11 @@ class Fault(enum.StrEnum):
     """A process stands still, perhaps beyond its session, and goes on where it was."""
     STORE_STALL = "store stall"
     """The store stands still, perhaps for longer than its clients wait."""
+    BEHIND = "behind"
+    """All workers are told to stop, and started again when the processor is far ahead of them."""
+    RELOAD = "reload"
+    """The plan is replaced by one in which a view has other windows, or has its first ones back: the processor computes
+    it anew, and workers take it over once it is published."""
     BROKER_STALL = "broker stall"
     """Kafka stands still for longer than its own session lasts: its controller may fence it, and for a while its
     metadata may name no broker, or partitions without a leader."""
@@ -30,11 +35,21 @@ LASTS_S = {
     Fault.STOP: (0.0, 2.0),
     Fault.PAUSE: (2.0, 8.0),
     Fault.STORE_STALL: (1.0, 7.0),
+    Fault.BEHIND: (2.0, 8.0),
+    Fault.RELOAD: (0.0, 3.0),
     Fault.BROKER_STALL: (4.0, 12.0),
 }
 """From the fault to the moment it is over: the shortest and the longest."""
 
-WEIGHTS = {Fault.KILL: 3, Fault.STOP: 2, Fault.PAUSE: 1, Fault.STORE_STALL: 1, Fault.BROKER_STALL: 2}
+WEIGHTS = {
+    Fault.KILL: 3,
+    Fault.STOP: 2,
+    Fault.PAUSE: 1,
+    Fault.STORE_STALL: 1,
+    Fault.BROKER_STALL: 2,
+    Fault.BEHIND: 2,
+    Fault.RELOAD: 2,
+}
 
 
 class Step(NamedTuple):
@@ -43,7 +58,7 @@ class Step(NamedTuple):
     after_s: float
     fault: Fault
     target: int
-    """Which of the processes, modulo their number."""
+    """Which of the processes, or of the views, modulo their number."""
     lasts_s: float
 
 

@@ -12,11 +12,15 @@ from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import msgspec
+
 from forebay.stack.process import ChildProcess, StackError
+from pipelines.contract.plan_file import read_plan, write_plan
 from tests.e2e.deployment import Deployment, Place
 from tests.e2e.payments import HOUR
 from tests.e2e.place import renamed, with_horizon
 from tests.faults.broken import harness
+from tests.faults.changed import next_fingerprint, with_longer_windows
 from tests.faults.store import SiteStore
 from tests.kafka.apache_kafka import ApacheKafka
 
@@ -42,7 +46,10 @@ class ScoringSite:
         here = renamed(place, project, self.folder)._replace(redis=self.store.address)
         self.deployment = Deployment(with_horizon(here, HORIZON_MS))
         self.place = self.deployment.place
-        self.children = [self.deployment.processor(), *(self.deployment.worker(f"score-{at}") for at in (1, 2))]
+        self._workers = [self.deployment.worker(f"score-{at}") for at in (1, 2)]
+        self.children = [self.deployment.processor(), *self._workers]
+        self.plans = [self.place.plan]
+        """All that were ever in force, the first one first."""
         self.restarts = 0
         self._down: set[ChildProcess] = set()
         """Those that a fault has ended, and will start again itself."""
@@ -100,6 +107,25 @@ class ScoringSite:
         """Starts a process that `end` has ended."""
         child.spawn()
         self._down.discard(child)
+
+    def end_workers(self) -> None:
+        """Tells all workers to stop."""
+        for worker in self._workers:
+            self.end(worker, in_order=True)
+
+    def start_workers(self) -> None:
+        """Starts them again."""
+        for worker in self._workers:
+            self.start(worker)
+
+    def change_definition(self, target: int) -> None:
+        """Replaces the plan by one in which one view has windows twice as long, or all have their first ones."""
+        present, first = read_plan(self.place.plan_file), self.plans[0]
+        newer = with_longer_windows(first, target) if present.stream_views == first.stream_views else first
+        newer = msgspec.structs.replace(newer, fingerprint=next_fingerprint(present), generation=present.generation + 1)
+        write_plan(newer, self.place.plan_file)
+        if newer.stream_views not in [each.stream_views for each in self.plans]:
+            self.plans.append(newer)
 
     def tell(self, child: ChildProcess, number: signal.Signals) -> None:
         """Sends a signal to a process, unless it has just ended."""
