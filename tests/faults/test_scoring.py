@@ -12,7 +12,7 @@ from tests.kafka.apache_kafka import ApacheKafka
 
 SHORT = [
     Step(1.0, Fault.KILL, target=1, lasts_s=0.5),
-    Step(1.0, Fault.RELOAD, target=0, lasts_s=1.0),
+    Step(1.0, Fault.RELOAD, target=0, lasts_s=4.0),
     Step(1.0, Fault.BROKER_STALL, target=0, lasts_s=6.0),
     Step(1.0, Fault.BEHIND, target=0, lasts_s=3.0),
     Step(1.0, Fault.STOP, target=0, lasts_s=0.0),

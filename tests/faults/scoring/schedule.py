@@ -36,7 +36,7 @@ LASTS_S = {
     Fault.PAUSE: (2.0, 8.0),
     Fault.STORE_STALL: (1.0, 7.0),
     Fault.BEHIND: (2.0, 8.0),
-    Fault.RELOAD: (0.0, 3.0),
+    Fault.RELOAD: (8.0, 16.0),
     Fault.BROKER_STALL: (4.0, 12.0),
 }
 """From the fault to the moment it is over: the shortest and the longest."""
