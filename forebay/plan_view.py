@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
-from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from forebay.tables import add_row, new_table, print_table
 from pipelines.contract.durations import duration_text
 from pipelines.contract.functions import spelled
 from pipelines.contract.plan import (
@@ -42,34 +42,23 @@ def print_plan(plan: Plan, console: Console) -> None:
     console.print(
         f"project [bold]{escape(plan.project)}[/]  plan {plan.fingerprint}  store {escape(plan.redis) or '(a setting)'}"
     )
-    console.print(_sources(plan))
+    print_table(_sources(plan), console)
     for view in plan.stream_views:
-        console.print(_stream_view(plan, view))
+        print_table(_stream_view(plan, view), console)
     if plan.batch_views or plan.on_demand_views:
-        console.print(_other_views(plan))
+        print_table(_other_views(plan), console)
     for service in plan.services:
-        console.print(_service(plan, service))
-
-
-def _table(title: str, *columns: str) -> Table:
-    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    return table
-
-
-def _row(table: Table, *cells: object) -> None:
-    table.add_row(*(escape(str(cell)) for cell in cells))
+        print_table(_service(plan, service), console)
 
 
 def _sources(plan: Plan) -> Table:
-    table = _table("Sources", "topic", "format", "keyed by", "event time", "lateness", "event id", "columns")
+    table = new_table("Sources", "topic", "format", "keyed by", "event time", "lateness", "event id", "columns")
     for source in plan.sources:
         lateness = source.allowed_lateness_ms
         columns = ", ".join(
             f"{column.name} {column.dtype}{'!' if column.required else ''}" for column in source.columns
         )
-        _row(
+        add_row(
             table,
             source.topic,
             source.format if source.framing == "none" else f"{source.format}, {source.framing} framing",
@@ -89,9 +78,9 @@ def _stream_view(plan: Plan, view: StreamView) -> Table:
     title = f"Stream view {view.name}: by {keys}, {route} from {view_topic(plan, view)}, ttl {ttl}"
     if view.udf is not None:
         title += f", through {view.udf.name}() [{view.udf.mode}]"
-    table = _table(escape(title), "feature", "type", "value", "window", "slide", "missing", "stale")
+    table = new_table(title, "feature", "type", "value", "window", "slide", "missing", "stale")
     for aggregation, feature in zip(view.aggregations, view.features, strict=True):
-        _row(
+        add_row(
             table,
             feature.name,
             feature.dtype,
@@ -113,13 +102,13 @@ def _policy(policy: Policy) -> str:
 
 
 def _other_views(plan: Plan) -> Table:
-    table = _table("Other views", "view", "kind", "reads", "features")
+    table = new_table("Other views", "view", "kind", "reads", "features")
     for view in plan.batch_views:
         reads = ", ".join(key.name for key in view.join_keys)
-        _row(table, view.name, "batch", reads, ", ".join(feature.name for feature in view.features))
+        add_row(table, view.name, "batch", reads, ", ".join(feature.name for feature in view.features))
     for on_demand in plan.on_demand_views:
         features = ", ".join(feature.name for feature in on_demand.features)
-        _row(table, on_demand.name, f"on demand [{on_demand.udf.mode}]", _inputs(on_demand), features)
+        add_row(table, on_demand.name, f"on demand [{on_demand.udf.mode}]", _inputs(on_demand), features)
     return table
 
 
@@ -134,10 +123,10 @@ def _service(plan: Plan, service: FeatureService) -> Table:
     views: list[StreamView | BatchView | OnDemandView]
     views = [*plan.stream_views, *plan.batch_views, *plan.on_demand_views]
     dtypes = {(view.name, feature.name): feature.dtype for view in views for feature in view.features}
-    table = _table(escape(title), "#", "column", "type", "view")
+    table = new_table(title, "#", "column", "type", "view")
     number = 0
     for used in service.views:
         for feature in used.features:
-            _row(table, number, f"{used.alias}__{feature}", dtypes[used.view, feature], used.view)
+            add_row(table, number, f"{used.alias}__{feature}", dtypes[used.view, feature], used.view)
             number += 1
     return table

@@ -5,13 +5,13 @@ from __future__ import annotations
 import signal
 import time
 
-from rich import box
 from rich.console import Console
 from rich.table import Table
 
 from forebay.registry_watch import RegistryWatch
 from forebay.stack.local import LocalStack, StackSettings
 from forebay.steps_view import step
+from forebay.tables import add_row, new_table, print_table
 from pipelines.contract.plan import Plan
 from pipelines.errors import PlanError
 from serving.model import load_model
@@ -32,7 +32,7 @@ def up(settings: StackSettings, console: Console) -> None:
     load_model(settings.model)
     try:
         run_processes(stack, register(stack, console), console)
-        console.print(addresses(stack))
+        print_table(addresses(stack), console)
         console.print(f"In another terminal: source {stack.write_env()}", highlight=False)
         console.print("Ctrl-C stops all of it.", style="dim")
         watch = RegistryWatch(settings.repo)
@@ -78,12 +78,10 @@ def register(stack: LocalStack, console: Console) -> Plan:
 
 def addresses(stack: LocalStack) -> Table:
     """Where to reach what, and where the logs are."""
-    table = Table(box=box.SIMPLE_HEAD)
-    for column in ("", "address", "log"):
-        table.add_column(column, overflow="fold")
-    table.add_row("broker", stack.brokers, str(stack.logs / "tansu.log"))
-    table.add_row("store", stack.redis, str(stack.logs / "valkey.log"))
-    table.add_row("endpoint", f"{stack.url}/docs", str(stack.logs / "serve.log"))
+    table = new_table("", "what", "address", "log")
+    add_row(table, "broker", stack.brokers, stack.logs / "tansu.log")
+    add_row(table, "store", stack.redis, stack.logs / "valkey.log")
+    add_row(table, "endpoint", f"{stack.url}/docs", stack.logs / "serve.log")
     for name, url in stack.metrics_urls.items():
-        table.add_row(f"metrics of {name}", url, str(stack.logs / f"{name}.log"))
+        add_row(table, f"metrics of {name}", url, stack.logs / f"{name}.log")
     return table

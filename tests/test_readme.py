@@ -54,6 +54,11 @@ def test_a_forebay_command_parses(shown: str) -> None:
     assert not options or all(set(names) & set(options) for names in required), f"{shown}: of {required}, one lacks"
 
 
+def test_every_command_is_named() -> None:
+    named = {shown.split()[1] for shown in commands("forebay") if " " in shown}
+    assert named == set(typer.main.get_command(app).commands)
+
+
 @pytest.mark.parametrize("shown", commands("make"))
 def test_a_make_target_exists(shown: str) -> None:
     targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)

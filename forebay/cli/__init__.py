@@ -3,20 +3,35 @@
 from __future__ import annotations
 
 import signal
+import sys
+from typing import Annotated
 
 import typer
 
 from forebay.cli import definitions, dlq, local, processes
+from forebay.cli.version import print_version
 from forebay.error_line import error_line
 from pipelines.adapters.logs import configure_logs
 
 app = typer.Typer(
     name="forebay",
-    help="Streaming features and predictions from a Feast registry.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    # Without a terminal, plain help: a drawn table of 80 columns breaks the names of options.
+    rich_markup_mode="rich" if sys.stdout.isatty() else None,
 )
+
+
+@app.callback()
+def forebay(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Streaming features and predictions from a Feast registry."""
+
+
 for command in (
     definitions.plan,
     definitions.topics,

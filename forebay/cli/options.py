@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -14,7 +15,9 @@ from forebay.stack.ports import LAST_PORT
 from pipelines.contract.plan import Plan, StreamView
 from pipelines.errors import SettingsError
 
-console = Console()
+console = Console(soft_wrap=not sys.stdout.isatty())
+"""A line stays a line in a file or a pipe, whatever its length."""
+
 errors = Console(stderr=True)
 
 DEFAULT_PLAN = Path(".forebay/plan.msgpack")

@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from itertools import groupby
 
-from rich import box
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 from forebay.dead_letters.letter import Letter
 from forebay.dead_letters.summary import Group
+from forebay.tables import add_row, new_table, print_table
 from pipelines.contract.recipients import Recipients
+
+_COLUMNS = ("reason", "stage", "read from", "first letter", "count", "replayed", "written (UTC)")
 
 
 def time_text(ms: int) -> str:
@@ -24,16 +24,7 @@ def time_text(ms: int) -> str:
 def print_groups(groups: Sequence[Group], console: Console) -> None:
     """A table per topic of letters, a line per group; positions on that topic, or its source, go without its name."""
     for topic, members in groupby(groups, key=lambda group: group.topic):
-        table = Table(
-            box=box.SIMPLE_HEAD, title=escape(topic), title_justify="left", pad_edge=False, padding=(0, 1, 0, 0)
-        )
-        for name in ("reason", "stage"):
-            table.add_column(name, no_wrap=True)
-        for name in ("read from", "first letter"):
-            table.add_column(name, overflow="fold")
-        for name in ("count", "replayed"):
-            table.add_column(name, justify="right", no_wrap=True)
-        table.add_column("written (UTC)", no_wrap=True)
+        table = new_table(topic, *_COLUMNS, whole=("reason", "stage", "written (UTC)"), right=("count", "replayed"))
         for each in members:
             read_from = each.partition.removeprefix(topic.rpartition(".")[0])
             texts = (each.reason, each.stage, read_from, each.first_at.removeprefix(topic))
@@ -41,8 +32,8 @@ def print_groups(groups: Sequence[Group], console: Console) -> None:
             span = (
                 f"{time_text(each.first_ms)}\n{time_text(each.last_ms)}" if each.count > 1 else time_text(each.first_ms)
             )
-            table.add_row(*map(escape, (*texts, *counts, span)))
-        console.print(table)
+            add_row(table, *texts, *counts, span)
+        print_table(table, console)
 
 
 def printed_letter(letter: Letter, max_bytes: int) -> str:
