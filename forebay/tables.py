@@ -36,8 +36,8 @@ def add_row(table: Table, *cells: object) -> None:
 def print_table(table: Table, console: Console) -> None:
     """Prints a table as wide as the terminal; where there is none, title, header and rows as tab-separated lines.
 
-    A file or a pipe has no width: a table fitted into the 80 columns that are assumed there would break names and addresses
-    over two lines, where `grep` and `cut` do not find them.
+    A file or a pipe has no width: a table fitted into the 80 columns that are assumed there would break names and
+    addresses over two lines, where `grep` and `cut` do not find them.
     """
     if console.file.isatty():
         console.print(table)
