@@ -18,7 +18,7 @@ from forebay.metrics_page import scrape, total
 from forebay.stack.ports import free_port
 from forebay.stack.process import ChildProcess
 
-_SESSION_S = 3.0
+_SESSION_MS = 3_000
 """Of the group: how soon it notices that another processor has come."""
 
 
@@ -108,7 +108,7 @@ def _from_when_steady(count: Callable[[], int], backlog: Backlog, processors: Se
 
 def _processor(backlog: Backlog, run: Run, plan_file: Path, number: int) -> Processor:
     port = free_port()
-    limits = ("--max-batch-records", str(backlog.max_batch_records), "--session-timeout-s", f"{_SESSION_S:g}")
+    limits = ("--max-batch-records", str(backlog.max_batch_records), "--session-timeout-ms", str(_SESSION_MS))
     more = ("--metrics-port", str(port), *limits)
     folder = run.folder / str(number)
     return Processor(

@@ -1,4 +1,4 @@
-"""How every command ends on an error made on purpose: one line, without a traceback."""
+"""How every command ends on an error: one line where it was made on purpose."""
 
 from __future__ import annotations
 
@@ -6,27 +6,45 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import structlog
 from rich.console import Console
 from rich.markup import escape
 
+from pipelines.adapters.logs import LogFormat, log_settings
 from pipelines.errors import ForebayError
+from pipelines.process.status import CRASHED, INTERRUPTED
+
+log = structlog.get_logger("forebay")
 
 
 @contextmanager
 def error_line() -> Iterator[None]:
-    """Ends the process with a line and its status for a `ForebayError`, with 130 for Ctrl-C."""
+    """Ends the process with a line and its status for a `ForebayError`, `INTERRUPTED` for Ctrl-C.
+
+    Where logs are JSON, the line is too, and so is an unexpected error with its traceback.
+    """
     try:
         yield
     except ForebayError as error:
-        # Not wrapped: one error is one line of a log.
-        Console(stderr=True).print(f"[bold red]error:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
+        _say(error)
         sys.exit(error.status)
     except KeyboardInterrupt:
-        sys.exit(130)
+        sys.exit(INTERRUPTED)
     except Exception as error:
         if _from_interrupt(error):
-            sys.exit(130)
+            sys.exit(INTERRUPTED)
+        if log_settings().format is LogFormat.JSON:
+            log.critical("unexpected", exc_info=error)
+            sys.exit(CRASHED)
         raise
+
+
+def _say(error: ForebayError) -> None:
+    if log_settings().format is LogFormat.JSON:
+        log.critical(str(error), status=error.status)
+    else:
+        # Not wrapped: one error is one line of a log.
+        Console(stderr=True).print(f"[bold red]error:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
 
 
 def _from_interrupt(error: BaseException | None) -> bool:

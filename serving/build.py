@@ -13,7 +13,7 @@ from pipelines.adapters.clock import WatermarkClock
 from pipelines.adapters.kafka import Topics
 from pipelines.adapters.progress_reader import ProgressReader, ViewTopic
 from pipelines.adapters.redis_store import RedisStore
-from pipelines.adapters.schema_registry import registry_address, schemas_of
+from pipelines.adapters.schema_registry import schemas_of
 from pipelines.contract.fence import Lineage
 from pipelines.contract.plan import Plan, Source, StreamView
 from pipelines.contract.topology import view_topic
@@ -23,6 +23,7 @@ from serving.barrier import Barrier
 from serving.event_scorer import EventScorer
 from serving.model import load_model
 from serving.scorer import Scorer
+from serving.settings import ScoringSettings
 
 log = structlog.get_logger("forebay.build")
 
@@ -90,27 +91,25 @@ def watermark_clock(plan: Plan, brokers: str, redis: str) -> WatermarkClock:
     return WatermarkClock(ProgressReader(plan.project, views, RedisStore(redis)))
 
 
-def build_event_scorer(
-    plan: Plan,
-    scorer: Scorer,
-    topic: str,
-    output: str,
-    brokers: str,
-    redis: str,
-    wait_ms: int,
-    include_features: bool,
-) -> EventScorer:
+def build_event_scorer(plan: Plan, scorer: Scorer, settings: ScoringSettings) -> EventScorer:
     """An event scorer whose barrier watches the views that the model's service reads from the scored topic.
 
     Raises:
         PlanError: the topic can't be scored with this service.
         SettingsError: a topic does not exist, or its events need a schema registry that is not named.
     """
-    source = scored_source(plan, topic)
-    topics = Topics(brokers)
+    source = scored_source(plan, settings.topic)
+    topics = Topics(settings.brokers)
     read = {view.view for view in (*scorer.service.views, *scorer.service.dependencies)}
     views = [each for each in online_views(plan, topics) if each.view.source == source.name and each.view.name in read]
-    reader = ProgressReader(plan.project, views, RedisStore(redis))
-    barrier = Barrier(source, views, reader, wait_ms)
-    schemas, topic_id = schemas_of(source, registry_address()), topics.lineage(topic).topic_id
-    return EventScorer(scorer, source, barrier, output, include_features, schemas, topic_id=topic_id)
+    reader = ProgressReader(plan.project, views, RedisStore(settings.redis))
+    barrier = Barrier(source, views, reader, settings.feature_wait_ms)
+    return EventScorer(
+        scorer,
+        source,
+        barrier,
+        settings.output,
+        settings.include_features,
+        schemas_of(source, settings.schema_registry),
+        topic_id=topics.lineage(settings.topic).topic_id,
+    )

@@ -1,4 +1,4 @@
-"""Settings of the worker."""
+"""Settings of the worker, and of how it scores."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import Literal
 
 import msgspec
 
+from pipelines.adapters.kafka import group_name
 from pipelines.steps.poison import Allowance
 
 
@@ -25,3 +26,26 @@ class WorkerSettings(msgspec.Struct, frozen=True):
     """How long readers may wait for a transaction that a killed worker left open."""
     dead_letters: Allowance = Allowance()
     """How many it bears before it stops."""
+
+
+class ScoringSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """What the events of a topic become, read once, by the entry point."""
+
+    topic: str
+    """The scored topic."""
+    output: str
+    """The prediction topic."""
+    brokers: str
+    redis: str
+    """Feast connection string: host:port[,option=value...]."""
+    schema_registry: str = ""
+    """http(s)://[user:password@]host[:port]; empty: none."""
+    feature_wait_ms: int
+    """How long an event waits for features that contain it."""
+    include_features: bool
+    """Whether predictions carry the model's input."""
+
+
+def worker_group(project: str, topic: str, output: str, model: str) -> str:
+    """The consumer group of workers with the same output: two outputs of one topic and model are two complete ones."""
+    return group_name(project, "score", topic, output, model)

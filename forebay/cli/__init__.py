@@ -8,10 +8,13 @@ from typing import Annotated
 
 import typer
 
-from forebay.cli import definitions, dlq, local, processes
+from forebay.cli import definitions, dlq, local
+from forebay.cli.command import from_environment, logged
+from forebay.cli.process import process
+from forebay.cli.score import score
+from forebay.cli.serve import serve
 from forebay.cli.version import print_version
 from forebay.error_line import error_line
-from pipelines.adapters.logs import configure_logs
 
 app = typer.Typer(
     name="forebay",
@@ -38,19 +41,16 @@ for command in (
     definitions.backfill,
     definitions.forget,
     definitions.rebuild,
-    processes.process,
-    processes.score,
-    processes.serve,
-    local.up,
     local.replay,
 ):
-    app.command()(command)
+    app.command()(logged(command))
+for process_command in (process, score, serve, local.up):
+    app.command()(logged(from_environment(process_command)))
 app.add_typer(dlq.app, name="dlq")
 
 
 def main() -> None:
     """Entry point of the console script: errors made on purpose are one line, without a traceback."""
-    configure_logs()
     # A shell without job control starts background jobs with SIGINT ignored, and Python leaves it so: Ctrl-C, or a
     # supervisor's SIGINT, would end the processes once they run, but not while they wait for a broker.
     signal.signal(signal.SIGINT, signal.default_int_handler)

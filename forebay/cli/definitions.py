@@ -51,7 +51,7 @@ def topics(
     brokers: BrokersOption = None,
     partitions: Annotated[int, typer.Option(min=1, help="Partitions of each new topic.")] = 4,
     replication: Annotated[int, typer.Option(min=1, help="Copies of each new topic.")] = 1,
-    predictions: Annotated[str | None, typer.Option(help="Prediction topic to create too.")] = None,
+    output: Annotated[str | None, typer.Option(help="Prediction topic to create too.")] = None,
 ) -> None:
     """Create the topics the plan needs that do not exist yet."""
     from forebay.stack.topics import create_topics
@@ -59,8 +59,8 @@ def topics(
 
     compiled = read(plan_file)
     wanted = needed_topics(compiled, partitions)
-    if predictions:
-        wanted[predictions] = partitions
+    if output:
+        wanted[output] = partitions
     create_topics(brokers_of(compiled, brokers), wanted, replication, carrying_topics(compiled))
     for topic, count in wanted.items():
         console.print(f"{topic}  {count} partitions")

@@ -9,6 +9,7 @@ import msgspec
 import typer
 from rich.markup import escape
 
+from forebay.cli.command import logged
 from forebay.cli.options import DEFAULT_PLAN, BrokersOption, PlanOption, brokers_of, console, errors, read, utc_ms
 from pipelines.contract.plan import Plan, Source
 from pipelines.contract.topology import dead_letter_topic, late_topic
@@ -32,6 +33,7 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print it as JSON.")]
 
 
 @app.command("list")
+@logged
 def list_letters(
     topic: Annotated[str | None, typer.Argument(help="Source topic, or its .dlq or .late; default: all.")] = None,
     late: LateOption = False,
@@ -73,6 +75,7 @@ def list_letters(
 
 
 @app.command()
+@logged
 def show(
     at: Annotated[str, typer.Argument(help="The letter: topic[partition]@offset, on its .dlq or .late topic.")],
     max_bytes: Annotated[int, typer.Option("--bytes", min=1, help="Longest part of a payload or header.")] = 2_048,
@@ -99,6 +102,7 @@ def show(
 
 
 @app.command()
+@logged
 def replay(
     topic: Annotated[str, typer.Argument(help="Source topic, or its .dlq or .late.")],
     late: LateOption = False,

@@ -13,6 +13,7 @@ from forebay.cli.options import (
     DEFAULT_PLAN,
     BrokersOption,
     ClockName,
+    ClockOption,
     ModelOption,
     PlanOption,
     RepoOption,
@@ -54,7 +55,7 @@ def up(
     folder: Annotated[Path, typer.Option(help="Takes the plan file and the logs.")] = DEFAULT_PLAN.parent,
     port: Annotated[int, typer.Option(min=0, max=LAST_PORT, help="Port of the endpoint; 0: a free one.")] = 8000,
     partitions: Annotated[int, typer.Option(min=1, help="Partitions of each topic.")] = 4,
-    clock: Annotated[ClockName, typer.Option(envvar="FOREBAY_CLOCK", help="What now means.")] = ClockName.WALL,
+    clock: ClockOption = ClockName.WALL,
 ) -> None:
     """Run all of it on this machine, embedded broker and store included, until Ctrl-C."""
     from forebay.stack.local import StackSettings

@@ -22,8 +22,10 @@ errors = Console(stderr=True)
 
 DEFAULT_PLAN = Path(".forebay/plan.msgpack")
 
-PlanOption = Annotated[Path, typer.Option("--plan", help="Plan file made by `forebay plan`.")]
-RepoOption = Annotated[Path, typer.Option("--repo", help="Feast feature repository, applied with `feast apply`.")]
+PlanOption = Annotated[Path, typer.Option("--plan", envvar="FOREBAY_PLAN", help="Plan file made by `forebay plan`.")]
+RepoOption = Annotated[
+    Path, typer.Option("--repo", envvar="FOREBAY_REPO", help="Feast feature repository, applied with `feast apply`.")
+]
 BrokersOption = Annotated[
     str | None,
     typer.Option(envvar="FOREBAY_BROKERS", help="host:port[,host:port]; default: the sources' own."),
@@ -39,9 +41,22 @@ MetricsPort = Annotated[int, typer.Option(min=0, max=LAST_PORT, help="Port of th
 HangAfter = Annotated[
     float,
     typer.Option(
-        envvar="FOREBAY_HANG_AFTER_S",
         min=1.0,
         help="A step of the work that lasts so many seconds hangs: the process ends with status 75, to be restarted.",
+    ),
+]
+SessionTimeout = Annotated[int, typer.Option(min=1, help="A silent process loses its partitions after so long.")]
+SchemaRegistryOption = Annotated[
+    str, typer.Option(help="http(s)://[user:password@]host[:port], for framed Avro events; empty: none.")
+]
+MaxBatchRecords = Annotated[int, typer.Option(min=1, help="Most records of a batch.")]
+MaxDeadLetters = Annotated[
+    int, typer.Option(min=0, help="Stop at more dead letters of a partition in a row; 0: no limit.")
+]
+MaxDeadLetterShare = Annotated[
+    float,
+    typer.Option(
+        min=0.0, max=1.0, help="Stop at a larger share of dead letters among the last 10,000 records; 0: no limit."
     ),
 ]
 
@@ -51,6 +66,10 @@ class ClockName(enum.StrEnum):
 
     WALL = "wall"
     WATERMARK = "watermark"
+
+
+ClockOption = Annotated[ClockName, typer.Option(help="What now means.")]
+IncludeFeatures = Annotated[bool, typer.Option(help="Put the model's input into predictions.")]
 
 
 def utc_ms(given: datetime | None) -> int | None:

@@ -27,7 +27,7 @@ from forebay.topics import carrying_topics, needed_topics
 from pipelines.contract.plan import Plan
 from pipelines.errors import SettingsError
 
-_SESSION_TIMEOUT_S = 6
+_SESSION_TIMEOUT_MS = 6_000
 """Tansu lets a member join after half of it."""
 
 _SHOWN_CHARS = 2_000
@@ -172,13 +172,13 @@ class LocalStack:
         """
         scored = (f"--model={self.settings.model}", f"--plan={self.plan_file}")
         children = [
-            self._metered("process", f"--plan={self.plan_file}", f"--session-timeout-s={_SESSION_TIMEOUT_S}"),
+            self._metered("process", f"--plan={self.plan_file}", f"--session-timeout-ms={_SESSION_TIMEOUT_MS}"),
             self._metered(
                 "score",
                 *scored,
                 f"--topic={self.settings.topic}",
                 f"--output={self.settings.output}",
-                f"--session-timeout-ms={_SESSION_TIMEOUT_S * 1000}",
+                f"--session-timeout-ms={_SESSION_TIMEOUT_MS}",
             ),
             self._child(
                 "serve",

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import enum
 import logging
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import structlog
 
@@ -19,34 +20,81 @@ REMEMBERED = 1_000
 _SERVICES = ("faust", "mode", "pipelines")
 """Faust logs with a traceback, in the name of a service's module, what ends the process: which says so itself."""
 
-_COMMON: list[Callable[..., Any]] = [
-    structlog.processors.add_log_level,
-    structlog.processors.TimeStamper(fmt="iso"),
-]
+_Processors = list[Callable[..., Any]]
+
+_COMMON: _Processors = [structlog.processors.add_log_level, structlog.processors.TimeStamper(fmt="iso")]
 
 
-def configure_logs() -> None:
+class LogFormat(enum.StrEnum):
+    """What a line is."""
+
+    TEXT = "text"
+    JSON = "json"
+    """An object with `event`, `level`, `timestamp` (ISO 8601, UTC) and what belongs to the event."""
+
+
+class LogLevel(enum.StrEnum):
+    """The least severe lines that are written. Libraries say nothing below `warning`, unless it is `debug`."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+class LogSettings(NamedTuple):
+    """How a process writes its logs."""
+
+    format: LogFormat = LogFormat.TEXT
+    level: LogLevel = LogLevel.INFO
+
+
+DEFAULTS = LogSettings()
+
+_settings = DEFAULTS
+
+
+def log_settings() -> LogSettings:
+    """Those of this process, which the processes that it starts use too."""
+    return _settings
+
+
+def configure_logs(settings: LogSettings = DEFAULTS) -> None:
     """To be called once, by whatever starts a process."""
-    renderer = structlog.dev.ConsoleRenderer(
-        colors=sys.stderr.isatty(),
-        # The default shows every local variable: tokens, requests, rows of the store.
-        exception_formatter=structlog.dev.plain_traceback,
-    )
+    global _settings
+    _settings = settings
+    level = logging.getLevelNamesMapping()[settings.level.upper()]
+    as_json = settings.format is LogFormat.JSON
+    processors: _Processors = [*_COMMON, structlog.processors.format_exc_info] if as_json else _COMMON
+    renderer = structlog.processors.JSONRenderer() if as_json else _text()
     structlog.configure(
-        processors=[*_COMMON, renderer],
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        processors=[*processors, renderer],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        # The stream of the moment: tests replace it.
+        logger_factory=lambda *_names: structlog.PrintLogger(sys.stderr),
     )
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=_COMMON,
+            foreign_pre_chain=processors,
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
         )
     )
     handler.addFilter(Seldom())
-    logging.basicConfig(handlers=[handler], level=logging.WARNING)
+    libraries = level if settings.level is LogLevel.DEBUG else max(level, logging.WARNING)
+    logging.basicConfig(handlers=[handler], level=libraries)
+    # A warning of Python's would be a line of its own, and no JSON.
+    logging.captureWarnings(as_json)
     for name in _SERVICES:
         logging.getLogger(name).propagate = False
+
+
+def _text() -> structlog.dev.ConsoleRenderer:
+    return structlog.dev.ConsoleRenderer(
+        colors=sys.stderr.isatty(),
+        # The default shows every local variable: tokens, requests, rows of the store.
+        exception_formatter=structlog.dev.plain_traceback,
+    )
 
 
 class Seldom(logging.Filter):

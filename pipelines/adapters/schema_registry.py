@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import http.client
-import os
 import time
 import urllib.error
 import urllib.request
@@ -149,11 +148,6 @@ def _says_not_found(error: urllib.error.HTTPError) -> bool:
         return msgspec.json.decode(error.read(MAX_SCHEMA_BYTES), type=_Refusal).error_code == _SCHEMA_NOT_FOUND
     except (msgspec.DecodeError, UnicodeDecodeError, OSError, http.client.HTTPException):
         return False
-
-
-def registry_address() -> str:
-    """What the environment says; empty: nothing."""
-    return os.environ.get(ADDRESS_VARIABLE, "")
 
 
 def schemas_of(source: Source, address: str) -> SchemaRegistry | None:

@@ -15,7 +15,7 @@ from typing import Any
 
 import structlog
 
-from pipelines.adapters.logs import configure_logs
+from pipelines.adapters.logs import LogSettings, configure_logs, log_settings
 from pipelines.errors import ForebayError
 from pipelines.feature_processor.build import Share
 
@@ -37,7 +37,7 @@ class CatchUp:
         self.views = {view.name for view in share.plan.stream_views}
         """Names of those it brings up."""
         self._process: Any = multiprocessing.get_context("spawn").Process(
-            target=_main, args=(share, work), name="catch-up", daemon=True
+            target=_main, args=(share, work, log_settings()), name="catch-up", daemon=True
         )
 
     def start(self) -> None:
@@ -60,8 +60,8 @@ class CatchUp:
             self._process.join()
 
 
-def _main(share: Share, work: Work) -> None:
-    configure_logs()
+def _main(share: Share, work: Work, logs: LogSettings) -> None:
+    configure_logs(logs)
     threading.Thread(target=_leave_with_parent, daemon=True).start()
     try:
         work(share)

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import msgspec
 
-from pipelines.adapters.schema_registry import registry_address
 from pipelines.process.watchdog import HANG_AFTER_S
 from pipelines.steps.poison import Allowance
 
@@ -24,7 +23,7 @@ class ProcessorSettings(msgspec.Struct, frozen=True, kw_only=True):
     max_batch_records: int
     """Records fetched at once, over all partitions: as many as there are, up to this. The more there are of an
     entity, the fewer writes."""
-    session_timeout_s: float
+    session_timeout_ms: int
     """How long a silent processor keeps its partitions."""
     level_records: int = 10_000
     """How close to its neighbours a view must be to be computed with them: so many records are read again in no time,
@@ -38,5 +37,5 @@ class ProcessorSettings(msgspec.Struct, frozen=True, kw_only=True):
     other processes may not have switched yet."""
     plan_file: Path | None = None
     """Where a newer plan may appear while it runs; None: nowhere."""
-    schema_registry: str = msgspec.field(default_factory=registry_address)
+    schema_registry: str = ""
     """http(s)://[user:password@]host[:port]; empty: none."""

@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from pipelines.errors import RestartNeeded
+from pipelines.errors import ForebayError, RestartNeeded
+
+CRASHED = 1
+"""Nobody expected it: Python's own status for an exception that nobody catches. Start it again, tell the authors."""
+
+REPAIR_FIRST = ForebayError.status
+"""Started again it would end in the same way: a plan, a setting, a model, a store's refusal, an option."""
 
 START_AGAIN = RestartNeeded.status
 """The process could not go on for a reason that passes. Nothing is lost, start it again."""
+
+INTERRUPTED = 130
+"""Ctrl-C, as a shell says it, in a command that was not done."""

@@ -54,7 +54,7 @@ class HttpSettings(msgspec.Struct, frozen=True, kw_only=True):
         if self.max_entities > self.max_queued_entities:
             raise SettingsError(
                 f"a request of {self.max_entities} entities would never fit a queue of {self.max_queued_entities}: "
-                "raise max_queued_entities"
+                "raise --max-queued-entities, or lower --max-entities"
             )
 
 
@@ -66,11 +66,6 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def http_settings(host: str, port: int, insecure: bool) -> HttpSettings:
-    """Settings from command-line options and the environment (`FOREBAY_API_TOKEN`).
-
-    Raises:
-        SettingsError: see `HttpSettings`.
-    """
-    token = os.environ.get(TOKEN_VARIABLE, "").strip() or None
-    return HttpSettings(host=host, port=port, token=token, allow_unauthenticated=insecure)
+def token_of_environment() -> str | None:
+    """What `FOREBAY_API_TOKEN` says. It has no option: others on the machine can read command lines."""
+    return os.environ.get(TOKEN_VARIABLE, "").strip() or None

@@ -25,6 +25,7 @@ from pipelines.contract.publication import (
 )
 from pipelines.errors import SettingsError, StoreUnavailable
 from serving.build import online_views
+from serving.settings import worker_group
 from tests.e2e.broker import PARTITIONS, members_missing, until
 
 FOREBAY = str(Path(sys.executable).with_name("forebay"))
@@ -66,7 +67,7 @@ class Deployment:
         self._children: list[ChildProcess] = []
         options = ("--plan", str(place.plan_file), "--redis", place.redis, "--brokers", place.brokers)
         self._process = (
-            *(FOREBAY, "process", *options, "--session-timeout-s", str(session_s)),
+            *(FOREBAY, "process", *options, "--session-timeout-ms", str(session_s * 1_000)),
             # Few enough for tests: a view that is added later is brought up by a process of its own.
             *("--level-records", "20"),
             *process_options,
@@ -78,7 +79,7 @@ class Deployment:
         )
         self._serve = (FOREBAY, "serve", *options, "--model", str(place.model), "--port")
         self.process_group = group_name(place.plan.project, "process")
-        self.score_group = group_name(place.plan.project, "score", place.topic, place.model.name)
+        self.score_group = worker_group(place.plan.project, place.topic, place.predictions, place.model.name)
 
     def create_topics(self) -> None:
         """Creates the topics, those of predictions included."""

@@ -21,7 +21,7 @@ STREAMED = Path(__file__).parent / "repo" / "streamed.py"
 def payments_place(brokers: str, redis: str, folder: Path) -> Place:
     """feast apply, forebay plan, forebay topics, a model."""
     found = compiled_place(redis, folder)._replace(brokers=brokers)
-    options = ("--partitions", str(PARTITIONS), "--predictions", found.predictions)
+    options = ("--partitions", str(PARTITIONS), "--output", found.predictions)
     topics = run_forebay("topics", "--plan", str(found.plan_file), *options, FOREBAY_BROKERS=brokers)
     assert topics.returncode == 0, topics.stderr
     return found

@@ -15,7 +15,7 @@ import pytest
 
 from pipelines.errors import SettingsError
 from serving.http.server import listen
-from serving.http.settings import HttpSettings, http_settings
+from serving.http.settings import HttpSettings, token_of_environment
 from tests.serving.process import endpoint
 
 BODY = {"entities": [{"card": "a", "limit": 120}]}
@@ -59,13 +59,18 @@ def test_a_port_in_use_is_said_clearly() -> None:
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "", "10.1.2.3", "example.org"])
-def test_strangers_need_a_token_or_an_explicit_yes(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("FOREBAY_API_TOKEN", raising=False)
+def test_strangers_need_a_token_or_an_explicit_yes(host: str) -> None:
     with pytest.raises(SettingsError, match="FOREBAY_API_TOKEN"):
-        http_settings(host, 8000, insecure=False)
-    assert http_settings(host, 8000, insecure=True).token is None
-    monkeypatch.setenv("FOREBAY_API_TOKEN", "secret")
-    assert http_settings(host, 8000, insecure=False).token == "secret"
+        HttpSettings(host=host)
+    assert HttpSettings(host=host, allow_unauthenticated=True).token is None
+    assert HttpSettings(host=host, token="secret").token == "secret"
+
+
+def test_the_token_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("FOREBAY_API_TOKEN", raising=False)
+    assert token_of_environment() is None
+    monkeypatch.setenv("FOREBAY_API_TOKEN", " secret\n")
+    assert token_of_environment() == "secret"
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost", "127.8.8.8"])

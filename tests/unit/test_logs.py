@@ -2,9 +2,20 @@
 
 import logging
 
+import msgspec
 import pytest
+import structlog
 
-from pipelines.adapters.logs import REMEMBERED, REPEATED_AFTER_S, Seldom
+from pipelines.adapters.logs import (
+    REMEMBERED,
+    REPEATED_AFTER_S,
+    LogFormat,
+    LogLevel,
+    LogSettings,
+    Seldom,
+    configure_logs,
+    log_settings,
+)
 
 
 def record(at_s, text="node %s is away", *args):
@@ -46,3 +57,29 @@ def test_texts_without_end_take_no_memory_without_end(seldom):
     for number in range(3 * REMEMBERED):
         seldom.filter(record(0.0, "node %s is away", number))
     assert len(seldom._said) <= REMEMBERED
+
+
+@pytest.fixture
+def configured():
+    yield configure_logs
+    configure_logs()
+    structlog.reset_defaults()
+
+
+@pytest.mark.parametrize(
+    ("level", "expected"),
+    [
+        (LogLevel.DEBUG, ["debug", "info", "warning", "error"]),
+        (LogLevel.INFO, ["info", "warning", "error"]),
+        (LogLevel.WARNING, ["warning", "error"]),
+        (LogLevel.ERROR, ["error"]),
+    ],
+)
+def test_lines_below_the_level_are_not_written(configured, capsys, level, expected):
+    configured(LogSettings(LogFormat.JSON, level))
+    log = structlog.get_logger("forebay.test")
+    for name in ("debug", "info", "warning", "error"):
+        getattr(log, name)("happened", bytes=b"as they are")
+    lines = capsys.readouterr().err.splitlines()
+    assert [msgspec.json.decode(line)["level"] for line in lines] == expected
+    assert log_settings() == LogSettings(LogFormat.JSON, level)

@@ -24,7 +24,7 @@ SETTINGS = ProcessorSettings(
     metrics_host="",
     metrics_port=0,
     max_batch_records=1,
-    session_timeout_s=6.0,
+    session_timeout_ms=6_000,
 )
 
 

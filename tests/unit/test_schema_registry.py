@@ -12,7 +12,6 @@ from pipelines.adapters.schema_registry import (
     ASK_AGAIN_S,
     MAX_SCHEMA_BYTES,
     SchemaRegistry,
-    registry_address,
     schemas_of,
 )
 from pipelines.errors import DecodeError, SchemasUnavailable, SettingsError, StoreUnavailable
@@ -159,12 +158,6 @@ class TestSetting:
         with pytest.raises(SettingsError, match="FOREBAY_SCHEMA_REGISTRY is no address") as caught:
             SchemaRegistry(address)
         assert "secret" not in str(caught.value)
-
-    def test_the_address_comes_from_the_environment(self, monkeypatch):
-        monkeypatch.delenv("FOREBAY_SCHEMA_REGISTRY", raising=False)
-        assert registry_address() == ""
-        monkeypatch.setenv("FOREBAY_SCHEMA_REGISTRY", "http://registry:8081")
-        assert registry_address() == "http://registry:8081"
 
     def test_a_registry_is_made_only_for_events_that_need_it(self):
         assert schemas_of(SOURCE, "http://registry:8081") is None

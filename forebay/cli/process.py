@@ -1,0 +1,72 @@
+"""`forebay process`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from forebay.cli.options import (
+    DEFAULT_PLAN,
+    BrokersOption,
+    HangAfter,
+    MaxBatchRecords,
+    MaxDeadLetters,
+    MaxDeadLetterShare,
+    MetricsHost,
+    MetricsPort,
+    PlanOption,
+    RedisOption,
+    SchemaRegistryOption,
+    SessionTimeout,
+    brokers_of,
+    read,
+    redis_of,
+)
+from pipelines.process.watchdog import HANG_AFTER_S
+
+
+def process(
+    plan_file: PlanOption = DEFAULT_PLAN,
+    brokers: BrokersOption = None,
+    redis: RedisOption = None,
+    schema_registry: SchemaRegistryOption = "",
+    metrics_host: MetricsHost = "127.0.0.1",
+    metrics_port: MetricsPort = 0,
+    session_timeout_ms: SessionTimeout = 10_000,
+    max_batch_records: MaxBatchRecords = 100_000,
+    level_records: Annotated[
+        int,
+        typer.Option(min=0, help="A view further behind others of its topic is first brought up on its own."),
+    ] = 10_000,
+    hang_after_s: HangAfter = HANG_AFTER_S,
+    max_dead_letters: MaxDeadLetters = 1_000,
+    max_dead_letter_share: MaxDeadLetterShare = 0.5,
+    retire_after_s: Annotated[
+        float,
+        typer.Option(min=1.0, help="The state of a replaced, unused definition stays at least so long."),
+    ] = 600.0,
+) -> None:
+    """Compute the stream views' windows from Kafka into Redis, until told to stop."""
+    from pipelines.feature_processor.run import run
+    from pipelines.feature_processor.settings import ProcessorSettings
+    from pipelines.steps.poison import Allowance
+
+    compiled = read(plan_file)
+    run(
+        compiled,
+        ProcessorSettings(
+            brokers=brokers_of(compiled, brokers),
+            redis=redis_of(compiled, redis),
+            schema_registry=schema_registry,
+            metrics_host=metrics_host,
+            metrics_port=metrics_port,
+            max_batch_records=max_batch_records,
+            session_timeout_ms=session_timeout_ms,
+            level_records=level_records,
+            hang_after_s=hang_after_s,
+            dead_letters=Allowance(max_dead_letters, max_dead_letter_share),
+            retire_after_s=retire_after_s,
+            plan_file=plan_file,
+        ),
+    )

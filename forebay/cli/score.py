@@ -1,0 +1,125 @@
+"""`forebay score`."""
+
+from __future__ import annotations
+
+import enum
+import signal
+from typing import Annotated
+
+import typer
+
+from forebay.cli.options import (
+    DEFAULT_PLAN,
+    BrokersOption,
+    HangAfter,
+    IncludeFeatures,
+    MaxBatchRecords,
+    MaxDeadLetters,
+    MaxDeadLetterShare,
+    MetricsHost,
+    MetricsPort,
+    ModelOption,
+    PlanOption,
+    RedisOption,
+    SchemaRegistryOption,
+    SessionTimeout,
+    brokers_of,
+    read,
+    redis_of,
+)
+from pipelines.process.watchdog import HANG_AFTER_S
+
+
+class Delivery(enum.StrEnum):
+    """Delivery guarantee of predictions."""
+
+    EXACTLY_ONCE = "exactly_once"
+    AT_LEAST_ONCE = "at_least_once"
+
+
+def score(
+    model: ModelOption,
+    topic: Annotated[str, typer.Option(help="Topic to score.")],
+    output: Annotated[str, typer.Option(help="Prediction topic.")],
+    plan_file: PlanOption = DEFAULT_PLAN,
+    brokers: BrokersOption = None,
+    redis: RedisOption = None,
+    schema_registry: SchemaRegistryOption = "",
+    delivery: Annotated[Delivery, typer.Option(help="Delivery guarantee of predictions.")] = Delivery.EXACTLY_ONCE,
+    feature_wait_ms: Annotated[int, typer.Option(min=0, help="Longest wait for the event's own features.")] = 1_000,
+    include_features: IncludeFeatures = False,
+    group: Annotated[
+        str, typer.Option(help="Consumer group; default: one of this project, topic, output and model.")
+    ] = "",
+    instance: Annotated[str, typer.Option(help="This worker's name in its group; default: random.")] = "",
+    session_timeout_ms: SessionTimeout = 10_000,
+    transaction_timeout_ms: Annotated[
+        int, typer.Option(min=1, help="Longest wait of readers for a transaction that a killed worker left open.")
+    ] = 10_000,
+    max_batch_records: MaxBatchRecords = 500,
+    metrics_host: MetricsHost = "127.0.0.1",
+    metrics_port: MetricsPort = 0,
+    hang_after_s: HangAfter = HANG_AFTER_S,
+    max_dead_letters: MaxDeadLetters = 1_000,
+    max_dead_letter_share: MaxDeadLetterShare = 0.5,
+) -> None:
+    """Score every event of a topic onto a prediction topic, until told to stop."""
+    from pipelines.adapters.last_resort import leave_if_late
+    from pipelines.adapters.metrics import serve_metrics
+    from pipelines.contract.plan import Plan
+    from pipelines.process.watchdog import WATCHDOG
+    from pipelines.steps.poison import Allowance
+    from serving.build import build_event_scorer
+    from serving.event_scorer import EventScorer
+    from serving.every import Every
+    from serving.following import Files, following
+    from serving.model import model_name
+    from serving.renewal import LOOK_S
+    from serving.scorer import Scorer
+    from serving.settings import ScoringSettings, WorkerSettings, worker_group
+    from serving.worker import Worker
+
+    compiled = read(plan_file)
+    addresses, store = brokers_of(compiled, brokers), redis_of(compiled, redis)
+    scoring = ScoringSettings(
+        topic=topic,
+        output=output,
+        brokers=addresses,
+        redis=store,
+        schema_registry=schema_registry,
+        feature_wait_ms=feature_wait_ms,
+        include_features=include_features,
+    )
+
+    def event_scorer(plan: Plan, scorer: Scorer) -> EventScorer:
+        return build_event_scorer(plan, scorer, scoring)
+
+    if metrics_port:
+        serve_metrics(metrics_host, metrics_port)
+    with following(compiled, Files(plan_file, model), store, event_scorer) as renewed:
+        worker = Worker(
+            WorkerSettings(
+                brokers=addresses,
+                topic=topic,
+                group=group or worker_group(compiled.project, topic, output, model_name(model)),
+                delivery=delivery.value,
+                instance=instance,
+                max_batch_records=max_batch_records,
+                session_timeout_ms=session_timeout_ms,
+                transaction_timeout_ms=transaction_timeout_ms,
+                dead_letters=Allowance(max_dead_letters, max_dead_letter_share),
+            ),
+            lambda messages: renewed.present(messages),
+        )
+
+        WATCHDOG.start(hang_after_s)
+
+        def stop(*_signal: object) -> None:
+            worker.stop()
+            leave_if_late()
+
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, stop)
+        # Beside the scoring thread: a model that is loaded and warmed holds up no events, and none need come.
+        with Every(LOOK_S, renewed.look, "forebay-follow"):
+            worker.run()

@@ -1,0 +1,103 @@
+"""`forebay serve`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from forebay.cli.options import (
+    DEFAULT_PLAN,
+    BrokersOption,
+    ClockName,
+    ClockOption,
+    HangAfter,
+    ModelOption,
+    PlanOption,
+    RedisOption,
+    brokers_of,
+    read,
+    redis_of,
+)
+from forebay.stack.ports import LAST_PORT
+from pipelines.process.watchdog import HANG_AFTER_S
+from serving.http.settings import HttpSettings
+
+_DEFAULTS = HttpSettings()
+
+
+def serve(
+    model: ModelOption,
+    plan_file: PlanOption = DEFAULT_PLAN,
+    redis: RedisOption = None,
+    brokers: BrokersOption = None,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = _DEFAULTS.host,
+    port: Annotated[int, typer.Option(min=0, max=LAST_PORT, help="Port to listen on; 0: a free one.")] = _DEFAULTS.port,
+    clock: ClockOption = ClockName.WALL,
+    insecure: Annotated[bool, typer.Option(help="Allow another address than loopback without a token.")] = False,
+    max_connections: Annotated[int, typer.Option(min=1, help="Open at once; beyond it, 503.")] = (
+        _DEFAULTS.max_connections
+    ),
+    max_head_bytes: Annotated[int, typer.Option(min=1, help="Of a request's line and headers.")] = (
+        _DEFAULTS.max_head_bytes
+    ),
+    head_timeout_s: Annotated[float, typer.Option(min=0.1, help="For a request's line and headers.")] = (
+        _DEFAULTS.head_timeout_s
+    ),
+    body_timeout_s: Annotated[float, typer.Option(min=0.1, help="For a request's body after that.")] = (
+        _DEFAULTS.body_timeout_s
+    ),
+    max_body_bytes: Annotated[int, typer.Option(min=1, help="Of a request's body.")] = _DEFAULTS.max_body_bytes,
+    max_entities: Annotated[int, typer.Option(min=1, help="Per request.")] = _DEFAULTS.max_entities,
+    max_batch_entities: Annotated[int, typer.Option(min=1, help="Answered together, over requests.")] = (
+        _DEFAULTS.max_batch_entities
+    ),
+    max_queued_entities: Annotated[int, typer.Option(min=1, help="Waiting for an answer; beyond it, 503.")] = (
+        _DEFAULTS.max_queued_entities
+    ),
+    drain_s: Annotated[int, typer.Option(min=0, help="For requests in flight, when told to stop.")] = (
+        _DEFAULTS.drain_s
+    ),
+    hang_after_s: HangAfter = HANG_AFTER_S,
+) -> None:
+    """Answer the same question over HTTP."""
+    from starlette.types import ASGIApp
+
+    from pipelines.adapters.clock import Clock, WallClock
+    from pipelines.contract.plan import Plan
+    from pipelines.process.watchdog import WATCHDOG
+    from serving.build import watermark_clock
+    from serving.following import Files, following
+    from serving.http.app import build_app
+    from serving.http.renewed_app import RenewedApp
+    from serving.http.server import run_server
+    from serving.http.settings import token_of_environment
+    from serving.scorer import Scorer
+
+    compiled = read(plan_file)
+    store = redis_of(compiled, redis)
+    settings = HttpSettings(
+        host=host,
+        port=port,
+        token=token_of_environment(),
+        allow_unauthenticated=insecure,
+        max_connections=max_connections,
+        max_head_bytes=max_head_bytes,
+        head_timeout_s=head_timeout_s,
+        body_timeout_s=body_timeout_s,
+        max_body_bytes=max_body_bytes,
+        max_entities=max_entities,
+        max_batch_entities=max_batch_entities,
+        max_queued_entities=max_queued_entities,
+        drain_s=drain_s,
+    )
+
+    wall = clock is ClockName.WALL
+
+    def app(plan: Plan, scorer: Scorer) -> ASGIApp:
+        now: Clock = WallClock() if wall else watermark_clock(plan, brokers_of(plan, brokers), store)
+        return build_app(scorer, now, settings)
+
+    with following(compiled, Files(plan_file, model), store, app, reads_all=not wall) as renewed:
+        WATCHDOG.start(hang_after_s)
+        run_server(RenewedApp(renewed), settings)
