@@ -21,7 +21,7 @@ from pipelines.contract.topology import (
     route_for,
     view_topic,
 )
-from pipelines.errors import SettingsError
+from pipelines.errors import BrokersUnavailable, SettingsError
 
 _ANSWER_S = 10.0
 
@@ -41,7 +41,8 @@ def check_stopped(plan: Plan, brokers: str) -> None:
     """Does nothing while no processor of the project runs: one that did would fold onto rows that are gone.
 
     Raises:
-        SettingsError: one runs, or the brokers do not answer.
+        SettingsError: one runs.
+        BrokersUnavailable: the brokers do not answer.
     """
     groups = _with_members(new_admin(brokers), brokers, group_name(plan.project, "process"))
     if groups:
@@ -60,7 +61,7 @@ def _with_members(admin: AdminClient, brokers: str, group: str) -> dict[str, int
         members = {each: len(answer.result(_ANSWER_S).members) for each, answer in described.items()}
         return {each: count for each, count in members.items() if count}
     except (KafkaException, TimeoutError) as error:
-        raise SettingsError(f"{brokers} does not say whether processors run: {error}") from error
+        raise BrokersUnavailable(f"{brokers} does not say whether processors run: {error}") from error
 
 
 def clear_view(plan: Plan, view: StreamView, store: str) -> Cleared:

@@ -19,7 +19,7 @@ from pipelines.adapters.kafka import queue
 from pipelines.backfill.load import load_events
 from pipelines.contract.plan import Plan, Source
 from pipelines.contract.topology import routing_key
-from pipelines.errors import SettingsError
+from pipelines.errors import BrokersUnavailable, SettingsError
 
 _LOOK_S = 0.1
 """How often the progress is shown while nothing is due."""
@@ -114,7 +114,8 @@ def publish(
         on_progress: told (events published, event time in ms, ms behind schedule) now and then.
 
     Raises:
-        StackError: the brokers did not take an event.
+        StackError: the brokers refused an event.
+        BrokersUnavailable: they did not answer in time.
     """
     failures: list[KafkaError] = []
     producer = Producer(
@@ -139,8 +140,10 @@ def publish(
             shown_s = now_s
             on_progress(sent + 1, event.event_ms, behind_ms)
     if producer.flush(30.0) or failures:
-        reason = failures[0].str() if failures else "no answer for 30 s"
-        raise StackError(f"the brokers {brokers} did not take every event: {reason}")
+        refused = f"the brokers {brokers} did not take every event: "
+        if failures:
+            raise StackError(refused + failures[0].str())
+        raise BrokersUnavailable(refused + "no answer for 30 s")
     on_progress(len(events), events[-1].event_ms, behind_ms)
     return Replayed(len(events), events[0].event_ms, events[-1].event_ms, time.monotonic() - pace.started_s, behind_ms)
 

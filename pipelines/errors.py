@@ -7,7 +7,7 @@ class ForebayError(Exception):
     """Root of all errors that are explained to the user without a traceback."""
 
     status = 2
-    """Of the process that it ends: something has to be repaired first."""
+    """Of the process that it ends: something has to be repaired first, do not start it again."""
 
 
 class RestartNeeded(ForebayError):
@@ -15,6 +15,13 @@ class RestartNeeded(ForebayError):
 
     status = 75
     """EX_TEMPFAIL of sysexits.h: whoever supervises the process starts it again."""
+
+
+class Crashed(ForebayError):
+    """Nobody expected it, so nobody knows a repair: a fault of Forebay or of a library, which may not come again."""
+
+    status = 1
+    """Python's own for an exception that nobody catches."""
 
 
 class PlanError(ForebayError):
@@ -55,7 +62,11 @@ class TransformError(RecordError):
     reason = "transform"
 
 
-class StoreUnavailable(ForebayError):
+class BrokersUnavailable(RestartNeeded):
+    """Kafka did not answer a command that does not wait for it."""
+
+
+class StoreUnavailable(RestartNeeded):
     """Redis did not answer; nothing was acknowledged, the same batch is tried again."""
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from pipelines.contract.fence import Position
-from pipelines.errors import SettingsError
+from pipelines.errors import BrokersUnavailable, SettingsError
 
 NO_ANSWER_S = 30.0
 """So long nothing may come of a topic whose end is not reached."""
@@ -101,5 +101,5 @@ class TopicReader:
             if int(message.offset() or 0) == end - 1:
                 return
 
-    def _unanswered(self, error: KafkaException) -> SettingsError:
-        return SettingsError(f"no answer from {self._brokers}: {error.args[0].str()}; are the brokers up?")
+    def _unanswered(self, error: KafkaException) -> BrokersUnavailable:
+        return BrokersUnavailable(f"no answer from {self._brokers}: {error.args[0].str()}; are the brokers up?")

@@ -9,8 +9,8 @@ from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from forebay.stack.process import StackError
-from pipelines.adapters.kafka import MAX_RECORD_BYTES, new_admin
-from pipelines.errors import SettingsError
+from pipelines.adapters.kafka import AWAY, MAX_RECORD_BYTES, new_admin
+from pipelines.errors import BrokersUnavailable, SettingsError
 
 
 def brokers_missing(brokers: str) -> str | None:
@@ -40,7 +40,8 @@ def create_topics(
 
     Raises:
         SettingsError: a topic exists with another number of partitions.
-        StackError: the brokers refuse a topic, or do not answer.
+        StackError: the brokers refuse a topic.
+        BrokersUnavailable: they do not answer, or name no leader in time.
     """
     if not partitions:
         return
@@ -54,6 +55,8 @@ def create_topics(
         try:
             future.result()
         except KafkaException as error:
+            if error.args[0].code() in AWAY:
+                raise _unanswered(brokers, error) from error
             if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
                 raise StackError(f"topic {topic!r} can't be created on {brokers}: {error.args[0].str()}") from error
     found = wait_for_leaders(admin, brokers, set(partitions), timeout_s)
@@ -72,7 +75,7 @@ def wait_for_leaders(admin: AdminClient, brokers: str, topics: set[str], timeout
         try:
             metadata = admin.list_topics(timeout=timeout_s).topics
         except KafkaException as error:
-            raise StackError(f"no answer from {brokers}: {error.args[0].str()}; are the brokers up?") from error
+            raise _unanswered(brokers, error) from error
         found = {
             topic: len(metadata[topic].partitions)
             for topic in topics & metadata.keys()
@@ -82,5 +85,9 @@ def wait_for_leaders(admin: AdminClient, brokers: str, topics: set[str], timeout
         if not waiting:
             return found
         if time.monotonic() > deadline:
-            raise StackError(f"topics {sorted(waiting)} have no leader on {brokers} after {timeout_s:g} s")
+            raise BrokersUnavailable(f"topics {sorted(waiting)} have no leader on {brokers} after {timeout_s:g} s")
         time.sleep(0.05)
+
+
+def _unanswered(brokers: str, error: KafkaException) -> BrokersUnavailable:
+    return BrokersUnavailable(f"no answer from {brokers}: {error.args[0].str()}; are the brokers up?")

@@ -12,12 +12,12 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer, Topic
 from confluent_kafka.admin import AdminClient
 
 from pipelines.contract.fence import Lineage
-from pipelines.errors import ForebayError, SettingsError
+from pipelines.errors import ForebayError, RestartNeeded, SettingsError
 from pipelines.process.watchdog import step
 
 log = structlog.get_logger("forebay.kafka")
 
-_AWAY = (
+AWAY = (
     KafkaError._TRANSPORT,
     KafkaError._TIMED_OUT,
     KafkaError._ALL_BROKERS_DOWN,
@@ -66,8 +66,14 @@ def queue(producer: Producer, on_delivery: OnDelivery, *record: Any, **more: Any
             return
 
 
-class DeliveryFailed(ForebayError):
+class DeliveryFailed(RestartNeeded):
     """A record was not acknowledged; what was built on it must not be committed."""
+
+
+class RecordTooLarge(DeliveryFailed):
+    """The topic takes no record of this size."""
+
+    status = ForebayError.status
 
 
 class IdempotentProducer:
@@ -139,7 +145,8 @@ class IdempotentProducer:
         repair = "what it belongs to is not committed, and is sent again after a restart"
         # The error that ends a gapless producer has the reason in its text only.
         if _TOO_LARGE in error.str():
-            repair = f"raise max.message.bytes of that topic above its source's, then start again: {repair}"
+            raised = "raise max.message.bytes of that topic above its source's, then start again"
+            return RecordTooLarge(f"a record was not delivered: {error.str()}; {raised}: {repair}")
         return DeliveryFailed(f"a record was not delivered: {error.str()}; {repair}")
 
 
@@ -167,7 +174,7 @@ class Topics:
                 described = asked[topic].result()
                 break
             except KafkaException as error:
-                if error.args[0].code() not in _AWAY:
+                if error.args[0].code() not in AWAY:
                     raise SettingsError(f"topic {topic!r} can't be described: {error}; create it first") from error
                 log.warning("waiting for the broker", brokers=self._brokers, error=error.args[0].str())
         return Lineage(topic, str(described.topic_id), len(described.partitions))

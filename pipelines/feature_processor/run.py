@@ -20,7 +20,7 @@ from pipelines.adapters.last_resort import leave_if_late
 from pipelines.adapters.metrics import serve_metrics
 from pipelines.contract.plan import Plan
 from pipelines.contract.topology import feeds
-from pipelines.errors import ForebayError, SettingsError
+from pipelines.errors import Crashed, ForebayError, SettingsError
 from pipelines.feature_processor.app import ProcessorApp
 from pipelines.feature_processor.build import Share, build_pipelines, close
 from pipelines.feature_processor.feed_pipeline import FeedPipeline
@@ -56,6 +56,7 @@ def run(plan: Plan, settings: ProcessorSettings) -> None:
     Raises:
         SettingsError: nothing to process, or a topic is missing.
         ProgressMismatch: the topics are not those that progress was made on.
+        Crashed: for a reason that is none of these.
     """
     _tune_interpreter()
     if not feeds(plan):
@@ -169,7 +170,7 @@ async def _run_app(setup: ProcessorSetup, switch_due: Callable[[], Awaitable[obj
         raise BrokersWentAway(f"the brokers went away: {crash!r}") from crash
     if crash is not None:
         log.error("unexpected", exc_info=crash)
-        raise ForebayError(
+        raise Crashed(
             f"the feature processor crashed: {crash!r}; the log has the traceback; started again it goes on from its "
             f"progress"
         ) from crash

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from pipelines.errors import ForebayError, RestartNeeded
+from pipelines.errors import Crashed, ForebayError, RestartNeeded
 
-CRASHED = 1
-"""Nobody expected it: Python's own status for an exception that nobody catches. Start it again, tell the authors."""
+CRASHED = Crashed.status
+"""Nobody expected it. Start it again, and tell the authors."""
 
 REPAIR_FIRST = ForebayError.status
 """Started again it would end in the same way: a plan, a setting, a model, a store's refusal, an option."""

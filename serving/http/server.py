@@ -11,7 +11,7 @@ import structlog
 import uvicorn
 from starlette.types import ASGIApp
 
-from pipelines.errors import SettingsError
+from pipelines.errors import Crashed, SettingsError
 from pipelines.process.watchdog import WATCHDOG
 from serving.http.protocol import limited_protocol
 from serving.http.settings import HttpSettings
@@ -53,6 +53,7 @@ def run_server(app: ASGIApp, settings: HttpSettings) -> None:
 
     Raises:
         SettingsError: the address can't be listened on.
+        Crashed: the application did not start.
     """
     config = uvicorn.Config(
         app,
@@ -69,7 +70,10 @@ def run_server(app: ASGIApp, settings: HttpSettings) -> None:
     with listen(settings.host, settings.port) as listener:
         host, port = listener.getsockname()[:2]
         log.info("serving", address=f"http://{host}:{port}", docs="/docs")
-        _Server(config).run([listener])
+        server = _Server(config)
+        server.run([listener])
+    if server.lifespan.should_exit:
+        raise Crashed("the endpoint did not start; the log has the traceback")
     log.info("stopped")
 
 

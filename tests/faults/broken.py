@@ -11,7 +11,7 @@ from confluent_kafka import KafkaException
 from redis import RedisError
 
 from forebay.stack.process import StackError
-from pipelines.errors import ForebayError
+from pipelines.errors import BrokersUnavailable, ForebayError
 
 T = TypeVar("T")
 
@@ -27,7 +27,7 @@ def harness(doing: str) -> Iterator[None]:
     """Of what the harness does itself, with its own servers and clients: a failure is its own."""
     try:
         yield
-    except (KafkaException, RedisError, StackError, AssertionError) as error:
+    except (KafkaException, RedisError, StackError, BrokersUnavailable, AssertionError) as error:
         raise HarnessError(f"{doing}: {error}") from error
 
 

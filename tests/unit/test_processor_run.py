@@ -9,7 +9,7 @@ from aiokafka.errors import KafkaConnectionError, KafkaError
 
 from pipelines.adapters.memory_store import MemoryStore
 from pipelines.contract.plan import PLAN_FORMAT, Plan
-from pipelines.errors import ForebayError, SettingsError
+from pipelines.errors import Crashed, ForebayError, SettingsError
 from pipelines.feature_processor import run as module
 from pipelines.feature_processor.settings import ProcessorSettings
 from tests.build import HOUR, SOURCE, make_view
@@ -121,7 +121,7 @@ def test_a_task_of_the_library_that_ended_unexpectedly_only_delays_it(app):
 
 def test_any_other_crash_ends_it_with_an_error(app):
     app.failures = [ValueError("a bug")]
-    with pytest.raises(ForebayError, match="the feature processor crashed: ValueError"):
+    with pytest.raises(Crashed, match="the feature processor crashed: ValueError"):
         module.run(PLAN, SETTINGS)
     assert app.started == 1
 
