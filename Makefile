@@ -82,6 +82,11 @@ faults-scoring: SEEDS = 40
 faults-scoring: setup ## Random faults on scoring, on a busy machine (SEEDS=40 FROM=1 JOBS=1)
 	$(BIN)/python -m tests.faults.scoring --seeds $(SEEDS) --from $(FROM) --jobs $(JOBS)
 
+.PHONY: reference
+reference: setup ## Write docs/reference.md from the code
+	$(BIN)/python -m forebay.reference > build/reference.md
+	mv build/reference.md docs/reference.md
+
 .PHONY: lock
 lock: ## Resolve the newest allowed versions and write requirements.lock
 	@$(find_python); "$$python" -m venv --clear build/lock

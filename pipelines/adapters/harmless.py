@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import prometheus_client
 import structlog
@@ -17,6 +17,16 @@ log = structlog.get_logger("forebay.metrics")
 
 REPEATED_AFTER_S = 60.0
 """That metrics fail is one line in this time."""
+
+
+class Declared(NamedTuple):
+    """What a metric is, for the reference."""
+
+    name: str
+    kind: str
+    """counter, gauge or histogram."""
+    labels: tuple[str, ...]
+    documentation: str
 
 
 class Harmless:
@@ -29,6 +39,12 @@ class Harmless:
         metric: of prometheus_client; None: what could not be had, and is not updated.
         """
         self._metric = metric
+
+    def declared(self) -> Declared:
+        """What it is."""
+        (family,) = self._metric.describe()
+        suffix = "_total" if family.type == "counter" else ""
+        return Declared(family.name + suffix, family.type, self._metric._labelnames, family.documentation)
 
     def labels(self, *values: Any) -> Harmless:
         """The child of these labels."""

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from pipelines.errors import Crashed, ForebayError, RestartNeeded
 
+DONE = 0
 CRASHED = Crashed.status
-"""Nobody expected it. Start it again, and tell the authors."""
-
 REPAIR_FIRST = ForebayError.status
-"""Started again it would end in the same way: a plan, a setting, a model, a store's refusal, an option."""
-
 START_AGAIN = RestartNeeded.status
-"""The process could not go on for a reason that passes. Nothing is lost, start it again."""
-
 INTERRUPTED = 130
-"""Ctrl-C, as a shell says it, in a command that was not done."""
+
+MEANINGS = {
+    DONE: "Done, or stopped as told.",
+    CRASHED: "Nobody expected it; the log has the traceback. Start it again, and tell the authors.",
+    REPAIR_FIRST: "Repair first, then start it again: a plan, a setting, a model, an option, a refusal of the store.",
+    START_AGAIN: "It could not go on for a reason that passes: start it again. An end by SIGPROF means the same.",
+    INTERRUPTED: "Ctrl-C, as a shell says it, in a command that was not done.",
+}
