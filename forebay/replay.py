@@ -13,6 +13,7 @@ from confluent_kafka import KafkaError, Producer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from forebay.encode import Encode, encoder
 from forebay.pace import Pace
 from forebay.stack.process import StackError
 from pipelines.adapters.kafka import queue
@@ -58,42 +59,35 @@ class Span(msgspec.Struct, frozen=True):
         return (self.start_ms is None or event_ms >= self.start_ms) and (self.end_ms is None or event_ms < self.end_ms)
 
 
-def replayed_events(plan: Plan, history: Path, span: Span) -> list[Published]:
+def replayed_events(plan: Plan, history: Path, span: Span, registry: str = "") -> list[Published]:
     """The events of every topic of the plan that has a history, in event-time order; per topic as they arrived.
+
+    Args:
+        registry: address of the schema registry, for framed Avro events; empty: none.
 
     Raises:
         HistoryError: a file does not fit its topic's schema.
-        SettingsError: nothing to replay, or a topic whose events are not JSON.
+        SettingsError: nothing to replay, or framed Avro events without a schema for them.
+        SchemasUnavailable: the registry does not answer.
     """
     topics = {source.topic: source for source in plan.sources if (history / f"{source.topic}.parquet").exists()}
     if not topics:
         raise SettingsError(f"{history} has no history of any topic: one file <topic>.parquet each")
-    for source in topics.values():
-        _check_is_json(source, history)
-    streams = [_events(source, history, span) for source in topics.values()]
+    streams = [_events(source, history, span, encoder(source, registry)) for source in topics.values()]
     events = list(heapq.merge(*streams, key=lambda event: event.event_ms))
     if not events:
         raise SettingsError(f"the history in {history} has no event in that time: choose another start or end")
     return events
 
 
-def _check_is_json(source: Source, history: Path) -> None:
-    """Anything else published to the topic would become dead letters."""
-    if source.format != "json":
-        raise SettingsError(
-            f"topic {source.topic}: its events are {source.format}, and replay publishes JSON topics only: take "
-            f"{source.topic}.parquet out of {history}, and publish its events with their own producer"
-        )
-
-
-def _events(source: Source, history: Path, span: Span) -> Iterator[Published]:
+def _events(source: Source, history: Path, span: Span, encode: Encode) -> Iterator[Published]:
     batch = load_events(history, source)
     columns = batch.columns()
     keys = [columns[name] for name in source.key]
     for at, event_ms in enumerate(batch.event_ms.tolist()):
         if event_ms in span:
             event = {name: values[at] for name, values in columns.items()}
-            yield Published(event_ms, source.topic, _key([values[at] for values in keys]), msgspec.json.encode(event))
+            yield Published(event_ms, source.topic, _key([values[at] for values in keys]), encode(event))
 
 
 def _key(values: Sequence[Any]) -> bytes | None:

@@ -17,6 +17,7 @@ from forebay.cli.options import (
     ModelOption,
     PlanOption,
     RepoOption,
+    SchemaRegistryOption,
     brokers_of,
     console,
     errors,
@@ -30,6 +31,7 @@ def replay(
     history: Annotated[Path, typer.Option(help="Folder with one Parquet file of events per topic.")],
     plan_file: PlanOption = DEFAULT_PLAN,
     brokers: BrokersOption = None,
+    schema_registry: SchemaRegistryOption = "",
     speed: Annotated[float, typer.Option(min=0, help="Multiple of real time; 0: as fast as possible.")] = 1.0,
     start: Annotated[datetime | None, typer.Option(help="First event time (UTC).")] = None,
     end: Annotated[datetime | None, typer.Option(help="Event time (UTC) to stop before.")] = None,
@@ -39,7 +41,7 @@ def replay(
     from forebay.replay import Span, replay_with_progress, replayed_events
 
     compiled = read(plan_file)
-    events = replayed_events(compiled, history, Span(utc_ms(start), utc_ms(end)))
+    events = replayed_events(compiled, history, Span(utc_ms(start), utc_ms(end)), schema_registry)
     done = replay_with_progress(events, brokers_of(compiled, brokers), speed, errors, "replay")
     if as_json:
         console.print_json(msgspec.json.encode(done).decode())

@@ -47,7 +47,11 @@ HangAfter = Annotated[
 ]
 SessionTimeout = Annotated[int, typer.Option(min=1, help="A silent process loses its partitions after so long.")]
 SchemaRegistryOption = Annotated[
-    str, typer.Option(help="http(s)://[user:password@]host[:port], for framed Avro events; empty: none.")
+    str,
+    typer.Option(
+        envvar="FOREBAY_SCHEMA_REGISTRY",
+        help="http(s)://[user:password@]host[:port], for framed Avro events; empty: none.",
+    ),
 ]
 MaxBatchRecords = Annotated[int, typer.Option(min=1, help="Most records of a batch.")]
 MaxDeadLetters = Annotated[

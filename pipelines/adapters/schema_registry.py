@@ -8,8 +8,8 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
-from typing import Any
-from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
+from typing import Any, TypeVar
+from urllib.parse import SplitResult, quote, unquote, urlsplit, urlunsplit
 
 import msgspec
 
@@ -23,8 +23,8 @@ MAX_SCHEMA_BYTES = 1 << 20
 ASK_AGAIN_S = 30.0
 """For how long an id stays unknown: a schema registered after its first events is found after this."""
 _MAX_UNKNOWN = 10_000
-_SCHEMA_NOT_FOUND = 40_403
-"""The registry's own code; a 404 without it comes from something else at that address."""
+_NOT_FOUND = (40_401, 40_403)
+"""The registry's own codes, of a subject and of a schema; a 404 without one is something else's at that address."""
 
 
 class _Answer(msgspec.Struct):
@@ -33,6 +33,15 @@ class _Answer(msgspec.Struct):
     schema: str
     schema_type: str = msgspec.field(name="schemaType", default="AVRO")
     references: list[Any] = []
+
+
+Answer = TypeVar("Answer", bound=_Answer)
+
+
+class _Version(_Answer):
+    """What the registry says of a subject's newest schema."""
+
+    id: int = 0
 
 
 class _Refusal(msgspec.Struct):
@@ -93,23 +102,37 @@ class SchemaRegistry:
             raise
         return found
 
-    def _ask(self, schema_id: int) -> str:
-        body = self._get(f"/schemas/ids/{schema_id}", schema_id)
-        if len(body) > MAX_SCHEMA_BYTES:
-            raise DecodeError(f"schema {schema_id} is larger than {MAX_SCHEMA_BYTES} bytes; produce with a smaller one")
-        try:
-            answer = msgspec.json.decode(body, type=_Answer)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise self._unavailable(f"its answer for schema {schema_id} is none: {error}") from error
-        if answer.schema_type != "AVRO":
-            raise DecodeError(
-                f"schema {schema_id} is of type {answer.schema_type}, not AVRO; produce with the source's"
-            )
-        if answer.references:
-            raise DecodeError(f"schema {schema_id} refers to others, which is not supported; register it in one piece")
-        return answer.schema
+    def latest(self, subject: str) -> tuple[int, str]:
+        """Id and Avro schema of a subject's newest version, which a producer would write with.
 
-    def _get(self, path: str, schema_id: int) -> bytes:
+        Raises:
+            SchemasUnavailable: the registry does not answer, or not as one does.
+            SettingsError: it has no such subject, or a schema that can't be used.
+        """
+        try:
+            answer = self._answer(f"/subjects/{quote(subject, safe='')}/versions/latest", f"of {subject!r}", _Version)
+        except DecodeError as error:
+            raise SettingsError(f"schema registry: {error}") from error
+        return answer.id, answer.schema
+
+    def _ask(self, schema_id: int) -> str:
+        return self._answer(f"/schemas/ids/{schema_id}", str(schema_id), _Answer).schema
+
+    def _answer(self, path: str, which: str, kind: type[Answer]) -> Answer:
+        body = self._get(path, which)
+        if len(body) > MAX_SCHEMA_BYTES:
+            raise DecodeError(f"schema {which} is larger than {MAX_SCHEMA_BYTES} bytes; produce with a smaller one")
+        try:
+            answer = msgspec.json.decode(body, type=kind)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise self._unavailable(f"its answer for schema {which} is none: {error}") from error
+        if answer.schema_type != "AVRO":
+            raise DecodeError(f"schema {which} is of type {answer.schema_type}, not AVRO; produce with the source's")
+        if answer.references:
+            raise DecodeError(f"schema {which} refers to others, which is not supported; register it in one piece")
+        return answer
+
+    def _get(self, path: str, which: str) -> bytes:
         request = urllib.request.Request(self._address + path, headers=self._headers)
         try:
             with self._opener.open(request, timeout=self._timeout_s) as response:
@@ -119,9 +142,9 @@ class SchemaRegistry:
             with error:
                 if error.code == http.client.NOT_FOUND and _says_not_found(error):
                     raise DecodeError(
-                        f"schema {schema_id} is unknown to {self._address}; produce with a registered one"
+                        f"schema {which} is unknown to {self._address}; produce with a registered one"
                     ) from None
-            raise self._unavailable(f"HTTP {error.code} for schema {schema_id}") from None
+            raise self._unavailable(f"HTTP {error.code} for schema {which}") from None
         except (OSError, http.client.HTTPException, ValueError) as error:  # ValueError: a host that is no name
             raise self._unavailable(str(error)) from error
 
@@ -145,7 +168,7 @@ def _parts(address: str) -> SplitResult:
 
 def _says_not_found(error: urllib.error.HTTPError) -> bool:
     try:
-        return msgspec.json.decode(error.read(MAX_SCHEMA_BYTES), type=_Refusal).error_code == _SCHEMA_NOT_FOUND
+        return msgspec.json.decode(error.read(MAX_SCHEMA_BYTES), type=_Refusal).error_code in _NOT_FOUND
     except (msgspec.DecodeError, UnicodeDecodeError, OSError, http.client.HTTPException):
         return False
 

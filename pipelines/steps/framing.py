@@ -1,4 +1,7 @@
-"""Confluent's framing: a magic byte and a schema id before the event; for Protobuf, which message it is."""
+"""Confluent's framing: a magic byte and a schema id before the event; for Protobuf, which message it is.
+
+Read by the decoders, written by `forebay replay`.
+"""
 
 from __future__ import annotations
 
@@ -37,6 +40,11 @@ def unframe(payload: Payload, topic: str) -> Framed:
     return Framed(_HEADER.unpack_from(payload)[1], payload[_HEADER.size :])
 
 
+def frame(schema_id: int, body: bytes) -> bytes:
+    """The payload that `unframe` takes apart."""
+    return _HEADER.pack(_MAGIC, schema_id) + body
+
+
 class Indexed(NamedTuple):
     """The body of a framed Protobuf payload, taken apart."""
 
@@ -61,6 +69,21 @@ def read_message_index(body: bytes, topic: str) -> Indexed:
         index, at = _zigzag(body, at, topic)
         path.append(index)
     return Indexed(tuple(path), body[at:])
+
+
+def message_index(path: tuple[int, ...]) -> bytes:
+    """What `read_message_index` reads; no part is negative."""
+    return b"\x00" if path == (0,) else b"".join(_varint(part << 1) for part in (len(path), *path))
+
+
+def _varint(number: int) -> bytes:
+    """At least one byte, the lowest 7 bits first."""
+    parts = bytearray()
+    while number > 0x7F:
+        parts.append(number & 0x7F | 0x80)
+        number >>= 7
+    parts.append(number)
+    return bytes(parts)
 
 
 def _zigzag(data: bytes, at: int, topic: str) -> tuple[int, int]:

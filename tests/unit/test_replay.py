@@ -1,6 +1,5 @@
 """Replay: order, keys and pace; publishing itself is tested on a broker."""
 
-import msgspec
 import pandas as pd
 import pytest
 
@@ -46,18 +45,6 @@ class TestOrder:
         write(tmp_path, "a", (1, "x"))
         with pytest.raises(SettingsError, match="another start or end"):
             replayed_events(plan_of(a=()), tmp_path, Span(5, 6))
-
-    @pytest.mark.parametrize("kind", ["avro", "protobuf"])
-    def test_a_topic_of_another_format_is_refused_unless_its_history_is_left_out(self, tmp_path, kind):
-        plan = plan_of(a=(), b=())
-        plan = msgspec.structs.replace(
-            plan, sources=(plan.sources[0], msgspec.structs.replace(plan.sources[1], format=kind))
-        )
-        write(tmp_path, "a", (1, "x"))
-        assert len(replayed_events(plan, tmp_path, Span())) == 1
-        write(tmp_path, "b", (1, "x"))
-        with pytest.raises(SettingsError, match=rf"topic b: .* {kind}, .* JSON topics only: take b\.parquet out of"):
-            replayed_events(plan, tmp_path, Span())
 
 
 class TestRecords:

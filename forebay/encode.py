@@ -1,0 +1,91 @@
+"""Events to payloads, in the format that their source declares: the decoders the other way round."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from io import BytesIO
+from typing import Any
+
+import msgspec
+from fastavro import schemaless_writer
+
+from pipelines.adapters.schema_registry import SchemaRegistry
+from pipelines.contract.plan import DataType, Source
+from pipelines.errors import SettingsError
+from pipelines.steps.avro_schema import load_record, written
+from pipelines.steps.decode_protobuf import message_class, message_path
+from pipelines.steps.framing import frame, message_index
+
+Encode = Callable[[Mapping[str, Any]], bytes]
+"""A payload from an event's columns: plain values, None for null, times in ms since the epoch."""
+
+_ANY_ID = 0
+"""Of a Protobuf schema: nobody asks for it."""
+
+
+def encoder(source: Source, registry: str) -> Encode:
+    """How events of a source become payloads.
+
+    Args:
+        registry: http(s)://[user:password@]host[:port] of the schema registry, asked where Avro is framed; empty: none.
+
+    Raises:
+        SettingsError: the registry is not named, or has no schema for the topic that can be used.
+        SchemasUnavailable: it does not answer.
+    """
+    if source.format == "avro":
+        return _avro(source, registry)
+    return _protobuf(source) if source.format == "protobuf" else msgspec.json.encode
+
+
+def _avro(source: Source, registry: str) -> Encode:
+    framed = source.framing == "confluent"
+    if framed and not registry:
+        raise SettingsError(
+            f"topic {source.topic!r}: its events name their Avro schema by an id: give the address of the schema "
+            f"registry with --schema-registry or FOREBAY_SCHEMA_REGISTRY"
+        )
+    declared = load_record(source.schema)
+    schema_id, text = SchemaRegistry(registry).latest(f"{source.topic}-value") if framed else (_ANY_ID, source.schema)
+    times = {column.name for column in source.columns if column.dtype is DataType.UNIX_TIMESTAMP}
+    try:
+        how = written(load_record(text), declared, times | {source.timestamp_field})
+    except Exception as error:
+        # Whatever the library says of a schema that somebody registered.
+        raise SettingsError(
+            f"topic {source.topic!r}: its newest schema in the registry is unusable: {error}; register another"
+        ) from error
+
+    def encode(event: Mapping[str, Any]) -> bytes:
+        micros = {name: event[name] * 1_000 for name in how.micros if event[name] is not None}
+        stream = BytesIO()
+        try:
+            schemaless_writer(stream, how.schema, {**event, **micros})
+        except (ValueError, TypeError, OverflowError) as error:
+            raise SettingsError(
+                f"topic {source.topic!r}: an event of its history is none of its Avro schema: {error}; "
+                "correct the history"
+            ) from error
+        return frame(schema_id, stream.getvalue()) if framed else stream.getvalue()
+
+    return encode
+
+
+def _protobuf(source: Source) -> Encode:
+    made = message_class(source)
+    index = message_index(message_path(made.DESCRIPTOR))
+
+    def encode(event: Mapping[str, Any]) -> bytes:
+        message = made()
+        for column in source.columns:
+            value = event[column.name]
+            if value is None:
+                continue
+            if column.dtype is DataType.UNIX_TIMESTAMP:
+                getattr(message, column.name).FromMilliseconds(value)
+            else:
+                setattr(message, column.name, value)
+        body = message.SerializeToString()
+        return frame(_ANY_ID, index + body) if source.framing == "confluent" else body
+
+    return encode
