@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from pipelines.backfill.load import HistoryError, history_path, load_events
+from pipelines.backfill.load import history_path, load_events
+from pipelines.backfill.parquet_columns import HistoryError
 from pipelines.contract.plan import Plan
 from serving.build import scored_source
 from serving.feature_reader import stored_views

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
-from pipelines.backfill.load import HistoryError, load_view_events
+from pipelines.backfill.batch_rows import read_batch_rows
+from pipelines.backfill.load import load_view_events
 from pipelines.backfill.view_history import ViewHistory
 from pipelines.contract.plan import BatchView, Plan, ServiceView
 from pipelines.steps.arrays import Ints
@@ -28,23 +28,12 @@ class BatchHistory:
         HistoryError: the batch source can't be read.
         """
         self.view = view
-        if view.batch_path is None:
-            raise HistoryError(f"feature view {view.name!r} has no file as batch source")
-        try:
-            frame = pd.read_parquet(view.batch_path)
-        except FileNotFoundError as error:
-            raise HistoryError(f"{view.batch_path}, batch source of {view.name!r}, does not exist") from error
-        frame = frame.sort_values(view.timestamp_field, kind="stable")
-        times = pd.to_datetime(frame[view.timestamp_field], utc=True).dt.as_unit("ms").astype("int64")
-        names = [key.name for key in view.join_keys]
-        rows = frame[[feature.name for feature in view.features]].astype(object)
-        values = rows.where(rows.notna(), None).to_numpy().tolist()
         self._rows: dict[tuple[Any, ...], tuple[list[int], list[list[Any]]]] = {}
         """By entity, the times of its rows in ascending order, and their values."""
-        for key, time_ms, row in zip(frame[names].itertuples(index=False, name=None), times, values, strict=True):
-            entity_times, entity_rows = self._rows.setdefault(key, ([], []))
-            entity_times.append(time_ms)
-            entity_rows.append(row)
+        for row in read_batch_rows(view):
+            entity_times, entity_rows = self._rows.setdefault(row.entity, ([], []))
+            entity_times.append(row.event_ms)
+            entity_rows.append(row.values)
 
     def read(self, entities: Sequence[tuple[Any, ...]], as_of_ms: Ints) -> ViewColumns:
         """The newest row at or before each time; older than the ttl is read as null."""

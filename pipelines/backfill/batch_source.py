@@ -77,7 +77,7 @@ def _tables(view: StreamView, folded: ViewHistory) -> Iterator[pa.Table]:
         columns.append(pd.to_datetime(times, unit="ms", utc=True))
         arrays = [pa.array(column, schema.field(at).type) for at, column in enumerate(columns)]
         for column, feature in zip(values, view.features, strict=True):
-            if feature.dtype.is_numeric:
+            if feature.dtype.is_numeric and column.dtype != object:
                 arrays.append(pa.array(column, from_pandas=True).cast(_arrow(feature.dtype)))
             else:
                 arrays.append(pa.array(column.tolist(), _arrow(feature.dtype)))

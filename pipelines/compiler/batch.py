@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from feast import Entity, FeatureView, FileSource
@@ -32,8 +33,26 @@ def compile_batch_view(view: FeatureView, entities: Mapping[str, Entity], repo: 
         features=tuple(compile_feature(field, where) for field in fields),
         ttl_ms=ttl_ms(view, where),
         batch_path=batch_path(view, repo),
-        timestamp_field=view.batch_source.timestamp_field if view.batch_source else "event_timestamp",
+        online=view.online,
+        **_file_columns(view, where),
     )
+
+
+def _file_columns(view: FeatureView, where: str) -> dict[str, Any]:
+    """How a batch source names what the view takes from it, as fields of `BatchView`.
+
+    Raises:
+        PlanError: its field_mapping gives two columns one name.
+    """
+    source = view.batch_source
+    if source is None:
+        return {}
+    unique(source.field_mapping.values(), f"{where}: its batch source's field_mapping to")
+    return {
+        "timestamp_field": source.timestamp_field,
+        "created_timestamp_field": source.created_timestamp_column,
+        "file_columns": {name: column for column, name in source.field_mapping.items()},
+    }
 
 
 def ttl_ms(view: FeatureView, where: str) -> int:

@@ -40,6 +40,7 @@ def compile_stream_view(
         refuse_ignored(source.ignored, name, where)
     join_keys = compile_join_keys(view, entities, source.columns, where)
     columns = _columns(udf, source, join_keys, where, repo)
+    _check_batch_source(view, where)
     aggregations = tuple(compile_aggregation(each, view, where) for each in view.aggregations)
     if not aggregations:
         raise PlanError(f"{where} has no aggregations; give it at least one")
@@ -64,6 +65,16 @@ def compile_stream_view(
     )
     check_size(compiled, where)
     return msgspec.structs.replace(compiled, fingerprint=stream_view_fingerprint(compiled, source))
+
+
+def _check_batch_source(view: StreamFeatureView, where: str) -> None:
+    """`forebay backfill` writes the file, with the view's own names and a single row per event."""
+    source = view.batch_source
+    if source is not None and (source.field_mapping or source.created_timestamp_column):
+        raise PlanError(
+            f"{where}: its batch source has a field_mapping or a created_timestamp_column, but `forebay backfill` "
+            f"writes that file, without any: leave them out"
+        )
 
 
 def _read_from_events(view: StreamFeatureView, entities: Mapping[str, Entity], udf: Udf | None) -> list[str]:

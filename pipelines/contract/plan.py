@@ -14,7 +14,7 @@ import msgspec
 
 Named = TypeVar("Named", "Source", "StreamView", "BatchView", "OnDemandView", "FeatureService")
 
-PLAN_FORMAT = 4
+PLAN_FORMAT = 5
 """Version of the plan file's layout; a file of another version is refused, never guessed at."""
 
 MAX_TILES_PER_WINDOW = 1_024
@@ -260,6 +260,16 @@ class BatchView(msgspec.Struct, frozen=True):
     batch_path: str | None = None
     """Absolute path of the batch source (Parquet), read for training rows."""
     timestamp_field: str = "event_timestamp"
+    created_timestamp_field: str = ""
+    """Of rows with the same event time the one that was created last counts; empty: the last one of the file."""
+    file_columns: dict[str, str] = {}
+    """Join key, feature or time -> its column in the batch source, where `field_mapping` renames that column."""
+    online: bool = True
+    """Whether it is materialized."""
+
+    def file_column(self, name: str) -> str:
+        """The column of the batch source that holds a join key, a feature or a time."""
+        return self.file_columns.get(name, name)
 
 
 class OnDemandInput(msgspec.Struct, frozen=True):

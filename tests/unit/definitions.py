@@ -27,8 +27,8 @@ SCHEMA = "at bigint not null, card string not null, amount double, n int, note s
 CARD = Entity(name="card", join_keys=["card"], value_type=ValueType.STRING)
 
 
-def file_source(name="rows"):
-    return FileSource(name=name, path="rows.parquet", timestamp_field="event_timestamp")
+def file_source(name="rows", **changes):
+    return FileSource(name=name, path="rows.parquet", timestamp_field="event_timestamp", **changes)
 
 
 def kafka(**changes):

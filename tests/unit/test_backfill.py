@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from forebay.training import training_rows
 from pipelines.adapters.memory_store import MemoryStore
 from pipelines.backfill.batch_source import write_batch_source
-from pipelines.backfill.load import HistoryError, load_view_events
+from pipelines.backfill.load import load_view_events
+from pipelines.backfill.parquet_columns import HistoryError
 from pipelines.backfill.view_history import ViewHistory
 from pipelines.contract.fence import Lineage
 from pipelines.contract.plan import (
@@ -246,7 +247,7 @@ class TestHistory:
 
     def test_a_file_without_a_column_of_the_schema_is_refused(self, tmp_path):
         pd.DataFrame({"event_ms": [START_MS]}).to_parquet(tmp_path / "payments.parquet")
-        with pytest.raises(HistoryError, match="does not have the columns event_ms, card, merchant"):
+        with pytest.raises(HistoryError, match="lacks the columns card, merchant, amount"):
             training_rows(PLAN, "risk", "payments", tmp_path, lambda _: None)
 
     def test_a_history_without_a_usable_event_is_refused(self, tmp_path):

@@ -219,7 +219,19 @@ REFUSED = {
         lambda: stream(udf=euros, aggregations=[total(column="label")]),
         "column 'label' is string; only numbers",
     ),
+    "renamed backfill": (
+        lambda: stream(source=kafka(batch_source=file_source(field_mapping={"t": "total"}))),
+        "its batch source has a field_mapping or .*: leave them out",
+    ),
+    "backfill created": (
+        lambda: stream(source=kafka(batch_source=file_source(created_timestamp_column="made"))),
+        "its batch source has .* a created_timestamp_column",
+    ),
     # batch views
+    "one name for two columns": (
+        lambda: batch(source=file_source(field_mapping={"a": "age", "b": "age"})),
+        "feature view 'profile': its batch source's field_mapping to 'age' is declared twice; rename one",
+    ),
     "bytes": (
         lambda: batch(schema=[Field(name="raw", dtype=Bytes)]),
         "'raw' has type Bytes, which is not supported",

@@ -13,7 +13,7 @@ from forebay.error_line import error_line
 from forebay.stack.process import StackError
 from pipelines import errors
 from pipelines.adapters.kafka import IdempotentProducer
-from pipelines.backfill.load import HistoryError
+from pipelines.backfill.parquet_columns import HistoryError
 from pipelines.process.status import CRASHED, INTERRUPTED, REPAIR_FIRST, START_AGAIN
 from serving.commit import WorkerFailed
 
