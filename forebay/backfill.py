@@ -1,17 +1,29 @@
-"""`forebay backfill` with its progress bars."""
+"""`forebay backfill` with its progress bars: everything is checked first, and takes its place last."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import NamedTuple
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from forebay.training import training_rows
-from pipelines.backfill.batch_source import write_batch_source
-from pipelines.backfill.load import count_events
+from forebay.training import known_service, training_rows
+from pipelines.backfill.batch_source import batch_places, write_batch_source
+from pipelines.backfill.history import History
+from pipelines.backfill.new_files import NewFiles
 from pipelines.contract.plan import Plan
 from serving.build import scored_source
+
+
+class Training(NamedTuple):
+    """Training rows that are wanted."""
+
+    service: str
+    topic: str
+    """The scored topic, whose events ask for rows."""
+    out: Path
 
 
 def progress_bar(console: Console) -> Progress:
@@ -25,21 +37,47 @@ def progress_bar(console: Console) -> Progress:
     )
 
 
-def backfill_views(plan: Plan, history: Path, console: Console) -> None:
-    """Writes the batch source of every stream view. Raises as `write_batch_source`."""
-    with progress_bar(console) as progress:
-        for view in plan.stream_views:
-            task = progress.add_task(view.name, total=count_events(history, plan.source(view.source)))
-            rows = write_batch_source(plan, view, history, lambda done, task=task: progress.advance(task, done))  # type: ignore[misc]
-            progress.update(task, total=rows, completed=rows)
+def backfill(plan: Plan, history: History, console: Console, training: Training | None = None) -> None:
+    """Writes the batch source of every stream view, and training rows; after an error all files are as they were.
+
+    Raises:
+        PlanError: a view has no batch source of its own, or the service or topic is unknown.
+        HistoryError: a file of history is missing or does not fit, or too much of it can't be used.
+    """
+    places = batch_places(plan)
+    counts = {view.name: history.count(plan.source(view.source)) for view in plan.stream_views}
+    if training:
+        known_service(plan, training.service)
+        asked = history.count(scored_source(plan, training.topic))
+    try:
+        with NewFiles() as files, progress_bar(console) as progress:
+            parts = {name: files.part(place) for name, place in places.items()}
+            for view in plan.stream_views:
+                task = progress.add_task(view.name, total=counts[view.name])
+                rows = write_batch_source(
+                    plan,
+                    view,
+                    history,
+                    parts[view.name],
+                    lambda done, task=task: progress.advance(task, done),  # type: ignore[misc]
+                )
+                progress.update(task, total=rows, completed=rows)
+            if training:
+                out = files.part(training.out)
+                task = progress.add_task(f"training rows of {training.service}", total=asked)
+                found = training_rows(
+                    plan, training.service, training.topic, history, lambda done: progress.advance(task, done)
+                )
+                progress.update(task, total=len(found), completed=len(found))
+                found.to_parquet(out, index=False)
+    finally:
+        print_left_out(history, console)
+    if training:
+        console.print(f"{len(found):,} training rows written to {escape(str(training.out))}")
 
 
-def backfill_service(plan: Plan, service: str, topic: str, history: Path, out: Path, console: Console) -> None:
-    """Writes training rows of a feature service. Raises as `training_rows`."""
-    with progress_bar(console) as progress:
-        task = progress.add_task(f"training rows of {service}", total=count_events(history, scored_source(plan, topic)))
-        rows = training_rows(plan, service, topic, history, lambda done: progress.advance(task, done))
-        progress.update(task, total=len(rows), completed=len(rows))
-    out.parent.mkdir(parents=True, exist_ok=True)
-    rows.to_parquet(out, index=False)
-    console.print(f"{len(rows):,} training rows written to {out}")
+def print_left_out(history: History, console: Console) -> None:
+    """Says what of the history can't be used."""
+    for where, left_out in history.left_out.items():
+        if left_out.count:
+            console.print(escape(f"{where}: {left_out}"), highlight=False)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import heapq
 import time
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
@@ -17,7 +16,7 @@ from forebay.encode import Encode, encoder
 from forebay.pace import Pace
 from forebay.stack.process import StackError
 from pipelines.adapters.kafka import queue
-from pipelines.backfill.load import load_events
+from pipelines.backfill.history import History
 from pipelines.contract.plan import Plan, Source
 from pipelines.contract.topology import routing_key
 from pipelines.errors import BrokersUnavailable, SettingsError
@@ -59,7 +58,7 @@ class Span(msgspec.Struct, frozen=True):
         return (self.start_ms is None or event_ms >= self.start_ms) and (self.end_ms is None or event_ms < self.end_ms)
 
 
-def replayed_events(plan: Plan, history: Path, span: Span, registry: str = "") -> list[Published]:
+def replayed_events(plan: Plan, history: History, span: Span, registry: str = "") -> list[Published]:
     """The events of every topic of the plan that has a history, in event-time order; per topic as they arrived.
 
     Args:
@@ -70,18 +69,18 @@ def replayed_events(plan: Plan, history: Path, span: Span, registry: str = "") -
         SettingsError: nothing to replay, or framed Avro events without a schema for them.
         SchemasUnavailable: the registry does not answer.
     """
-    topics = {source.topic: source for source in plan.sources if (history / f"{source.topic}.parquet").exists()}
+    topics = {source.topic: source for source in plan.sources if history.path(source).exists()}
     if not topics:
-        raise SettingsError(f"{history} has no history of any topic: one file <topic>.parquet each")
+        raise SettingsError(f"{history.folder} has no history of any topic: one file <topic>.parquet each")
     streams = [_events(source, history, span, encoder(source, registry)) for source in topics.values()]
     events = list(heapq.merge(*streams, key=lambda event: event.event_ms))
     if not events:
-        raise SettingsError(f"the history in {history} has no event in that time: choose another start or end")
+        raise SettingsError(f"the history in {history.folder} has no event in that time: choose another start or end")
     return events
 
 
-def _events(source: Source, history: Path, span: Span, encode: Encode) -> Iterator[Published]:
-    batch = load_events(history, source)
+def _events(source: Source, history: History, span: Span, encode: Encode) -> Iterator[Published]:
+    batch = history.events(source, source.key)
     columns = batch.columns()
     keys = [columns[name] for name in source.key]
     for at, event_ms in enumerate(batch.event_ms.tolist()):

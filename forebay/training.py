@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 import pandas as pd
 
-from pipelines.backfill.load import history_path, load_events
+from pipelines.backfill.history import History
 from pipelines.backfill.parquet_columns import HistoryError
-from pipelines.contract.plan import Plan
+from pipelines.contract.plan import FeatureService, Plan
+from pipelines.errors import PlanError
 from serving.build import scored_source
 from serving.feature_reader import stored_views
 from serving.history_reader import HistoryReader
@@ -24,8 +24,20 @@ def feature_columns(rows: pd.DataFrame) -> list[str]:
     return [str(name) for name in rows if "__" in str(name)]
 
 
+def known_service(plan: Plan, name: str) -> FeatureService:
+    """The feature service of that name.
+
+    Raises:
+        PlanError: the plan has none.
+    """
+    try:
+        return plan.service(name)
+    except KeyError as error:
+        raise PlanError(error.args[0]) from error
+
+
 def training_rows(
-    plan: Plan, service_name: str, topic: str, history: Path, on_rows: Callable[[int], None]
+    plan: Plan, service_name: str, topic: str, history: History, on_rows: Callable[[int], None]
 ) -> pd.DataFrame:
     """One row per event of the topic, ordered by event time, features as of the event.
 
@@ -39,11 +51,11 @@ def training_rows(
         PlanError: the topic or the service is unknown.
         HistoryError: a file of history is missing or does not fit.
     """
-    service = plan.service(service_name)
+    service = known_service(plan, service_name)
     source = scored_source(plan, topic)
-    batch = load_events(history, source)
+    batch = history.events(source, [key.name for key in service.join_keys])
     if not len(batch):
-        raise HistoryError(f"{history_path(history, source)} holds no event that can be used: nothing to train on")
+        raise HistoryError(f"{history.path(source)} holds no event that can be used: nothing to train on")
     assembler = FeatureAssembler(plan, service, HistoryReader(plan, stored_views(plan, service), history))
     columns = {name: batch.values(name) for name in service.field_types}
     times = batch.event_ms.tolist()

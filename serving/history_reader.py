@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import bisect
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from pipelines.backfill.batch_rows import read_batch_rows
-from pipelines.backfill.load import load_view_events
+from pipelines.backfill.history import History
 from pipelines.backfill.view_history import ViewHistory
 from pipelines.contract.plan import BatchView, Plan, ServiceView
 from pipelines.steps.arrays import Ints
@@ -74,7 +73,7 @@ class StreamHistory:
 class HistoryReader:
     """Implements `serving.scorer.ViewReader` on history."""
 
-    def __init__(self, plan: Plan, views: Sequence[ServiceView], folder: Path) -> None:
+    def __init__(self, plan: Plan, views: Sequence[ServiceView], history: History) -> None:
         """Raises:
         HistoryError: a file of history is missing or does not fit.
         """
@@ -85,9 +84,7 @@ class HistoryReader:
                 if isinstance(definition, BatchView):
                     known[view.view] = BatchHistory(definition)
                 else:
-                    known[view.view] = StreamHistory(
-                        ViewHistory(definition, load_view_events(folder, plan, definition))
-                    )
+                    known[view.view] = StreamHistory(ViewHistory(definition, history.view_events(plan, definition)))
         self._views = [(view.alias, join_fields(plan, view), known[view.view]) for view in views]
 
     def read(self, requests: Sequence[ScoringRequest], as_of_ms: Ints) -> dict[str, ViewColumns]:

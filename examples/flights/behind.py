@@ -21,6 +21,7 @@ from forebay.error_line import error_line
 from forebay.replay import Span, replayed_events
 from forebay.time_travel import TimeTravel
 from forebay.training import feature_columns, training_rows
+from pipelines.backfill.history import History
 from pipelines.contract.plan import Plan
 from pipelines.contract.plan_file import read_plan
 
@@ -42,11 +43,11 @@ def compare(plan: Plan, recent: Path) -> Comparison:
     """Processes the day, and then asks for each of its flights."""
     travel = TimeTravel(plan)
     events: dict[str, list[Any]] = defaultdict(list)
-    for event in replayed_events(plan, recent, Span(FILL_MS, LIVE_MS)):
+    for event in replayed_events(plan, History(recent), Span(FILL_MS, LIVE_MS)):
         events[event.topic].append(msgspec.json.decode(event.value))
     for topic, fields in events.items():
         travel.feed(topic, *fields)
-    rows = training_rows(plan, SERVICE, SCHEDULED, recent, lambda _count: None)
+    rows = training_rows(plan, SERVICE, SCHEDULED, History(recent), lambda _count: None)
     rows = rows[rows["flight_id"].isin([each["flight_id"] for each in events[SCHEDULED]])]
     streamed = {view.name for view in plan.stream_views}
     columns = [name for name in feature_columns(rows) if name.partition("__")[0] in streamed]

@@ -28,7 +28,7 @@ from examples.flights.plot import save_plot
 from examples.flights.predictions import PredictionListener, Received
 from examples.flights.times import ORIGIN_ZONE
 from examples.flights.train import Evaluation, train
-from forebay.backfill import backfill_views, progress_bar
+from forebay.backfill import backfill, progress_bar
 from forebay.error_line import error_line
 from forebay.lag import ProcessorLag
 from forebay.metrics_page import bucket_counts, quantile, scrape, total
@@ -38,7 +38,7 @@ from forebay.stack.process import StackError
 from forebay.steps_view import step
 from forebay.training import feature_columns, training_rows
 from forebay.up import register, run_processes
-from pipelines.backfill.load import count_events
+from pipelines.backfill.history import History
 from pipelines.contract.plan import Plan
 from serving.build import scored_source
 from serving.model import load_model
@@ -129,8 +129,8 @@ Look next at
 
 def _train(plan: Plan, history: Path, console: Console) -> dict[str, Evaluation]:
     """Backfills every view, and trains both models on January to August."""
-    backfill_views(plan, history, console)
-    scheduled = count_events(history, scored_source(plan, SCHEDULED))
+    backfill(plan, History(history), console)
+    scheduled = History(history).count(scored_source(plan, SCHEDULED))
     with progress_bar(console) as progress:
         tasks: dict[str, Any] = {}
 
@@ -145,8 +145,8 @@ def _train(plan: Plan, history: Path, console: Console) -> dict[str, Evaluation]
 def _replay(
     plan: Plan, recent: Path, stack: LocalStack, listener: PredictionListener, lag: ProcessorLag, console: Console
 ) -> Watched:
-    fill = replayed_events(plan, recent, Span(FILL_MS, LIVE_MS))
-    live = replayed_events(plan, recent, Span(LIVE_MS, END_MS))
+    fill = replayed_events(plan, History(recent), Span(FILL_MS, LIVE_MS))
+    live = replayed_events(plan, History(recent), Span(LIVE_MS, END_MS))
     begun = time.monotonic()
     filled = replay_with_progress(fill, stack.brokers, 0, console, "30 September, full speed")
     with step(console, "features of 30 September complete"):
@@ -269,7 +269,7 @@ def _by_flight(received: list[Received]) -> pd.Series[Any]:
 
 def _recomputed(plan: Plan, model: str) -> pd.Series[Any]:
     """Flight id -> score from history, features as of the event's time."""
-    rows = training_rows(plan, model, SCHEDULED, DATA / "recent", lambda _count: None)
+    rows = training_rows(plan, model, SCHEDULED, History(DATA / "recent"), lambda _count: None)
     columns = {name: rows[name].to_numpy() for name in feature_columns(rows)}
     return pd.Series(load_model(MODELS / model).run(columns)["late"], index=rows["flight_id"])
 

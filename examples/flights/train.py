@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import lightgbm
@@ -15,6 +16,7 @@ from sklearn.metrics import log_loss, roc_auc_score
 
 from examples.flights.events import ARRIVALS, SCHEDULED, outcomes
 from forebay.training import feature_columns, training_rows
+from pipelines.backfill.history import History
 from pipelines.contract.plan import Plan
 
 TEST_FROM_MS = int(pd.Timestamp("2013-09-01", tz="America/New_York").timestamp() * 1_000)
@@ -59,7 +61,7 @@ def train(plan: Plan, history: Path, models: Path, on_rows: Callable[[str, int],
     late = outcomes(pd.read_parquet(history / f"{ARRIVALS}.parquet", columns=["flight_id", "arr_delay"]))
     evaluations = {}
     for model, service in MODELS.items():
-        rows = training_rows(plan, service, SCHEDULED, history, lambda count, model=model: on_rows(model, count))  # type: ignore[misc]
+        rows = training_rows(plan, service, SCHEDULED, History(history), partial(on_rows, model))
         rows = rows[rows["flight_id"].isin(late.index)]
         labels = late[rows["flight_id"]].to_numpy().astype(float)
         features = rows[feature_columns(rows)].astype("float32")

@@ -13,6 +13,7 @@ from rich.markup import escape
 from forebay.cli.options import (
     DEFAULT_PLAN,
     BrokersOption,
+    MaxLeftOut,
     PlanOption,
     RedisOption,
     RepoOption,
@@ -23,6 +24,7 @@ from forebay.cli.options import (
     redis_of,
     stream_view,
 )
+from pipelines.backfill.left_out import DEFAULT_MAX_SHARE
 from pipelines.errors import SettingsError
 
 
@@ -118,13 +120,14 @@ def backfill(
     service: Annotated[str | None, typer.Option(help="Also write training rows of this feature service.")] = None,
     topic: Annotated[str | None, typer.Option(help="The scored topic, whose events ask for training rows.")] = None,
     out: Annotated[Path, typer.Option(help="Where training rows go (Parquet).")] = Path("training.parquet"),
+    max_left_out: MaxLeftOut = DEFAULT_MAX_SHARE,
 ) -> None:
     """Compute features as of every event of history into the views' batch sources."""
-    from forebay.backfill import backfill_service, backfill_views
+    from forebay.backfill import Training
+    from forebay.backfill import backfill as write
+    from pipelines.backfill.history import History
 
-    compiled = read(plan_file)
-    backfill_views(compiled, history, console)
-    if service:
-        if not topic:
-            raise SettingsError("--service needs --topic: the topic whose events are scored")
-        backfill_service(compiled, service, topic, history, out, console)
+    if service and not topic:
+        raise SettingsError("--service needs --topic: the topic whose events are scored")
+    training = Training(service, topic, out) if service and topic else None
+    write(read(plan_file), History(history, max_left_out), console, training)

@@ -14,6 +14,7 @@ from forebay.cli.options import (
     BrokersOption,
     ClockName,
     ClockOption,
+    MaxLeftOut,
     ModelOption,
     PlanOption,
     RepoOption,
@@ -25,6 +26,7 @@ from forebay.cli.options import (
     utc_ms,
 )
 from forebay.stack.ports import LAST_PORT
+from pipelines.backfill.left_out import DEFAULT_MAX_SHARE
 
 
 def replay(
@@ -35,13 +37,18 @@ def replay(
     speed: Annotated[float, typer.Option(min=0, help="Multiple of real time; 0: as fast as possible.")] = 1.0,
     start: Annotated[datetime | None, typer.Option(help="First event time (UTC).")] = None,
     end: Annotated[datetime | None, typer.Option(help="Event time (UTC) to stop before.")] = None,
+    max_left_out: MaxLeftOut = DEFAULT_MAX_SHARE,
     as_json: Annotated[bool, typer.Option("--json", help="Print what was done as JSON.")] = False,
 ) -> None:
     """Publish history again, all topics in event-time order, at a multiple of real time."""
+    from forebay.backfill import print_left_out
     from forebay.replay import Span, replay_with_progress, replayed_events
+    from pipelines.backfill.history import History
 
     compiled = read(plan_file)
-    events = replayed_events(compiled, history, Span(utc_ms(start), utc_ms(end)), schema_registry)
+    found = History(history, max_left_out)
+    events = replayed_events(compiled, found, Span(utc_ms(start), utc_ms(end)), schema_registry)
+    print_left_out(found, errors)
     done = replay_with_progress(events, brokers_of(compiled, brokers), speed, errors, "replay")
     if as_json:
         console.print_json(msgspec.json.encode(done).decode())

@@ -63,6 +63,10 @@ MaxDeadLetterShare = Annotated[
         min=0.0, max=1.0, help="Stop at a larger share of dead letters among the last 10,000 records; 0: no limit."
     ),
 ]
+MaxLeftOut = Annotated[
+    float,
+    typer.Option(min=0.0, max=1.0, help="Stop if a larger share of a topic's events can't be used; 1: never."),
+]
 
 
 class ClockName(enum.StrEnum):

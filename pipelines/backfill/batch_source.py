@@ -11,7 +11,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipelines.backfill.load import load_view_events
+from pipelines.backfill.history import History
 from pipelines.backfill.view_history import ViewHistory
 from pipelines.contract.plan import DataType, Plan, StreamView
 from pipelines.errors import PlanError
@@ -34,27 +34,46 @@ def _arrow(dtype: DataType) -> Any:
     return pa.list_(scalar) if dtype.is_list else scalar
 
 
-def write_batch_source(plan: Plan, view: StreamView, history: Path, on_rows: Callable[[int], None]) -> int:
-    """Writes the view's batch source; returns the number of rows.
+def batch_places(plan: Plan) -> dict[str, Path]:
+    """By stream view, the file that `write_batch_source` is to make.
+
+    Raises:
+        PlanError: a view has no local file as batch source, or shares it with another view.
+    """
+    places: dict[str, Path] = {}
+    owners = {view.batch_path: view.name for view in plan.batch_views if view.batch_path}
+    for view in plan.stream_views:
+        where = f"stream feature view {view.name!r}"
+        if view.batch_path is None:
+            raise PlanError(f"{where} has no batch source: give its source a FileSource")
+        if "://" in view.batch_path:
+            raise PlanError(f"{where}: its batch source is {view.batch_path}: backfill writes local files only")
+        owner = owners.setdefault(view.batch_path, view.name)
+        if owner != view.name:
+            raise PlanError(
+                f"{where} and {owner!r} have one batch source, {view.batch_path}: give each a FileSource of its own"
+            )
+        places[view.name] = Path(view.batch_path)
+    return places
+
+
+def write_batch_source(
+    plan: Plan, view: StreamView, history: History, out: Path, on_rows: Callable[[int], None]
+) -> int:
+    """Writes the view's features as of each of its events; returns the number of rows.
 
     Args:
+        out: the Parquet file to write.
         on_rows: told the number of rows after each group, for a progress bar.
 
     Raises:
-        PlanError: the view has no file as batch source.
         HistoryError: the history can't be read.
     """
-    if view.batch_path is None:
-        raise PlanError(f"stream feature view {view.name!r} has no batch source: give its source a FileSource")
-    folded = ViewHistory(view, load_view_events(history, plan, view))
-    path = Path(view.batch_path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_suffix(".part")
-    with pq.ParquetWriter(unfinished, _schema(view)) as writer:
+    folded = ViewHistory(view, history.view_events(plan, view))
+    with pq.ParquetWriter(out, _schema(view)) as writer:
         for table in _tables(view, folded):
             writer.write_table(table)
             on_rows(table.num_rows)
-    unfinished.replace(path)
     return len(folded.events.entity)
 
 

@@ -11,6 +11,7 @@ from onnx import TensorProto, helper
 
 from forebay.time_travel import TimeTravel
 from pipelines.adapters.memory_store import MemoryStore
+from pipelines.backfill.history import History
 from pipelines.contract.fence import Lineage
 from pipelines.contract.plan import (
     PLAN_FORMAT,
@@ -218,7 +219,7 @@ class TestBatchViews:
         limits = BatchView("limits", CARD, self.LIMITS.features, batch_path=str(path))
         plan = plan_of(limits, batch=[limits])
         service = plan.service("habits")
-        assembler = FeatureAssembler(plan, service, HistoryReader(plan, stored_views(plan, service), tmp_path))
+        assembler = FeatureAssembler(plan, service, HistoryReader(plan, stored_views(plan, service), History(tmp_path)))
         vectors = assembler.assemble([ScoringRequest({"card": card}, START_MS) for card in "ab"])
         assert assembler.values(vectors) == {"limits__steps": [[1, 2], None], "limits__names": [["x"], []]}
 

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from forebay.training import training_rows
 from pipelines.adapters.memory_store import MemoryStore
-from pipelines.backfill.batch_source import write_batch_source
-from pipelines.backfill.load import load_view_events
+from pipelines.backfill.batch_source import batch_places, write_batch_source
+from pipelines.backfill.history import History
 from pipelines.backfill.parquet_columns import HistoryError
 from pipelines.backfill.view_history import ViewHistory
 from pipelines.contract.fence import Lineage
@@ -133,7 +133,7 @@ def test_a_view_is_known_as_of_any_time_and_any_entity(rows, at_ms):
     with tempfile.TemporaryDirectory() as folder:
         write_history(Path(folder), rows)
         for view in VIEWS:
-            history = ViewHistory(view, load_view_events(Path(folder), PLAN, view))
+            history = ViewHistory(view, History(Path(folder)).view_events(PLAN, view))
             entities = [*{entity_of(view, row) for row in rows}, ("z",) * len(view.join_keys)]
             for entity in entities:
                 found = history.as_of(history.codes([entity] * len(at_ms)), np.array(at_ms), view.ttl_ms)
@@ -146,8 +146,8 @@ def test_a_batch_source_has_each_events_features_as_of_the_event(rows):
     with tempfile.TemporaryDirectory() as folder:
         write_history(Path(folder), rows)
         for view in VIEWS:
-            view = msgspec.structs.replace(view, batch_path=f"{folder}/made/{view.name}.parquet")
-            count = write_batch_source(PLAN, view, Path(folder), lambda _: None)
+            view = msgspec.structs.replace(view, batch_path=f"{folder}/{view.name}.parquet")
+            count = write_batch_source(PLAN, view, History(Path(folder)), Path(view.batch_path), lambda _: None)
             frame = pd.read_parquet(view.batch_path)
             known = [row for row in rows if None not in entity_of(view, row)]
             assert count == len(frame) == len(known)
@@ -168,7 +168,7 @@ def test_a_batch_source_has_each_events_features_as_of_the_event(rows):
 def test_training_rows_are_point_in_time_correct(rows):
     with tempfile.TemporaryDirectory() as folder:
         write_history(Path(folder), rows)
-        frame = training_rows(PLAN, "risk", "payments", Path(folder), lambda _: None)
+        frame = training_rows(PLAN, "risk", "payments", History(Path(folder)), lambda _: None)
     ordered = sorted(rows, key=lambda row: row["event_ms"])
     assert frame["event_ms"].tolist() == [row["event_ms"] for row in ordered]
     for row, (_, found) in zip(ordered, frame.iterrows(), strict=True):
@@ -188,7 +188,7 @@ def test_what_comes_later_changes_no_earlier_row(rows, cut):
     for part in (known, rows):
         with tempfile.TemporaryDirectory() as folder:
             write_history(Path(folder), part)
-            frames.append(training_rows(PLAN, "risk", "payments", Path(folder), lambda _: None))
+            frames.append(training_rows(PLAN, "risk", "payments", History(Path(folder)), lambda _: None))
     names = [name for name in frames[0].columns if "__" in name]
     same(frames[0][names], frames[1][names].iloc[: len(known)])
 
@@ -210,7 +210,7 @@ def test_training_rows_equal_what_is_served_when_the_same_events_stream_in(rows)
         served.append(assembler.assemble([ScoringRequest(row, row["event_ms"])]).columns)
     with tempfile.TemporaryDirectory() as folder:
         write_history(Path(folder), rows)
-        frame = training_rows(PLAN, "risk", "payments", Path(folder), lambda _: None)
+        frame = training_rows(PLAN, "risk", "payments", History(Path(folder)), lambda _: None)
     names = [name for name in frame.columns if "__" in name]
     assert names == list(served[0])
     same(frame[names], [[columns[name][0] for name in names] for columns in served])
@@ -231,30 +231,30 @@ class TestHistory:
         offsets = (-1, 0, HOUR - 1, HOUR, 3 * HOUR, 3 * HOUR + 1)
         nothing = dict.fromkeys(("merchant", "amount", "items", "declined"))
         write_history(tmp_path, [{"event_ms": START_MS + at, "card": "a", **nothing} for at in offsets])
-        frame = training_rows(plan, "limits", "payments", tmp_path, lambda _: None)
+        frame = training_rows(plan, "limits", "payments", History(tmp_path), lambda _: None)
         same(frame["profile__limit"], [None, 10, 10, 20, 20, None])
 
     def test_events_that_the_stream_would_refuse_are_left_out(self, tmp_path):
         nothing = dict.fromkeys(("card", "merchant", "amount", "items", "declined"))
         times = (START_MS, None, -1, START_MS * 1_000_000, START_MS + 1)
         write_history(tmp_path, [{"event_ms": at, **nothing} for at in times])
-        frame = training_rows(PLAN, "risk", "payments", tmp_path, lambda _: None)
+        frame = training_rows(PLAN, "risk", "payments", History(tmp_path, max_left_out=1), lambda _: None)
         assert frame["event_ms"].tolist() == [START_MS, START_MS + 1]
 
     def test_a_missing_file_is_named(self, tmp_path):
         with pytest.raises(HistoryError, match=r"payments\.parquet does not exist: .*one Parquet file per topic"):
-            training_rows(PLAN, "risk", "payments", tmp_path, lambda _: None)
+            training_rows(PLAN, "risk", "payments", History(tmp_path), lambda _: None)
 
     def test_a_file_without_a_column_of_the_schema_is_refused(self, tmp_path):
         pd.DataFrame({"event_ms": [START_MS]}).to_parquet(tmp_path / "payments.parquet")
         with pytest.raises(HistoryError, match="lacks the columns card, merchant, amount"):
-            training_rows(PLAN, "risk", "payments", tmp_path, lambda _: None)
+            training_rows(PLAN, "risk", "payments", History(tmp_path), lambda _: None)
 
     def test_a_history_without_a_usable_event_is_refused(self, tmp_path):
         write_history(tmp_path, [])
         with pytest.raises(HistoryError, match=r"payments\.parquet"):
-            training_rows(PLAN, "risk", "payments", tmp_path, lambda _: None)
+            training_rows(PLAN, "risk", "payments", History(tmp_path), lambda _: None)
 
-    def test_a_view_without_batch_source_says_what_to_declare(self, tmp_path):
+    def test_a_view_without_batch_source_says_what_to_declare(self):
         with pytest.raises(PlanError, match="'card_activity' has no batch source: give its source a FileSource"):
-            write_batch_source(PLAN, CARDS, tmp_path, lambda _: None)
+            batch_places(PLAN)

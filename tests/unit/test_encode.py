@@ -15,6 +15,7 @@ from confluent_kafka.serialization import MessageField, SerializationContext
 
 from forebay.encode import encoder
 from forebay.replay import Span, replayed_events
+from pipelines.backfill.history import History
 from pipelines.contract.plan import PLAN_FORMAT, Column, DataType, Plan
 from pipelines.errors import SchemasUnavailable, SettingsError
 from pipelines.steps.framing import message_index, read_message_index
@@ -51,7 +52,7 @@ def replayed(tmp_path, source, registry="", **columns):
     """The payloads of a history of two events, of which the second has nulls where it may."""
     pd.DataFrame(columns).to_parquet(tmp_path / f"{source.topic}.parquet", index=False)
     plan = Plan(PLAN_FORMAT, "p", "0" * 16, "", (source,), (), (), (), ())
-    return [each.value for each in replayed_events(plan, tmp_path, Span(), registry)]
+    return [each.value for each in replayed_events(plan, History(tmp_path), Span(), registry)]
 
 
 PAYMENTS = {"at": [AT, AT], "card": ["ünï", ""], "amount": [1.5, None], "n": [2, -3]}

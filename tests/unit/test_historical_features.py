@@ -7,7 +7,8 @@ import sys
 import pandas as pd
 import pytest
 
-from pipelines.backfill.batch_source import write_batch_source
+from pipelines.backfill.batch_source import batch_places, write_batch_source
+from pipelines.backfill.history import History
 from pipelines.contract.plan_file import read_plan
 
 START = pd.Timestamp("2026-01-05 12:00", tz="UTC")
@@ -54,7 +55,9 @@ def history(tmp_path):
 def joined(payments, history, view, names):
     """What Feast's join says of `ASKED`, row by row."""
     plan = read_plan(payments / "plan.bin")
-    write_batch_source(plan, plan.stream_view(view), history, lambda _rows: None)
+    place = batch_places(plan)[view]
+    place.parent.mkdir(exist_ok=True)
+    write_batch_source(plan, plan.stream_view(view), History(history), place, lambda _rows: None)
     command = [sys.executable, "-c", JOIN, payments / "feature_repo", json.dumps(ASKED), view, *names]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     return [[row[name] for name in names] for row in json.loads(done.stdout.splitlines()[-1])]

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipelines.backfill.batch_rows import read_batch_rows
-from pipelines.backfill.load import load_events, load_view_events
+from pipelines.backfill.history import History
 from pipelines.backfill.parquet_columns import HistoryError
 from pipelines.backfill.view_history import ViewHistory
 from pipelines.contract.plan import PLAN_FORMAT, BatchView, Column, DataType, Feature, JoinKey, Plan
@@ -39,14 +39,14 @@ def write(folder, **columns):
 
 def read(folder, dtype, array):
     write(folder, value=array)
-    return load_events(folder, source_with("value", dtype)).values("value")
+    return History(folder).events(source_with("value", dtype)).values("value")
 
 
 def test_two_customers_above_2_to_53_stay_two_beside_one_without_id(tmp_path):
     write(tmp_path, customer=pa.array([*CUSTOMERS, None], pa.int64()))
     source = source_with("customer", DataType.INT64)
     plan = Plan(PLAN_FORMAT, "p", "", "", (source,), (VIEW,), (), (), ())
-    history = ViewHistory(VIEW, load_view_events(tmp_path, plan, VIEW))
+    history = ViewHistory(VIEW, History(tmp_path).view_events(plan, VIEW))
     assert sorted(history.entities) == [(each,) for each in CUSTOMERS]
 
 
@@ -97,7 +97,7 @@ def test_a_column_of_another_type_is_refused_with_its_place_and_the_repair(tmp_p
 def test_what_is_no_parquet_is_refused(tmp_path):
     (tmp_path / "payments.parquet").write_text("event_ms,card\n")
     with pytest.raises(HistoryError, match="can't be read as one Parquet file"):
-        load_events(tmp_path, SOURCE)
+        History(tmp_path).events(SOURCE)
 
 
 def test_a_function_may_multiply_a_decimal_by_a_float(tmp_path):
@@ -110,7 +110,7 @@ def test_a_function_may_multiply_a_decimal_by_a_float(tmp_path):
     view = msgspec.structs.replace(view, join_keys=(JoinKey("event_ms", DataType.INT64),))
     plan = Plan(PLAN_FORMAT, "p", "", "", (source_with("value", DataType.FLOAT64),), (view,), (), (), ())
     write(tmp_path, value=pa.array([Decimal("1.50")] * 2, pa.decimal128(38, 2)))
-    assert load_view_events(tmp_path, plan, view).floats("more").tolist() == [2.25, 2.25]
+    assert History(tmp_path).view_events(plan, view).floats("more").tolist() == [2.25, 2.25]
 
 
 class TestBatchSources:

@@ -5,6 +5,7 @@ import pytest
 
 from forebay.pace import Pace
 from forebay.replay import Span, replayed_events
+from pipelines.backfill.history import History
 from pipelines.contract.plan import PLAN_FORMAT, Column, DataType, Plan, Source
 from pipelines.errors import SettingsError
 
@@ -25,32 +26,32 @@ class TestOrder:
     def test_topics_are_merged_by_event_time_and_ties_keep_the_order_of_the_plan(self, tmp_path):
         write(tmp_path, "a", (3, "x"), (1, "x"))
         write(tmp_path, "b", (2, "y"), (3, "y"))
-        events = replayed_events(plan_of(a=("who",), b=("who",)), tmp_path, Span())
+        events = replayed_events(plan_of(a=("who",), b=("who",)), History(tmp_path), Span())
         assert [(each.event_ms, each.topic) for each in events] == [(1, "a"), (2, "b"), (3, "a"), (3, "b")]
 
     def test_a_span_includes_its_start_and_excludes_its_end(self, tmp_path):
         write(tmp_path, "a", *((at, "x") for at in range(6)))
-        events = replayed_events(plan_of(a=()), tmp_path, Span(2, 4))
+        events = replayed_events(plan_of(a=()), History(tmp_path), Span(2, 4))
         assert [each.event_ms for each in events] == [2, 3]
 
     def test_a_topic_without_history_is_left_out(self, tmp_path):
         write(tmp_path, "a", (1, "x"))
-        assert len(replayed_events(plan_of(a=(), b=()), tmp_path, Span())) == 1
+        assert len(replayed_events(plan_of(a=(), b=()), History(tmp_path), Span())) == 1
 
     def test_no_history_at_all_is_refused(self, tmp_path):
         with pytest.raises(SettingsError, match=r"<topic>\.parquet"):
-            replayed_events(plan_of(a=()), tmp_path, Span())
+            replayed_events(plan_of(a=()), History(tmp_path), Span())
 
     def test_a_span_without_events_is_refused(self, tmp_path):
         write(tmp_path, "a", (1, "x"))
         with pytest.raises(SettingsError, match="another start or end"):
-            replayed_events(plan_of(a=()), tmp_path, Span(5, 6))
+            replayed_events(plan_of(a=()), History(tmp_path), Span(5, 6))
 
 
 class TestRecords:
     def published(self, tmp_path, key, who):
         write(tmp_path, "a", (1, who))
-        (event,) = replayed_events(plan_of(a=key), tmp_path, Span())
+        (event,) = replayed_events(plan_of(a=key), History(tmp_path), Span())
         return event
 
     def test_the_value_is_the_event_with_nulls(self, tmp_path):
