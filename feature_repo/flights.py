@@ -17,7 +17,7 @@ from feast.on_demand_feature_view import on_demand_feature_view
 from feast.stream_feature_view import StreamFeatureView, stream_feature_view
 from feast.types import Float64, Int64, String
 
-DATA = Path(os.environ.get("FOREBAY_DATA", Path(__file__).resolve().parent.parent / ".demo" / "data"))
+DATA = Path(os.environ.get("FLIGHTS_DATA", Path(__file__).resolve().parent.parent / ".demo" / "data"))
 BROKERS = os.environ.get("FOREBAY_BROKERS", "localhost:9092")
 
 HOUR = timedelta(hours=1)

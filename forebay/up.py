@@ -10,6 +10,7 @@ from rich.table import Table
 
 from forebay.registry_watch import RegistryWatch
 from forebay.stack.local import LocalStack, StackSettings
+from forebay.stack.processes import Process
 from forebay.steps_view import step
 from forebay.tables import add_row, new_table, print_table
 from pipelines.contract.plan import Plan
@@ -20,10 +21,10 @@ _WATCH_S = 0.5
 
 
 def up(settings: StackSettings, console: Console) -> None:
-    """Runs the stack until SIGINT or SIGTERM; one that ends, and not to be restarted, ends all.
+    """Runs the stack until SIGINT or SIGTERM. A process that ends is started again, unless it needs a repair.
 
     Raises:
-        StackError: a process did not start, or ended; with the end of its log.
+        StackError: a process did not start, or ended for good; with the end of its log.
         PlanError, SettingsError, ModelError: the registry, a setting, or the model can't be used.
     """
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -34,7 +35,7 @@ def up(settings: StackSettings, console: Console) -> None:
         run_processes(stack, register(stack, console), console)
         print_table(addresses(stack), console)
         console.print(f"In another terminal: source {stack.write_env()}", highlight=False)
-        console.print("Ctrl-C stops all of it.", style="dim")
+        console.print("A process that ends is started again: kill one to restart it. Ctrl-C stops all.", style="dim")
         watch = RegistryWatch(settings.repo)
         while True:
             stack.check_running(lambda line: console.print(line, markup=False, highlight=False))
@@ -62,13 +63,15 @@ def run_processes(stack: LocalStack, plan: Plan, console: Console) -> None:
     """Batch views, then the three processes. Raises as `up`."""
     with step(console, "feast materialize: batch views into the store"):
         stack.materialize(plan)
-    with step(console, "processor, worker and endpoint"):
+    names = ", ".join(each for each in Process if each not in stack.settings.without)
+    with step(console, f"processes: {names}"):
         stack.run()
 
 
 def register(stack: LocalStack, console: Console) -> Plan:
     """Servers, registry, plan and topics. Raises as `up`."""
-    with step(console, "broker (Tansu) and store (Valkey)"):
+    broker = f"broker {stack.brokers}" if stack.settings.brokers else "broker (Tansu)"
+    with step(console, f"{broker} and store (Valkey)"):
         stack.start()
     with step(console, f"feast apply: {stack.settings.repo}"):
         stack.feast_apply()
@@ -79,9 +82,10 @@ def register(stack: LocalStack, console: Console) -> Plan:
 def addresses(stack: LocalStack) -> Table:
     """Where to reach what, and where the logs are."""
     table = new_table("", "what", "address", "log")
-    add_row(table, "broker", stack.brokers, stack.logs / "tansu.log")
+    add_row(table, "broker", stack.brokers, "-" if stack.settings.brokers else stack.logs / "tansu.log")
     add_row(table, "store", stack.redis, stack.logs / "valkey.log")
-    add_row(table, "endpoint", f"{stack.url}/docs", stack.logs / "serve.log")
+    if Process.SERVE in stack.metrics_urls:
+        add_row(table, "endpoint", f"{stack.url}/docs", stack.logs / "serve.log")
     for name, url in stack.metrics_urls.items():
         add_row(table, f"metrics of {name}", url, stack.logs / f"{name}.log")
     return table

@@ -83,7 +83,7 @@ def main() -> None:
         output=PREDICTIONS,
         folder=FOLDER,
         clock="watermark",
-        env={"FOREBAY_DATA": str(DATA.resolve())},
+        env={"FLIGHTS_DATA": str(DATA.resolve())},
     )
     with error_line():
         stack = LocalStack(settings)

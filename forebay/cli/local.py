@@ -14,6 +14,7 @@ from forebay.cli.options import (
     BrokersOption,
     ClockName,
     ClockOption,
+    IncludeFeatures,
     MaxLeftOut,
     ModelOption,
     PlanOption,
@@ -26,6 +27,7 @@ from forebay.cli.options import (
     utc_ms,
 )
 from forebay.stack.ports import LAST_PORT
+from forebay.stack.processes import Process
 from pipelines.backfill.left_out import DEFAULT_MAX_SHARE
 
 
@@ -65,6 +67,22 @@ def up(
     port: Annotated[int, typer.Option(min=0, max=LAST_PORT, help="Port of the endpoint; 0: a free one.")] = 8000,
     partitions: Annotated[int, typer.Option(min=1, help="Partitions of each topic.")] = 4,
     clock: ClockOption = ClockName.WALL,
+    brokers: Annotated[
+        str,
+        # FOREBAY_BROKERS may name another stack's, or production's: nobody means those by `up` alone.
+        typer.Option(
+            envvar="",
+            show_envvar=False,
+            help="host:port[,host:port] of a running Kafka, of no variable; default: an embedded one.",
+        ),
+    ] = "",
+    data: Annotated[
+        Path | None, typer.Option(help="Folder in which the store keeps its rows; needs --brokers, which keep topics.")
+    ] = None,
+    include_features: IncludeFeatures = False,
+    without: Annotated[
+        list[Process] | None, typer.Option(help="Leave this process to somebody else; again for more.")
+    ] = None,
 ) -> None:
     """Run all of it on this machine, embedded broker and store included, until Ctrl-C."""
     from forebay.stack.local import StackSettings
@@ -80,6 +98,10 @@ def up(
             http_port=port,
             partitions=partitions,
             clock=clock.value,
+            brokers=brokers,
+            data=data,
+            include_features=include_features,
+            without=frozenset(without or ()),
         ),
         console,
     )

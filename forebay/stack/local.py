@@ -19,11 +19,14 @@ from forebay.compile import compile_plan
 from forebay.metrics_page import scrape, total
 from forebay.stack.ports import claim_port, free_port
 from forebay.stack.process import ChildProcess, Command, StackError
+from forebay.stack.processes import Process
 from forebay.stack.restarted import Restarted
+from forebay.stack.server import Server
 from forebay.stack.tansu import Tansu, TansuSettings
 from forebay.stack.topics import create_topics
 from forebay.stack.valkey import Valkey, ValkeySettings
 from forebay.topics import carrying_topics, needed_topics
+from pipelines.adapters.logs import log_settings
 from pipelines.contract.plan import Plan
 from pipelines.errors import SettingsError
 
@@ -53,10 +56,26 @@ class StackSettings:
     """Of the endpoint; 0: a free one."""
     env: Mapping[str, str] | None = None
     """Variables that the definitions read, beside those of this process."""
+    brokers: str = ""
+    """host:port[,host:port] of a running Kafka; empty: a broker of its own."""
+    data: Path | None = None
+    """Where the store keeps its rows; None: they are gone when it ends."""
+    include_features: bool = False
+    """Whether predictions carry the model's input."""
+    without: frozenset[Process] = frozenset()
+    """What is run by somebody else."""
+
+    def __post_init__(self) -> None:
+        """Refuses a store that outlives its topics."""
+        if self.data and not self.brokers:
+            raise SettingsError(
+                "--data keeps the store, but the embedded broker (Tansu) keeps its topics in memory: the rows would be "
+                "of topics that are gone, and refused; give the --brokers of a running Kafka too"
+            )
 
 
 class LocalStack:
-    """Broker and store from their wheels, and the processes on top; `stop` ends all of it.
+    """Store and broker from their wheels, and the processes on top; `stop` ends all of it.
 
     `start`, `feast_apply`, `compile`, `materialize`, `run`, in this order. Everything is a child of this
     process, and dies with it.
@@ -70,8 +89,11 @@ class LocalStack:
         self.logs = settings.folder / "logs"
         self.plan_file = settings.folder / "plan.msgpack"
         self.http_port = claim_port(settings.http_port, "the endpoint")
-        self._valkey = Valkey(ValkeySettings(log_path=self.logs / "valkey.log"))
-        self._tansu = Tansu(TansuSettings(log_path=self.logs / "tansu.log"))
+        kept = settings.data / "valkey" if settings.data else None
+        self._valkey = Valkey(
+            ValkeySettings(data_folder=kept, appendonly=kept is not None, log_path=self.logs / "valkey.log")
+        )
+        self._tansu = None if settings.brokers else Tansu(TansuSettings(log_path=self.logs / "tansu.log"))
         self._restarted: list[Restarted] = []
         self._stopping = contextlib.ExitStack()
         self.metrics_urls: dict[str, str] = {}
@@ -80,7 +102,7 @@ class LocalStack:
     @property
     def brokers(self) -> str:
         """Address of the broker."""
-        return self._tansu.bootstrap
+        return self._tansu.bootstrap if self._tansu else self.settings.brokers
 
     @property
     def redis(self) -> str:
@@ -100,6 +122,8 @@ class LocalStack:
             **(self.settings.env or {}),
             "FOREBAY_BROKERS": self.brokers,
             "FOREBAY_REDIS": self.redis,
+            "FOREBAY_LOG_FORMAT": log_settings().format,
+            "FOREBAY_LOG_LEVEL": log_settings().level,
             "FEAST_USAGE": "False",
         }
 
@@ -111,8 +135,12 @@ class LocalStack:
         """
         for log in self.logs.glob("*.log"):
             log.unlink()
-        self._stopping.enter_context(self._valkey)
-        self._stopping.enter_context(self._tansu)
+        for server in self._servers:
+            self._stopping.enter_context(server)
+
+    @property
+    def _servers(self) -> list[Server]:
+        return [self._valkey, *([self._tansu] if self._tansu else [])]
 
     def write_env(self) -> Path:
         """Writes the addresses as a shell file, for producers, `forebay replay` and the Feast CLI beside the stack."""
@@ -170,23 +198,8 @@ class LocalStack:
         Raises:
             StackError: one of them ended, or does not get ready; with the end of its log.
         """
-        scored = (f"--model={self.settings.model}", f"--plan={self.plan_file}")
-        children = [
-            self._metered("process", f"--plan={self.plan_file}", f"--session-timeout-ms={_SESSION_TIMEOUT_MS}"),
-            self._metered(
-                "score",
-                *scored,
-                f"--topic={self.settings.topic}",
-                f"--output={self.settings.output}",
-                f"--session-timeout-ms={_SESSION_TIMEOUT_MS}",
-            ),
-            self._child(
-                "serve",
-                [*scored, f"--port={self.http_port}", f"--clock={self.settings.clock}"],
-                lambda: _url_missing(f"{self.url}/readyz"),
-            ),
-        ]
-        self.metrics_urls["serve"] = f"{self.url}/metrics"
+        make = {Process.PROCESS: self._processor, Process.SCORE: self._worker, Process.SERVE: self._endpoint}
+        children = [make[each]() for each in Process if each not in self.settings.without]
         # Side by side: each takes seconds to import what it needs.
         for child in children:
             child.spawn()
@@ -195,17 +208,39 @@ class LocalStack:
         for child in children:
             child.wait_ready()
 
+    def _processor(self) -> ChildProcess:
+        return self._metered(Process.PROCESS, f"--plan={self.plan_file}", f"--session-timeout-ms={_SESSION_TIMEOUT_MS}")
+
+    def _worker(self) -> ChildProcess:
+        return self._metered(
+            Process.SCORE,
+            *self._scored,
+            f"--topic={self.settings.topic}",
+            f"--output={self.settings.output}",
+            f"--session-timeout-ms={_SESSION_TIMEOUT_MS}",
+            "--include-features" if self.settings.include_features else "--no-include-features",
+        )
+
+    def _endpoint(self) -> ChildProcess:
+        self.metrics_urls[Process.SERVE] = f"{self.url}/metrics"
+        options = (*self._scored, f"--port={self.http_port}", f"--clock={self.settings.clock}")
+        return self._child(Process.SERVE, options, lambda: _url_missing(f"{self.url}/readyz"))
+
+    @property
+    def _scored(self) -> tuple[str, ...]:
+        return (f"--model={self.settings.model}", f"--plan={self.plan_file}")
+
     def check_running(self, say: Callable[[str], object] = lambda _: None) -> None:
-        """Does nothing while broker, store and processes run; restarts a process that asks for it.
+        """Does nothing while broker, store and processes run; starts a process again that has ended.
 
         Args:
-            say: told in one line that a process is restarted, and when.
+            say: told in one line that a process is started again, and when.
 
         Raises:
-            StackError: one of them ended, or asks to be restarted too often; with the end of its log.
+            ProcessEnded: broker or store ended, a process needs a repair, or one ended too often.
         """
-        for child in (self._valkey.process, self._tansu.process):
-            child.check_running()
+        for server in self._servers:
+            server.process.check_running()
         for restarted in self._restarted:
             restarted.look(say)
 

@@ -18,7 +18,7 @@ from typing import Self
 from forebay.stack import launch
 from pipelines.errors import ForebayError
 from pipelines.process.cpu_alarm import SIGNAL
-from pipelines.process.status import START_AGAIN
+from pipelines.process.status import CRASHED, START_AGAIN
 
 _POLL_S = 0.02
 _SHOWN_LINES = 15
@@ -26,6 +26,17 @@ _SHOWN_LINES = 15
 
 class StackError(ForebayError):
     """A process of the stack did not start, did not get ready, or ended by itself."""
+
+
+class ProcessEnded(StackError):
+    """A process of the stack has ended by itself; the stack ends with its status."""
+
+    def __init__(self, message: str, status: int) -> None:
+        """Args:
+        status: of the process; negative: minus the signal that ended it.
+        """
+        super().__init__(message)
+        self.status = status if status > 0 else CRASHED
 
 
 @dataclass(frozen=True)
@@ -79,9 +90,14 @@ class ChildProcess:
         return self._process is not None and self._process.poll() is None
 
     @property
+    def status(self) -> int | None:
+        """The status that it ended with, or minus the signal that ended it; None: it has not ended."""
+        return None if self._process is None else self._process.poll()
+
+    @property
     def asks_for_restart(self) -> bool:
         """Whether it has ended in a way that means "start me again": by its own status, or by the alarm of its own."""
-        return self._process is not None and self._process.poll() in (START_AGAIN, -SIGNAL)
+        return self.status in (START_AGAIN, -SIGNAL)
 
     def start(self) -> None:
         """Starts the process and waits until it is ready; a process that does not get ready is stopped.
@@ -143,12 +159,13 @@ class ChildProcess:
         """Does nothing while the process runs.
 
         Raises:
-            StackError: it ended; the message says how, and shows the end of its log.
+            ProcessEnded: with how, and the end of its log.
         """
-        pid = self.pid
-        if self._process is not None and (status := self._process.poll()) is not None:
-            how = f"was ended by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
-            raise StackError(f"{self.command.name} (process {pid}) {how}; {self._log_excerpt()}")
+        pid, status = self.pid, self.status
+        if status is not None:
+            raise ProcessEnded(
+                f"{self.command.name} (process {pid}) {how_ended(status)}; {self._log_excerpt()}", status
+            )
 
     def stop(self) -> None:
         """Asks the process to end, kills it after the command's time; does nothing if it has ended."""
@@ -182,3 +199,8 @@ class ChildProcess:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
+
+
+def how_ended(status: int) -> str:
+    """In words, what `ChildProcess.status` says."""
+    return f"was ended by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"

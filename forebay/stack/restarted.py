@@ -1,4 +1,4 @@
-"""Restarts a process that has ended with the status that asks for it: later each time, and not for ever."""
+"""Starts a process again that has ended, unless it says that a restart is of no use: later each time, not for ever."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-from forebay.stack.process import ChildProcess, StackError
+from forebay.stack.launch import NOT_STARTED
+from forebay.stack.process import ChildProcess, ProcessEnded, how_ended
+from pipelines.process.status import REPAIR_FIRST
 
 FIRST_DELAY_S, LONGEST_DELAY_S = 1.0, 30.0
 """Before a restart; twice as long each time, while the process ends again and again."""
@@ -16,7 +18,10 @@ MOST, WINDOW_S = 5, 600.0
 
 
 class Restarted:
-    """A child process under supervision. Not thread-safe."""
+    """A child process under supervision. Not thread-safe.
+
+    It is started again when it has crashed, was stopped or killed by somebody, or asks for it.
+    """
 
     def __init__(self, child: ChildProcess, monotonic_s: Callable[[], float] = time.monotonic) -> None:
         self.child = child
@@ -31,18 +36,18 @@ class Restarted:
             say: told in one line that it is restarted, and when.
 
         Raises:
-            StackError: it ended otherwise, or has asked for a restart too often.
+            ProcessEnded: something has to be repaired first, or it has ended too often.
         """
-        if self._due_s is None:
-            if not self.child.asks_for_restart:
-                self.child.check_running()
-                return
-            self._plan(say)
-        elif self._now_s() >= self._due_s:
-            self._due_s = None
-            self.child.spawn()
+        if self._due_s is not None:
+            if self._now_s() >= self._due_s:
+                self._due_s = None
+                self.child.spawn()
+        elif (status := self.child.status) in (REPAIR_FIRST, NOT_STARTED):
+            self.child.check_running()
+        elif status is not None:
+            self._plan(status, say)
 
-    def _plan(self, say: Callable[[str], object]) -> None:
+    def _plan(self, status: int, say: Callable[[str], object]) -> None:
         now_s = self._now_s()
         while self._restarts and self._restarts[0] <= now_s - WINDOW_S:
             self._restarts.popleft()
@@ -50,10 +55,11 @@ class Restarted:
         if len(self._restarts) >= MOST:
             try:
                 self.child.check_running()
-            except StackError as error:
-                raise StackError(f"{name} was restarted {MOST} times in {WINDOW_S / 60:g} minutes: {error}") from error
+            except ProcessEnded as error:
+                often = f"{name} was restarted {MOST} times in {WINDOW_S / 60:g} minutes: {error}"
+                raise ProcessEnded(often, status) from error
         delay_s = min(LONGEST_DELAY_S, FIRST_DELAY_S * 2 ** len(self._restarts))
         self._restarts.append(now_s)
         self._due_s = now_s + delay_s
         log = self.child.command.log_path
-        say(f"{name} hung and has ended itself: restarted in {delay_s:g} s; its log says why: {log}")
+        say(f"{name} (process {self.child.pid}) {how_ended(status)}: started again in {delay_s:g} s; its log: {log}")

@@ -12,6 +12,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pandas as pd
@@ -21,6 +22,7 @@ from typer.testing import CliRunner
 
 from forebay.cli import app
 from forebay.stack.ports import claim_port
+from forebay.stack.tansu import Tansu
 from pipelines.errors import SettingsError
 from tests.e2e.broker import until
 from tests.models import write_sum_model
@@ -35,12 +37,18 @@ START = pd.Timestamp("2026-01-05 12:00", tz="UTC")
 class Up:
     """A running `forebay up`."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *more: str) -> None:
+        """Args:
+        folder: takes all of it, unless a run before has put it there.
+        more: options.
+        """
         self.folder = folder
-        self.repo = shutil.copytree(REPO, folder / "feature_repo", ignore=shutil.ignore_patterns("data"))
-        write_sum_model(folder / "models" / "fraud" / "1", 7, "fraud")
+        self.repo = folder / "feature_repo"
+        if not self.repo.exists():
+            shutil.copytree(REPO, self.repo, ignore=shutil.ignore_patterns("data"))
+            write_sum_model(folder / "models" / "fraud" / "1", 7, "fraud")
         self.process = subprocess.Popen(
-            [FOREBAY, "up", *self.options("--port=0")],
+            [FOREBAY, "up", *self.options("--port=0", *more)],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -67,6 +75,28 @@ class Up:
             if "Ctrl-C" in line:
                 return printed
         raise AssertionError(printed)
+
+    def replay(self, *options: str) -> dict[str, float]:
+        """Publishes the history; what was done."""
+        folder = self.folder
+        source = (f"--history={folder / 'history'}", f"--plan={folder / 'run' / 'plan.msgpack'}")
+        command = [FOREBAY, "replay", "--speed=0", "--json", *source, *options]
+        done = subprocess.run(command, env=self.env, capture_output=True, text=True, check=True)
+        found: dict[str, float] = json.loads(done.stdout)
+        return found
+
+    def child(self, name: str) -> int:
+        """Process id of `forebay NAME`."""
+        return next(
+            pid for pid in self.children() if name.encode() in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+        )
+
+    def kill(self) -> None:
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+        if self.process.stdout is not None:
+            self.process.stdout.close()
 
     def end(self) -> str:
         """What it printed after that."""
@@ -96,27 +126,32 @@ class Up:
         return "http://" + log.partition("http://")[2].split()[0]
 
 
+@contextmanager
+def running_up(folder: Path, *more: str) -> Iterator[Up]:
+    running = Up(folder, *more)
+    try:
+        yield running
+    finally:
+        running.kill()
+
+
 @pytest.fixture
 def up(tmp_path: Path) -> Iterator[Up]:
-    running = Up(tmp_path)
-    yield running
-    if running.process.poll() is None:
-        os.killpg(running.process.pid, signal.SIGKILL)
-    running.process.wait()
-    if running.process.stdout is not None:
-        running.process.stdout.close()
+    with running_up(tmp_path) as running:
+        yield running
 
 
-def history(folder: Path, count: int) -> None:
-    folder.mkdir()
+def history(folder: Path, count: int, first: int = 0) -> None:
+    folder.mkdir(exist_ok=True)
+    numbers = range(first, first + count)
     pd.DataFrame(
         {
-            "payment_id": [f"p{at}" for at in range(count)],
-            "event_time": [START + pd.Timedelta(seconds=at) for at in range(count)],
-            "card_id": [at % 3 for at in range(count)],
-            "merchant_id": [f"m{at % 2}" for at in range(count)],
-            "amount_cents": [100 * at for at in range(count)],
-            "declined": [at % 4 == 0 for at in range(count)],
+            "payment_id": [f"p{at}" for at in numbers],
+            "event_time": [START + pd.Timedelta(seconds=at) for at in numbers],
+            "card_id": [at % 3 for at in numbers],
+            "merchant_id": [f"m{at % 2}" for at in numbers],
+            "amount_cents": [100 * at for at in numbers],
+            "declined": [at % 4 == 0 for at in numbers],
         }
     ).to_parquet(folder / "payments.authorised.parquet", index=False)
 
@@ -154,17 +189,7 @@ def test_a_repo_of_ones_own_runs_is_replayed_asked_changed_and_stopped(up: Up) -
     printed = up.wait_ready()
     assert "feast apply" in printed
     history(up.folder / "history", 60)
-    replayed = subprocess.run(
-        [
-            *(FOREBAY, "replay", "--speed=60", "--json"),
-            *(f"--history={up.folder / 'history'}", f"--plan={up.folder / 'run' / 'plan.msgpack'}"),
-        ],
-        env=up.env,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    done = json.loads(replayed.stdout)
+    done = up.replay("--speed=60")
     assert done["events"] == 60
     assert done["wall_s"] == pytest.approx(59 / 60, abs=0.5)
     found = predictions(up.env["FOREBAY_BROKERS"], 60)
@@ -186,15 +211,42 @@ def test_a_repo_of_ones_own_runs_is_replayed_asked_changed_and_stopped(up: Up) -
     assert not any(alive(pid) for pid in children)
 
 
-def test_a_process_that_dies_takes_the_stack_with_it_and_is_named(up: Up) -> None:
+def test_a_worker_that_is_killed_is_started_again_and_nothing_is_lost(up: Up) -> None:
+    """The broker's events are in its memory: it must not end with the worker."""
     up.wait_ready()
-    children = up.children()
-    score = next(pid for pid in children if b"score" in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0"))
-    os.kill(score, signal.SIGKILL)
+    history(up.folder / "history", 30)
+    up.replay()
+    assert len(predictions(up.env["FOREBAY_BROKERS"], 30)) == 30
+    before = up.children()
+    os.kill(up.child("score"), signal.SIGKILL)
+    until(lambda: len(up.children()) == 5 and up.children() != before, 30, "another worker")
+    up.replay()
+    found = predictions(up.env["FOREBAY_BROKERS"], 60)
+    assert len({each["id"] for each in found}) == 60
+    after = up.children()
+    up.process.send_signal(signal.SIGTERM)
     assert "forebay score" in (printed := up.end())
-    assert "SIGKILL" in printed
-    assert up.process.returncode == 2
-    assert not any(alive(pid) for pid in children)
+    assert "SIGKILL: started again in 1 s" in printed
+    assert up.process.returncode == 0
+    assert not any(alive(pid) for pid in (*before, *after))
+
+
+def test_a_store_that_is_kept_goes_on_with_the_brokers_topics(tmp_path: Path) -> None:
+    """Two runs over one Kafka: the second counts on, and scores nothing again. The endpoint is left to others."""
+    with Tansu() as broker:
+        kept = (f"--brokers={broker.bootstrap}", f"--data={tmp_path / 'kept'}", "--include-features", "--without=serve")
+        for run in range(2):
+            with running_up(tmp_path, *kept) as up:
+                assert "serve" not in up.wait_ready()
+                history(tmp_path / "history", 30, first=30 * run)
+                up.replay()
+                found = predictions(broker.bootstrap, 30 * (run + 1))
+                up.process.send_signal(signal.SIGINT)
+                up.end()
+                assert up.process.returncode == 0
+        assert len({each["id"] for each in found}) == len(predictions(broker.bootstrap, 60)) == 60
+        # Each card has 10 events of either run.
+        assert max(each["features"]["card_activity__payments_count_1h"] for each in found) == 20
 
 
 def refused(folder: Path, *more: str) -> str:
@@ -216,6 +268,12 @@ def test_a_port_in_use_is_said_before_anything_starts(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         assert f"port {port} on 127.0.0.1 is in use" in refused(tmp_path, "--model=m", f"--port={port}")
+
+
+def test_a_store_that_would_outlive_its_topics_is_said_before_anything_starts(tmp_path: Path) -> None:
+    said = refused(tmp_path, "--model=m", f"--data={tmp_path / 'kept'}")
+    assert "--data" in said
+    assert "--brokers" in said
 
 
 def test_a_folder_without_a_model_is_said_before_anything_starts(tmp_path: Path) -> None:

@@ -99,7 +99,11 @@ def test_the_piped_addresses_of_a_stack_are_whole():
         brokers="127.0.0.1:20001",
         redis="127.0.0.1:20002",
         url="http://127.0.0.1:8000",
-        metrics_urls={"process": "http://127.0.0.1:20003/metrics"},
+        metrics_urls={
+            "process": "http://127.0.0.1:20003/metrics",
+            "serve": "http://127.0.0.1:8000/metrics",
+        },
+        settings=SimpleNamespace(brokers=""),
     )
     assert piped(lambda console: print_table(addresses(stack), console)) == [
         ["what", "address", "log"],
@@ -107,6 +111,7 @@ def test_the_piped_addresses_of_a_stack_are_whole():
         ["store", "127.0.0.1:20002", f"{logs}/valkey.log"],
         ["endpoint", "http://127.0.0.1:8000/docs", f"{logs}/serve.log"],
         ["metrics of process", "http://127.0.0.1:20003/metrics", f"{logs}/process.log"],
+        ["metrics of serve", "http://127.0.0.1:8000/metrics", f"{logs}/serve.log"],
     ]
 
 
