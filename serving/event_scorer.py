@@ -17,7 +17,7 @@ from pipelines.contract.prediction import Prediction, Timings, prediction_id
 from pipelines.contract.recipients import Recipients
 from pipelines.contract.records import Headers, dead_letter_headers, kept_headers, recorded_ms
 from pipelines.contract.topology import dead_letter_topic
-from pipelines.errors import FeatureRefused, ForebayError, PlanError, RecordError
+from pipelines.errors import FeatureRefused, ForebayError, RecordError
 from pipelines.process.watchdog import step
 from pipelines.steps.decode import SchemaSource, decoder_for
 from pipelines.steps.validate import Validator
@@ -25,7 +25,7 @@ from serving.addressed import counted_at, for_model
 from serving.barrier import Awaited, Barrier
 from serving.isolate import isolate
 from serving.metrics import observe_stages
-from serving.request import ScoringRequest
+from serving.request import ScoringRequest, check_asks
 from serving.scorer import Scored, Scorer
 
 log = structlog.get_logger("forebay.score")
@@ -92,13 +92,8 @@ class EventScorer:
         service = scorer.service
         self._keys = [key.name for key in service.join_keys]
         self._request = [column.name for column in service.request]
-        columns = {column.name for column in source.columns}
-        lacking = [name for name in (*self._keys, *self._request) if name not in columns]
-        if lacking:
-            raise PlanError(
-                f"events of {source.topic!r} lack fields of feature service {service.name!r}: {', '.join(lacking)}; "
-                f"score another topic, or add them to the schema of source {source.name!r}"
-            )
+        check_asks(source, service)
+        columns = [column.name for column in source.columns]
         self._fields = list(dict.fromkeys([*self._keys, *self._request, *columns]))
 
     def __call__(self, messages: Sequence[Message]) -> list[OutgoingRecord]:

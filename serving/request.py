@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from pipelines.contract.plan import DataType, FeatureService
-from pipelines.errors import RequestError
+from pipelines.contract.plan import DataType, FeatureService, Source
+from pipelines.errors import PlanError, RequestError
 
 _PYTHON_TYPES: dict[DataType, tuple[type, ...]] = {
     DataType.STRING: (str,),
@@ -38,6 +38,21 @@ class ScoringRequest(NamedTuple):
     """Join keys and request fields by name; None or absent is null."""
     as_of_ms: int
     """ms since the epoch."""
+
+
+def check_asks(source: Source, service: FeatureService) -> None:
+    """Does nothing if the source's events can ask for the service's features.
+
+    Raises:
+        PlanError: they lack a field of its requests.
+    """
+    columns = {column.name for column in source.columns}
+    lacking = [name for name in service.field_types if name not in columns]
+    if lacking:
+        raise PlanError(
+            f"events of {source.topic!r} lack fields of feature service {service.name!r}: {', '.join(lacking)}; "
+            f"score another topic, or add them to the schema of source {source.name!r}"
+        )
 
 
 class RequestChecker:

@@ -11,11 +11,15 @@ from pipelines.backfill.left_out import DEFAULT_MAX_SHARE, LeftOut
 from pipelines.backfill.parquet_columns import HistoryError, check_columns, open_parquet, read_columns
 from pipelines.contract.plan import Column, DataType, Plan, Source, StreamView
 from pipelines.errors import DecodeError, RecordError
+from pipelines.steps.arrays import Ints
 from pipelines.steps.decode import event_type
 from pipelines.steps.decoded import float_or_null
 from pipelines.steps.events import EventBatch
 from pipelines.steps.transform import transform_each, view_transform
 from pipelines.steps.validate import Validator
+
+POSITION_COLUMNS = ("source_partition", "source_offset")
+"""Of a file of history, beside the columns of its schema: where the event's record stood in its topic."""
 
 _ONE_FILE = "history is one Parquet file per topic"
 _INTEGERS = {DataType.INT32: 2**31, DataType.INT64: 2**63, DataType.UNIX_TIMESTAMP: 2**63}
@@ -71,6 +75,21 @@ class History:
         by_time = np.argsort(batch.event_ms, kind="stable")
         rows = batch.index[by_time]
         return EventBatch(source, [events[row] for row in rows.tolist()], rows, batch.event_ms[by_time])
+
+    def positions(self, source: Source, rows: Ints) -> dict[str, list[int | None]]:
+        """The partition and offset of each event, by `POSITION_COLUMNS`; None where the file does not say.
+
+        Args:
+            rows: shape (n,), rows of the file.
+
+        Raises:
+            HistoryError: they are no whole numbers.
+        """
+        path = self.path(source)
+        with open_parquet(path, _ONE_FILE) as file:
+            known = [name for name in POSITION_COLUMNS if name in file.schema_arrow.names]
+        found = read_columns(path, dict.fromkeys(known, DataType.INT64), _ONE_FILE)
+        return {name: [found[name][row] if name in found else None for row in rows] for name in POSITION_COLUMNS}
 
     def view_events(self, plan: Plan, view: StreamView) -> EventBatch:
         """The events of a view, after its function; those it fails on are left out, as on the stream.

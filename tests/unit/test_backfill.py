@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from forebay.training import training_rows
+from forebay.training import feature_columns, training_rows
 from pipelines.adapters.memory_store import MemoryStore
 from pipelines.backfill.batch_source import batch_places, write_batch_source
 from pipelines.backfill.history import History
@@ -189,7 +189,7 @@ def test_what_comes_later_changes_no_earlier_row(rows, cut):
         with tempfile.TemporaryDirectory() as folder:
             write_history(Path(folder), part)
             frames.append(training_rows(PLAN, "risk", "payments", History(Path(folder)), lambda _: None))
-    names = [name for name in frames[0].columns if "__" in name]
+    names = feature_columns(frames[0])
     same(frames[0][names], frames[1][names].iloc[: len(known)])
 
 
@@ -211,7 +211,7 @@ def test_training_rows_equal_what_is_served_when_the_same_events_stream_in(rows)
     with tempfile.TemporaryDirectory() as folder:
         write_history(Path(folder), rows)
         frame = training_rows(PLAN, "risk", "payments", History(Path(folder)), lambda _: None)
-    names = [name for name in frame.columns if "__" in name]
+    names = feature_columns(frame)
     assert names == list(served[0])
     same(frame[names], [[columns[name][0] for name in names] for columns in served])
 
