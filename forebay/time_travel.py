@@ -20,7 +20,7 @@ from pipelines.contract.plan import BatchView, Plan, Source
 from pipelines.contract.records import Record
 from pipelines.contract.topology import Feed, feeds
 from pipelines.contract.values import encode_timestamp, encode_value
-from pipelines.errors import FeatureRefused, RequestError, SettingsError
+from pipelines.errors import RequestError, SettingsError
 from pipelines.feature_processor.feed_pipeline import FeedPipeline
 from pipelines.feature_processor.router import Router
 from serving.feature_reader import FeatureReader, stored_views
@@ -140,7 +140,7 @@ class TimeTravel:
 
         Raises:
             KeyError: the plan has no such service.
-            RequestError: a field is missing, unknown or of the wrong type.
+            RequestError: a field is missing, unknown or of the wrong type, or an on-demand function fails.
             FeatureRefused: a feature is missing or stale, and its policy is to refuse.
         """
         if service not in self._assemblers:
@@ -151,8 +151,7 @@ class TimeTravel:
         RequestChecker(assembler.service)(fields, "$")
         vectors = assembler.assemble([ScoringRequest(fields, _ms(as_of))])
         if vectors.refusals:
-            refusal: FeatureRefused = vectors.refusals[0]
-            raise refusal
+            raise vectors.refusals[0]
         return {name: values[0] for name, values in assembler.values(vectors).items()}
 
     @property

@@ -9,7 +9,7 @@ import pandas as pd
 from pipelines.backfill.history import POSITION_COLUMNS, History
 from pipelines.backfill.parquet_columns import HistoryError
 from pipelines.contract.plan import FeatureService, Plan, Source
-from pipelines.errors import PlanError
+from pipelines.errors import FeatureRefused, PlanError
 from pipelines.steps.events import EventBatch
 from serving.build import scored_source
 from serving.feature_reader import stored_views
@@ -68,6 +68,7 @@ def training_rows(
     Raises:
         PlanError: the topic or the service is unknown, or they do not fit.
         HistoryError: a file of history is missing or does not fit.
+        RequestError: an on-demand function failed.
     """
     service = known_service(plan, service_name)
     source = scored_source(plan, topic)
@@ -89,7 +90,12 @@ def training_rows(
             ScoringRequest(dict(zip(service.field_types, fields, strict=True)), event_ms)
             for fields, event_ms in zip(asked, times[start:end], strict=True)
         ]
-        parts.append(pd.DataFrame(assembler.assemble(requests).columns))
+        vectors = assembler.assemble(requests)
+        for refusal in vectors.refusals.values():
+            # What a policy refuses is a row of training like any other.
+            if not isinstance(refusal, FeatureRefused):
+                raise refusal
+        parts.append(pd.DataFrame(vectors.columns))
         on_rows(end - start)
     rows = pd.concat([known, pd.concat(parts, ignore_index=True)], axis="columns")
     rows.attrs[_INPUTS] = list(assembler.features)

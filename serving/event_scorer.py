@@ -17,7 +17,7 @@ from pipelines.contract.prediction import Prediction, Timings, prediction_id
 from pipelines.contract.recipients import Recipients
 from pipelines.contract.records import Headers, dead_letter_headers, kept_headers, recorded_ms
 from pipelines.contract.topology import dead_letter_topic
-from pipelines.errors import FeatureRefused, ForebayError, RecordError
+from pipelines.errors import ForebayError, RecordError
 from pipelines.process.watchdog import step
 from pipelines.steps.decode import SchemaSource, decoder_for
 from pipelines.steps.validate import Validator
@@ -158,7 +158,7 @@ class EventScorer:
         features = self._scorer.assembler.values(vectors) if self._include_features else None
         out = []
         for at, each in enumerate(incoming):
-            refusal: FeatureRefused | None = vectors.refusals.get(at)
+            refusal = vectors.refusals.get(at)
             if refusal is not None:
                 out.append(self._dead_letter(each.message, Refused(str(refusal))))
                 continue

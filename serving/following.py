@@ -15,7 +15,7 @@ from pipelines.contract.plan import Plan, StreamView
 from serving.build import RETRY_SECONDS, build_scorer, wait_for_store
 from serving.definitions_read import definition_names, stream_views_read, unreadable
 from serving.leases import DefinitionLeases
-from serving.model import load_card
+from serving.model_card import load_card
 from serving.renewal import PlanFollower, Renewed
 from serving.scorer import Scorer
 

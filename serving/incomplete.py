@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import numpy as np
 
-from pipelines.errors import FeatureRefused
+from pipelines.errors import FeatureRefused, RequestError
 from pipelines.steps.arrays import Column, Ints
 from serving.policy import Bools
 from serving.view_rows import ViewColumns
@@ -39,7 +39,7 @@ class Wholeness:
         return 0 if self.from_ms is None else int((self._as_of_ms < self.from_ms).sum())
 
     def apply(
-        self, name: str, full_name: str, column: Column, refusals: dict[int, FeatureRefused]
+        self, name: str, full_name: str, column: Column, refusals: dict[int, RequestError]
     ) -> tuple[Column, Bools]:
         """Applies the view's policy to one feature.
 

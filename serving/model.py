@@ -5,33 +5,26 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-import msgspec
 import numpy as np
 import onnxruntime as ort
 
 from pipelines.contract.plan import DataType
-from pipelines.errors import ModelError
+from pipelines.errors import FeatureRefused, ModelError
 from pipelines.steps.arrays import Column
-from serving.tensors import LIST_FILLS, TYPES, as_padded_tensor, as_tensor
+from serving.model_card import ModelCard, load_card, version_folder
+from serving.model_outputs import check_outputs, read_scores
+from serving.tensors import LIST_FILLS, TYPES, as_padded_tensor, as_tensor, unheld
 
 
-class ScoreOutput(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Where a score stands in the model's outputs."""
+class Answer(NamedTuple):
+    """What a model says of n requests."""
 
-    output: str
-    """Name of the ONNX output, of shape (n,), (n, 1) or (n, columns)."""
-    column: int = 0
-
-
-class ModelCard(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`model.yaml`."""
-
-    service: str
-    """The feature service whose features, in order, are the model's input."""
-    scores: dict[str, ScoreOutput]
-    description: str = ""
+    scores: dict[str, list[float]]
+    """Score name -> one per request; of a refused one, without meaning."""
+    refusals: Mapping[int, FeatureRefused]
+    """Requests with a value that the model's input can't hold."""
 
 
 class Model:
@@ -44,6 +37,7 @@ class Model:
         self.hash = digest
         self._session = session
         self._inputs = session.get_inputs()
+        self._by_name = {each.name: each for each in self._inputs}
         self._lists: set[str] = set()
         self._outputs = sorted({score.output for score in card.scores.values()})
 
@@ -53,23 +47,28 @@ class Model:
         Raises:
             ModelError: naming the input, output or feature that does not fit.
         """
-        known = {output.name for output in self._session.get_outputs()}
-        for score, where in self.card.scores.items():
-            if where.output not in known:
-                raise ModelError(
-                    f"{self}: score {score!r} is read from output {where.output!r}, but the model has "
-                    f"{', '.join(sorted(known))}: correct model.yaml"
-                )
+        try:
+            check_outputs(self.card.scores, self._session.get_outputs())
+        except ModelError as error:
+            raise ModelError(f"{self}: {error}") from error
         for each in self._inputs:
             if each.type not in TYPES:
-                raise ModelError(f"{self}: input {each.name!r} has type {each.type}, which is not supported")
+                raise ModelError(
+                    f"{self}: input {each.name!r} has type {each.type}: export it as one of {', '.join(TYPES)}"
+                )
+            if each.shape and isinstance(each.shape[0], int):
+                raise ModelError(
+                    f"{self}: input {each.name!r} has the shape {tuple(each.shape)}, which takes {each.shape[0]} rows "
+                    f"at a time: export it with a first dimension that is not fixed"
+                )
         self._lists = {name for name, dtype in features.items() if dtype.is_list}
-        if self._takes_matrix(features):
+        if self._is_matrix(features):
             self._check_matrix(features)
         else:
             self._check_inputs(features)
 
-    def _takes_matrix(self, features: Mapping[str, DataType]) -> bool:
+    def _is_matrix(self, features: Mapping[str, Any]) -> bool:
+        """Whether one input takes all features by name, rather than the one it is named like."""
         return len(self._inputs) == 1 and self._inputs[0].name not in features
 
     def _check_matrix(self, features: Mapping[str, DataType]) -> None:
@@ -83,7 +82,12 @@ class Model:
         texts = [name for name, dtype in features.items() if dtype is DataType.STRING]
         if texts:
             raise ModelError(f"{self}: a matrix input takes numbers only; text features: {', '.join(texts)}")
-        width = only.shape[1] if len(only.shape) == 2 else None
+        if only.type == "tensor(string)" or len(only.shape) not in (0, 2):
+            raise ModelError(
+                f"{self}: input {only.name!r} is {only.type} of shape {tuple(only.shape)}, and named like no feature: "
+                f"export it as numbers of shape (rows, features), or with an input named like each feature"
+            )
+        width = only.shape[1] if only.shape else None
         if isinstance(width, int) and width != len(features):
             raise ModelError(
                 f"{self}: input {only.name!r} takes {width} features, feature service {self.card.service!r} has "
@@ -101,13 +105,18 @@ class Model:
             dtype = features[each.name]
             if (each.type == "tensor(string)") is not (dtype.element is DataType.STRING):
                 raise ModelError(f"{self}: input {each.name!r} is {each.type}, the feature is {dtype}")
+            if not dtype.is_list and not _is_one_per_row(each.shape):
+                raise ModelError(
+                    f"{self}: input {each.name!r} has the shape {tuple(each.shape)}, the feature is one {dtype} per "
+                    f"row: export it with the shape (rows, 1) or (rows,)"
+                )
             if dtype.is_list and (each.type not in LIST_FILLS or not _is_fixed(each.shape)):
                 raise ModelError(
                     f"{self}: input {each.name!r} is {each.type} of shape {each.shape}, the feature is {dtype}: "
                     f"export it with the shape (rows, n), n a number, as {' or '.join(LIST_FILLS)}"
                 )
 
-    def run(self, columns: Mapping[str, Column]) -> dict[str, list[float]]:
+    def run(self, columns: Mapping[str, Column]) -> Answer:
         """Scores by name, one per request.
 
         Args:
@@ -116,18 +125,31 @@ class Model:
         Raises:
             ModelError: the model failed on this input.
         """
+        count = len(next(iter(columns.values())))
         try:
             outputs = dict(zip(self._outputs, self._session.run(self._outputs, self._feeds(columns)), strict=True))
-            return {
-                name: _column(outputs[score.output], score.column).tolist() for name, score in self.card.scores.items()
-            }
+            return Answer(read_scores(self.card.scores, outputs, count), self._refusals(columns))
         except Exception as error:
             raise ModelError(f"{self}: {error}") from error
 
+    def _refusals(self, columns: Mapping[str, Column]) -> dict[int, FeatureRefused]:
+        """Requests with a value that would reach the model as another one."""
+        found: dict[int, FeatureRefused] = {}
+        for name, column in columns.items():
+            wanted = self._inputs[0] if self._is_matrix(columns) else self._by_name.get(name)
+            if wanted is None or name in self._lists:
+                continue
+            for at in np.flatnonzero(unheld(column, wanted.type)).tolist():
+                value = "null" if column[at] != column[at] else column[at]
+                repair = "give the feature a default, or " if value == "null" else ""
+                message = f"is {value}, which input {wanted.name!r} of {self}, {wanted.type}, can't hold: {repair}"
+                found.setdefault(at, FeatureRefused(f"$.{name}", f"{message}export the model with a float input"))
+        return found
+
     def _feeds(self, columns: Mapping[str, Column]) -> dict[str, Any]:
-        if len(self._inputs) == 1 and self._inputs[0].name not in columns:
+        if self._is_matrix(columns):
             (only,) = self._inputs
-            return {only.name: np.column_stack(list(columns.values())).astype(TYPES[only.type])}
+            return {only.name: as_tensor(np.column_stack(list(columns.values())), only.type)}
         return {each.name: self._feed(each, columns[each.name]) for each in self._inputs}
 
     def _feed(self, wanted: Any, column: Column) -> Any:
@@ -137,6 +159,10 @@ class Model:
 
     def __str__(self) -> str:
         return f"model {self.name} version {self.version}"
+
+
+def _is_one_per_row(shape: list[Any]) -> bool:
+    return len(shape) < 2 or (len(shape) == 2 and (shape[1] == 1 or not isinstance(shape[1], int)))
 
 
 def _is_fixed(shape: list[Any]) -> bool:
@@ -149,8 +175,8 @@ def load_model(folder: Path) -> Model:
     Raises:
         ModelError: a file is missing or corrupt.
     """
-    folder = _version_folder(folder)
-    card = _load_card(folder / "model.yaml")
+    folder = version_folder(folder)
+    card = load_card(folder)
     path = folder / "model.onnx"
     try:
         data = path.read_bytes()
@@ -162,18 +188,9 @@ def load_model(folder: Path) -> Model:
     return Model(folder, card, session, hashlib.sha256(data).hexdigest()[:16])
 
 
-def load_card(folder: Path) -> ModelCard:
-    """The card alone of what `load_model` would load.
-
-    Raises:
-        ModelError: it is missing or corrupt.
-    """
-    return _load_card(_version_folder(folder) / "model.yaml")
-
-
 def model_name(folder: Path) -> str:
     """The name of the model that `load_model` would load. Raises `ModelError` if there is none."""
-    return _version_folder(folder).parent.name
+    return version_folder(folder).parent.name
 
 
 def content_stamp(folder: Path) -> frozenset[tuple[str, int, int]]:
@@ -188,32 +205,9 @@ def content_stamp(folder: Path) -> frozenset[tuple[str, int, int]]:
     return frozenset(found)
 
 
-def _version_folder(folder: Path) -> Path:
-    if (folder / "model.yaml").exists() or (folder / "model.onnx").exists():
-        return folder.resolve()
-    versions = [each for each in folder.iterdir() if each.name.isdigit()] if folder.is_dir() else []
-    if not versions:
-        raise ModelError(f"{folder} holds no model: expected {folder}/<version>/model.onnx and model.yaml")
-    return max(versions, key=lambda each: int(each.name)).resolve()
-
-
-def _load_card(path: Path) -> ModelCard:
-    try:
-        return msgspec.yaml.decode(path.read_bytes(), type=ModelCard)
-    except FileNotFoundError as error:
-        raise ModelError(f"{path} does not exist: it names the feature service and the scores") from error
-    except msgspec.DecodeError as error:
-        raise ModelError(f"{path}: {error}") from error
-
-
 def _options() -> ort.SessionOptions:
     options = ort.SessionOptions()
     # Micro-batches are small: threads cost more than they bring, and steal the other processes' cores.
     options.intra_op_num_threads = 1
     options.log_severity_level = 3
     return options
-
-
-def _column(output: Any, column: int) -> Column:
-    array = np.asarray(output, dtype=np.float64)
-    return array if array.ndim == 1 else array[:, column]

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipelines.contract.plan import Feature, Policy
-from pipelines.errors import FeatureRefused
+from pipelines.errors import FeatureRefused, RequestError
 from pipelines.steps.arrays import Column
 from serving.columns import is_missing
 
@@ -18,7 +18,7 @@ def apply_policies(
     name: str,
     column: Column,
     stale: Bools,
-    refusals: dict[int, FeatureRefused],
+    refusals: dict[int, RequestError],
     unknown: Bools | None = None,
 ) -> Column:
     """The column with defaults filled in; refused requests are noted by index in `refusals`.
@@ -38,7 +38,7 @@ def apply_policies(
 
 
 def _apply(
-    policy: Policy, what: str, name: str, column: Column, where: Bools, refusals: dict[int, FeatureRefused]
+    policy: Policy, what: str, name: str, column: Column, where: Bools, refusals: dict[int, RequestError]
 ) -> Column:
     if policy.action == "null" or not where.any():
         return column

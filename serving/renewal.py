@@ -21,7 +21,8 @@ from pipelines.contract.plan import Plan
 from pipelines.contract.publication import DEFINITION, publication_key
 from pipelines.errors import ModelError, PlanError, StoreUnavailable
 from serving.definitions_read import published_definitions, stream_views_read
-from serving.model import content_stamp, load_card
+from serving.model import content_stamp
+from serving.model_card import load_card
 
 log = structlog.get_logger("forebay.renewal")
 

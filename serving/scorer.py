@@ -17,12 +17,14 @@ from pipelines.contract.plan import (
     ServiceView,
     StreamView,
 )
-from pipelines.errors import FeatureRefused, PlanError, RequestError
+from pipelines.errors import PlanError, RequestError
 from pipelines.steps.arrays import Column, Ints
 from serving.columns import to_column, to_values
 from serving.feature_reader import FeatureReader, RowReader, stored_views
 from serving.incomplete import Wholeness
+from serving.isolate import isolate
 from serving.model import Model
+from serving.model_examples import check_examples
 from serving.on_demand import OnDemandTransform
 from serving.policy import apply_policies
 from serving.request import ScoringRequest
@@ -56,8 +58,8 @@ class FeatureVectors(NamedTuple):
     """What was read, by view alias."""
     wholeness: Mapping[str, Wholeness]
     """Per view alias, whether the windows in use lack events."""
-    refusals: Mapping[int, FeatureRefused]
-    """Requests that a policy refuses."""
+    refusals: Mapping[int, RequestError]
+    """Requests that a policy refuses (`FeatureRefused`), or on which an on-demand function fails."""
     read_ms: float
     on_demand_ms: float
 
@@ -124,18 +126,17 @@ class FeatureAssembler:
 
         Raises:
             StoreUnavailable: the store can't be reached.
-            RequestError: an on-demand function failed.
         """
         started = time.perf_counter()
         as_of_ms = np.array([request.as_of_ms for request in requests], dtype=np.int64)
         views = self._reader.read(requests, as_of_ms)
-        refusals: dict[int, FeatureRefused] = {}
+        refusals: dict[int, RequestError] = {}
         wholeness = {alias: Wholeness(view, self._used.get(alias, ()), as_of_ms) for alias, view in views.items()}
         known = self._known(requests, views, wholeness, refusals)
         read = time.perf_counter()
         for view, definition, transform in self._on_demand:
             inputs = {(each.view, each.name): known[each.view, each.name] for each in definition.inputs}
-            for name, column in transform(inputs).items():
+            for name, column in self._transformed(definition, transform, inputs, refusals).items():
                 feature = self._definitions[view.view][name]
                 none_stale = np.zeros(len(requests), dtype=bool)
                 full_name = f"{view.alias}__{name}"
@@ -146,12 +147,40 @@ class FeatureAssembler:
         finished = time.perf_counter()
         return FeatureVectors(columns, views, wholeness, refusals, (read - started) * 1e3, (finished - read) * 1e3)
 
+    @staticmethod
+    def _transformed(
+        view: OnDemandView,
+        transform: OnDemandTransform,
+        inputs: Mapping[tuple[str, str], Column],
+        refusals: dict[int, RequestError],
+    ) -> dict[str, Column]:
+        """The view's features by name; null for the requests on which its function fails, which are refused."""
+        try:
+            return transform(inputs)
+        except RequestError:
+            count = len(next(iter(inputs.values())))
+
+        def run(part: Sequence[int]) -> list[dict[str, Any]]:
+            columns = transform({name: column[list(part)] for name, column in inputs.items()})
+            return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
+        def alone(at: int, error: Exception) -> dict[str, Any]:
+            if not isinstance(error, RequestError):
+                raise error
+            refusals.setdefault(at, error)
+            return {feature.name: None for feature in view.features}
+
+        rows = isolate(range(count), run, alone)
+        return {
+            feature.name: to_column([row[feature.name] for row in rows], feature.dtype) for feature in view.features
+        }
+
     def _known(
         self,
         requests: Sequence[ScoringRequest],
         views: Mapping[str, ViewColumns],
         wholeness: Mapping[str, Wholeness],
-        refusals: dict[int, FeatureRefused],
+        refusals: dict[int, RequestError],
     ) -> dict[tuple[str, str], Column]:
         """Request fields and stored features, by (view alias or "", name), policies applied."""
         known: dict[tuple[str, str], Column] = {}
@@ -196,6 +225,7 @@ class Scorer:
         self.model = model
         self.assembler = FeatureAssembler(plan, service, FeatureReader(plan, stored_views(plan, service), store))
         model.check(self.assembler.features)
+        check_examples(model, self.assembler.features)
 
     @property
     def service(self) -> FeatureService:
@@ -210,13 +240,16 @@ class Scorer:
         """Features and scores of n requests: one round trip, one run of the model.
 
         Raises:
-            StoreUnavailable, RequestError: as `FeatureAssembler.assemble`.
+            StoreUnavailable: as `FeatureAssembler.assemble`.
             ModelError: the model failed.
         """
         vectors = self.features(requests)
         started = time.perf_counter()
-        scores = self.model.run(vectors.columns)
-        return Scored(vectors, scores, (time.perf_counter() - started) * 1e3)
+        answer = self.model.run(vectors.columns)
+        model_ms = (time.perf_counter() - started) * 1e3
+        if answer.refusals:
+            vectors = vectors._replace(refusals={**answer.refusals, **vectors.refusals})
+        return Scored(vectors, answer.scores, model_ms)
 
     def warm_up(self) -> None:
         """Runs the whole path once, so that the first real request pays for nothing.
@@ -226,9 +259,5 @@ class Scorer:
             ModelError: the model fails on empty features.
         """
         fields = {name: _PLACEHOLDERS[dtype] for name, dtype in self.service.field_types.items()}
-        try:
-            self.score([ScoringRequest(fields, 0)])
-        except RequestError:
-            # An on-demand function need not take placeholders (it may divide by a field): only the model is warmed.
-            features = self.assembler.features.items()
-            self.model.run({name: to_column([_PLACEHOLDERS[dtype]], dtype) for name, dtype in features})
+        # An on-demand function need not take placeholders (it may divide by a field): the model runs all the same.
+        self.score([ScoringRequest(fields, 0)])

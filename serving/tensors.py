@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from pipelines.steps.arrays import Column
+from serving.columns import is_null
 
 TYPES: dict[str, Any] = {
     "tensor(float)": np.float32,
@@ -21,19 +23,35 @@ TYPES: dict[str, Any] = {
 LIST_FILLS: dict[str, Any] = {"tensor(float)": np.nan, "tensor(double)": np.nan, "tensor(string)": ""}
 """The types of inputs that lists can fill, and what stands where a list has ended."""
 
+_INTEGERS: dict[Any, tuple[float, float]] = {np.int64: (-(2.0**63), 2.0**63), np.int32: (-(2.0**31), 2.0**31)}
+"""The smallest value, and the one after the largest."""
+
+
+def unheld(column: Column, tensor_type: str) -> npt.NDArray[np.bool_]:
+    """Which values a tensor can't hold, of the column's shape: it would hold others in their place.
+
+    Null is held as NaN, or as the empty text. Floats may be rounded, but a number never becomes infinite.
+    """
+    target = TYPES[tensor_type]
+    held: npt.NDArray[np.bool_]
+    if target in (object, np.float64):
+        held = np.ones(column.shape, dtype=bool)
+    elif target is np.float32:
+        held = ~np.isfinite(column) | (np.abs(column) <= np.finfo(np.float32).max)
+    elif target is np.bool_:
+        held = (column == 0) | (column == 1)
+    else:
+        low, beyond = _INTEGERS[target]
+        held = (column >= low) & (column < beyond) & (column == np.floor(column))
+    return ~held
+
 
 def as_tensor(column: Column, tensor_type: str) -> Column:
-    """Scalars, shape (n,). Null is NaN, or the empty text.
-
-    Raises:
-        ValueError: the type can't hold null.
-    """
+    """Scalars, of the column's shape. Null is NaN, or the empty text; what can't be held (see `unheld`) is 0."""
     if tensor_type == "tensor(string)":
-        return np.array(["" if value is None else value for value in column], dtype=object)
-    target = TYPES[tensor_type]
-    if target not in (np.float32, np.float64) and np.isnan(column).any():
-        raise ValueError(f"{tensor_type} can't hold null; give the feature a default")
-    return column.astype(target)
+        return np.where(is_null(column), "", column)
+    lost = unheld(column, tensor_type)
+    return (np.where(lost, 0, column) if lost.any() else column).astype(TYPES[tensor_type])
 
 
 def as_padded_tensor(column: Column, tensor_type: str, width: int) -> Column:

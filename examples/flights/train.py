@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import lightgbm
 import msgspec
 import numpy as np
 import pandas as pd
+import yaml
 from onnxmltools import convert_lightgbm
 from onnxmltools.convert.common.data_types import FloatTensorType
 from sklearn.metrics import log_loss, roc_auc_score
@@ -81,15 +83,19 @@ def _fit(features: pd.DataFrame, labels: np.ndarray, test: np.ndarray, folder: P
         booster, initial_types=[("features", FloatTensorType([None, len(names)]))], zipmap=False, target_opset=15
     )
     (folder / "model.onnx").write_bytes(onnx.SerializeToString())
-    (folder / "model.yaml").write_text(_CARD.format(service=service))
+    (folder / "model.yaml").write_text(_card(service, features[test].iloc[0], float(scores[0])))
     return Evaluation(
         float(roc_auc_score(labels[test], scores)), float(log_loss(labels[test], scores)), int(test.sum())
     )
 
 
-_CARD = """\
-description: probability that a flight arrives more than 15 minutes late, asked 60 minutes before its departure
-service: {service}
-scores:
-  late: {{output: probabilities, column: 1}}
-"""
+def _card(service: str, inputs: pd.Series[Any], score: float) -> str:
+    """`model.yaml`, with an example that tells whether what was exported is what was trained."""
+    values = {str(name): None if value != value else float(value) for name, value in inputs.items()}
+    card = {
+        "description": "probability that a flight arrives more than 15 minutes late, asked 60 minutes before departure",
+        "service": service,
+        "scores": {"late": {"output": "probabilities", "column": 1}},
+        "examples": [{"inputs": values, "scores": {"late": score}}],
+    }
+    return yaml.safe_dump(card, sort_keys=False)
