@@ -5,6 +5,7 @@ from __future__ import annotations
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from pipelines.adapters.kafka import Topics
+from pipelines.adapters.kafka_connection import Brokers, client_config
 from pipelines.adapters.progress_reader import ProgressReader
 from pipelines.adapters.redis_store import RedisStore
 from pipelines.contract.plan import Plan
@@ -19,20 +20,22 @@ class ProcessorLag:
         SettingsError: a topic does not exist, or the brokers do not answer.
     """
 
-    def __init__(self, plan: Plan, brokers: str, redis: str) -> None:
+    def __init__(self, plan: Plan, brokers: Brokers, redis: str) -> None:
         self._brokers = brokers
         sources = {source.topic for source in plan.sources}
         # Source topics first: what they had to route is in the routed topics when the ends of those are asked for.
         self._views = sorted(online_views(plan, Topics(brokers)), key=lambda each: each.topic not in sources)
         self._progress = ProgressReader(plan.project, self._views, RedisStore(redis))
         self._consumer = Consumer(
-            {
-                "bootstrap.servers": brokers,
-                "group.id": f"{plan.project}.lag",
-                # The end is then the end of what may be read: before the first open transaction.
-                "isolation.level": "read_committed",
-                "log_level": 0,
-            }
+            client_config(
+                brokers,
+                {
+                    "group.id": f"{plan.project}.lag",
+                    # The end is then the end of what may be read: before the first open transaction.
+                    "isolation.level": "read_committed",
+                    "log_level": 0,
+                },
+            )
         )
 
     def records(self) -> dict[str, int]:

@@ -6,10 +6,11 @@ from typing import Any
 
 import msgspec
 from confluent_kafka import KafkaException
-from confluent_kafka.admin import AdminClient
 
 from forebay.store_walk import entity_rows, hashes, opened
 from pipelines.adapters.kafka import group_name, new_admin
+from pipelines.adapters.kafka_access import Access
+from pipelines.adapters.kafka_connection import Brokers
 from pipelines.contract.entity_key import feature_field, is_state_of, timestamp_field
 from pipelines.contract.plan import Plan, StreamView
 from pipelines.contract.publication import publication_key
@@ -37,21 +38,23 @@ class Cleared(msgspec.Struct, frozen=True):
     """Partitions whose progress was removed."""
 
 
-def check_stopped(plan: Plan, brokers: str) -> None:
+def check_stopped(plan: Plan, brokers: Brokers) -> None:
     """Does nothing while no processor of the project runs: one that did would fold onto rows that are gone.
 
     Raises:
         SettingsError: one runs.
         BrokersUnavailable: the brokers do not answer.
     """
-    groups = _with_members(new_admin(brokers), brokers, group_name(plan.project, "process"))
+    groups = _with_members(brokers, group_name(plan.project, "process"))
     if groups:
         who = ", ".join(f"{members} in group {group!r}" for group, members in sorted(groups.items()))
         raise SettingsError(f"feature processors run ({who}): stop them, and start them afterwards")
 
 
-def _with_members(admin: AdminClient, brokers: str, group: str) -> dict[str, int]:
+def _with_members(brokers: Brokers, group: str) -> dict[str, int]:
     """Members of the processors' group, and of those of the processes that bring up definitions to come."""
+    access = Access(brokers)
+    admin = new_admin(brokers, access)
     try:
         listed = admin.list_consumer_groups(request_timeout=_ANSWER_S).result(_ANSWER_S)
         # A cluster that has no group at all can't describe one.
@@ -61,6 +64,7 @@ def _with_members(admin: AdminClient, brokers: str, group: str) -> dict[str, int
         members = {each: len(answer.result(_ANSWER_S).members) for each, answer in described.items()}
         return {each: count for each, count in members.items() if count}
     except (KafkaException, TimeoutError) as error:
+        access.check(0, admin)
         raise BrokersUnavailable(f"{brokers} does not say whether processors run: {error}") from error
 
 

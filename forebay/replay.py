@@ -16,10 +16,15 @@ from forebay.encode import Encode, encoder
 from forebay.pace import Pace
 from forebay.stack.process import StackError
 from pipelines.adapters.kafka import queue
+from pipelines.adapters.kafka_access import STARTING_S, Access, said
+from pipelines.adapters.kafka_connection import Brokers
 from pipelines.backfill.history import History
 from pipelines.contract.plan import Plan, Source
 from pipelines.contract.topology import routing_key
 from pipelines.errors import BrokersUnavailable, SettingsError
+
+ANSWER_S = 30.0
+"""How long the brokers may take the last events."""
 
 _LOOK_S = 0.1
 """How often the progress is shown while nothing is due."""
@@ -97,7 +102,7 @@ def _key(values: Sequence[Any]) -> bytes | None:
 
 
 def publish(
-    events: Sequence[Published], brokers: str, speed: float, on_progress: Callable[[int, int, float], None]
+    events: Sequence[Published], brokers: Brokers, speed: float, on_progress: Callable[[int, int, float], None]
 ) -> Replayed:
     """Publishes the events when they are due, and returns when the brokers have them all.
 
@@ -110,15 +115,17 @@ def publish(
         StackError: the brokers refused an event.
         BrokersUnavailable: they did not answer in time.
     """
-    failures: list[KafkaError] = []
+    failures: list[tuple[KafkaError, str]] = []
+    access = Access(brokers)
     producer = Producer(
-        {
-            "bootstrap.servers": brokers,
-            "enable.idempotence": True,
-            "linger.ms": 1 if speed else 20,
-            # The same partition as Java clients choose.
-            "partitioner": "murmur2_random",
-        }
+        access.config(
+            {
+                "enable.idempotence": True,
+                "linger.ms": 1 if speed else 20,
+                # The same partition as Java clients choose.
+                "partitioner": "murmur2_random",
+            }
+        )
     )
     pace = Pace(events[0].event_ms, time.monotonic(), speed)
     behind_ms, shown_s = 0.0, 0.0
@@ -132,26 +139,29 @@ def publish(
         if now_s - shown_s >= _LOOK_S:
             shown_s = now_s
             on_progress(sent + 1, event.event_ms, behind_ms)
-    if producer.flush(30.0) or failures:
-        refused = f"the brokers {brokers} did not take every event: "
-        if failures:
-            raise StackError(refused + failures[0].str())
-        raise BrokersUnavailable(refused + "no answer for 30 s")
+    deadline_s = time.monotonic() + ANSWER_S
+    while (unsent := producer.flush(1.0)) and not failures and time.monotonic() < deadline_s:
+        access.check(STARTING_S)
+    for error, topic in failures[:1]:
+        why = said(error, f"write to topic {topic!r}")
+        raise StackError(f"the brokers {brokers} did not take every event: {why}")
+    if unsent:
+        raise BrokersUnavailable(f"the brokers {brokers} did not take every event: no answer for {ANSWER_S:g} s")
     on_progress(len(events), events[-1].event_ms, behind_ms)
     return Replayed(len(events), events[0].event_ms, events[-1].event_ms, time.monotonic() - pace.started_s, behind_ms)
 
 
-def _produce(producer: Producer, event: Published, failures: list[KafkaError]) -> None:
-    def delivered(error: KafkaError | None, _message: Any) -> None:
+def _produce(producer: Producer, event: Published, failures: list[tuple[KafkaError, str]]) -> None:
+    def delivered(error: KafkaError | None, message: Any) -> None:
         if error is not None:
-            failures.append(error)
+            failures.append((error, message.topic()))
 
     queue(producer, delivered, event.topic, event.value, event.key)
     producer.poll(0)
 
 
 def replay_with_progress(
-    events: Sequence[Published], brokers: str, speed: float, console: Console, title: str
+    events: Sequence[Published], brokers: Brokers, speed: float, console: Console, title: str
 ) -> Replayed:
     """`publish` with a progress bar that also shows the event time reached."""
     columns = (

@@ -11,6 +11,7 @@ import structlog
 
 from pipelines.adapters.clock import WatermarkClock
 from pipelines.adapters.kafka import Topics
+from pipelines.adapters.kafka_connection import Brokers
 from pipelines.adapters.progress_reader import ProgressReader, ViewTopic
 from pipelines.adapters.redis_store import RedisStore
 from pipelines.adapters.schema_registry import schemas_of
@@ -81,7 +82,7 @@ def online_views(plan: Plan, topics: Topics) -> list[ViewTopic]:
     return [ViewTopic(view, topic, incarnation(view, topic)) for view, topic in found]
 
 
-def watermark_clock(plan: Plan, brokers: str, redis: str) -> WatermarkClock:
+def watermark_clock(plan: Plan, brokers: Brokers, redis: str) -> WatermarkClock:
     """A clock that shows the highest event time which the plan's online views contain.
 
     Raises:

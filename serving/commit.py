@@ -12,6 +12,7 @@ import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 
 from pipelines.adapters.kafka import MAX_RECORD_BYTES, queue
+from pipelines.adapters.kafka_access import RUNNING_S, Access, denied, said
 from pipelines.errors import ForebayError
 from pipelines.process.watchdog import step
 from serving.event_scorer import OutgoingRecord
@@ -55,30 +56,35 @@ class TransactionalCommitter:
     def __init__(self, settings: WorkerSettings, stopping: Stopping) -> None:
         self._stopping = stopping
         self._named = bool(settings.instance)
+        self._group = settings.group
+        self._access = Access(settings.brokers)
         self._producer = Producer(
-            {
-                "bootstrap.servers": settings.brokers,
-                "transactional.id": f"{settings.group}.{settings.instance or uuid.uuid4().hex}",
-                "transaction.timeout.ms": settings.transaction_timeout_ms,
-                # The broker refuses to begin while it writes the last transaction's markers; asking
-                # again after 100 ms (the default) instead of 5 would be most of a prediction's latency.
-                "retry.backoff.ms": 5,
-                "linger.ms": 0,
-                "message.max.bytes": MAX_RECORD_BYTES,
-            }
+            self._access.config(
+                {
+                    "transactional.id": f"{settings.group}.{settings.instance or uuid.uuid4().hex}",
+                    "transaction.timeout.ms": settings.transaction_timeout_ms,
+                    # The broker refuses to begin while it writes the last transaction's markers; asking
+                    # again after 100 ms (the default) instead of 5 would be most of a prediction's latency.
+                    "retry.backoff.ms": 5,
+                    "linger.ms": 0,
+                    "message.max.bytes": MAX_RECORD_BYTES,
+                }
+            )
         )
         try:
             self._until_answered(self._producer.init_transactions)
         except KafkaException as error:
             if self._stopping():
                 raise TransactionLost(str(error)) from error
-            raise WorkerFailed(f"transactions can't be used: {error.args[0].str()}") from error
+            name = f"{settings.group}.{settings.instance or '*'}"
+            may = f"write as transactional id {name}"
+            raise WorkerFailed(f"transactions can't be used: {said(error.args[0], may)}") from error
 
     def commit(self, records: Sequence[OutgoingRecord], offsets: list[TopicPartition], membership: Any) -> bool:
         """See `Committer.commit`.
 
         Raises:
-            WorkerFailed: another worker has this instance's name, or a topic takes no record this large.
+            WorkerFailed: another worker has this instance's name, or a topic takes no record as large, or none.
             TransactionLost: it can be neither committed nor aborted.
         """
         failures = _Failures()
@@ -89,7 +95,9 @@ class TransactionalCommitter:
             self._until_answered(self._producer.commit_transaction)
         except KafkaException as error:
             self._abort(error)
-            failures.check_sizes()
+            failures.check_lasting()
+            if allow := denied(error.args[0], f"read consumer group {self._group!r}"):
+                raise WorkerFailed(f"offsets can't be committed: {error.args[0].str()}; {allow}") from error
             return False
         return True
 
@@ -106,13 +114,16 @@ class TransactionalCommitter:
         while True:
             step(f"waiting {ANSWER_SECONDS:g} s for an answer to {_name(call)}")
             try:
-                return call(ANSWER_SECONDS)
+                call(ANSWER_SECONDS)
+                self._access.granted()
+                return
             except KafkaException as error:
                 reason: KafkaError = error.args[0]
                 # A conflict is with a call of before that the library has lost track of: it says so for ever.
                 if self._stopping() or not reason.retriable() or reason.code() == KafkaError._CONFLICT:
                     raise
                 log.warning("waiting for the broker", error=reason.str())
+                self._access.check(RUNNING_S, self._producer)
                 time.sleep(PAUSE_SECONDS)
 
     def _given_up(self, error: KafkaException) -> ForebayError:
@@ -130,30 +141,34 @@ class AtLeastOnceCommitter:
     def __init__(self, settings: WorkerSettings, consumer: Consumer, stopping: Stopping) -> None:
         self._consumer = consumer
         self._stopping = stopping
+        self._access = Access(settings.brokers)
         self._producer = Producer(
-            {
-                "bootstrap.servers": settings.brokers,
-                "enable.idempotence": True,
-                "linger.ms": 0,
-                "message.max.bytes": MAX_RECORD_BYTES,
-            }
+            self._access.config(
+                {
+                    "enable.idempotence": True,
+                    "linger.ms": 0,
+                    "message.max.bytes": MAX_RECORD_BYTES,
+                }
+            )
         )
 
     def commit(self, records: Sequence[OutgoingRecord], offsets: list[TopicPartition], _membership: Any) -> bool:
         """See `Committer.commit`; here, records of a failed batch may be read twice.
 
         Raises:
-            WorkerFailed: a topic takes no record this large.
+            WorkerFailed: a topic takes no record this large, or none at all.
         """
         failures = _Failures()
         _queue(self._producer, records, failures)
         step("waiting for predictions to be acknowledged")
         while self._producer.flush(ANSWER_SECONDS) and not self._stopping():
+            self._access.check(RUNNING_S)
             step("waiting for predictions to be acknowledged")
-        failures.check_sizes()
+        failures.check_lasting()
         if len(self._producer) or failures.errors:
             log.warning("records not delivered, their batch is read again", errors=len(failures.errors))
             return False
+        self._access.granted()
         # A rebalance may have come amid the batch: another worker reads the partition on from its own commits, which
         # this one must not take back. The broker would let it: this worker is a member still.
         assigned = {(each.topic, each.partition) for each in self._consumer.assignment()}
@@ -177,13 +192,17 @@ class _Failures:
         if error is not None:
             self.errors.append((error, str(message.topic())))
 
-    def check_sizes(self) -> None:
+    def check_lasting(self) -> None:
         """Raises `WorkerFailed` for a record that no further attempt will deliver."""
         for error, topic in self.errors:
             if error.code() == KafkaError.MSG_SIZE_TOO_LARGE:
                 raise WorkerFailed(
                     f"topic {topic!r} takes no record as large as one of this batch: raise its max.message.bytes, "
                     "then start again; nothing of the batch is committed"
+                )
+            if allow := denied(error, f"write to topic {topic!r}"):
+                raise WorkerFailed(
+                    f"{topic}: {error.str()}; {allow}, then start again; nothing of the batch is committed"
                 )
 
 

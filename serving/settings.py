@@ -7,13 +7,14 @@ from typing import Literal
 import msgspec
 
 from pipelines.adapters.kafka import group_name
+from pipelines.adapters.kafka_connection import Brokers
 from pipelines.steps.poison import Allowance
 
 
 class WorkerSettings(msgspec.Struct, frozen=True):
     """Read once, by the entry point."""
 
-    brokers: str
+    brokers: Brokers
     topic: str
     """The scored topic."""
     group: str
@@ -35,7 +36,7 @@ class ScoringSettings(msgspec.Struct, frozen=True, kw_only=True):
     """The scored topic."""
     output: str
     """The prediction topic."""
-    brokers: str
+    brokers: Brokers
     redis: str
     """Feast connection string: host:port[,option=value...]."""
     schema_registry: str = ""

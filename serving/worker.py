@@ -12,6 +12,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from pipelines.adapters import metrics
 from pipelines.adapters.consumer_errors import ConsumerErrors
 from pipelines.adapters.kafka import FETCH_WAIT_MS, Topics
+from pipelines.adapters.kafka_access import RUNNING_S, Access
 from pipelines.adapters.probe import RecordProbe
 from pipelines.errors import ForebayError, StoreUnavailable
 from pipelines.process.silence import Silence
@@ -45,25 +46,27 @@ class Worker:
         self._score = score
         self._stopping = False
         self._membership: Any = None
+        self._access = Access(settings.brokers)
         self._silence = Silence(RecordProbe(settings.brokers, settings.group), QUIET_POLLS)
         self._tally = Tally()
 
     def _new_consumer(self) -> Consumer:
         settings = self._settings
         return Consumer(
-            {
-                "bootstrap.servers": settings.brokers,
-                "group.id": settings.group,
-                "enable.auto.commit": False,
-                "enable.auto.offset.store": False,
-                "auto.offset.reset": "earliest",
-                "isolation.level": "read_committed",
-                # The end of what may be read is told, past markers and aborted records: what lag is counted to.
-                "enable.partition.eof": True,
-                "session.timeout.ms": settings.session_timeout_ms,
-                "fetch.wait.max.ms": FETCH_WAIT_MS,
-                "fetch.error.backoff.ms": 50,
-            }
+            self._access.config(
+                {
+                    "group.id": settings.group,
+                    "enable.auto.commit": False,
+                    "enable.auto.offset.store": False,
+                    "auto.offset.reset": "earliest",
+                    "isolation.level": "read_committed",
+                    # The end of what may be read is told, past markers and aborted records: what lag is counted to.
+                    "enable.partition.eof": True,
+                    "session.timeout.ms": settings.session_timeout_ms,
+                    "fetch.wait.max.ms": FETCH_WAIT_MS,
+                    "fetch.error.backoff.ms": 50,
+                }
+            )
         )
 
     def stop(self) -> None:
@@ -136,6 +139,7 @@ class Worker:
         if first is None:
             self._check_silence()
             self._errors.look()
+            self._access.check(RUNNING_S)
             return []
         # Before anything else is read: a rebalance may come with it, and the batch is not of that membership.
         self._membership = self._consumer.consumer_group_metadata()
@@ -144,6 +148,7 @@ class Worker:
             error = message.error()
             if error is None or error.code() == KafkaError._PARTITION_EOF:
                 self._errors.read()
+                self._access.granted()
                 self._silence.broken()
             else:
                 self._errors.meet(error)

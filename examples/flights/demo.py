@@ -106,7 +106,7 @@ def run(stack: LocalStack, console: Console) -> None:
     recent = DATA / "recent"
     cut_histories(history, recent, FILL_MS, END_MS)
     lag = ProcessorLag(plan, stack.brokers, stack.redis)
-    with PredictionListener(stack.brokers, PREDICTIONS, stack.settings.partitions) as listener:
+    with PredictionListener(str(stack.brokers), PREDICTIONS, stack.settings.partitions) as listener:
         watched = _replay(plan, recent, stack, listener, lag, console)
     lag.close()
     _ask(stack, plan, recent, console)

@@ -13,13 +13,14 @@ from rich.markup import escape
 from forebay.cli.options import (
     DEFAULT_PLAN,
     BrokersOption,
+    KafkaPropertiesOption,
     MaxLeftOut,
     PlanOption,
     RedisOption,
     RepoOption,
-    brokers_of,
     console,
     errors,
+    kafka_of,
     read,
     redis_of,
     stream_view,
@@ -51,6 +52,7 @@ def plan(
 def topics(
     plan_file: PlanOption = DEFAULT_PLAN,
     brokers: BrokersOption = None,
+    kafka_properties: KafkaPropertiesOption = None,
     partitions: Annotated[int, typer.Option(min=1, help="Partitions of each new topic.")] = 4,
     replication: Annotated[int, typer.Option(min=1, help="Copies of each new topic.")] = 1,
     output: Annotated[str | None, typer.Option(help="Prediction topic to create too.")] = None,
@@ -63,7 +65,7 @@ def topics(
     wanted = needed_topics(compiled, partitions)
     if output:
         wanted[output] = partitions
-    create_topics(brokers_of(compiled, brokers), wanted, replication, carrying_topics(compiled))
+    create_topics(kafka_of(compiled, brokers, kafka_properties), wanted, replication, carrying_topics(compiled))
     for topic, count in wanted.items():
         console.print(f"{topic}  {count} partitions")
 
@@ -97,13 +99,14 @@ def rebuild(
     views: Annotated[list[str], typer.Argument(help="Stream feature views.")],
     plan_file: PlanOption = DEFAULT_PLAN,
     brokers: BrokersOption = None,
+    kafka_properties: KafkaPropertiesOption = None,
     redis: RedisOption = None,
 ) -> None:
     """Remove the rows and progress of views, so that they are computed anew from what Kafka retains."""
     from forebay.rebuild import check_stopped, clear_view
 
     compiled = read(plan_file)
-    addresses = brokers_of(compiled, brokers)
+    addresses = kafka_of(compiled, brokers, kafka_properties)
     chosen = [stream_view(compiled, name) for name in views]
     check_stopped(compiled, addresses)
     for view in chosen:

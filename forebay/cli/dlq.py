@@ -10,7 +10,17 @@ import typer
 from rich.markup import escape
 
 from forebay.cli.command import logged
-from forebay.cli.options import DEFAULT_PLAN, BrokersOption, PlanOption, brokers_of, console, errors, read, utc_ms
+from forebay.cli.options import (
+    DEFAULT_PLAN,
+    BrokersOption,
+    KafkaPropertiesOption,
+    PlanOption,
+    console,
+    errors,
+    kafka_of,
+    read,
+    utc_ms,
+)
 from pipelines.contract.plan import Plan, Source
 from pipelines.contract.topology import dead_letter_topic, late_topic
 from pipelines.errors import SettingsError
@@ -43,6 +53,7 @@ def list_letters(
     until: UntilOption = None,
     plan_file: PlanOption = DEFAULT_PLAN,
     brokers: BrokersOption = None,
+    kafka_properties: KafkaPropertiesOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Count letters by topic, reason, stage and partition."""
@@ -56,7 +67,7 @@ def list_letters(
     plan = read(plan_file)
     named = [_named(plan, topic, late)] if topic else [(source, _letters(source, late)) for source in plan.sources]
     selection = Selection.made(reason or (), position or (), utc_ms(since), utc_ms(until))
-    reader = TopicReader(brokers_of(plan, brokers))
+    reader = TopicReader(kafka_of(plan, brokers, kafka_properties))
     try:
         groups = []
         for source, name in named:
@@ -81,6 +92,7 @@ def show(
     max_bytes: Annotated[int, typer.Option("--bytes", min=1, help="Longest part of a payload or header.")] = 2_048,
     plan_file: PlanOption = DEFAULT_PLAN,
     brokers: BrokersOption = None,
+    kafka_properties: KafkaPropertiesOption = None,
 ) -> None:
     """Show one letter: headers, error, where its record was, and its payload."""
     from forebay.dead_letters.display import printed_letter
@@ -91,7 +103,7 @@ def show(
     where = Position.parse(at)
     if where is None:
         raise SettingsError(f"{at!r} names no letter: write topic[partition]@offset, as `forebay dlq list` does")
-    reader = TopicReader(brokers_of(read(plan_file), brokers))
+    reader = TopicReader(kafka_of(read(plan_file), brokers, kafka_properties))
     try:
         message = reader.message(where)
     finally:
@@ -114,6 +126,7 @@ def replay(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be sent, and send nothing.")] = False,
     plan_file: PlanOption = DEFAULT_PLAN,
     brokers: BrokersOption = None,
+    kafka_properties: KafkaPropertiesOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Send the original records to their topic again, for those alone that refused them; each is sent once.
@@ -127,7 +140,7 @@ def replay(
 
     plan = read(plan_file)
     source, letters = _named(plan, topic, late)
-    place = Place(plan, source, letters, brokers_of(plan, brokers))
+    place = Place(plan, source, letters, kafka_of(plan, brokers, kafka_properties))
     selection = Selection.made(reason or (), position or (), utc_ms(since), utc_ms(until))
     found = outlook(place, selection) if dry_run else replay_with_progress(place, selection, rate, errors)
     if as_json:

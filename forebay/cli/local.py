@@ -15,14 +15,16 @@ from forebay.cli.options import (
     ClockName,
     ClockOption,
     IncludeFeatures,
+    KafkaPropertiesOption,
     MaxLeftOut,
     ModelOption,
     PlanOption,
     RepoOption,
     SchemaRegistryOption,
-    brokers_of,
     console,
     errors,
+    kafka_at,
+    kafka_of,
     read,
     utc_ms,
 )
@@ -35,6 +37,7 @@ def replay(
     history: Annotated[Path, typer.Option(help="Folder with one Parquet file of events per topic.")],
     plan_file: PlanOption = DEFAULT_PLAN,
     brokers: BrokersOption = None,
+    kafka_properties: KafkaPropertiesOption = None,
     schema_registry: SchemaRegistryOption = "",
     speed: Annotated[float, typer.Option(min=0, help="Multiple of real time; 0: as fast as possible.")] = 1.0,
     start: Annotated[datetime | None, typer.Option(help="First event time (UTC).")] = None,
@@ -51,7 +54,7 @@ def replay(
     found = History(history, max_left_out)
     events = replayed_events(compiled, found, Span(utc_ms(start), utc_ms(end)), schema_registry)
     print_left_out(found, errors)
-    done = replay_with_progress(events, brokers_of(compiled, brokers), speed, errors, "replay")
+    done = replay_with_progress(events, kafka_of(compiled, brokers, kafka_properties), speed, errors, "replay")
     if as_json:
         console.print_json(msgspec.json.encode(done).decode())
     else:
@@ -76,6 +79,7 @@ def up(
             help="host:port[,host:port] of a running Kafka, of no variable; default: an embedded one.",
         ),
     ] = "",
+    kafka_properties: KafkaPropertiesOption = None,
     data: Annotated[
         Path | None, typer.Option(help="Folder in which the store keeps its rows; needs --brokers, which keep topics.")
     ] = None,
@@ -98,7 +102,8 @@ def up(
             http_port=port,
             partitions=partitions,
             clock=clock.value,
-            brokers=brokers,
+            brokers=kafka_at(brokers, kafka_properties) if brokers else "",
+            kafka_properties=kafka_properties,
             data=data,
             include_features=include_features,
             without=frozenset(without or ()),

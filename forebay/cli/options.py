@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import enum
+import os
 import sys
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -12,6 +14,14 @@ import typer
 from rich.console import Console
 
 from forebay.stack.ports import LAST_PORT
+from pipelines.adapters.kafka_connection import (
+    ADDRESSES,
+    FILE_VARIABLE,
+    VARIABLE_PREFIX,
+    KafkaConnection,
+    checked,
+    read_properties,
+)
 from pipelines.contract.plan import Plan, StreamView
 from pipelines.errors import SettingsError
 
@@ -29,6 +39,13 @@ RepoOption = Annotated[
 BrokersOption = Annotated[
     str | None,
     typer.Option(envvar="FOREBAY_BROKERS", help="host:port[,host:port]; default: the sources' own."),
+]
+KafkaPropertiesOption = Annotated[
+    Path | None,
+    typer.Option(
+        envvar=FILE_VARIABLE,
+        help=f"File of librdkafka properties, name=value; {VARIABLE_PREFIX}<PROPERTY> variables go before it.",
+    ),
 ]
 RedisOption = Annotated[
     str | None,
@@ -92,14 +109,27 @@ def read(path: Path) -> Plan:
     return read_plan(path)
 
 
-def brokers_of(compiled: Plan, given: str | None) -> str:
-    """The given address, else the one that all sources name.
+def kafka_of(compiled: Plan, given: str | None, file: Path | None) -> KafkaConnection:
+    """How to reach the brokers: addresses given, else among the properties, else those that all sources name.
 
     Raises:
-        SettingsError: they name several.
+        SettingsError: the sources name several, or a property can't be used.
     """
-    if given:
-        return given
+    return _connection(given, lambda: _declared(compiled), file)
+
+
+def kafka_at(addresses: str, file: Path | None) -> KafkaConnection:
+    """How to reach the brokers at these addresses. Raises `SettingsError` as above."""
+    return _connection(addresses, str, file)
+
+
+def _connection(given: str | None, default: Callable[[], str], file: Path | None) -> KafkaConnection:
+    properties = read_properties(os.environ, file)
+    addresses = properties.pop(ADDRESSES, None)
+    return checked(KafkaConnection(given or addresses or default(), properties))
+
+
+def _declared(compiled: Plan) -> str:
     declared = {source.brokers for source in compiled.sources}
     if len(declared) == 1:
         return declared.pop()

@@ -10,6 +10,7 @@ from forebay.cli.options import (
     DEFAULT_PLAN,
     BrokersOption,
     HangAfter,
+    KafkaPropertiesOption,
     MaxBatchRecords,
     MaxDeadLetters,
     MaxDeadLetterShare,
@@ -19,7 +20,7 @@ from forebay.cli.options import (
     RedisOption,
     SchemaRegistryOption,
     SessionTimeout,
-    brokers_of,
+    kafka_of,
     read,
     redis_of,
 )
@@ -29,6 +30,7 @@ from pipelines.process.watchdog import HANG_AFTER_S
 def process(
     plan_file: PlanOption = DEFAULT_PLAN,
     brokers: BrokersOption = None,
+    kafka_properties: KafkaPropertiesOption = None,
     redis: RedisOption = None,
     schema_registry: SchemaRegistryOption = "",
     metrics_host: MetricsHost = "127.0.0.1",
@@ -56,7 +58,7 @@ def process(
     run(
         compiled,
         ProcessorSettings(
-            brokers=brokers_of(compiled, brokers),
+            brokers=kafka_of(compiled, brokers, kafka_properties),
             redis=redis_of(compiled, redis),
             schema_registry=schema_registry,
             metrics_host=metrics_host,

@@ -13,6 +13,7 @@ from forebay.cli.options import (
     BrokersOption,
     HangAfter,
     IncludeFeatures,
+    KafkaPropertiesOption,
     MaxBatchRecords,
     MaxDeadLetters,
     MaxDeadLetterShare,
@@ -23,7 +24,7 @@ from forebay.cli.options import (
     RedisOption,
     SchemaRegistryOption,
     SessionTimeout,
-    brokers_of,
+    kafka_of,
     read,
     redis_of,
 )
@@ -43,6 +44,7 @@ def score(
     output: Annotated[str, typer.Option(help="Prediction topic.")],
     plan_file: PlanOption = DEFAULT_PLAN,
     brokers: BrokersOption = None,
+    kafka_properties: KafkaPropertiesOption = None,
     redis: RedisOption = None,
     schema_registry: SchemaRegistryOption = "",
     delivery: Annotated[Delivery, typer.Option(help="Delivery guarantee of predictions.")] = Delivery.EXACTLY_ONCE,
@@ -80,7 +82,7 @@ def score(
     from serving.worker import Worker
 
     compiled = read(plan_file)
-    addresses, store = brokers_of(compiled, brokers), redis_of(compiled, redis)
+    addresses, store = kafka_of(compiled, brokers, kafka_properties), redis_of(compiled, redis)
     scoring = ScoringSettings(
         topic=topic,
         output=output,

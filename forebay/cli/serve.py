@@ -12,10 +12,11 @@ from forebay.cli.options import (
     ClockName,
     ClockOption,
     HangAfter,
+    KafkaPropertiesOption,
     ModelOption,
     PlanOption,
     RedisOption,
-    brokers_of,
+    kafka_of,
     read,
     redis_of,
 )
@@ -31,6 +32,7 @@ def serve(
     plan_file: PlanOption = DEFAULT_PLAN,
     redis: RedisOption = None,
     brokers: BrokersOption = None,
+    kafka_properties: KafkaPropertiesOption = None,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = _DEFAULTS.host,
     port: Annotated[int, typer.Option(min=0, max=LAST_PORT, help="Port to listen on; 0: a free one.")] = _DEFAULTS.port,
     clock: ClockOption = ClockName.WALL,
@@ -95,7 +97,7 @@ def serve(
     wall = clock is ClockName.WALL
 
     def app(plan: Plan, scorer: Scorer) -> ASGIApp:
-        now: Clock = WallClock() if wall else watermark_clock(plan, brokers_of(plan, brokers), store)
+        now: Clock = WallClock() if wall else watermark_clock(plan, kafka_of(plan, brokers, kafka_properties), store)
         return build_app(scorer, now, settings)
 
     with following(compiled, Files(plan_file, model), store, app, reads_all=not wall) as renewed:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import hashlib
 
+from confluent_kafka import KafkaException
 from confluent_kafka.admin import NewTopic
 
 from forebay.dead_letters.letter import Letter
 from forebay.dead_letters.reader import TopicReader
 from forebay.stack.topics import wait_for_leaders
 from pipelines.adapters.kafka import new_admin
+from pipelines.adapters.kafka_access import said
+from pipelines.adapters.kafka_connection import Brokers
 from pipelines.contract.fence import Position
 from pipelines.contract.records import TIMESTAMP_HEADER
 from pipelines.errors import SettingsError
@@ -48,7 +51,7 @@ def read_marks(reader: TopicReader, topic: str) -> set[bytes]:
     return {message.key() for message in reader.messages(name) if message.key() is not None}
 
 
-def create_marks_topic(reader: TopicReader, brokers: str, topic: str) -> None:
+def create_marks_topic(reader: TopicReader, brokers: Brokers, topic: str) -> None:
     """Creates the topic of the marks where it does not exist, with as many copies as the letters have.
 
     Raises:
@@ -65,5 +68,6 @@ def create_marks_topic(reader: TopicReader, brokers: str, topic: str) -> None:
         admin.create_topics([new], request_timeout=READY_S)[name].result()
     except Exception as error:
         if not reader.replicas(name):  # else another replay was first
-            raise SettingsError(f"topic {name!r} can't be created on {brokers}: {error}") from error
+            why = said(error.args[0], f"create topic {name!r}") if isinstance(error, KafkaException) else str(error)
+            raise SettingsError(f"topic {name!r} can't be created on {brokers}: {why}") from error
     wait_for_leaders(admin, brokers, {name}, READY_S)

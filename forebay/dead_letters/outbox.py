@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from pipelines.adapters.kafka import MAX_RECORD_BYTES, queue
+from pipelines.adapters.kafka_access import STARTING_S, Access, denied, said
+from pipelines.adapters.kafka_connection import Brokers
 from pipelines.contract.records import Headers
 from pipelines.errors import ForebayError, SettingsError
 
@@ -41,24 +43,27 @@ class Outgoing(NamedTuple):
 class Outbox:
     """Writes in transactions. Made anew under the same name, it ends what the one before had left open."""
 
-    def __init__(self, brokers: str, name: str) -> None:
+    def __init__(self, brokers: Brokers, name: str) -> None:
         """Raises `SettingsError`: the brokers do not answer, or allow no transactions."""
         self._brokers = brokers
         self._refused: list[tuple[KafkaError, str]] = []
+        self._access = Access(brokers)
         self._producer = Producer(
-            {
-                "bootstrap.servers": brokers,
-                "transactional.id": name,
-                "transaction.timeout.ms": int(TRANSACTION_S * 1_000),
-                "message.max.bytes": MAX_RECORD_BYTES,
-                "compression.type": "lz4",
-                "log_level": 0,
-            }
+            self._access.config(
+                {
+                    "transactional.id": name,
+                    "transaction.timeout.ms": int(TRANSACTION_S * 1_000),
+                    "message.max.bytes": MAX_RECORD_BYTES,
+                    "compression.type": "lz4",
+                    "log_level": 0,
+                }
+            )
         )
         try:
             self._until_answered(self._producer.init_transactions)
         except KafkaException as error:
-            raise SettingsError(f"{brokers} can't begin a transaction: {error.args[0].str()}") from error
+            may = f"write as transactional id {name!r}"
+            raise SettingsError(f"{brokers} can't begin a transaction: {said(error.args[0], may)}") from error
 
     def send(self, records: Sequence[Outgoing]) -> None:
         """Writes the records, all of them or none.
@@ -86,6 +91,7 @@ class Outbox:
             try:
                 return call(ANSWER_S)
             except KafkaException as error:
+                self._access.check(STARTING_S, self._producer)
                 if not error.args[0].retriable() or time.monotonic() > give_up_s:
                     raise
 
@@ -97,4 +103,6 @@ class Outbox:
             what = f"{topic}: {refused.str()}"
             if refused.code() == KafkaError.MSG_SIZE_TOO_LARGE:
                 return f"{what}; raise max.message.bytes of {topic}, then replay again: what was sent is not sent again"
+            if allow := denied(refused, f"write to topic {topic!r}"):
+                return f"{what}; {allow}, then replay again: what was sent is not sent again"
         return f"{self._brokers}: {what}; replay again: what was sent is marked, and is not sent again"

@@ -7,6 +7,8 @@ from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
+from pipelines.adapters.kafka_access import Access, denied, said
+from pipelines.adapters.kafka_connection import Brokers
 from pipelines.contract.fence import Position
 from pipelines.errors import BrokersUnavailable, SettingsError
 
@@ -19,19 +21,21 @@ ASK_S = 10.0
 class TopicReader:
     """Reads committed records of any topic, and commits nothing. Close it after use."""
 
-    def __init__(self, brokers: str) -> None:
+    def __init__(self, brokers: Brokers) -> None:
         self._brokers = brokers
+        self._access = Access(brokers)
         self._consumer = Consumer(
-            {
-                "bootstrap.servers": brokers,
-                "group.id": "forebay.dlq",  # of no meaning: nothing is subscribed, and nothing committed
-                "enable.auto.commit": False,
-                "enable.auto.offset.store": False,
-                "enable.partition.eof": True,
-                "isolation.level": "read_committed",
-                "auto.offset.reset": "earliest",
-                "log_level": 0,
-            }
+            self._access.config(
+                {
+                    "group.id": "forebay.dlq",  # of no meaning: nothing is subscribed, and nothing committed
+                    "enable.auto.commit": False,
+                    "enable.auto.offset.store": False,
+                    "enable.partition.eof": True,
+                    "isolation.level": "read_committed",
+                    "auto.offset.reset": "earliest",
+                    "log_level": 0,
+                }
+            )
         )
 
     def close(self) -> None:
@@ -48,6 +52,8 @@ class TopicReader:
             found: Any = self._consumer.list_topics(topic, ASK_S).topics[topic]
         except KafkaException as error:
             raise self._unanswered(error) from error
+        if found.error and (allow := denied(found.error, f"describe and read topic {topic!r}")):
+            raise SettingsError(f"topic {topic!r}: {found.error.str()}; {allow}")
         return {} if found.error else {number: len(each.replicas) for number, each in found.partitions.items()}
 
     def messages(self, topic: str) -> Iterator[Message]:
@@ -87,6 +93,7 @@ class TopicReader:
         while True:
             message = self._consumer.poll(NO_ANSWER_S)
             if message is None:
+                self._access.check(0)
                 raise SettingsError(
                     f"{topic}[{partition}]: nothing came for {NO_ANSWER_S:g} s; are the brokers {self._brokers} up?"
                 )
@@ -94,7 +101,8 @@ class TopicReader:
             if error is not None and error.code() == KafkaError._PARTITION_EOF:
                 return
             if error is not None:
-                raise SettingsError(f"{topic}[{partition}] can't be read: {error.str()}")
+                may = f"read topic {topic!r}"
+                raise SettingsError(f"{topic}[{partition}] can't be read: {said(error, may)}")
             if int(message.offset() or 0) >= end:
                 return
             yield message
@@ -102,4 +110,5 @@ class TopicReader:
                 return
 
     def _unanswered(self, error: KafkaException) -> BrokersUnavailable:
+        self._access.check(0, self._consumer)
         return BrokersUnavailable(f"no answer from {self._brokers}: {error.args[0].str()}; are the brokers up?")

@@ -20,6 +20,7 @@ from forebay.dead_letters.outbox import Outbox, Outgoing
 from forebay.dead_letters.reader import TopicReader
 from forebay.dead_letters.retention import oldest_kept_ms
 from forebay.dead_letters.selection import Selection
+from pipelines.adapters.kafka_connection import Brokers
 from pipelines.contract.plan import Plan, Source
 from pipelines.contract.recipients import ONLY_FOR_HEADER
 from pipelines.contract.records import REPLAY_OF_HEADER
@@ -38,7 +39,7 @@ class Place(NamedTuple):
     source: Source
     letters: str
     """Topic of the letters."""
-    brokers: str
+    brokers: Brokers
 
 
 class Outlook(msgspec.Struct):

@@ -8,6 +8,8 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import ConfigResource, ResourceType
 
 from pipelines.adapters.kafka import new_admin
+from pipelines.adapters.kafka_access import Access, said
+from pipelines.adapters.kafka_connection import Brokers
 from pipelines.errors import SettingsError
 
 TO_BE_READ_MS = 3_600_000
@@ -16,7 +18,7 @@ TO_BE_READ_MS = 3_600_000
 ASK_S = 10.0
 
 
-def oldest_kept_ms(brokers: str, topic: str, now_ms: int) -> int | None:
+def oldest_kept_ms(brokers: Brokers, topic: str, now_ms: int) -> int | None:
     """The oldest timestamp with which a record may be written now; None: any.
 
     A segment is removed once its newest record is too old, so an old record may vanish within minutes, unread, where
@@ -25,13 +27,16 @@ def oldest_kept_ms(brokers: str, topic: str, now_ms: int) -> int | None:
     Raises:
         SettingsError: the brokers do not say.
     """
-    admin = new_admin(brokers)  # to be kept until it has answered
+    access = Access(brokers)
+    admin = new_admin(brokers, access)  # to be kept until it has answered
     asked = admin.describe_configs([ConfigResource(ResourceType.TOPIC, topic)], request_timeout=ASK_S)
     try:
         (answer,) = asked.values()
         found: Any = answer.result()
     except KafkaException as error:
-        raise SettingsError(f"topic {topic!r}: its retention can't be read: {error.args[0].str()}") from error
+        access.check(0, admin)
+        may = f"describe the configuration of topic {topic!r}"
+        raise SettingsError(f"topic {topic!r}: its retention can't be read: {said(error.args[0], may)}") from error
     settings = {name: entry.value for name, entry in found.items()}
     retention_ms = int(settings.get("retention.ms") or -1)
     if retention_ms < 0 or "delete" not in (settings.get("cleanup.policy") or "delete"):

@@ -26,6 +26,7 @@ from forebay.stack.tansu import Tansu, TansuSettings
 from forebay.stack.topics import create_topics
 from forebay.stack.valkey import Valkey, ValkeySettings
 from forebay.topics import carrying_topics, needed_topics
+from pipelines.adapters.kafka_connection import FILE_VARIABLE, VARIABLE_PREFIX, Brokers
 from pipelines.adapters.logs import log_settings
 from pipelines.contract.plan import Plan
 from pipelines.errors import SettingsError
@@ -56,8 +57,10 @@ class StackSettings:
     """Of the endpoint; 0: a free one."""
     env: Mapping[str, str] | None = None
     """Variables that the definitions read, beside those of this process."""
-    brokers: str = ""
-    """host:port[,host:port] of a running Kafka; empty: a broker of its own."""
+    brokers: Brokers = ""
+    """A running Kafka; empty: a broker of its own."""
+    kafka_properties: Path | None = None
+    """The file that says how it is reached."""
     data: Path | None = None
     """Where the store keeps its rows; None: they are gone when it ends."""
     include_features: bool = False
@@ -100,8 +103,8 @@ class LocalStack:
         """Process -> its metrics page, once it runs."""
 
     @property
-    def brokers(self) -> str:
-        """Address of the broker."""
+    def brokers(self) -> Brokers:
+        """The broker."""
         return self._tansu.bootstrap if self._tansu else self.settings.brokers
 
     @property
@@ -118,14 +121,21 @@ class LocalStack:
     def env(self) -> dict[str, str]:
         """The environment of everything that is run: definitions find broker and store in it."""
         return {
-            **os.environ,
+            **self._outer_env,
             **(self.settings.env or {}),
-            "FOREBAY_BROKERS": self.brokers,
+            "FOREBAY_BROKERS": str(self.brokers),
             "FOREBAY_REDIS": self.redis,
             "FOREBAY_LOG_FORMAT": log_settings().format,
             "FOREBAY_LOG_LEVEL": log_settings().level,
             "FEAST_USAGE": "False",
         }
+
+    @property
+    def _outer_env(self) -> dict[str, str]:
+        if self._tansu:  # it asks for no security, whatever other brokers ask for
+            return {name: value for name, value in os.environ.items() if not name.startswith(VARIABLE_PREFIX)}
+        file = self.settings.kafka_properties
+        return {**os.environ, **({FILE_VARIABLE: str(file.resolve())} if file else {})}
 
     def start(self) -> None:
         """Starts broker and store.

@@ -10,10 +10,12 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from forebay.stack.process import StackError
 from pipelines.adapters.kafka import AWAY, MAX_RECORD_BYTES, new_admin
+from pipelines.adapters.kafka_access import Access, said
+from pipelines.adapters.kafka_connection import Brokers
 from pipelines.errors import BrokersUnavailable, SettingsError
 
 
-def brokers_missing(brokers: str) -> str | None:
+def brokers_missing(brokers: Brokers) -> str | None:
     """None when the brokers answer, else why not: a check for `ChildProcess`, of at most a second."""
     try:
         new_admin(brokers).list_topics(timeout=1.0)
@@ -23,7 +25,7 @@ def brokers_missing(brokers: str) -> str | None:
 
 
 def create_topics(
-    brokers: str,
+    brokers: Brokers,
     partitions: Mapping[str, int],
     replication: int = 1,
     carrying: Collection[str] = (),
@@ -39,13 +41,14 @@ def create_topics(
         timeout_s: for every single answer of the brokers.
 
     Raises:
-        SettingsError: a topic exists with another number of partitions.
+        SettingsError: a topic exists with another number of partitions, or the brokers do not let the client in.
         StackError: the brokers refuse a topic.
         BrokersUnavailable: they do not answer, or name no leader in time.
     """
     if not partitions:
         return
-    admin = new_admin(brokers)
+    access = Access(brokers)
+    admin = new_admin(brokers, access)
     large = {"max.message.bytes": str(MAX_RECORD_BYTES)}
     new = [
         NewTopic(topic, count, replication, config=large if topic in carrying else {})
@@ -55,10 +58,13 @@ def create_topics(
         try:
             future.result()
         except KafkaException as error:
+            if error.args[0].code() == KafkaError.TOPIC_ALREADY_EXISTS:
+                continue
+            access.check(0, admin)
             if error.args[0].code() in AWAY:
                 raise _unanswered(brokers, error) from error
-            if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
-                raise StackError(f"topic {topic!r} can't be created on {brokers}: {error.args[0].str()}") from error
+            why = said(error.args[0], f"create topic {topic!r}")
+            raise StackError(f"topic {topic!r} can't be created on {brokers}: {why}") from error
     found = wait_for_leaders(admin, brokers, set(partitions), timeout_s)
     for topic, count in partitions.items():
         if found[topic] != count:
@@ -68,7 +74,7 @@ def create_topics(
             )
 
 
-def wait_for_leaders(admin: AdminClient, brokers: str, topics: set[str], timeout_s: float) -> dict[str, int]:
+def wait_for_leaders(admin: AdminClient, brokers: Brokers, topics: set[str], timeout_s: float) -> dict[str, int]:
     """The number of partitions by topic, once each partition has a leader."""
     deadline = time.monotonic() + timeout_s
     while True:
@@ -89,5 +95,5 @@ def wait_for_leaders(admin: AdminClient, brokers: str, topics: set[str], timeout
         time.sleep(0.05)
 
 
-def _unanswered(brokers: str, error: KafkaException) -> BrokersUnavailable:
+def _unanswered(brokers: Brokers, error: KafkaException) -> BrokersUnavailable:
     return BrokersUnavailable(f"no answer from {brokers}: {error.args[0].str()}; are the brokers up?")

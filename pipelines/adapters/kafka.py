@@ -11,6 +11,8 @@ import structlog
 from confluent_kafka import KafkaError, KafkaException, Message, Producer, TopicCollection
 from confluent_kafka.admin import AdminClient
 
+from pipelines.adapters.kafka_access import RUNNING_S, STARTING_S, Access, denied
+from pipelines.adapters.kafka_connection import Brokers, client_config
 from pipelines.contract.fence import Lineage
 from pipelines.errors import ForebayError, RestartNeeded, SettingsError
 from pipelines.process.watchdog import step
@@ -41,9 +43,10 @@ _TOO_LARGE = "Message size too large"
 OnDelivery = Callable[[KafkaError | None, Message], None]
 
 
-def new_admin(brokers: str) -> AdminClient:
+def new_admin(brokers: Brokers, access: Access | None = None) -> AdminClient:
     """A client that asks brokers, and tells them. It logs nothing: what fails is raised by each call."""
-    return AdminClient({"bootstrap.servers": brokers, "log_level": 0})
+    own = {"log_level": 0}
+    return AdminClient(access.config(own) if access else client_config(brokers, own))
 
 
 def queue(producer: Producer, on_delivery: OnDelivery, *record: Any, **more: Any) -> None:
@@ -70,6 +73,12 @@ class DeliveryFailed(RestartNeeded):
     """A record was not acknowledged; what was built on it must not be committed."""
 
 
+class WriteDenied(DeliveryFailed):
+    """An ACL is missing."""
+
+    status = ForebayError.status
+
+
 class RecordTooLarge(DeliveryFailed):
     """The topic takes no record of this size."""
 
@@ -79,23 +88,26 @@ class RecordTooLarge(DeliveryFailed):
 class IdempotentProducer:
     """Produces in order and without duplicates within its life; `flush` tells whether all arrived."""
 
-    def __init__(self, brokers: str) -> None:
+    def __init__(self, brokers: Brokers) -> None:
+        self._access = Access(brokers)
         self._producer = Producer(
-            {
-                "bootstrap.servers": brokers,
-                "enable.idempotence": True,
-                # After a record that fails, none may follow: readers of a routed topic take a record that comes
-                # again after later ones for a duplicate.
-                "enable.gapless.guarantee": True,
-                "log_level": 3,  # it warns that this is experimental, at every start
-                "linger.ms": 2,
-                # However long the brokers are away: giving a record up would end the process.
-                "message.timeout.ms": 0,
-                "compression.type": "lz4",
-                "message.max.bytes": MAX_RECORD_BYTES,
-            }
+            self._access.config(
+                {
+                    "enable.idempotence": True,
+                    # After a record that fails, none may follow: readers of a routed topic take a record that comes
+                    # again after later ones for a duplicate.
+                    "enable.gapless.guarantee": True,
+                    "log_level": 3,  # it warns that this is experimental, at every start
+                    "linger.ms": 2,
+                    # However long the brokers are away: giving a record up would end the process.
+                    "message.timeout.ms": 0,
+                    "compression.type": "lz4",
+                    "message.max.bytes": MAX_RECORD_BYTES,
+                }
+            )
         )
         self._failure: KafkaError | None = None
+        self._failed_topic = ""
 
     def produce(
         self,
@@ -125,47 +137,52 @@ class IdempotentProducer:
 
         Raises:
             DeliveryFailed: one of them was not acknowledged; this producer must not be used again.
+            SettingsError: the brokers do not let it in any more.
         """
         try:
             step("waiting for records to be acknowledged")
             while self._producer.flush(1.0) and self._failure is None:
+                self._access.check(RUNNING_S)
                 step("waiting for records to be acknowledged")
         except KafkaException as error:
             raise self._failed(self._failure or error.args[0]) from error
         if self._failure is not None:
             raise self._failed(self._failure)
+        self._access.granted()
 
-    def _delivered(self, error: KafkaError | None, _message: Message) -> None:
+    def _delivered(self, error: KafkaError | None, message: Message) -> None:
         # The first failure is the reason: what was queued after it fails as a consequence.
         if error is not None and self._failure is None:
-            self._failure = error
+            self._failure, self._failed_topic = error, str(message.topic())
 
-    @staticmethod
-    def _failed(error: KafkaError) -> DeliveryFailed:
+    def _failed(self, error: KafkaError) -> DeliveryFailed:
         repair = "what it belongs to is not committed, and is sent again after a restart"
         # The error that ends a gapless producer has the reason in its text only.
         if _TOO_LARGE in error.str():
             raised = "raise max.message.bytes of that topic above its source's, then start again"
             return RecordTooLarge(f"a record was not delivered: {error.str()}; {raised}: {repair}")
+        if allow := denied(error, f"write to topic {self._failed_topic!r}"):
+            return WriteDenied(f"a record was not delivered: {error.str()}; {allow}, then start again: {repair}")
         return DeliveryFailed(f"a record was not delivered: {error.str()}; {repair}")
 
 
 class Topics:
     """Questions about topics, answered by the brokers."""
 
-    def __init__(self, brokers: str, timeout_s: float = 5.0) -> None:
+    def __init__(self, brokers: Brokers, timeout_s: float = 5.0) -> None:
         """Args:
         timeout_s: after how long without an answer it says that it waits.
         """
         self._brokers = brokers
-        self._admin = new_admin(brokers)
+        self._access = Access(brokers)
+        self._admin = new_admin(brokers, self._access)
         self._timeout_s = timeout_s
 
     def lineage(self, topic: str) -> Lineage:
         """The present life of a topic: its id and number of partitions. Waits for brokers that are not there yet.
 
         Raises:
-            SettingsError: the topic does not exist, or the brokers refuse to describe it.
+            SettingsError: the topic does not exist, or the brokers refuse to describe it, or the client as such.
         """
         while True:
             step(f"asking brokers about topic {topic}")
@@ -174,9 +191,13 @@ class Topics:
                 described = asked[topic].result()
                 break
             except KafkaException as error:
-                if error.args[0].code() not in AWAY:
-                    raise SettingsError(f"topic {topic!r} can't be described: {error}; create it first") from error
-                log.warning("waiting for the broker", brokers=self._brokers, error=error.args[0].str())
+                reason: KafkaError = error.args[0]
+                if reason.code() not in AWAY:
+                    repair = denied(reason, f"describe topic {topic!r}") or "create it first"
+                    raise SettingsError(f"topic {topic!r} can't be described: {error}; {repair}") from error
+                self._access.check(STARTING_S, self._admin)
+                log.warning("waiting for the broker", brokers=str(self._brokers), error=reason.str())
+        self._access.granted()
         return Lineage(topic, str(described.topic_id), len(described.partitions))
 
     def glance(self, *topics: str) -> dict[str, Lineage]:

@@ -7,6 +7,7 @@ import time
 import structlog
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, TopicPartition
 
+from pipelines.adapters.kafka_connection import Brokers, client_config
 from pipelines.process.silence import Positions
 
 log = structlog.get_logger("forebay.kafka")
@@ -18,19 +19,21 @@ ASKED_S = 5.0
 class RecordProbe:
     """Reads one committed record, if there is one. An end offset would not say it: it may be that of a marker."""
 
-    def __init__(self, brokers: str, group: str) -> None:
+    def __init__(self, brokers: Brokers, group: str) -> None:
         """Args:
         group: whose committed offsets count where a client does not know its position.
         """
-        self._config = {
-            "bootstrap.servers": brokers,
-            "group.id": group,
-            "enable.auto.commit": False,
-            "enable.auto.offset.store": False,
-            "isolation.level": "read_committed",
-            "auto.offset.reset": "error",
-            "log_level": 0,
-        }
+        self._config = client_config(
+            brokers,
+            {
+                "group.id": group,
+                "enable.auto.commit": False,
+                "enable.auto.offset.store": False,
+                "isolation.level": "read_committed",
+                "auto.offset.reset": "error",
+                "log_level": 0,
+            },
+        )
 
     def __call__(self, positions: Positions) -> bool:
         """Whether a record can be read at one of the positions. False where brokers do not answer."""

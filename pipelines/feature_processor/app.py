@@ -20,6 +20,7 @@ from pipelines.adapters.probe import RecordProbe
 from pipelines.adapters.topic_watch import LOOK_S
 from pipelines.errors import ForebayError, ProgressMismatch, StoreRefused, StoreUnavailable
 from pipelines.feature_processor.caretaker import Caretaker
+from pipelines.feature_processor.faust_connection import faust_settings
 from pipelines.feature_processor.feed_pipeline import FeedPipeline
 from pipelines.feature_processor.mismatch import another_life
 from pipelines.feature_processor.settings import ProcessorSettings
@@ -60,7 +61,7 @@ class ProcessorApp(faust.App):
         """
         super().__init__(
             group,
-            broker=";".join(f"microbatch://{address}" for address in settings.brokers.split(",")),
+            **faust_settings(settings.brokers),
             web_enabled=False,
             store="memory://",
             # Faust makes this folder even for an app without tables.

@@ -53,8 +53,8 @@ def close(pipelines: Sequence[FeedPipeline]) -> None:
 def _build(
     share: Share, feed: Feed, topics: Topics, settings: ProcessorSettings, generation: Callable[[], int]
 ) -> FeedPipeline:
+    source = topics.lineage(feed.source.topic)  # first: it says it where the brokers refuse
     producer = IdempotentProducer(settings.brokers)
-    source = topics.lineage(feed.source.topic)
     lives = {route.topic: topics.lineage(route.topic).routed_from(source) for route in feed.routes}
     return FeedPipeline(
         feed,

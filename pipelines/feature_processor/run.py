@@ -15,7 +15,7 @@ from typing import NamedTuple
 import structlog
 from aiokafka.errors import KafkaError, KafkaTimeoutError
 
-from pipelines.adapters.kafka import group_name
+from pipelines.adapters.kafka import Topics, group_name
 from pipelines.adapters.last_resort import leave_if_late
 from pipelines.adapters.metrics import serve_metrics
 from pipelines.contract.plan import Plan
@@ -23,6 +23,7 @@ from pipelines.contract.topology import feeds
 from pipelines.errors import Crashed, ForebayError, SettingsError
 from pipelines.feature_processor.app import ProcessorApp
 from pipelines.feature_processor.build import Share, build_pipelines, close
+from pipelines.feature_processor.denied import denied
 from pipelines.feature_processor.feed_pipeline import FeedPipeline
 from pipelines.feature_processor.reload import Reload
 from pipelines.feature_processor.settings import ProcessorSettings
@@ -122,6 +123,8 @@ def _run_until_told(
         except (BrokersWentAway, ClientFailed) as error:
             log.warning("starting again", error=str(error))
             time.sleep(START_AGAIN_S)
+            # aiokafka does not tell a broker that refuses its password from one that is away.
+            Topics(settings.brokers).lineage(pipelines[0].feed.topic)
 
 
 class ProcessorSetup(NamedTuple):
@@ -164,6 +167,8 @@ async def _run_app(setup: ProcessorSetup, switch_due: Callable[[], Awaitable[obj
     await app.stop()
     if isinstance(crash, ForebayError):
         raise crash
+    if (denial := denied(crash)) is not None:
+        raise denial from crash
     if isinstance(crash, KafkaError) and _passes(crash):
         if told_to_stop.is_set():
             return False

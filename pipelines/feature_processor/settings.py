@@ -6,6 +6,7 @@ from pathlib import Path
 
 import msgspec
 
+from pipelines.adapters.kafka_connection import Brokers
 from pipelines.process.watchdog import HANG_AFTER_S
 from pipelines.steps.poison import Allowance
 
@@ -13,8 +14,7 @@ from pipelines.steps.poison import Allowance
 class ProcessorSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Read once, by the entry point."""
 
-    brokers: str
-    """Comma-separated host:port."""
+    brokers: Brokers
     redis: str
     """Feast connection string: host:port[,option=value...]."""
     metrics_host: str

@@ -10,6 +10,7 @@ from typing import Any
 import structlog
 
 from pipelines.errors import ForebayError
+from pipelines.feature_processor.denied import denied
 from pipelines.process.silence import Positions, Silence
 from pipelines.process.watchdog import WATCHDOG, Watched
 
@@ -42,6 +43,7 @@ class Vitals:
 
         Raises:
             ClientFailed: the client does not work any more.
+            SettingsError: an ACL is missing.
         """
         loop, fetching = WATCHDOG.watch("event loop"), WATCHDOG.watch("consumer's event loop")
         try:
@@ -67,6 +69,9 @@ class Vitals:
         thread = self._thread()
         consumer = None if thread is None or thread.should_stop else thread._consumer
         if consumer is not None and not consumer._closed:
+            # aiokafka raises it from calls that Faust does not make, and waits for one.
+            if (denial := denied(consumer._coordinator._pending_exception)) is not None:
+                raise denial
             for name, task in client_tasks(consumer).items():
                 if task is not None and task.done():
                     raise ClientFailed(f"the Kafka client's {name} has ended: {_reason(task)}")

@@ -2,6 +2,7 @@
 
 import asyncio
 from types import SimpleNamespace
+from unittest.mock import Mock
 
 import msgspec
 import pytest
@@ -101,6 +102,7 @@ def app(monkeypatch):
     monkeypatch.setattr(module, "Reload", Reload)
     monkeypatch.setattr(module, "build_pipelines", lambda share, *_: App.built.append(share.plan) or [PIPELINE])
     monkeypatch.setattr(module, "START_AGAIN_S", 0.0)
+    monkeypatch.setattr(module, "Topics", lambda _: Mock())
     App.started, App.failures, App.built = 0, [], []
     Reload.newer, Reload.ended, Reload.errors = None, 0, []
     return App

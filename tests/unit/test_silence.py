@@ -58,7 +58,7 @@ def test_a_task_of_the_kafka_client_that_has_ended_is_noticed(name: str, monkeyp
     ended: Any = SimpleNamespace(
         done=lambda: True, cancelled=lambda: False, exception=lambda: AssertionError("Did we not perform bootstrap?")
     )
-    consumer = SimpleNamespace(_closed=False, task=ended)
+    consumer = SimpleNamespace(_closed=False, task=ended, _coordinator=SimpleNamespace(_pending_exception=None))
     thread = SimpleNamespace(should_stop=False, _consumer=consumer)
     with pytest.raises(ClientFailed, match=f"{name} has ended.*bootstrap"):
         Vitals(lambda: thread, lambda _: {}, {})._look()

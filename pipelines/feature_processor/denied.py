@@ -1,0 +1,24 @@
+"""What aiokafka raises where an ACL is missing, with the repair."""
+
+from __future__ import annotations
+
+from aiokafka.errors import GroupAuthorizationFailedError, TopicAuthorizationFailedError
+
+from pipelines.errors import SettingsError
+
+
+def denied(error: BaseException | None) -> SettingsError | None:
+    """The error that ends the process; None for every other error."""
+    if isinstance(error, GroupAuthorizationFailedError):
+        what = f"read consumer group {_named(error)}"
+    elif isinstance(error, TopicAuthorizationFailedError):
+        what = f"read topic {_named(error)}"
+    else:
+        return None
+    return SettingsError(f"the brokers refuse to let the processor read: {error!r}; allow the client's user to {what}")
+
+
+def _named(error: BaseException) -> str:
+    """Aiokafka's errors have a name, or a set of names."""
+    (names,) = error.args or ("",)
+    return ", ".join(repr(each) for each in ([names] if isinstance(names, str) else sorted(names)))
