@@ -15,7 +15,7 @@ from pipelines.contract.fence import Position
 from pipelines.contract.plan import Source
 from pipelines.contract.prediction import Prediction, Timings, prediction_id
 from pipelines.contract.recipients import Recipients
-from pipelines.contract.records import Headers, dead_letter_headers, kept_headers, recorded_ms
+from pipelines.contract.records import Headers, dead_letter_headers, kept_headers, prediction_headers, recorded_ms
 from pipelines.contract.topology import dead_letter_topic
 from pipelines.errors import ForebayError, RecordError
 from pipelines.process.watchdog import step
@@ -24,7 +24,7 @@ from pipelines.steps.validate import Validator
 from serving.addressed import counted_at, for_model
 from serving.barrier import Awaited, Barrier
 from serving.isolate import isolate
-from serving.metrics import observe_stages
+from serving.metrics import BARRIER_NOT_MET, count_predictions, observe_stages
 from serving.request import ScoringRequest, check_asks
 from serving.scorer import Scored, Scorer
 
@@ -134,6 +134,8 @@ class EventScorer:
         met = self._barrier.wait(
             [Awaited(each.position.partition, each.counted_at, each.request.fields) for each in incoming]
         )
+        if missed := met.count(False):
+            BARRIER_NOT_MET.labels(self._source.topic).inc(missed)
         return (time.perf_counter() - started) * 1e3, met
 
     def _score(self, incoming: Sequence[Incoming], met: Sequence[bool], waited_ms: float) -> list[OutgoingRecord]:
@@ -184,7 +186,11 @@ class EventScorer:
                     alias: _age(each.request.as_of_ms, view.event_ms[at]) for alias, view in vectors.views.items()
                 },
             )
-            out.append(OutgoingRecord(self._output, each.message.key(), msgspec.json.encode(prediction), []))
+            headers = prediction_headers(
+                each.message.headers() or (), each.position, prediction.model, prediction.version
+            )
+            out.append(OutgoingRecord(self._output, each.message.key(), msgspec.json.encode(prediction), headers))
+        count_predictions(self._scorer.model, len(incoming) - len(vectors.refusals))
         return out
 
     @staticmethod

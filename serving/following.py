@@ -15,6 +15,7 @@ from pipelines.contract.plan import Plan, StreamView
 from serving.build import RETRY_SECONDS, build_scorer, wait_for_store
 from serving.definitions_read import definition_names, stream_views_read, unreadable
 from serving.leases import DefinitionLeases
+from serving.metrics import show_model
 from serving.model_card import load_card
 from serving.renewal import PlanFollower, Renewed
 from serving.scorer import Scorer
@@ -58,16 +59,21 @@ def following(
         service = load_card(files.model).service
         return [view for view in each.stream_views if view.online] if reads_all else stream_views_read(each, service)
 
+    def made(each: Plan) -> T:
+        scorer = build_scorer(each, files.model, redis)
+        found = make(each, scorer)
+        show_model(scorer.model)
+        return found
+
     def remake(newer: Plan) -> T:
         with leases.switching(definition_names(read(newer))):
-            return make(newer, build_scorer(newer, files.model, redis))
+            return made(newer)
 
     with leases.renewed():
         views, store = read(plan), RedisStore(redis)
         wait_for_store(lambda: leases.hold(definition_names(views)))
         _wait_until_readable(plan, stream_views_read(plan, load_card(files.model).service), store)
-        present = make(plan, build_scorer(plan, files.model, redis))
-        yield Renewed(present, PlanFollower(files.plan, plan, files.model, store), remake)
+        yield Renewed(made(plan), PlanFollower(files.plan, plan, files.model, store), remake)
 
 
 def _wait_until_readable(plan: Plan, views: Sequence[StreamView], store: RedisStore) -> None:

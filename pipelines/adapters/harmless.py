@@ -62,6 +62,10 @@ class Harmless:
         """Adds to a histogram."""
         self._do("observe", value)
 
+    def clear(self) -> None:
+        """Removes all children."""
+        self._do("clear")
+
     def keep(self, topic: str, partitions: Collection[str]) -> None:
         """Removes the children of a topic's other partitions; labels are topic and partition."""
         for family in self._do("collect") or ():

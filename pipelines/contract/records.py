@@ -37,6 +37,18 @@ REFUSAL_HEADERS = frozenset(
 ) | {"forebay-watermark-ms"}
 """What Forebay adds to a dead letter or a late event; all other headers are the record's own."""
 
+OWN_PREFIX = "forebay-"
+"""Names that begin so are Forebay's; on predictions nothing of the event's headers keeps one."""
+
+MODEL_HEADER = "forebay-model"
+"""On predictions: the model and its version, `name/version`."""
+
+LEFT_OUT_HEADER = "forebay-headers-left-out"
+"""On predictions whose event has more headers than they may carry: how many are not there."""
+
+PREDICTION_HEADER_BYTES = 16_384
+"""Of the event's headers, names and values, that a prediction carries."""
+
 _SOURCE = struct.Struct(">IQ")
 _LIFE_BYTES = 8
 
@@ -107,6 +119,33 @@ def kept_headers(headers: Sequence[tuple[str, bytes | None]], timestamp_ms: int)
     """
     own = [(name, value) for name, value in headers if name not in REFUSAL_HEADERS]
     return own if timestamp_ms < 0 else [*own, (TIMESTAMP_HEADER, str(timestamp_ms).encode())]
+
+
+def prediction_headers(
+    headers: Sequence[tuple[str, bytes | None]], position: Position, model: str, version: str
+) -> Headers:
+    """The headers of a prediction: those of the event in order, such as a trace context, then Forebay's.
+
+    A header of the event is left out where its name is Forebay's, or where it says of which type the event's payload
+    is; so is one that goes beyond `PREDICTION_HEADER_BYTES` together with those before it, and that is said.
+    """
+    kept: Headers = []
+    left_out = size = 0
+    for name, value in headers:
+        if name.startswith(OWN_PREFIX) or name.lower() == "content-type":
+            continue
+        bytes_with_it = size + len(name.encode()) + len(value or b"")
+        if bytes_with_it > PREDICTION_HEADER_BYTES:
+            left_out += 1
+            continue
+        size = bytes_with_it
+        kept.append((name, value))
+    own: Headers = [
+        ("content-type", b"application/json"),
+        ("forebay-position", str(position).encode()),
+        (MODEL_HEADER, f"{model}/{version}".encode()),
+    ]
+    return [*kept, *own, *([(LEFT_OUT_HEADER, str(left_out).encode())] if left_out else [])]
 
 
 def dead_letter_headers(

@@ -20,7 +20,7 @@ from serving.http.codec import (
 )
 from serving.http.error_table import UNEXPECTED, is_unexpected
 from serving.isolate import isolate
-from serving.metrics import observe_stages
+from serving.metrics import count_predictions, observe_stages
 from serving.request import ScoringRequest
 from serving.scorer import FeatureVectors, Scorer
 
@@ -105,6 +105,7 @@ class BatchAnswerer:
             result = self._scorer.score(requests)
             vectors, scores = result.vectors, result.scores
             observe_stages(vectors, result.model_ms)
+            count_predictions(self._scorer.model, len(asked) - len(vectors.refusals))
         else:
             vectors = self._scorer.features(requests)
             observe_stages(vectors)

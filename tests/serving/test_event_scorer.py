@@ -6,6 +6,7 @@ import time
 
 import msgspec
 import pytest
+from prometheus_client import REGISTRY
 
 from pipelines.adapters.memory_store import MemoryStore
 from pipelines.adapters.progress_reader import ProgressReader, ViewTopic
@@ -19,6 +20,7 @@ from pipelines.contract.topology import progress_field, progress_key
 from pipelines.errors import StoreRefused, StoreUnavailable
 from serving.barrier import Awaited, Barrier
 from serving.event_scorer import EventScorer
+from serving.metrics import MODEL_INFO, show_model
 from serving.model import load_model
 from serving.scorer import Scorer
 from tests.build import SOURCE, WRITTEN_MS
@@ -276,3 +278,56 @@ class TestReplayed:
         of = (REPLAY_OF_HEADER, b"payments[0]@3")
         score([Message(9, asked("a"), headers=[*self.only_for(model="risk"), of]), Message(10, asked("a"))])
         assert waited == [(0, 3), (0, 10)]
+
+
+class TestHeaders:
+    TRACE = ("traceparent", b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")
+
+    def headers(self, score, *own):
+        (record,) = score([Message(0, asked("a"), headers=list(own))])
+        return record.headers
+
+    def test_a_prediction_carries_those_of_its_event_in_order_and_then_its_own(self, score):
+        own = (self.TRACE, ("ce_id", b"1"), ("tag", b"x"), ("tag", b"y"), ("nothing", None))
+        assert self.headers(score, *own) == [
+            *own,
+            ("content-type", b"application/json"),
+            ("forebay-position", b"payments[0]@0"),
+            ("forebay-model", b"risk/1"),
+        ]
+
+    def test_a_name_of_forebays_and_the_type_of_the_events_payload_are_left_out(self, score):
+        found = self.headers(score, ("Content-Type", b"avro/binary"), ("forebay-model", b"mine"), ("forebay-x", b""))
+        assert found == self.headers(score)
+
+    def test_a_header_that_is_too_large_is_left_out_and_counted(self, score):
+        """Names and values count; what comes after it may still fit."""
+        fits = ("fits", b"x" * (16_384 - 4 - len(self.TRACE[0]) - len(self.TRACE[1])))
+        found = self.headers(score, ("large", b"x" * 16_384), fits, self.TRACE, ("more", b""))
+        assert found[:2] == [fits, self.TRACE]
+        assert found[-1] == ("forebay-headers-left-out", b"2")
+
+
+class TestMetrics:
+    def value(self, name, **labels):
+        return REGISTRY.get_sample_value(name, labels) or 0.0
+
+    def test_predictions_are_counted_by_model_and_version_without_the_refused_ones(self, score):
+        of = {"model": "risk", "version": "1"}
+        before = self.value("forebay_predictions_total", **of)
+        score([Message(at, asked("a", REFUSED_LIMIT if at == 1 else 60.0)) for at in range(4)])
+        assert self.value("forebay_predictions_total", **of) == before + 3
+
+    def test_barriers_that_were_not_met_are_counted(self, score, monkeypatch):
+        before = self.value("forebay_barrier_not_met_total", topic=SCORED.topic)
+        monkeypatch.setattr(score._barrier, "wait", lambda events: [False, True, False])
+        score([Message(at, asked("a")) for at in range(3)])
+        assert self.value("forebay_barrier_not_met_total", topic=SCORED.topic) == before + 2
+
+    def test_the_model_in_use_is_the_only_one_shown(self, tmp_path):
+        model = load_model(write_model(tmp_path))
+        show_model(model)
+        model.version = "2"
+        show_model(model)
+        shown = [each.labels for family in MODEL_INFO._metric.collect() for each in family.samples]
+        assert shown == [{"model": "risk", "version": "2", "hash": model.hash}]
