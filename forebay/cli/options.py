@@ -44,7 +44,7 @@ KafkaPropertiesOption = Annotated[
     Path | None,
     typer.Option(
         envvar=FILE_VARIABLE,
-        help=f"File of librdkafka properties, name=value; {VARIABLE_PREFIX}<PROPERTY> variables go before it.",
+        help=f"File of librdkafka properties, name=value; {VARIABLE_PREFIX}... variables go before it.",
     ),
 ]
 RedisOption = Annotated[
