@@ -1,16 +1,15 @@
-"""Runs the compiler in a process of its own, so that Feast is never imported into a long-running one."""
+"""Compiles the registry, once or after every `feast apply`."""
 
 from __future__ import annotations
 
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
 
 from rich.console import Console
 
+from forebay.feast_process import run_with_feast
 from forebay.registry_watch import RegistryWatch
 from pipelines.contract.plan import Plan
 from pipelines.contract.plan_file import next_generation, read_plan
@@ -29,13 +28,7 @@ def compile_plan(repo: Path, out: Path, env: Mapping[str, str] | None = None) ->
         PlanError: what the compiler said.
     """
     generation = next_generation(out, time.time_ns() // 1_000_000)
-    command = [sys.executable, "-m", "pipelines.compiler", "--repo", str(repo), "--out", str(out)]
-    command += ["--generation", str(generation)]
-    result = subprocess.run(command, capture_output=True, text=True, check=False, env=env)
-    if result.returncode != 0:
-        lines = result.stderr.strip().splitlines()
-        said = next((line for line in reversed(lines) if line.startswith("error: ")), result.stderr[-2_000:])
-        raise PlanError(said.removeprefix("error: ") or f"the compiler ended with status {result.returncode}")
+    run_with_feast("pipelines.compiler", f"--repo={repo}", f"--out={out}", f"--generation={generation}", env=env)
     return read_plan(out)
 
 

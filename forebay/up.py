@@ -61,7 +61,7 @@ def _take_over(stack: LocalStack, console: Console) -> None:
 
 def run_processes(stack: LocalStack, plan: Plan, console: Console) -> None:
     """Batch views, then the three processes. Raises as `up`."""
-    with step(console, "feast materialize: batch views into the store"):
+    with step(console, "batch views into the store"):
         stack.materialize(plan)
     names = ", ".join(each for each in Process if each not in stack.settings.without)
     with step(console, f"processes: {names}"):

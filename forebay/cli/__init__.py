@@ -39,6 +39,7 @@ for command in (
     definitions.plan,
     definitions.topics,
     definitions.backfill,
+    definitions.materialize,
     definitions.forget,
     definitions.rebuild,
     local.replay,

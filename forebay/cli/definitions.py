@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import time
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -24,6 +26,7 @@ from forebay.cli.options import (
     read,
     redis_of,
     stream_view,
+    utc_ms,
 )
 from pipelines.backfill.left_out import DEFAULT_MAX_SHARE
 from pipelines.errors import SettingsError
@@ -115,6 +118,27 @@ def rebuild(
             f"{escape(view.name)}: {cleared.rows} rows and the progress of {cleared.partitions} partitions removed; "
             f"`forebay process` now reads {escape(cleared.topic)} from its beginning"
         )
+
+
+def materialize(
+    views: Annotated[list[str] | None, typer.Argument(help="Batch feature views; default: all.")] = None,
+    repo: RepoOption = Path("feature_repo"),
+    start: Annotated[
+        datetime | None, typer.Option(help="First event time (UTC); default: where each view was left last time.")
+    ] = None,
+    end: Annotated[datetime | None, typer.Option(help="Last event time (UTC); default: now.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print what was done as JSON.")] = False,
+) -> None:
+    """Copy the newest rows of batch views to the online store; stream views are the processor's."""
+    from forebay.materialize import materialize as copy
+    from forebay.materialize import print_materialized
+
+    end_ms = utc_ms(end)
+    done = copy(repo, views or (), utc_ms(start), time.time_ns() // 1_000_000 if end_ms is None else end_ms)
+    if as_json:
+        console.print_json(msgspec.json.encode(done).decode())
+    else:
+        print_materialized(done, console)
 
 
 def backfill(

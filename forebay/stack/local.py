@@ -7,15 +7,16 @@ import os
 import shlex
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
 from forebay.compile import compile_plan
+from forebay.materialize import materialize
 from forebay.metrics_page import scrape, total
 from forebay.stack.ports import claim_port, free_port
 from forebay.stack.process import ChildProcess, Command, StackError
@@ -181,7 +182,7 @@ class LocalStack:
         plan = compile_plan(self.settings.repo, self.plan_file, self.env)
         if plan.batch_views and plan.redis.split(",")[0] != self.redis:
             raise SettingsError(
-                f"{self.settings.repo / 'feature_store.yaml'}: `feast materialize` would write to "
+                f"{self.settings.repo / 'feature_store.yaml'}: Feast would write batch views to "
                 f"{plan.redis or 'no store'}, not to the local one: write `connection_string: ${{FOREBAY_REDIS}}`"
             )
         create_topics(
@@ -195,12 +196,11 @@ class LocalStack:
         """Copies the newest rows of every batch view to the store.
 
         Raises:
-            StackError: Feast could not; with what it said.
+            PlanError: Feast could not; with what it said.
         """
         if plan.batch_views:
-            views = [option for view in plan.batch_views for option in ("-v", view.name)]
-            now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S")
-            self._feast("materialize", "1970-01-01T00:00:00", now, *views)
+            # From the beginning: the store is new, whatever the registry says of another one.
+            materialize(self.settings.repo, (), 0, time.time_ns() // 1_000_000, self.env)
 
     def run(self) -> None:
         """Starts the processor, the worker and the endpoint, and returns when all of them are ready.

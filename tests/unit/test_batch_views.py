@@ -12,8 +12,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from feast import FeatureStore
+from rich.console import Console
 
+from forebay.materialize import materialize, print_materialized
+from pipelines.compiler.materialize import materialize as in_this_process
 from pipelines.contract.plan_file import read_plan
+from pipelines.errors import PlanError, StoreUnavailable
 from serving.history_reader import BatchHistory
 from tests.payments import run_compiler
 
@@ -67,3 +72,64 @@ def test_of_one_event_time_the_row_counts_that_was_created_last_as_in_feast(repo
     found = BatchHistory(view).read([(1,)] * len(times), np.array(times)).columns[0]
     assert wanted[2] == 200
     assert found.tolist() == wanted
+
+
+def minute_ms(minute):
+    return int((NOON + pd.Timedelta(minutes=minute)).timestamp() * 1_000)
+
+
+class TestMaterialize:
+    @pytest.fixture(autouse=True)
+    def store(self, valkey, monkeypatch):
+        monkeypatch.setenv("FOREBAY_REDIS", valkey)
+
+    def online(self, repo):
+        """What Feast's own API reads."""
+        store = FeatureStore(str(repo))
+        entities = [{"customer_id": 1}, {"customer_id": 2}]
+        return store.get_online_features(["limits:credit_limit"], entities).to_dict()["credit_limit"]
+
+    def test_batch_views_are_filled_up_to_the_end_and_next_time_from_there(self, repo):
+        first = materialize(repo, (), None, minute_ms(30))
+        assert self.online(repo) == [200, None]
+        second = materialize(repo, (), None, minute_ms(90))
+        assert self.online(repo) == [300, None]
+        nothing = in_this_process(repo, ["limits"], None, NOON + pd.Timedelta(minutes=90))
+        assert [each.end_ms for done in (first, second, nothing) for each in done.views] == [
+            minute_ms(minute) for minute in (30, 90, 90)
+        ]
+        with (repo.parent / "said").open("w+") as file:
+            for done in (first, second, nothing):
+                print_materialized(done, Console(file=file, width=200))
+        left = ["segments: left, it is not online", "visits: left, `forebay process` keeps it"]
+        assert (repo.parent / "said").read_text().splitlines() == [
+            "limits: event times from 2016-01-08 12:30:00 UTC to 2026-01-05 12:30:00 UTC",
+            *left,
+            "limits: event times from 2026-01-05 12:30:00 UTC to 2026-01-05 13:30:00 UTC",
+            *left,
+            "limits: nothing to do up to 2026-01-05 13:30:00 UTC",
+            *left,
+        ]
+
+    @pytest.mark.parametrize(
+        ("view", "why"),
+        [
+            ("visits", "`forebay process` keeps it"),
+            ("segments", "it is not online"),
+            ("limit", "no such feature view; known are limits"),
+        ],
+    )
+    def test_a_view_that_is_not_to_be_materialized_is_refused(self, repo, view, why):
+        with pytest.raises(PlanError, match=f"'{view}' is not materialized: .*{why}"):
+            in_this_process(repo, [view], None, NOON)
+
+    def test_what_feast_can_not_do_is_said_with_the_view(self, repo, tmp_path):
+        alone = shutil.copytree(repo, tmp_path / "feature_repo")
+        (alone / "data" / "limits.parquet").unlink()
+        with pytest.raises(PlanError, match=r"feature view 'limits': Feast can't materialize it: .*limits\.parquet"):
+            in_this_process(alone, [], NOON - pd.Timedelta(days=1), NOON)
+
+    def test_a_store_that_does_not_answer_is_worth_another_try(self, repo, monkeypatch):
+        monkeypatch.setenv("FOREBAY_REDIS", "127.0.0.1:1")
+        with pytest.raises(StoreUnavailable, match="'limits': the online store does not answer"):
+            materialize(repo, (), 0, minute_ms(0))
