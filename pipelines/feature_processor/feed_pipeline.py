@@ -122,9 +122,10 @@ class FeedPipeline:
             step(f"preparing {self.feed.topic}[{partition}]@{records[0].offset}-{records[-1].offset}")
             prepared.append(self.partitions[partition].prepare(records))
         tally = judged(self._tally, {each.partition: each.attempt for each in prepared}, self._allowed)
+        self._write(prepared, all_sent)
+        # The store may refuse records too: only now is it known which views a record does not come into.
         for each in prepared:
             self.partitions[each.partition].send_refused()
-        self._write(prepared, all_sent)
         self.producer.flush()
         step("writing progress")
         self.publications.count_unpublished_batch([each.partition for each in prepared])

@@ -12,19 +12,17 @@ from pipelines.adapters import metrics
 from pipelines.contract.fence import Position
 from pipelines.contract.plan import StreamView
 from pipelines.contract.progress import Progress, SourceProgress
-from pipelines.contract.recipients import Recipients
 from pipelines.contract.records import (
     Record,
-    late_headers,
     recorded_ms,
     source_position,
 )
 from pipelines.contract.topology import definition
-from pipelines.errors import DecodeError, RecordError
+from pipelines.errors import DecodeError, RecordError, TransformError
 from pipelines.feature_processor.addressed import Addressed
 from pipelines.feature_processor.mismatch import misplaced, no_key
 from pipelines.feature_processor.progress_ledger import Lives, ProgressLedger
-from pipelines.feature_processor.refused_records import RefusedRecords
+from pipelines.feature_processor.refused_records import LateEvent, RefusedRecords
 from pipelines.steps.arrays import Ints
 from pipelines.steps.events import EventBatch
 from pipelines.steps.late import too_late, watermarks
@@ -203,7 +201,7 @@ class PartitionPipeline:
         return batch.select(keyed)
 
     def refuse_misplaced(self, index: int, record: Record, owner: int, lacking: Sequence[str]) -> None:
-        """Refuses a record whose entity's row is computed from another partition, at once: the store has said so.
+        """Refuses a record whose entity's row is computed from another partition, as the store has said.
 
         Args:
             index: the record's place in the batch.
@@ -211,7 +209,6 @@ class PartitionPipeline:
             lacking: definitions of the views that it does not come into.
         """
         self._refused.dead_letter(index, record, misplaced(self._feed.source, self._partition, owner), lacking)
-        self._refused.send()
 
     def _drop_duplicates(
         self, batch: EventBatch, origins: Origins, sources: dict[int, SourceProgress]
@@ -244,7 +241,8 @@ class PartitionPipeline:
             return batch
         kept, errors = transform_each(transform, batch)
         for index, error in sorted(errors.items()):
-            self._refused.dead_letter(index, records[index], error, (definition(view),))
+            named = TransformError(f"view {view.name!r}: {error}")
+            self._refused.dead_letter(index, records[index], named, (definition(view),))
         return kept
 
     def _drop_late(
@@ -260,10 +258,7 @@ class PartitionPipeline:
             return batch
         for index, event_ms in zip(batch.index[late].tolist(), batch.event_ms[late].tolist(), strict=True):
             position = Position(self._feed.source.topic, int(origins.partitions[index]), int(origins.offsets[index]))
-            headers = late_headers(
-                Recipients(self._shared.project, (definition(view),)), event_ms, int(watermark[index]), position
-            )
-            self._refused.late(records[index], view, headers)
+            self._refused.late(records[index], view, LateEvent(event_ms, int(watermark[index]), position))
         return batch.select(~late)
 
     def _count(self, records: Sequence[Record]) -> None:

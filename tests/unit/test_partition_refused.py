@@ -4,8 +4,9 @@ import pytest
 
 from pipelines.adapters.memory_store import MemoryStore
 from pipelines.contract.publication import publication_key
+from pipelines.contract.recipients import decode_recipients
 from pipelines.contract.records import SOURCE_HEADER, Record
-from pipelines.contract.topology import progress_key
+from pipelines.contract.topology import definition, progress_key
 from pipelines.feature_processor.router import Router
 from tests.build import HOUR, MINUTE, SOURCE, START_MS, make_view, record
 from tests.oracle import Window
@@ -59,6 +60,19 @@ class TestRefused:
         pipeline.process([record(0, card("a", 0, -1.0)), record(1, card("a", 1, 2.0))])
         assert [each[-1]["forebay-reason"] for each in of(pipeline).producer.sent] == [b"transform"]
         assert (row(store, picky, "a")[2][0], row(store, CARDS, "a")[2][0]) == (2.0, 1.0)
+
+    def test_a_record_that_several_views_refuse_is_one_dead_letter_that_names_them(self):
+        def refuse(events):
+            raise ValueError("never")
+
+        picky = [make_view(WINDOWS, name=f"picky_{at}", udf=refuse, fingerprint=f"3{at}" * 8) for at in range(3)]
+        pipeline = start(MemoryStore(), *picky, CARDS)
+        pipeline.process([record(0, card("a", 0)), record(1, card("a", 1))])
+        letters = of(pipeline).producer.to("payments.dlq")
+        assert [each[-1]["forebay-position"] for each in letters] == [b"payments[0]@0", b"payments[0]@1"]
+        for *_, headers in letters:
+            assert decode_recipients(headers["forebay-refused-by"]).views == tuple(map(definition, picky))
+            assert all(view.name.encode() in headers["forebay-error"] for view in picky)
 
     def test_a_record_without_a_key_is_a_dead_letter_that_names_the_tag_and_is_routed_all_the_same(self):
         """Its partition says nothing: the first one to get an entity would keep it from the right one."""
@@ -121,6 +135,16 @@ class TestLate:
         pipeline.process([record(0, card("a", 2 * MINUTE)), record(1, card("b", 0))])
         assert [each[-1]["forebay-views"] for each in of(pipeline).producer.to("payments.late")] == [b"short"]
         assert (row(store, CARDS, "b") is None, row(store, short, "b") is None) == (False, True)
+
+    def test_an_event_that_is_late_for_several_views_is_one_letter_that_names_them(self):
+        others = [make_view(WINDOWS, name=f"more_{at}", fingerprint=f"3{at}" * 8) for at in range(2)]
+        pipeline = start(MemoryStore(), CARDS, *others)
+        pipeline.process([record(0, card("a", HOUR + 1)), record(1, card("b", 0)), record(2, card("b", 0))])
+        letters = of(pipeline).producer.to("payments.late")
+        assert [each[-1]["forebay-position"] for each in letters] == [b"payments[0]@1", b"payments[0]@2"]
+        for *_, headers in letters:
+            assert headers["forebay-views"] == b"card_activity,more_0,more_1"
+            assert decode_recipients(headers["forebay-refused-by"]).views == tuple(map(definition, [CARDS, *others]))
 
     def test_lateness_outlives_a_restart(self):
         """The watermark is part of progress."""
