@@ -7,13 +7,15 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from rich.console import Console
+import structlog
 
 from forebay.feast_process import run_with_feast
 from forebay.registry_watch import RegistryWatch
 from pipelines.contract.plan import Plan
 from pipelines.contract.plan_file import next_generation, read_plan
 from pipelines.errors import PlanError
+
+log = structlog.get_logger("forebay.plan")
 
 _WATCH_S = 0.5
 
@@ -32,16 +34,15 @@ def compile_plan(repo: Path, out: Path, env: Mapping[str, str] | None = None) ->
     return read_plan(out)
 
 
-def compile_again(repo: Path, out: Path, plan: Plan, console: Console) -> None:
+def compile_again(repo: Path, out: Path, plan: Plan) -> None:
     """Compiles after every `feast apply`, until SIGINT or SIGTERM. A registry that can't be run changes nothing.
 
     Args:
         plan: as it was compiled last.
-        console: told what happens.
     """
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     watch = RegistryWatch(repo)
-    console.print(f"waiting for `feast apply` in {repo}; Ctrl-C ends it", highlight=False)
+    log.info("waiting for `feast apply`", repo=str(repo))
     while True:
         time.sleep(_WATCH_S)
         if not watch.changed():
@@ -49,8 +50,8 @@ def compile_again(repo: Path, out: Path, plan: Plan, console: Console) -> None:
         try:
             newer = compile_plan(repo, out)
         except PlanError as error:
-            console.print(f"error: {error}; the plan stays as it was", style="red", markup=False, highlight=False)
+            log.error("the plan stays as it was", error=str(error))
             continue
         if newer.fingerprint != plan.fingerprint:
             plan = newer
-            console.print(f"plan {plan.fingerprint} written to {out}", highlight=False)
+            log.info("plan written", plan=plan.fingerprint, file=str(out))

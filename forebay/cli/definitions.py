@@ -21,7 +21,6 @@ from forebay.cli.options import (
     RedisOption,
     RepoOption,
     console,
-    errors,
     kafka_of,
     read,
     redis_of,
@@ -49,7 +48,7 @@ def plan(
         print_plan(compiled, console)
         console.print(f"written to {out}")
     if watch:
-        compile_again(repo, out, compiled, errors)
+        compile_again(repo, out, compiled)
 
 
 def topics(
