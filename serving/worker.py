@@ -120,6 +120,8 @@ class Worker:
             self._consumer.close()
 
     def _assigned(self, _consumer: Consumer, partitions: Sequence[TopicPartition]) -> None:
+        owned = sorted(each.partition for each in partitions)
+        log.info("scoring", topic=self._settings.topic, partitions=owned, group=self._settings.group)
         metrics.keep_partitions(self._settings.topic, [each.partition for each in partitions])
         self._incarnation.assigned(each.partition for each in partitions)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +19,9 @@ VARIABLE_PREFIX = "FOREBAY_KAFKA_"
 FILE_VARIABLE = "FOREBAY_KAFKA_PROPERTIES"
 
 ADDRESSES = "bootstrap.servers"
+
+_LOGGER = logging.getLogger("librdkafka")
+"""Without one, the library writes lines of its own to the standard error stream, whatever format logs have."""
 
 _UNDERSCORED = {"log.level": "log_level"}
 """Properties that librdkafka itself writes with an underscore."""
@@ -82,7 +86,7 @@ def client_config(brokers: Brokers, own: Mapping[str, Any]) -> dict[str, Any]:
         own: of this kind of client.
     """
     connection = connection_of(brokers)
-    return {**own, **connection.properties, ADDRESSES: connection.addresses}
+    return {"logger": _LOGGER, **own, **connection.properties, ADDRESSES: connection.addresses}
 
 
 def variable_of(name: str) -> str:

@@ -6,13 +6,18 @@ import json
 import signal
 import subprocess
 import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
 
+from forebay.stack.tansu import Tansu
+from forebay.stack.topics import create_topics
+from forebay.topics import needed_topics
 from pipelines.contract.plan import PLAN_FORMAT, Plan
-from pipelines.contract.plan_file import write_plan
+from pipelines.contract.plan_file import read_plan, write_plan
 from tests.build import HOUR, SOURCE, make_view
+from tests.models import write_sum_model
 from tests.oracle import Window
 
 FOREBAY = str(Path(sys.executable).with_name("forebay"))
@@ -26,13 +31,20 @@ def plan_file(tmp_path: Path) -> Path:
     return tmp_path / "plan"
 
 
-def said(*args: str, until: str = "") -> tuple[int, list[str]]:
-    """Status and lines of a process that ends by itself, or is interrupted once it has said something."""
+def said(*args: str, until: str = "", then: Mapping[str, Callable[[], object]] | None = None) -> tuple[int, list[str]]:
+    """Status and lines of a process that ends by itself, or is interrupted once it has said something.
+
+    Args:
+        then: by what it says, what is done the first time.
+    """
+    do = dict(then or {})
     with subprocess.Popen((FOREBAY, *args), stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         lines = []
         for line in process.stderr:
             lines.append(line)
+            for text in [each for each in do if each in line]:
+                do.pop(text)()
             if until and until in line:
                 process.send_signal(signal.SIGINT)
     return process.returncode, lines
@@ -45,6 +57,22 @@ def test_a_process_that_waits_for_its_brokers_says_so_in_json(plan_file: Path, v
     events = [json.loads(line) for line in lines]
     assert events
     assert {"event", "level", "timestamp"} <= set.intersection(*map(set, events))
+
+
+def test_what_librdkafka_says_is_json(payments: Path, valkey: str, tmp_path: Path) -> None:
+    """It writes lines of its own to the standard error stream, unless a client is given a logger."""
+    write_sum_model(tmp_path / "fraud" / "1", 7, "fraud")
+    with Tansu() as broker:
+        plan = read_plan(payments / "plan.bin")
+        create_topics(broker.bootstrap, needed_topics(plan, 1) | {"payments.predictions": 1})
+        scored = (f"--model={tmp_path / 'fraud'}", "--topic=payments.authorised", "--output=payments.predictions")
+        addresses = (f"--plan={payments / 'plan.bin'}", f"--brokers={broker.bootstrap}", f"--redis={valkey}")
+        options = ("--session-timeout-ms=6000", "--log-format=json")
+        _, lines = said(
+            *("score", *scored, *addresses, *options), until="Connection refused", then={'"scoring"': broker.kill}
+        )
+    assert [line for line in lines if not line.startswith("{")] == []
+    assert any("rdkafka" in json.loads(line)["event"] for line in lines)
 
 
 def test_the_error_that_ends_a_process_is_json_too(tmp_path: Path) -> None:
