@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pipelines.adapters.memory_store import MemoryStore
 from pipelines.compiler.avro import avro_schema
 from pipelines.contract.fence import Lineage
-from pipelines.contract.plan import Column, DataType, Source
+from pipelines.contract.plan import Column, DataType, FeatureService, Source
 from pipelines.contract.topology import Feed, dead_letter_topic
 from pipelines.errors import StoreUnavailable
 from pipelines.feature_processor.feed_pipeline import FeedPipeline
@@ -169,7 +169,7 @@ class TestRegistryDown:
         source, encode = FORMATS["framed avro"]
         schemas = Schemas(id7=AVRO)
         schemas.down = True
-        service = SimpleNamespace(name="s", join_keys=(), request=())
+        service = FeatureService("s", ())
         scorer = SimpleNamespace(service=service, project="p", model=SimpleNamespace(name="m"))
         score = EventScorer(scorer, source, None, "predictions", False, schemas, topic_id="id-1")
         with pytest.raises(StoreUnavailable):
