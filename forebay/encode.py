@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
 from io import BytesIO
 from typing import Any
 
@@ -12,12 +13,14 @@ from fastavro import schemaless_writer
 from pipelines.adapters.schema_registry import SchemaRegistry
 from pipelines.contract.plan import DataType, Source
 from pipelines.errors import SettingsError
-from pipelines.steps.avro_schema import load_record, written
+from pipelines.steps.avro_schema import load_record, units_of_times, written
 from pipelines.steps.decode_protobuf import message_class, message_path
 from pipelines.steps.framing import frame, message_index
 
 Encode = Callable[[Mapping[str, Any]], bytes]
 """A payload from an event's columns: plain values, None for null, times in ms since the epoch."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 _ANY_ID = 0
 """Of a Protobuf schema: nobody asks for it."""
@@ -35,7 +38,20 @@ def encoder(source: Source, registry: str) -> Encode:
     """
     if source.format == "avro":
         return _avro(source, registry)
-    return _protobuf(source) if source.format == "protobuf" else msgspec.json.encode
+    return _protobuf(source) if source.format == "protobuf" else _json(source)
+
+
+def _json(source: Source) -> Encode:
+    if source.unit_of_timestamps == "ms":
+        return msgspec.json.encode
+    times = [column.name for column in source.columns if column.dtype is DataType.UNIX_TIMESTAMP]
+
+    def encode(event: Mapping[str, Any]) -> bytes:
+        # As text, which has no unit: a whole number of seconds would lose the milliseconds.
+        texts = {name: _EPOCH + timedelta(milliseconds=event[name]) for name in times if event[name] is not None}
+        return msgspec.json.encode({**event, **texts})
+
+    return encode
 
 
 def _avro(source: Source, registry: str) -> Encode:
@@ -47,9 +63,8 @@ def _avro(source: Source, registry: str) -> Encode:
         )
     declared = load_record(source.schema)
     schema_id, text = SchemaRegistry(registry).latest(f"{source.topic}-value") if framed else (_ANY_ID, source.schema)
-    times = {column.name for column in source.columns if column.dtype is DataType.UNIX_TIMESTAMP}
     try:
-        how = written(load_record(text), declared, times | {source.timestamp_field})
+        how = written(load_record(text), declared, units_of_times(source))
     except Exception as error:
         # Whatever the library says of a schema that somebody registered.
         raise SettingsError(
@@ -57,10 +72,10 @@ def _avro(source: Source, registry: str) -> Encode:
         ) from error
 
     def encode(event: Mapping[str, Any]) -> bytes:
-        micros = {name: event[name] * 1_000 for name in how.micros if event[name] is not None}
+        rescaled = {each.name: each.write(event[each.name]) for each in how.rescaled if event[each.name] is not None}
         stream = BytesIO()
         try:
-            schemaless_writer(stream, how.schema, {**event, **micros})
+            schemaless_writer(stream, how.schema, {**event, **rescaled})
         except (ValueError, TypeError, OverflowError) as error:
             raise SettingsError(
                 f"topic {source.topic!r}: an event of its history is none of its Avro schema: {error}; "

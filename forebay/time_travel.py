@@ -23,6 +23,7 @@ from pipelines.contract.values import encode_timestamp, encode_value
 from pipelines.errors import RequestError, SettingsError
 from pipelines.feature_processor.feed_pipeline import FeedPipeline
 from pipelines.feature_processor.router import Router
+from pipelines.steps.decoded import attribute
 from serving.feature_reader import FeatureReader, stored_views
 from serving.request import RequestChecker, ScoringRequest
 from serving.scorer import FeatureAssembler
@@ -97,7 +98,7 @@ class TimeTravel:
     def _key(self, source: Source, payload: bytes) -> bytes | None:
         """The key that a producer would give a record; None where the payload does not say."""
         event = self._pipelines[source.topic].decode([payload]).events[0]
-        return None if event is None else msgspec.json.encode([getattr(event, name) for name in source.key])
+        return None if event is None else msgspec.json.encode([getattr(event, attribute(name)) for name in source.key])
 
     def _process(self, topic: str) -> None:
         for partition in range(self._partitions):

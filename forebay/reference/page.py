@@ -11,6 +11,7 @@ from forebay.cli import app
 from forebay.reference.options import Command, commands
 from pipelines.adapters import metrics
 from pipelines.adapters.harmless import Declared, Harmless
+from pipelines.contract.tags import TAGS
 from pipelines.process.status import MEANINGS
 from serving.http.settings import TOKEN_VARIABLE
 
@@ -29,7 +30,7 @@ def page() -> str:
     common = [each for each in found[0].options if all(each in command.options for command in found)]
     every = Command("Every command", "Takes these too.", common)
     own = [each._replace(options=[option for option in each.options if option not in common]) for each in found]
-    return "\n".join((_HEAD, *map(_command, (*own, every)), _variables(found), _metrics(), _statuses()))
+    return "\n".join((_HEAD, *map(_command, (*own, every)), _variables(found), _tags(), _metrics(), _statuses()))
 
 
 def _command(command: Command) -> str:
@@ -53,6 +54,15 @@ def _variables(found: Sequence[Command]) -> str:
         "others on the machine can read command lines.\n\n"
     )
     return intro + _table(("variable", "read by"), rows)
+
+
+def _tags() -> str:
+    intro = (
+        "## Tags\n\nWhat `tags=` of Feast objects may say. `forebay plan` refuses one that stands elsewhere, or looks "
+        "like a misspelt one; other tags are yours. A duration is a whole number and `ms`, `s`, `m`, `h` or `d`.\n\n"
+    )
+    rows = ([f"`{each.name}`", f"{each.place}", each.values, each.default, each.meaning] for each in TAGS)
+    return intro + _table(("tag", "of", "values", "default", "what"), rows)
 
 
 def _metrics() -> str:

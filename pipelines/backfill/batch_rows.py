@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from pipelines.backfill.parquet_columns import HistoryError, read_columns
 from pipelines.contract.plan import BatchView, DataType
-from pipelines.steps.decode import to_event_ms
+from pipelines.steps.event_time import to_event_ms
 
 _NEVER = datetime.min.replace(tzinfo=UTC)
 

@@ -23,6 +23,7 @@ from pipelines.compiler.registry import Registry, open_registry
 from pipelines.compiler.service import compile_service
 from pipelines.compiler.sources import compile_sources
 from pipelines.compiler.stream import compile_stream_view
+from pipelines.compiler.tags import check_tags
 from pipelines.contract.plan import PLAN_FORMAT, BatchView, FeatureService, OnDemandView, Plan, StreamView
 
 __all__ = ["compile_registry", "compile_repo"]
@@ -46,6 +47,7 @@ def compile_registry(registry: Registry) -> Plan:
         PlanError: naming the object that can't be used and the repair.
     """
     unique((view.name for view in _all_views(registry)), "view")
+    check_tags(registry)
     entities = {entity.name: entity for entity in registry.entities}
     sources = compile_sources(registry.kafka_sources, registry.repo)
     stream_views = tuple(

@@ -9,7 +9,7 @@ from fastavro import parse_schema
 from fastavro.schema import SchemaParseException, UnknownType
 
 from pipelines.compiler.checks import unique
-from pipelines.compiler.event_schema import EventSchema, is_field_name
+from pipelines.compiler.event_schema import NO_NAME, EventSchema, is_field_name
 from pipelines.contract.plan import Column, DataType
 from pipelines.errors import PlanError
 from pipelines.steps.avro_schema import MICROS, MILLIS, branches, load_record, logical_type, plain, plain_record
@@ -53,7 +53,7 @@ def avro_schema(text: str, framed: bool, where: str) -> EventSchema:
 def _column(field: dict[str, Any], framed: bool, where: str) -> Column:
     name = field["name"]
     if not is_field_name(name):
-        raise PlanError(f"{where}: Avro field {name!r} can't be a field's name; rename it, with the old name as alias")
+        raise PlanError(f"{where}: Avro field {name!r} {NO_NAME}; rename it, with the old name as alias")
     options = branches(field["type"])
     values = [branch for branch in options if plain(branch) != "null"]
     base = plain(values[0]) if len(values) == 1 else None

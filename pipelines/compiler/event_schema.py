@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import keyword
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Literal, NamedTuple
@@ -27,9 +26,16 @@ def refuse_ignored(ignored: Mapping[str, str], name: str, where: str) -> None:
         raise PlanError(f"{where} needs field {name!r} of the events, which is {ignored[name]}")
 
 
+NO_NAME = (
+    "can't be read: names are letters, digits and _, not beginning with a digit, and neither paths nor renames of "
+    "fields are supported yet"
+)
+"""What is wrong with a column of that name."""
+
+
 def is_field_name(name: str) -> bool:
-    """Whether a column can have this name."""
-    return name.isidentifier() and not keyword.iskeyword(name)
+    """Whether a column can have this name: events are objects, and columns their attributes."""
+    return name.isidentifier()
 
 
 def known(columns: Iterable[Column]) -> str:

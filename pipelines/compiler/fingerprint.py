@@ -33,6 +33,7 @@ def stream_view_fingerprint(view: StreamView, source: Source) -> str:
             [view.scoring_horizon_ms, view.head_ms],
             udf_meaning(view.udf) if view.udf else None,
             *([[view.event_id, MAX_EVENT_IDS]] if view.event_id else []),
+            *([source.time_unit] if source.time_unit != "ms" else []),
         ]
     )
 

@@ -14,7 +14,7 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor, FileDescript
 from google.protobuf.descriptor_pb2 import DescriptorProto, FieldDescriptorProto, FileDescriptorSet
 from google.protobuf.message import Message
 
-from pipelines.compiler.event_schema import EventSchema, is_field_name
+from pipelines.compiler.event_schema import EventSchema
 from pipelines.contract.plan import Column, DataType, Source
 from pipelines.errors import PlanError
 from pipelines.steps.decode_protobuf import message_class
@@ -118,8 +118,6 @@ def _first_on_path(folder: Path) -> Iterator[None]:
 
 def _column(field: FieldDescriptor, plain: FieldDescriptorProto) -> Column | str:
     """The field's column; else what it is, and what could be done."""
-    if not is_field_name(field.name):
-        return "no name that a column can have; rename it, keeping its number"
     if plain.label == FieldDescriptorProto.LABEL_REPEATED:
         is_map = field.message_type is not None and field.message_type.GetOptions().map_entry
         return "a map; send its values as fields" if is_map else "repeated; send one value, or a count"

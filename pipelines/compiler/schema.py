@@ -10,7 +10,7 @@ from feast import types as feast_types
 from feast.types import from_value_type
 from feast.value_type import ValueType
 
-from pipelines.compiler.event_schema import is_field_name
+from pipelines.compiler.event_schema import NO_NAME, is_field_name
 from pipelines.contract.durations import UNIT_MS
 from pipelines.contract.plan import Column, DataType
 from pipelines.errors import PlanError
@@ -38,6 +38,7 @@ _FEAST_TYPES = {
 }
 
 _COLUMN = re.compile(r"`?(?P<name>\w+)`?(?:\s*:\s*|\s+)(?P<type>.+?)(?P<required>\s+not\s+null)?", re.IGNORECASE)
+_ANY_NAME = re.compile(r"`?([^`\s:]+)`?(?:\s*:\s*|\s+)\S")
 _TOP_LEVEL_COMMA = re.compile(r",(?![^<(]*[>)])")
 _DURATION = re.compile(r"\s*(\d+)\s*(ms|s|m|h|d)\s*")
 
@@ -63,10 +64,13 @@ def columns_of(ddl: str, where: str) -> tuple[Column, ...]:
 def _column(text: str, where: str) -> Column:
     match = _COLUMN.fullmatch(text)
     if match is None:
+        named = _ANY_NAME.match(text)
+        if named is not None and not is_field_name(named[1]):
+            raise PlanError(f"{where}: column {named[1]!r} {NO_NAME}; send that field under another name")
         raise PlanError(f"{where}: {text!r} in its schema is no column; write `name type [not null]`")
     name, declared = match["name"], match["type"].lower()
     if not is_field_name(name):
-        raise PlanError(f"{where}: column {name!r} can't be a field's name; letters, digits and _ can")
+        raise PlanError(f"{where}: column {name!r} {NO_NAME}; send that field under another name")
     if declared not in _DDL_TYPES:
         raise PlanError(
             f"{where}: column {name!r} has type {match['type']!r}, which is not supported; "

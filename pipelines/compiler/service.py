@@ -102,12 +102,12 @@ def _request(on_demand: list[OnDemandView], where: str) -> list[Column]:
 
 
 def _beside(request: list[Column], join_keys: tuple[JoinKey, ...], where: str) -> tuple[Column, ...]:
-    """The request fields that are no join keys; one that is must have the key's type."""
-    dtypes = {key.name: key.dtype for key in join_keys}
+    """The request fields; none may be a join key: of such a field Feast's SDK takes the key away from its view."""
+    keys = {key.name for key in join_keys}
     for column in request:
-        if dtypes.get(column.name, column.dtype) is not column.dtype:
+        if column.name in keys:
             raise PlanError(
-                f"{where}: field {column.name!r} is {column.dtype} in a request source, but "
-                f"{dtypes[column.name]} as join key; make them equal"
+                f"{where}: field {column.name!r} of a request source is also a join key, which Feast can't serve; "
+                f"give the request's field another name"
             )
-    return tuple(column for column in request if column.name not in dtypes)
+    return tuple(request)

@@ -14,15 +14,15 @@ from pipelines.compiler.avro import avro_schema
 from pipelines.compiler.event_schema import EventSchema, known, refuse_ignored
 from pipelines.compiler.protobuf import protobuf_schema
 from pipelines.compiler.schema import columns_of, duration_ms, timedelta_ms
-from pipelines.contract.plan import HOUR_MS, Column, DataType, EventId, Source
+from pipelines.contract.plan import HOUR_MS, Column, DataType, EventId, Source, TimeUnit
 from pipelines.errors import PlanError
 
 _TIME_TYPES = (DataType.INT64, DataType.UNIX_TIMESTAMP)
 _ID_TYPES = (DataType.STRING, DataType.INT32, DataType.INT64)
 _DECLARE_TIME = {
-    "json": "declare it bigint (milliseconds since the epoch) or timestamp (RFC 3339)",
-    "avro": "declare it long, in milliseconds or with logicalType timestamp-millis or timestamp-micros",
-    "protobuf": "make it an int64 (milliseconds since the epoch) or a google.protobuf.Timestamp",
+    "json": "declare it bigint (since the epoch, tag 'time_unit') or timestamp (RFC 3339)",
+    "avro": "declare it long, with tag 'time_unit' or with logicalType timestamp-millis or timestamp-micros",
+    "protobuf": "make it an int64 (since the epoch, tag 'time_unit') or a google.protobuf.Timestamp",
 }
 
 
@@ -79,6 +79,8 @@ def compile_source(declared: KafkaSource, repo: Path) -> Source:
         message=events.message,
         ignored=dict(events.ignored),
         event_id=_event_id(declared.tags, events, lateness_ms or HOUR_MS, where),
+        time_unit=_time_unit(declared, events, where),
+        old_times=_old_times(declared.tags.get("old_times", "refuse"), where),
     )
 
 
@@ -144,6 +146,29 @@ def _event_id(tags: Mapping[str, str], events: EventSchema, default_ms: int, whe
             f"{where}: tag 'event_id_window' is {window!r}, which is no time to remember an id; lengthen it"
         )
     return EventId(name, window_ms)
+
+
+def _time_unit(declared: KafkaSource, events: EventSchema, where: str) -> TimeUnit:
+    """The unit of times that are whole numbers; where the type of the time field says one, the tag may not."""
+    tag = declared.tags.get("time_unit")
+    time = next(column for column in events.columns if column.name == declared.timestamp_field)
+    if tag is not None and events.format != "json" and time.dtype is DataType.UNIX_TIMESTAMP:
+        raise PlanError(
+            f"{where}: tag 'time_unit' has no effect: the type of its timestamp_field {time.name!r} says the unit; "
+            f"leave the tag out"
+        )
+    match tag:
+        case None:
+            return "ms"
+        case "s" | "ms" | "us" | "ns":
+            return tag
+    raise PlanError(f"{where}: tag 'time_unit' is {tag!r}; write 's', 'ms', 'us' or 'ns'")
+
+
+def _old_times(tag: str, where: str) -> bool:
+    if tag not in ("refuse", "allow"):
+        raise PlanError(f"{where}: tag 'old_times' is {tag!r}; write 'allow', or leave it out")
+    return tag == "allow"
 
 
 def _allowed_ahead_ms(declared: KafkaSource, where: str) -> int:

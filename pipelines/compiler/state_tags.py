@@ -20,18 +20,38 @@ class StateTags(TypedDict):
     incomplete: Literal["refuse", "null", "serve"]
 
 
-def state_tags(tags: Mapping[str, str], aggregations: Sequence[Aggregation], where: str) -> StateTags:
+def state_tags(
+    tags: Mapping[str, str], aggregations: Sequence[Aggregation], lateness_ms: int | None, where: str
+) -> StateTags:
     """What the tags `scoring_horizon`, `resolution` and `incomplete` say.
+
+    Args:
+        lateness_ms: the allowed lateness of the view's source.
 
     Raises:
         PlanError: naming the view, the tag and what to write.
     """
-    horizon = tags.get("scoring_horizon")
     return {
-        "scoring_horizon_ms": HOUR_MS if horizon is None else duration_ms(horizon, f"{where}: tag 'scoring_horizon'"),
+        "scoring_horizon_ms": _horizon_ms(tags.get("scoring_horizon"), aggregations, lateness_ms or 0, where),
         "resolution_ms": _resolution_ms(tags.get("resolution"), aggregations, where),
         "incomplete": _incomplete(tags.get("incomplete", "refuse"), where),
     }
+
+
+def _horizon_ms(tag: str | None, aggregations: Sequence[Aggregation], lateness_ms: int, where: str) -> int:
+    """Long enough for every event that is not too late to be in a window as of some time inside it."""
+    # As of the start of a slide, a window reaches back by one slide less than its length.
+    reach_ms = max(each.window_ms - each.slide_ms for each in aggregations)
+    needed_ms = lateness_ms - reach_ms
+    if tag is None:
+        return max(HOUR_MS, needed_ms)
+    horizon_ms = duration_ms(tag, f"{where}: tag 'scoring_horizon'")
+    if horizon_ms < needed_ms:
+        raise PlanError(
+            f"{where}: its source allows events to be {duration_text(lateness_ms)} late, but with 'scoring_horizon' "
+            f"{tag!r} no window holds one: write {duration_text(needed_ms)!r} or more, or lower 'allowed_lateness'"
+        )
+    return horizon_ms
 
 
 def _resolution_ms(tag: str | None, aggregations: Sequence[Aggregation], where: str) -> int | None:

@@ -61,7 +61,7 @@ def compile_stream_view(
         batch_path=batch_path(view, repo),
         batch_timestamp_field=view.batch_source.timestamp_field if view.batch_source else "event_timestamp",
         event_id=source.event_id,
-        **state_tags(view.tags, aggregations, where),
+        **state_tags(view.tags, aggregations, source.allowed_lateness_ms, where),
     )
     check_size(compiled, where)
     return msgspec.structs.replace(compiled, fingerprint=stream_view_fingerprint(compiled, source))

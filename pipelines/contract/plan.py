@@ -27,6 +27,8 @@ MAX_EVENT_IDS = 1_024
 
 HOUR_MS = 3_600_000
 
+TimeUnit = Literal["s", "ms", "us", "ns"]
+
 
 class DataType(enum.StrEnum):
     """Types that events, join keys and features may have (Feast's names, lower case); lists only features."""
@@ -120,7 +122,7 @@ class Source(msgspec.Struct, frozen=True):
     format: Literal["json", "avro", "protobuf"]
     columns: tuple[Column, ...]
     timestamp_field: str
-    """Column with the event time: integer epoch milliseconds, or what the format has for times."""
+    """Column with the event time: whole numbers of `time_unit`, or what the format has for times."""
     key: tuple[str, ...] = ()
     """Columns the topic is keyed by (tag `key`, comma separated); views of other entities are routed."""
     allowed_lateness_ms: int | None = None
@@ -138,11 +140,19 @@ class Source(msgspec.Struct, frozen=True):
     """Tag `allowed_ahead`: how much later than its record an event may say it happened."""
     event_id: EventId | None = None
     """None: every record is an event of its own."""
+    time_unit: TimeUnit = "ms"
+    """Tag `time_unit`: what a whole number counts since the epoch, in the timestamp field and in JSON's timestamps."""
+    old_times: bool = False
+    """Tag `old_times`: whether event times before 1971 are meant, and no seconds that were read as milliseconds."""
+
+    @property
+    def unit_of_timestamps(self) -> TimeUnit:
+        """The unit of whole numbers in columns of type `UNIX_TIMESTAMP`: only JSON leaves it open."""
+        return self.time_unit if self.format == "json" else "ms"
 
     def allowed_lateness_of(self, view: StreamView) -> int:
-        """How far behind the watermark an event may come for this view, ms: never longer than its longest window."""
-        longest_ms = view.longest_window_ms
-        return longest_ms if self.allowed_lateness_ms is None else min(longest_ms, self.allowed_lateness_ms)
+        """How far behind the watermark an event may come for this view, ms."""
+        return view.longest_window_ms if self.allowed_lateness_ms is None else self.allowed_lateness_ms
 
 
 class JoinKey(msgspec.Struct, frozen=True):

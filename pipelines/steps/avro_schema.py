@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Container
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from fastavro import parse_schema
 
+from pipelines.contract.plan import DataType, Source, TimeUnit
+from pipelines.steps.event_time import PER_SECOND
+
 _PRIMITIVE = frozenset({"null", "boolean", "int", "long", "float", "double", "bytes", "string"})
 
 MICROS, MILLIS = "timestamp-micros", "timestamp-millis"
+_UNITS: dict[str, TimeUnit] = {MILLIS: "ms", MICROS: "us"}
 
 
 def load_record(text: str | bytes) -> dict[str, Any]:
@@ -72,6 +76,23 @@ def plain_record(record: dict[str, Any]) -> dict[str, Any]:
     return record | {"fields": [field | {"type": plain(field["type"])} for field in record["fields"]]}
 
 
+class Rescaled(NamedTuple):
+    """A time that was written in another unit than it is read in."""
+
+    name: str
+    per_second: int
+    """Of the unit it is read in."""
+    written_per_second: int
+
+    def read(self, value: int) -> int:
+        """What was written, in the unit it is read in, rounded down."""
+        return value * self.per_second // self.written_per_second
+
+    def write(self, value: int) -> int:
+        """The other way round."""
+        return value * self.written_per_second // self.per_second
+
+
 class Written(NamedTuple):
     """How records of one writer's schema are read."""
 
@@ -79,38 +100,47 @@ class Written(NamedTuple):
     """As fastavro parsed it, without logical types: times come as the numbers they are."""
     reader: Any
     """The source's schema; None where reading as written gives the same columns, in half the time."""
-    micros: tuple[str, ...]
-    """Columns that hold microseconds."""
+    rescaled: tuple[Rescaled, ...]
 
 
-def written(writer: dict[str, Any], declared: dict[str, Any], times: Container[str]) -> Written:
+def written(writer: dict[str, Any], declared: dict[str, Any], times: Mapping[str, TimeUnit]) -> Written:
     """How to read a writer's records by the source's schema.
 
     Args:
-        times: the source's columns that are times.
+        times: the source's columns that are times, with the unit they are read in.
 
     Raises:
         ValueError: a time is in a unit that is not known here.
         fastavro.schema.SchemaParseException, fastavro.schema.UnknownType: it is no Avro schema.
     """
     schema, reader = parse_schema(plain_record(writer)), parse_schema(plain_record(declared))
-    micros = tuple(
-        field["name"]
+    units = {
+        name: (unit, _time_unit(field, writer["fields"]) or unit)
         for field in declared["fields"]
-        if field["name"] in times and _time_unit(field, writer["fields"]) == MICROS
+        if (unit := times.get(name := field["name"])) is not None
+    }
+    rescaled = tuple(
+        Rescaled(name, PER_SECOND[unit], PER_SECOND[wrote]) for name, (unit, wrote) in units.items() if unit != wrote
     )
-    return Written(schema, None if _gives_every_column(schema, reader) else reader, micros)
+    return Written(schema, None if _gives_every_column(schema, reader) else reader, rescaled)
 
 
-def _time_unit(field: dict[str, Any], wrote: list[dict[str, Any]]) -> str:
-    """The unit of a time: the writer's where it says one, else the source's, else milliseconds."""
+def _time_unit(field: dict[str, Any], wrote: list[dict[str, Any]]) -> TimeUnit | None:
+    """The unit of a time: the writer's where it says one, else the source's; None where neither schema does."""
     by_name = {each["name"]: each for each in wrote}
     names = [field["name"], *field.get("aliases", ())]
     written_as = next((by_name[name] for name in names if name in by_name), field)
-    unit = logical_type(written_as["type"]) or logical_type(field["type"]) or MILLIS
-    if unit not in (MILLIS, MICROS):
-        raise ValueError(f"its field {written_as['name']!r} is {unit}, neither {MILLIS} nor {MICROS}")
-    return unit
+    logical = logical_type(written_as["type"]) or logical_type(field["type"])
+    if logical is not None and logical not in _UNITS:
+        raise ValueError(f"its field {written_as['name']!r} is {logical}, neither {MILLIS} nor {MICROS}")
+    return None if logical is None else _UNITS[logical]
+
+
+def units_of_times(source: Source) -> dict[str, TimeUnit]:
+    """The columns that are times, with the unit in which events hold them: typed ones in milliseconds."""
+    typed = {column.name: column.dtype is DataType.UNIX_TIMESTAMP for column in source.columns}
+    times: dict[str, TimeUnit] = {name: "ms" for name, is_time in typed.items() if is_time}
+    return {source.timestamp_field: source.time_unit} | times
 
 
 def _gives_every_column(writer: Any, reader: Any) -> bool:

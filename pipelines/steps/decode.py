@@ -9,7 +9,7 @@ from pipelines.contract.plan import Source
 from pipelines.steps.decode_avro import AvroDecoder, SchemaSource
 from pipelines.steps.decode_json import JsonDecoder
 from pipelines.steps.decode_protobuf import ProtobufDecoder
-from pipelines.steps.decoded import Decoded, Decoder, Payload, event_type, to_event_ms
+from pipelines.steps.decoded import Decoded, Decoder, Payload, event_type
 
 __all__ = [
     "Decoded",
@@ -20,7 +20,6 @@ __all__ = [
     "decoder_for",
     "event_type",
     "needs_schemas",
-    "to_event_ms",
 ]
 
 

@@ -12,7 +12,7 @@ from fastavro import schemaless_reader
 
 from pipelines.contract.plan import DataType, Source
 from pipelines.errors import DecodeError, SettingsError
-from pipelines.steps.avro_schema import Written, load_record, written
+from pipelines.steps.avro_schema import Written, load_record, units_of_times, written
 from pipelines.steps.decoded import Decoded, Payload, event_type, float_or_null, one_by_one
 from pipelines.steps.framing import unframe
 
@@ -53,8 +53,7 @@ class AvroDecoder:
         self._topic = source.topic
         self._schemas = schemas if source.framing == "confluent" else None
         self._declared = load_record(source.schema)
-        times = {column.name for column in source.columns if column.dtype is DataType.UNIX_TIMESTAMP}
-        self._times = times | {source.timestamp_field}
+        self._times = units_of_times(source)
         self._own = written(self._declared, self._declared, self._times)
         self._known: dict[int, Written | str] = {}
         """By schema id: how its records are read, or why none can be."""
@@ -110,9 +109,10 @@ class AvroDecoder:
                 f"{self._topic}: {len(body) - stream.tell()} bytes follow the Avro record; it was written with "
                 f"another schema, or the source's tag 'framing' is wrong"
             )
-        for name in how.micros:
-            if record.get(name) is not None:
-                record[name] //= 1_000
+        for time in how.rescaled:
+            value = record.get(time.name)
+            if value is not None:
+                record[time.name] = time.read(value)
         for name, place in self._floats:
             value = record.get(name)
             if value is not None and not isfinite(value):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Annotated, Any, NamedTuple, Protocol, TypeVar
 
 import msgspec
@@ -15,8 +16,7 @@ from pipelines.errors import DecodeError
 Payload = bytes | None
 Given = TypeVar("Given")
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MILLISECOND = timedelta(milliseconds=1)
+_RESERVED = re.compile("(field)*__")
 
 _TYPES: dict[DataType, Any] = {
     DataType.STRING: str,
@@ -31,8 +31,18 @@ _TYPES: dict[DataType, Any] = {
 
 def event_type(name: str, columns: Sequence[Column]) -> type[msgspec.Struct]:
     """A struct with one optional field per column; what is required is for `validate` to say."""
-    fields = [(column.name, _TYPES[column.dtype] | None, None) for column in columns]
-    return msgspec.defstruct(name, fields, frozen=True, gc=False)
+    fields = [(attribute(column.name), _TYPES[column.dtype] | None, None) for column in columns]
+    names = {attribute(column.name): column.name for column in columns}
+    return msgspec.defstruct(name, fields, frozen=True, gc=False, rename=names)
+
+
+def attribute(column: str) -> str:
+    """The attribute of events that holds a column.
+
+    Its name but for two leading underscores, which Python and msgspec have uses of their own for. What already looks
+    like the replacement is replaced too, so that no two columns share an attribute.
+    """
+    return f"field{column}" if _RESERVED.match(column) else column
 
 
 class Decoded(NamedTuple):
@@ -79,12 +89,3 @@ def float_or_null(value: float | None, place: str) -> float | None:
     if math.isnan(value):
         return None
     raise DecodeError(f"{place}: {value} is no number that can be aggregated; send null")
-
-
-def to_event_ms(value: int | datetime | None) -> int | None:
-    """Event time in ms since the epoch; a time without zone is UTC."""
-    if value is None or isinstance(value, int):
-        return value
-    zoned = value if value.tzinfo else value.replace(tzinfo=UTC)
-    # Not timestamp(): as a float it can fall a millisecond short.
-    return (zoned - _EPOCH) // _MILLISECOND

@@ -14,7 +14,8 @@ import pandas as pd
 
 from pipelines.contract.plan import Column, DataType, Source
 from pipelines.steps.arrays import EventIds, Floats, Ints, Texts, objects
-from pipelines.steps.decoded import to_event_ms
+from pipelines.steps.decoded import attribute
+from pipelines.steps.event_time import to_event_ms
 from pipelines.steps.texts import bounded_text
 
 Objects = npt.NDArray[np.object_]
@@ -51,7 +52,7 @@ class EventBatch:
 
     def values(self, name: str) -> list[Any]:
         """A column of the source as Python objects, None for null; a transform can't change it."""
-        return list(map(attrgetter(name), self._events))
+        return list(map(attrgetter(attribute(name)), self._events))
 
     def floats(self, name: str) -> Floats:
         """A numeric column, shape (n,), NaN for null; timestamps in ms since the epoch."""
@@ -109,7 +110,10 @@ class EventBatch:
 
     def _plain(self, column: Column) -> list[Any]:
         values = self.values(column.name)
-        return [to_event_ms(value) for value in values] if column.dtype is DataType.UNIX_TIMESTAMP else values
+        if column.dtype is not DataType.UNIX_TIMESTAMP:
+            return values
+        unit = self._source.unit_of_timestamps
+        return [to_event_ms(value, unit) for value in values]
 
     def columns(self) -> dict[str, list[Any]]:
         """All columns of the source as Python objects, None for null; times in ms since the epoch."""

@@ -11,12 +11,9 @@ import numpy as np
 from pipelines.contract.plan import DataType, Source
 from pipelines.errors import InvalidEvent
 from pipelines.steps.arrays import Ints
-from pipelines.steps.decoded import to_event_ms
+from pipelines.steps.decoded import attribute
+from pipelines.steps.event_time import LATEST_MS, earliest_ms, to_event_ms, why_refused
 from pipelines.steps.events import EventBatch
-
-EARLIEST_MS = 0
-LATEST_MS = 4_102_444_800_000
-"""2100-01-01: later event times are a unit mistake (ns or us taken for ms), not a fact."""
 
 MAX_KEY_CHARACTERS = 1_024
 """Of a join key that is a text: it becomes part of the row's key in the store."""
@@ -30,19 +27,20 @@ class Validator:
         join_keys: columns that name entities.
         """
         self._source = source
-        self._time = attrgetter(source.timestamp_field)
+        self._time = attrgetter(attribute(source.timestamp_field))
         self._required = [
-            (column.name, attrgetter(column.name))
+            (column.name, attrgetter(attribute(column.name)))
             for column in source.columns
             if column.required or column.name == source.timestamp_field
         ]
-        self._parses_times = any(
+        self._earliest_ms = earliest_ms(source)
+        self._converts_times = source.time_unit != "ms" or any(
             column.name == source.timestamp_field and column.dtype is DataType.UNIX_TIMESTAMP
             for column in source.columns
         )
         keys = set(join_keys)
         self._texts = [
-            (column.name, attrgetter(column.name))
+            (column.name, attrgetter(attribute(column.name)))
             for column in source.columns
             if column.dtype is DataType.STRING and column.name in keys
         ]
@@ -91,9 +89,9 @@ class Validator:
             if max((len(text) for text in map(get, events) if text), default=0) > MAX_KEY_CHARACTERS:
                 return None
         times = list(map(self._time, events))
-        if self._parses_times:
-            times = [to_event_ms(time) for time in times]
-        if times and not (min(times) >= EARLIEST_MS and max(times) <= LATEST_MS):
+        if self._converts_times:
+            times = [to_event_ms(time, self._source.time_unit) for time in times]
+        if times and not (min(times) >= self._earliest_ms and max(times) <= LATEST_MS):
             return None
         event_ms = np.array(times, dtype=np.int64)
         return event_ms if (event_ms <= latest_ms).all() else None
@@ -116,16 +114,16 @@ class Validator:
                 raise InvalidEvent(
                     f"{self._source.topic}: $.{name}: {len(text)} characters, at most {MAX_KEY_CHARACTERS} are allowed"
                 )
-        event_ms = to_event_ms(self._time(event))
-        if event_ms is None or not EARLIEST_MS <= event_ms <= LATEST_MS:
-            raise InvalidEvent(
-                f"{self._source.topic}: $.{self._source.timestamp_field}: {event_ms} is no time between 1970 and "
-                f"2100 in milliseconds since the epoch"
-            )
+        time = self._time(event)
+        place = f"{self._source.topic}: $.{self._source.timestamp_field}"
+        refusal = why_refused(time, self._source)
+        if refusal is not None:
+            raise InvalidEvent(f"{place}: {refusal}")
+        event_ms: int = to_event_ms(time, self._source.time_unit)
         if event_ms > latest_ms:
             raise InvalidEvent(
-                f"{self._source.topic}: $.{self._source.timestamp_field}: {event_ms} lies {event_ms - latest_ms} ms "
-                f"further ahead of the record's own time than tag 'allowed_ahead' lets it "
+                f"{place}: {event_ms} lies {event_ms - latest_ms} ms further ahead of the record's own time than tag "
+                f"'allowed_ahead' lets it "
                 f"({self._source.allowed_ahead_ms} ms): correct the producer's clock or time zone"
             )
         return event_ms

@@ -97,6 +97,13 @@ def test_every_event_has_one_outcome_in_order(score):
     assert letters["payments[0]@1"]["forebay-stage"] == b"score"
 
 
+def test_an_event_in_another_unit_of_time_is_no_question_about_1970(score):
+    """Seconds in a column of milliseconds: scored, it would be as of a January in which nothing happened."""
+    predicted, letters = split(score([Message(0, asked("a") | {"event_ms": NOW_MS // 1_000}), Message(1, asked("a"))]))
+    assert predicted == ["payments[0]@1"]
+    assert b"give the source the tag 'time_unit': 's'" in letters["payments[0]@0"]["forebay-error"]
+
+
 def test_a_function_that_fails_on_one_event_costs_that_event_alone(score):
     records = score([Message(at, asked("a", REFUSED_LIMIT if at == 3 else 60.0)) for at in range(8)])
     predicted, letters = split(records)

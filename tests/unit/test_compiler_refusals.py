@@ -278,6 +278,26 @@ REFUSED = {
         lambda: (stream(), FeatureService(name="model", features=[stream().with_join_key_map({"who": "x"})])),
         "'spend' maps join key 'who', unknown to the view",
     ),
+    "request field like a key": (
+        lambda: (
+            stream(),
+            declared := on_demand(
+                sources=[stream(), RequestSource(name="request", schema=[Field(name="card", dtype=String)])]
+            ),
+            FeatureService(name="model", features=[stream(), declared]),
+        ),
+        "'model': field 'card' of a request source is also a join key, .* give the request's field another name",
+    ),
+    "request field like a mapped key": (
+        lambda: (
+            stream(),
+            declared := on_demand(),
+            FeatureService(
+                name="model", features=[stream().with_join_key_map({"card": "amount"}).with_name("payee"), declared]
+            ),
+        ),
+        "'model': field 'amount' of a request source is also a join key",
+    ),
     "key types differ": (
         lambda: (
             stream(),

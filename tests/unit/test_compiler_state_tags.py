@@ -16,19 +16,19 @@ HOURLY = make_view([Window("count", "", HOUR, 5 * MINUTE), Window("sum", "amount
 
 def test_without_tags_an_hour_is_kept_and_incomplete_windows_are_refused():
     expected = {"scoring_horizon_ms": HOUR_MS, "resolution_ms": None, "incomplete": "refuse"}
-    assert state_tags({}, HOURLY, "view") == expected
+    assert state_tags({}, HOURLY, None, "view") == expected
 
 
 def test_tags_are_read():
     tags = {"scoring_horizon": "2d", "resolution": "1m", "incomplete": "null"}
     expected = {"scoring_horizon_ms": 2 * DAY, "resolution_ms": MINUTE, "incomplete": "null"}
-    assert state_tags(tags, HOURLY, "view") == expected
+    assert state_tags(tags, HOURLY, None, "view") == expected
 
 
 @pytest.mark.parametrize("tag", ["10m", "7m", "0s", "1h"])
 def test_a_resolution_that_does_not_divide_every_slide_is_refused_with_one_that_does(tag):
     with pytest.raises(PlanError, match=r"resolution.*does not divide every slide \(5m, 1h\); write '5m'"):
-        state_tags({"resolution": tag}, HOURLY, "view")
+        state_tags({"resolution": tag}, HOURLY, None, "view")
 
 
 @pytest.mark.parametrize(
@@ -36,7 +36,7 @@ def test_a_resolution_that_does_not_divide_every_slide_is_refused_with_one_that_
 )
 def test_nonsense_is_refused_by_name(tag, value):
     with pytest.raises(PlanError, match=f"view: tag '{tag}'"):
-        state_tags({tag: value}, HOURLY, "view")
+        state_tags({tag: value}, HOURLY, None, "view")
 
 
 def test_rows_of_any_length_of_tiles_are_bounded():
@@ -61,3 +61,22 @@ def test_a_longer_horizon_is_another_definition():
     """Rows that were kept for a shorter one lack tiles."""
     view = make_view([Window("count", "", HOUR, 5 * MINUTE)])
     assert view.state_life_ms + HOUR == msgspec.structs.replace(view, scoring_horizon_ms=2 * HOUR).state_life_ms
+
+
+TEN_MINUTES = make_view([Window("count", "", 10 * MINUTE, MINUTE)]).aggregations
+
+
+@pytest.mark.parametrize(
+    ("lateness_ms", "horizon_ms"), [(None, HOUR), (69 * MINUTE, HOUR), (2 * HOUR, 111 * MINUTE), (DAY, 1_431 * MINUTE)]
+)
+def test_rows_keep_what_late_events_change(lateness_ms, horizon_ms):
+    """An event that is as late as allowed is in a window of ten minutes as of the beginning of the horizon."""
+    assert state_tags({}, TEN_MINUTES, lateness_ms, "view")["scoring_horizon_ms"] == horizon_ms
+
+
+def test_a_horizon_too_short_for_the_lateness_is_refused_with_the_shortest():
+    with pytest.raises(
+        PlanError, match=r"2h late, .*'scoring_horizon' '30m' no window holds one: write '111m' or more"
+    ):
+        state_tags({"scoring_horizon": "30m"}, TEN_MINUTES, 2 * HOUR, "view")
+    assert state_tags({"scoring_horizon": "111m"}, TEN_MINUTES, 2 * HOUR, "view")

@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 
 from pipelines.contract.plan import Column, DataType, Source
 from pipelines.errors import DecodeError
-from pipelines.steps.decode import JsonDecoder, to_event_ms
+from pipelines.steps.decode import JsonDecoder
+from pipelines.steps.event_time import to_event_ms
+from pipelines.steps.validate import Validator
 from tests.build import SOURCE
 
 GOOD = b'{"event_ms": 1, "card": "a"}'
@@ -195,3 +197,37 @@ class TestTimes:
 
     def test_the_first_moment_of_the_calendar_is_no_crash(self):
         assert to_event_ms(datetime(1, 1, 1, tzinfo=timezone(timedelta(hours=23)))) < 0
+
+
+class TestNames:
+    """Any name that Python could have is a column, also one that it has other uses for."""
+
+    NAMES = (
+        "from",
+        "class",
+        "None",
+        "__x",
+        "__init__",
+        "__class__",
+        "__slots__",
+        "_x",
+        "field__x",
+        "fieldfield__x",
+        "x__",
+    )
+
+    def test_every_column_is_read_under_its_own_name(self):
+        columns = (Column("__at", DataType.INT64), *(Column(name, DataType.STRING) for name in self.NAMES))
+        source = Source("s", "t", "", "json", columns, "__at")
+        values = {name: f"{name}!" for name in self.NAMES}
+        decoded = JsonDecoder(source)([json.dumps({"__at": 1_380_628_800_000, **values}).encode()])
+        batch, errors = Validator(source, self.NAMES)(decoded.events)
+        assert not errors
+        assert batch.event_ms.tolist() == [1_380_628_800_000]
+        assert {name: batch.values(name)[0] for name in self.NAMES} == values
+        assert list(batch.frame()) == ["__at", *self.NAMES]
+
+    def test_errors_name_the_field_as_it_was_sent(self):
+        source = Source("s", "t", "", "json", (Column("__at", DataType.INT64),), "__at")
+        with pytest.raises(DecodeError, match=r"\$\.__at"):
+            JsonDecoder(source).decode_one(b'{"__at": "x"}')

@@ -6,6 +6,7 @@ import math
 from datetime import UTC, datetime, timedelta
 
 import fastavro
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -313,3 +314,29 @@ def test_the_library_still_resolves_as_these_rules_say():
     expected = fastavro.schemaless_reader(io.BytesIO(body), json.loads(writer), json.loads(reader))
     event = resolved(writer, reader, at=1, x=0.5, extra=9)
     assert (event.x, event.late) == (expected["x"], expected["late"])
+
+
+class TestUnits:
+    """The unit of a time is the writer's where it says one, else the one that the source's schema or tag says."""
+
+    NOON_S = 1_380_628_800
+
+    @pytest.mark.parametrize(
+        ("wrote", "declared", "unit", "number"),
+        [
+            ("long", "long", "s", NOON_S),
+            ("long", "long", "us", NOON_S * 10**6),
+            (MICROS, "long", "s", NOON_S * 10**6),
+            (MILLIS, "long", "us", NOON_S * 10**3),
+            (MICROS, "long", "ms", NOON_S * 10**6),
+            ("long", MICROS, "ms", NOON_S * 10**6),
+            (MILLIS, MICROS, "ms", NOON_S * 10**3),
+        ],
+    )
+    def test_events_happen_when_their_writer_said(self, wrote, declared, unit, number):
+        source = source_of(avro_record(field("at", declared), field("card", "string")), "confluent")
+        source = msgspec.structs.replace(source, time_unit=unit)
+        written = avro_record(field("at", wrote), field("card", "string"))
+        decode = AvroDecoder(source, Schemas(id7=written))
+        event = decode.decode_one(framed(7, avro(written, at=number, card="a")))
+        assert Validator(source).check(event) == self.NOON_S * 1_000

@@ -4,6 +4,7 @@ import math
 import subprocess
 import sys
 
+import msgspec
 import pytest
 from google.protobuf.descriptor_pb2 import FieldDescriptorProto
 from hypothesis import given, settings
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from pipelines.contract.plan import Column, DataType
 from pipelines.errors import DecodeError
 from pipelines.steps.decode_protobuf import ProtobufDecoder, message_class, message_path
+from pipelines.steps.validate import Validator
 from tests.wire import TIMESTAMP, framed, proto_class, proto_field, proto_file, proto_source
 
 COLUMNS = (
@@ -286,3 +288,11 @@ def test_decoding_imports_neither_feast_nor_a_generated_module():
     )
     result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "['google.protobuf.descriptor_pb2']"
+
+
+def test_a_whole_number_is_a_time_in_the_units_of_the_tag_and_a_timestamp_has_its_own():
+    source = msgspec.structs.replace(SOURCE, timestamp_field="total", time_unit="us")
+    batch, errors = Validator(source)(ProtobufDecoder(source)([encoded(total=1_380_628_800_000_001)]).events)
+    assert not errors
+    assert batch.event_ms.tolist() == [1_380_628_800_000]
+    assert batch.columns()["at"] == [1_380_628_800_123]

@@ -16,9 +16,11 @@ from confluent_kafka.serialization import MessageField, SerializationContext
 from forebay.encode import encoder
 from forebay.replay import Span, replayed_events
 from pipelines.backfill.history import History
-from pipelines.contract.plan import PLAN_FORMAT, Column, DataType, Plan
+from pipelines.contract.plan import PLAN_FORMAT, Column, DataType, Plan, Source
 from pipelines.errors import SchemasUnavailable, SettingsError
+from pipelines.steps.decode import JsonDecoder
 from pipelines.steps.framing import message_index, read_message_index
+from pipelines.steps.validate import Validator
 from tests.unit.test_decode_avro import source_of
 from tests.unit.test_decode_protobuf import FILE, FRAMED, SOURCE, Payment
 from tests.unit.test_schema_registry import Server
@@ -26,6 +28,7 @@ from tests.wire import avro_record, field, proto_class, proto_source
 
 AT = datetime(2013, 10, 1, 10, 40, 0, 123_000, tzinfo=UTC)
 AT_MS = 1_380_624_000_123
+NOON_S = 1_380_628_800
 MICROS = {"type": "long", "logicalType": "timestamp-micros"}
 SCHEMA = avro_record(
     field("at", MICROS),
@@ -144,3 +147,13 @@ def test_framed_protobuf_is_read_by_confluents_deserializer(tmp_path):
 @pytest.mark.parametrize("path", [(0,), (1,), (0, 0), (1, 63), (64, 8_191, 8_192)])
 def test_a_message_index_is_read_as_it_was_written(path):
     assert read_message_index(message_index(path) + b"rest", "topic") == (path, b"rest")
+
+
+@pytest.mark.parametrize("dtype", [DataType.INT64, DataType.UNIX_TIMESTAMP])
+def test_json_times_of_another_unit_are_read_as_they_were(tmp_path, dtype):
+    """Which the decoder judges: an event that was in seconds happens at the same time again."""
+    columns = (Column("at", dtype, required=True), Column("card", DataType.STRING))
+    source = Source("payments", "payments", "", "json", columns, "at", time_unit="s")
+    payloads = replayed(tmp_path, source, at=[NOON_S, NOON_S + 1], card=["a", "b"])
+    batch, errors = Validator(source)(JsonDecoder(source)(payloads).events)
+    assert (batch.event_ms.tolist(), errors) == ([NOON_S * 1_000, NOON_S * 1_000 + 1_000], {})

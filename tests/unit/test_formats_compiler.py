@@ -156,7 +156,10 @@ class TestAvroRefusals:
             (avro_record(*FIELDS, field("card", "string")), "Avro field 'card' is declared twice; rename one"),
             (avro_record(*FIELDS, field("x", "int", default="a")), "can't be used: Default value <a> must match"),
             (avro_record(*FIELDS, field("x", "Nothing")), "'x' has type \"Nothing\", which is not supported"),
-            (avro_record(*FIELDS, field("class", "int")), "Avro field 'class' can't be a field's name; rename it"),
+            (
+                avro_record(*FIELDS, field("user-id", "int")),
+                "Avro field 'user-id' can't be read: names are .*; rename it",
+            ),
         ],
     )
     def test_a_schema_that_is_none(self, schema, message):
@@ -187,8 +190,15 @@ class TestAvroRefusals:
             compiled(kafka(message_format=Thrift()))
 
     def test_a_time_that_is_text(self):
-        with pytest.raises(PlanError, match="'at' is string; declare it long, in milliseconds or with logicalType"):
+        with pytest.raises(
+            PlanError, match="'at' is string; declare it long, with tag 'time_unit' or with logicalType"
+        ):
             compiled(avro_kafka(field("at", "string"), field("card", "string")))
+
+    def test_a_unit_that_the_type_of_the_time_says_already(self):
+        times = field("at", MILLIS), field("card", "string")
+        with pytest.raises(PlanError, match="'time_unit' has no effect: the type of its timestamp_field 'at' says"):
+            compiled(avro_kafka(*times, tags={"time_unit": "s"}))
 
     def test_a_key_that_is_no_field(self):
         with pytest.raises(PlanError, match="tag 'key' names 'who', no column of its schema; it has at, card, amount"):

@@ -14,7 +14,9 @@ COLUMNS = (Column("event_ms", DataType.INT64, required=True), Column("who", Data
 
 def plan_of(**keys):
     """Topics by name, each with what it is keyed by."""
-    sources = tuple(Source(name, name, "nowhere:1", "json", COLUMNS, "event_ms", key) for name, key in keys.items())
+    sources = tuple(
+        Source(name, name, "nowhere:1", "json", COLUMNS, "event_ms", key, old_times=True) for name, key in keys.items()
+    )
     return Plan(PLAN_FORMAT, "p", "0" * 16, "", sources, (), (), (), ())
 
 

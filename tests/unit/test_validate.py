@@ -1,5 +1,6 @@
 """Decoded events to usable ones: each of the others is refused alone, and says why."""
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -7,7 +8,8 @@ from pipelines.contract.plan import Column, DataType, Source
 from pipelines.contract.records import recorded_ms
 from pipelines.errors import InvalidEvent
 from pipelines.steps.decode import JsonDecoder
-from pipelines.steps.validate import LATEST_MS, MAX_KEY_CHARACTERS, Validator
+from pipelines.steps.event_time import EARLIEST_MS, LATEST_MS
+from pipelines.steps.validate import MAX_KEY_CHARACTERS, Validator
 from tests.build import SOURCE
 
 STRICT = Source(
@@ -21,6 +23,7 @@ STRICT = Source(
         Column("amount", DataType.FLOAT64),
     ),
     "at",
+    old_times=True,
 )
 
 
@@ -90,8 +93,8 @@ def test_checking_together_and_one_by_one_agree():
 
 def test_one_event_is_checked_alone():
     """As the endpoint does."""
-    event = JsonDecoder(SOURCE).decode_one(b'{"event_ms": 7}')
-    assert Validator(SOURCE).check(event) == 7
+    event = JsonDecoder(SOURCE).decode_one(b'{"event_ms": 1380628800007}')
+    assert Validator(SOURCE).check(event) == 1_380_628_800_007
     with pytest.raises(InvalidEvent, match=r"\$\.event_ms: required"):
         Validator(SOURCE).check(JsonDecoder(SOURCE).decode_one(b"{}"))
 
@@ -123,3 +126,57 @@ class TestAhead:
     @pytest.mark.parametrize(("timestamp_ms", "latest_ms"), [(-1, 500), (400, 400), (600, 500)])
     def test_a_record_is_written_at_its_timestamp_but_never_after_now(self, timestamp_ms, latest_ms):
         assert recorded_ms([timestamp_ms], now_ms=500).tolist() == [latest_ms]
+
+
+NOON = 1_380_628_800
+"""2013-10-01 12:00 UTC, in seconds."""
+TICKS = {"s": NOON, "ms": NOON * 10**3, "us": NOON * 10**6, "ns": NOON * 10**9}
+
+
+class TestUnits:
+    """A number in another unit than the source's is refused, and the unit that was meant is named."""
+
+    def validate(self, value, unit="ms", old_times=False, dtype=DataType.INT64):
+        columns = (Column("at", dtype), *STRICT.columns[1:])
+        source = msgspec.structs.replace(STRICT, columns=columns, time_unit=unit, old_times=old_times)
+        text = value if isinstance(value, int) else f'"{value}"'
+        return validate(source, b'{"at": %s, "card": "a"}' % str(text).encode())
+
+    @pytest.mark.parametrize("dtype", [DataType.INT64, DataType.UNIX_TIMESTAMP])
+    @pytest.mark.parametrize("sent", TICKS)
+    @pytest.mark.parametrize("declared", TICKS)
+    def test_only_the_declared_unit_is_read(self, declared, sent, dtype):
+        batch, errors = self.validate(TICKS[sent], declared, dtype=dtype)
+        if sent == declared:
+            assert (batch.event_ms.tolist(), errors) == ([1_380_628_800_000], {})
+        else:
+            assert f"in 2013, if it is {sent}: give the source the tag 'time_unit': '{sent}'" in str(errors[0])
+
+    def test_finer_times_are_rounded_down(self):
+        assert self.validate(TICKS["us"] + 1_999, "us")[0].event_ms.tolist() == [1_380_628_800_001]
+        assert self.validate(TICKS["ns"] + 999_999, "ns")[0].event_ms.tolist() == [1_380_628_800_000]
+
+    def test_text_has_no_unit(self):
+        batch, _ = self.validate("2013-10-01T12:00:00.001Z", "s", dtype=DataType.UNIX_TIMESTAMP)
+        assert batch.event_ms.tolist() == [1_380_628_800_001]
+        assert batch.columns()["at"] == [1_380_628_800_001]
+
+    def test_a_time_as_a_column_is_in_milliseconds_and_a_whole_number_stays_as_it_is(self):
+        assert self.validate(NOON, "s", dtype=DataType.UNIX_TIMESTAMP)[0].columns()["at"] == [TICKS["ms"]]
+        assert self.validate(NOON, "s", dtype=DataType.INT64)[0].columns()["at"] == [NOON]
+
+    @pytest.mark.parametrize("value", [EARLIEST_MS - 1, "1970-12-31T23:59:59.999Z"])
+    def test_times_before_1971_are_refused_unless_a_tag_allows_them(self, value):
+        _, errors = self.validate(value, dtype=DataType.UNIX_TIMESTAMP)
+        assert "before 1971" in str(errors[0])
+        assert self.validate(value, old_times=True, dtype=DataType.UNIX_TIMESTAMP)[0].event_ms.tolist() == [
+            EARLIEST_MS - 1
+        ]
+
+    def test_the_first_moment_of_1971_is_believed(self):
+        assert self.validate(EARLIEST_MS)[0].event_ms.tolist() == [31_536_000_000]
+
+    @pytest.mark.parametrize("unit", TICKS)
+    @pytest.mark.parametrize("value", [-(2**63), 2**63 - 1])
+    def test_the_widest_numbers_are_no_crash(self, value, unit):
+        assert list(self.validate(value, unit)[1]) == [0]
