@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from pipelines.backfill.history import POSITION_COLUMNS, History
 from pipelines.backfill.parquet_columns import HistoryError
-from pipelines.contract.plan import FeatureService, Plan, Source
+from pipelines.contract.plan import DataType, FeatureService, Plan, Source
 from pipelines.errors import FeatureRefused, PlanError
+from pipelines.steps.arrays import Column
 from pipelines.steps.events import EventBatch
 from serving.build import scored_source
+from serving.columns import to_values
 from serving.feature_reader import stored_views
 from serving.history_reader import HistoryReader
 from serving.request import ScoringRequest, check_asks
 from serving.scorer import FeatureAssembler
 
 ROWS_AT_ONCE = 20_000
+
+_WHOLE = (DataType.INT32, DataType.INT64, DataType.UNIX_TIMESTAMP)
 
 
 _INPUTS = "model_inputs"
@@ -95,9 +101,10 @@ def training_rows(
             # What a policy refuses is a row of training like any other.
             if not isinstance(refusal, FeatureRefused):
                 raise refusal
-        parts.append(pd.DataFrame(vectors.columns))
+        parts.append(vectors.columns)
         on_rows(end - start)
-    rows = pd.concat([known, pd.concat(parts, ignore_index=True)], axis="columns")
+    features = {name: _joined([part[name] for part in parts], dtype) for name, dtype in assembler.features.items()}
+    rows = pd.concat([known, pd.DataFrame(features)], axis="columns")
     rows.attrs[_INPUTS] = list(assembler.features)
     return rows
 
@@ -111,6 +118,13 @@ def _known(source: Source, batch: EventBatch, history: History) -> pd.DataFrame:
         | {"source_topic": source.topic}
         | {name: pd.array(values, dtype="Int64") for name, values in positions.items()}
     )
+
+
+def _joined(parts: Sequence[Column], dtype: DataType) -> Any:
+    """A feature of all rows; whole numbers as `Int64`, since a float64 can't hold every one of them."""
+    if dtype in _WHOLE:
+        return pd.array([value for part in parts for value in to_values(part, dtype)], dtype="Int64")
+    return np.concatenate(parts)
 
 
 def _check_names(source: Source, known: pd.DataFrame, features: Iterable[str]) -> None:

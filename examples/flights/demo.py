@@ -270,7 +270,7 @@ def _by_flight(received: list[Received]) -> pd.Series[Any]:
 def _recomputed(plan: Plan, model: str) -> pd.Series[Any]:
     """Flight id -> score from history, features as of the event's time."""
     rows = training_rows(plan, model, SCHEDULED, History(DATA / "recent"), lambda _count: None)
-    columns = {name: rows[name].to_numpy() for name in feature_columns(rows)}
+    columns = {name: rows[name].astype("float64").to_numpy() for name in feature_columns(rows)}
     return pd.Series(load_model(MODELS / model).run(columns).scores["late"], index=rows["flight_id"])
 
 

@@ -232,7 +232,7 @@ class TestHistory:
         nothing = dict.fromkeys(("merchant", "amount", "items", "declined"))
         write_history(tmp_path, [{"event_ms": START_MS + at, "card": "a", **nothing} for at in offsets])
         frame = training_rows(plan, "limits", "payments", History(tmp_path), lambda _: None)
-        same(frame["profile__limit"], [None, 10, 10, 20, 20, None])
+        same(frame["profile__limit"].astype("float64"), [None, 10, 10, 20, 20, None])
 
     def test_events_that_the_stream_would_refuse_are_left_out(self, tmp_path):
         nothing = dict.fromkeys(("card", "merchant", "amount", "items", "declined"))

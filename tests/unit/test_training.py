@@ -15,7 +15,17 @@ from forebay.backfill import Training, backfill
 from forebay.training import feature_columns, training_rows
 from pipelines.backfill.history import History
 from pipelines.backfill.parquet_columns import HistoryError
-from pipelines.contract.plan import PLAN_FORMAT, Column, DataType, FeatureService, JoinKey, Plan, ServiceView
+from pipelines.contract.plan import (
+    PLAN_FORMAT,
+    BatchView,
+    Column,
+    DataType,
+    Feature,
+    FeatureService,
+    JoinKey,
+    Plan,
+    ServiceView,
+)
 from pipelines.errors import PlanError
 from tests.build import HOUR, SOURCE, START_MS, make_view
 from tests.oracle import Window
@@ -117,3 +127,17 @@ def test_a_topic_whose_events_can_not_ask_is_refused(tmp_path):
         training_rows(
             msgspec.structs.replace(plan, sources=(source,)), "risk", "payments", History(tmp_path), lambda _: None
         )
+
+
+def test_whole_features_are_whole_beside_nulls(tmp_path):
+    key = JoinKey("card", DataType.STRING)
+    path = tmp_path / "accounts.parquet"
+    stamps = pd.to_datetime([START_MS, START_MS + 2], unit="ms", utc=True)
+    accounts = pd.array([2**53 - 1, None], dtype="Int64")
+    pd.DataFrame({"card": ["a", "a"], "event_timestamp": stamps, "account": accounts}).to_parquet(path)
+    view = BatchView("accounts", (key,), (Feature("account", DataType.INT64),), batch_path=str(path))
+    service = FeatureService("risk", (ServiceView("accounts", "accounts", ("account",)),), join_keys=(key,))
+    plan = msgspec.structs.replace(plan_of(), batch_views=(view,), services=(service,))
+    write(tmp_path)
+    rows = training_rows(plan, "risk", "payments", History(tmp_path), lambda _: None)
+    assert rows["accounts__account"].tolist() == [pd.NA, 2**53 - 1, pd.NA]
