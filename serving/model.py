@@ -140,10 +140,7 @@ class Model:
             if wanted is None or name in self._lists:
                 continue
             for at in np.flatnonzero(unheld(column, wanted.type)).tolist():
-                value = "null" if column[at] != column[at] else column[at]
-                repair = "give the feature a default, or " if value == "null" else ""
-                message = f"is {value}, which input {wanted.name!r} of {self}, {wanted.type}, can't hold: {repair}"
-                found.setdefault(at, FeatureRefused(f"$.{name}", f"{message}export the model with a float input"))
+                found.setdefault(at, FeatureRefused(f"$.{name}", f"{self}: {_not_held(column[at], wanted)}"))
         return found
 
     def _feeds(self, columns: Mapping[str, Column]) -> dict[str, Any]:
@@ -159,6 +156,17 @@ class Model:
 
     def __str__(self) -> str:
         return f"model {self.name} version {self.version}"
+
+
+def _not_held(value: float, wanted: Any) -> str:
+    """What a request is told whose value an input can't hold."""
+    is_null = value != value
+    default = "give the feature a default, or " if is_null else ""
+    wider = "double" if wanted.type == "tensor(float)" else "float"
+    return (
+        f"is {'null' if is_null else value}, which input {wanted.name!r}, {wanted.type}, can't hold: {default}export the "
+        f"model with a {wider} input"
+    )
 
 
 def _is_one_per_row(shape: list[Any]) -> bool:

@@ -118,22 +118,25 @@ class TestInputs:
         found = self.integers(tmp_path, kind).model.run(columns)
         assert found.scores["risk"][1] == 1.0
         assert list(found.refusals) == [0]
-        assert "$.limits__share: is null" in str(found.refusals[0])
-        assert "give the feature a default" in str(found.refusals[0])
+        assert str(found.refusals[0]).startswith(
+            "$.limits__share: model risk version 1: is null, which input 'features'"
+        )
+        assert "give the feature a default, or export the model with a float input" in str(found.refusals[0])
 
     @pytest.mark.parametrize(
-        ("kind", "value"),
+        ("kind", "value", "repair"),
         [
-            (TensorProto.INT64, 0.5),
-            (TensorProto.INT64, 2.0**63),
-            (TensorProto.INT32, 2.0**31),
-            (TensorProto.BOOL, 2.0),
-            (TensorProto.FLOAT, 1e39),
+            (TensorProto.INT64, 0.5, "float"),
+            (TensorProto.INT64, 2.0**63, "float"),
+            (TensorProto.INT32, 2.0**31, "float"),
+            (TensorProto.BOOL, 2.0, "float"),
+            (TensorProto.FLOAT, 1e39, "double"),
         ],
     )
-    def test_a_value_that_would_reach_the_model_as_another_is_refused(self, tmp_path, kind, value):
-        columns = dict.fromkeys(FEATURES, np.array([value]))
-        assert list(self.integers(tmp_path, kind).model.run(columns).refusals) == [0]
+    def test_a_value_that_would_reach_the_model_as_another_is_refused(self, tmp_path, kind, value, repair):
+        found = self.integers(tmp_path, kind).model.run(dict.fromkeys(FEATURES, np.array([value])))
+        assert list(found.refusals) == [0]
+        assert str(found.refusals[0]).endswith(f"can't hold: export the model with a {repair} input")
 
     @pytest.mark.parametrize(("kind", "value"), [(TensorProto.INT64, -(2.0**63)), (TensorProto.INT32, 2.0**31 - 1)])
     def test_the_extremes_of_a_type_are_held(self, tmp_path, kind, value):
