@@ -21,7 +21,9 @@ FOREBAY = str(Path(sys.executable).with_name("forebay"))
 NOBODY = "127.0.0.1:1"
 
 TOO_LARGE = KafkaError(KafkaError._FATAL, "Message size too large")
+DENIED = KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED)
 LOST = KafkaError(KafkaError._MSG_TIMED_OUT)
+PRODUCER = IdempotentProducer(NOBODY)
 
 
 @pytest.mark.parametrize(
@@ -36,8 +38,9 @@ LOST = KafkaError(KafkaError._MSG_TIMED_OUT)
         (HistoryError("no file"), REPAIR_FIRST),
         (WorkerFailed("two workers of one name"), REPAIR_FIRST),
         (StackError("feast apply failed"), REPAIR_FIRST),
-        (IdempotentProducer._failed(TOO_LARGE), REPAIR_FIRST),
-        (IdempotentProducer._failed(LOST), START_AGAIN),
+        (PRODUCER._failed(TOO_LARGE), REPAIR_FIRST),
+        (PRODUCER._failed(DENIED), REPAIR_FIRST),
+        (PRODUCER._failed(LOST), START_AGAIN),
         (errors.RestartNeeded("a step did not return"), START_AGAIN),
         (errors.StoreUnavailable("no answer"), START_AGAIN),
         (errors.SchemasUnavailable("no answer"), START_AGAIN),
