@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from forebay.store_walk import entity_rows, opened
-from pipelines.adapters.forgotten import forget_rows
+from pipelines.adapters.forgotten import REMEMBERED_MS, forget_rows
 from pipelines.contract.plan import BatchView, DataType, JoinKey, Plan, StreamView
 from pipelines.contract.topology import dead_letter_topic, feeds, late_topic
 from pipelines.errors import SettingsError
@@ -51,15 +51,18 @@ def _parse(key: JoinKey, value: str) -> str | int:
         raise SettingsError(f"--entity {key.name}={value}: join key {key.name!r} is a {key.dtype}") from None
 
 
-def forget(plan: Plan, store: str, entity: Mapping[str, str | int]) -> Forgotten:
+def forget(plan: Plan, store: str, entity: Mapping[str, str | int], remembered_ms: int = REMEMBERED_MS) -> Forgotten:
     """Removes every row of the project whose join keys contain these.
 
     A running feature processor notices, at its next event of the entity, that the row it remembers was forgotten, and
-    begins a new one from that event: what was removed does not come back.
+    begins a new one from that event: what was removed does not come back, nor does it where a definition that is added
+    or changed, or a view that is rebuilt, reads the records again.
 
     Args:
         store: connection string.
         entity: at least one join key; the rows of `card=1` include those of card 1 at any merchant.
+        remembered_ms: how long it is remembered up to which record the entity was forgotten, 0 for ever: at least as
+            long as its topics are retained.
 
     Raises:
         StoreUnavailable: the store can't be reached; rows found before that are removed.
@@ -69,7 +72,7 @@ def forget(plan: Plan, store: str, entity: Mapping[str, str | int]) -> Forgotten
     with opened(store) as client:
         rows = (row for row in entity_rows(client, plan.project, texts) if entity.items() <= row[1].items())
         while some := list(itertools.islice(rows, _AT_ONCE)):
-            forget_rows(client, [key for key, _ in some])
+            forget_rows(client, [key for key, _ in some], remembered_ms)
             removed += [found for _, found in some]
     return Forgotten(removed, _topics(plan, set(entity)))
 

@@ -76,6 +76,15 @@ def forget(
     entity: Annotated[list[str], typer.Option(help="Join key and value, name=value; again for a composite key.")],
     plan_file: PlanOption = DEFAULT_PLAN,
     redis: RedisOption = None,
+    remember_days: Annotated[
+        float,
+        typer.Option(
+            envvar="FOREBAY_REMEMBER_DAYS",
+            min=0.0,
+            help="Its events stay forgotten for so long, whatever reads them again; 0: for ever. At least as long as "
+            "its topics are retained.",
+        ),
+    ] = 7.0,
     as_json: Annotated[bool, typer.Option("--json", help="Print what was removed as JSON.")] = False,
 ) -> None:
     """Remove everything the online store holds about an entity, and say what remains in topics."""
@@ -83,7 +92,8 @@ def forget(
     from forebay.forget import parse_entity
 
     compiled = read(plan_file)
-    removed = remove(compiled, redis_of(compiled, redis), parse_entity(compiled, entity))
+    remembered_ms = round(remember_days * 86_400_000)
+    removed = remove(compiled, redis_of(compiled, redis), parse_entity(compiled, entity), remembered_ms)
     if as_json:
         console.print_json(msgspec.json.encode(removed).decode())
         return

@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping, Sequence
 
-from pipelines.adapters.forgotten import forgotten_at, forgotten_key
+from pipelines.adapters.forgotten import forgotten_at, forgotten_key, forgotten_place, kept_fence
 from pipelines.adapters.store import ANYONE, Outcome, Removal, RowWrite, SharedBy
-from pipelines.contract.fence import HEADER_BYTES, IDENTITY, Header
+from pipelines.contract.fence import IDENTITY, Header
 from pipelines.contract.lease import leased
 
 _PAGE = 10
@@ -75,18 +75,21 @@ class MemoryStore:
         return Outcome.BEHIND if offset > write.expected_offset else Outcome.ROLLED_BACK
 
     def _outcome_of_absent(self, write: RowWrite) -> Outcome:
-        head_field, head = write.fields[:2]
-        fence = forgotten_at(self.hashes.get(forgotten_key(write.key), {}).get(head_field), head)
+        place = forgotten_place(write.fields[1])
+        fence = forgotten_at(self.hashes.get(forgotten_key(write.key), {}).get(place))
         if write.expected_offset > fence:
             return Outcome.ROLLED_BACK
         return Outcome.FORGOTTEN if fence >= 0 and write.expected_offset != -2 - fence else Outcome.WRITTEN
 
     def forget(self, key: bytes) -> None:
         """Removes a row as `pipelines.adapters.forgotten.forget_rows` does."""
-        row = self.hashes.pop(key, {})
-        fences = {field: value[:HEADER_BYTES] for field, value in row.items() if field.startswith(b"_fb:")}
-        if fences:
-            self._set(forgotten_key(key), fences)
+        kept = dict(self.hashes.get(forgotten_key(key), {}))
+        for field, head in self.hashes.pop(key, {}).items():
+            if field.startswith(b"_fb:"):
+                place = forgotten_place(head)
+                kept[place] = max(kept.get(place, b""), kept_fence(head))
+        if kept:
+            self._set(forgotten_key(key), kept)
 
     def read_hash(self, key: bytes) -> dict[bytes, bytes]:
         """See `Store.read_hash`."""

@@ -37,13 +37,12 @@ COMPARE_AND_SET = (
     + _SET_ALL
     + _IS_OF_ANOTHER
     + """
-local function forgotten_at(key, field, head)
-  local fence = redis.call('HGET', 'forebay:forgotten:' .. redis.sha1hex(key), field)
-  if not fence or string.sub(fence, 1, 21) ~= string.sub(head, 1, 21) then return -1 end
-  return struct.unpack('>I8', fence, 22)
+local function forgotten_at(key, head)
+  local offset = redis.call('HGET', 'forebay:forgotten:' .. redis.sha1hex(key), string.sub(head, 10, 21))
+  return offset and struct.unpack('>I8', offset) or -1
 end
-local function outcome_of_absent(key, field, head, expected)
-  local fence = forgotten_at(key, field, head)
+local function outcome_of_absent(key, head, expected)
+  local fence = forgotten_at(key, head)
   if expected > fence then return -1 end
   if fence >= 0 and expected ~= -2 - fence then return -3 end
   return 1
@@ -82,7 +81,7 @@ for row = 1, #KEYS - 1 do
   if stored then
     outcomes[row] = outcome(stored, ARGV[at + 3], tonumber(ARGV[at]))
   else
-    outcomes[row] = outcome_of_absent(key, ARGV[at + 2], ARGV[at + 3], tonumber(ARGV[at]))
+    outcomes[row] = outcome_of_absent(key, ARGV[at + 3], tonumber(ARGV[at]))
   end
   if outcomes[row] == 1 then
     for name = 1, names do fields[2 * name] = ARGV[values - 1 + name] end
@@ -134,17 +133,22 @@ return 1
 """
 )
 
-# KEYS: a row, the hash that remembers where it was forgotten. ARGV: for how many ms. The row goes, all views of it;
-# what stays are the headers of its states, which hold nothing of its events.
+# KEYS: a row, the hash that remembers where it was forgotten. ARGV: for how many ms (0: for ever). The row goes, all
+# views of it; what stays is, per partition that its states were computed from, the greatest of their offsets.
 FORGET = """
 local row = redis.call('HGETALL', KEYS[1])
 redis.call('DEL', KEYS[1])
 for at = 1, #row, 2 do
   if string.sub(row[at], 1, 4) == '_fb:' then
-    redis.call('HSET', KEYS[2], row[at], string.sub(row[at + 1], 1, 37))
-    redis.call('PEXPIRE', KEYS[2], ARGV[1])
+    local place = string.sub(row[at + 1], 10, 21)
+    local offset = string.sub(row[at + 1], 22, 29)
+    local known = redis.call('HGET', KEYS[2], place)
+    if not known or struct.unpack('>I8', known) < struct.unpack('>I8', offset) then
+      redis.call('HSET', KEYS[2], place, offset)
+    end
   end
 end
+if tonumber(ARGV[1]) > 0 then redis.call('PEXPIRE', KEYS[2], ARGV[1]) else redis.call('PERSIST', KEYS[2]) end
 return #row
 """
 

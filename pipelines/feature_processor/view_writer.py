@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from pipelines.adapters import metrics
-from pipelines.adapters.forgotten import after_forgotten, forgotten_at, forgotten_key
+from pipelines.adapters.forgotten import after_forgotten, forgotten_at, forgotten_key, forgotten_place
 from pipelines.adapters.store import Outcome, RowWrite, SharedBy, Store
 from pipelines.contract.entity_key import EntityKeyEncoder, feature_field, state_fields, timestamp_field
 from pipelines.contract.fence import Lineage
@@ -294,8 +294,10 @@ class ViewWriter:
         if not gone:
             return {}
         metrics.ROWS_FORGOTTEN.labels(self.view.name).inc(len(gone))
-        found = self._store.read([(forgotten_key(keys[entity]), self._row_fields[:1]) for entity in gone])
-        return {entity: forgotten_at(fence, head) for (entity, head), (fence,) in zip(gone.items(), found, strict=True)}
+        found = self._store.read(
+            [(forgotten_key(keys[entity]), (forgotten_place(head),)) for entity, head in gone.items()]
+        )
+        return {entity: forgotten_at(fence) for entity, (fence,) in zip(gone, found, strict=True)}
 
     def _encode(
         self, keys: Sequence[bytes], stored: Sequence[StoredRow], result: Aggregated, published: bool

@@ -395,7 +395,22 @@ class TestForgotten:
         self.forget(store, request, KEY)
         assert store.write([write(9, 10)]) == [Outcome.ROLLED_BACK]
 
-    @pytest.mark.parametrize("other", [{"partition": 1}, {"lineage": b"another!"}, {"view": b"22222222"}])
+    def test_another_definition_of_the_entity_is_told_too(self, store, request):
+        """One that is computed anew reads records that were forgotten."""
+        store.write([write(-1, 5, view=b"22222222")])
+        self.forget(store, request, KEY)
+        assert store.write([write(-1, 4)]) == [Outcome.FORGOTTEN]
+        assert store.write([write(after_forgotten(5), 6)]) == [Outcome.WRITTEN]
+
+    def test_what_is_forgotten_twice_is_forgotten_up_to_the_later_record(self, store, request):
+        for offset in (5, 9, 7):
+            store.write([write(-1, offset, view=str(offset).encode() * 8)])
+            store.write([write(after_forgotten(9 if offset == 7 else 5), offset, view=str(offset).encode() * 8)])
+            self.forget(store, request, KEY)
+        assert store.write([write(after_forgotten(5), 10)]) == [Outcome.FORGOTTEN]
+        assert store.write([write(after_forgotten(9), 10)]) == [Outcome.WRITTEN]
+
+    @pytest.mark.parametrize("other", [{"partition": 1}, {"lineage": b"another!"}])
     def test_a_fence_of_another_life_says_nothing(self, store, request, other):
         store.write([write(-1, 5, **other)])
         self.forget(store, request, KEY)

@@ -32,8 +32,8 @@ class Silent:
         pass
 
 
-def pipeline(store):
-    feed = Feed(SOURCE.topic, SOURCE, False, (CARDS, PAIRS), ())
+def pipeline(store, views=(CARDS, PAIRS)):
+    feed = Feed(SOURCE.topic, SOURCE, False, views, ())
     shared = FeedPipeline(feed, "shop", store, Silent(), Lineage(SOURCE.topic, "id", 1), None)
     shared.assign({0: 0})
     shared.begin()
@@ -106,6 +106,22 @@ def test_what_was_forgotten_is_not_folded_when_its_records_are_read_again(valkey
     assert again.ledger.offset == -1
     again.process([payment(at, "a") for at in range(4)])
     assert count(store, "a") == 2.0
+    store.close()
+
+
+@pytest.mark.parametrize("at_once", [1, 4])
+def test_a_definition_that_is_computed_anew_does_not_bring_it_back(valkey, at_once):
+    """It reads all that Kafka retains; what came after the erasure counts."""
+    store = RedisStore(valkey)
+    pipeline(store).process([payment(0, "a"), payment(1, "b"), payment(2, "a")])
+    forget(PLAN, valkey, {"card": "a"})
+    changed = make_view([Window("count", "", 2 * HOUR, HOUR)], fingerprint="33" * 8)
+    anew = pipeline(store, (changed, PAIRS))
+    records = [payment(at, "ab"[at in (1, 5)]) for at in range(6)]
+    for start in range(0, 4, at_once):
+        anew.process(records[start : start + at_once])
+    anew.process(records[4:])  # published by now
+    assert (count(store, "a"), count(store, "b")) == (2.0, 2.0)
     store.close()
 
 
