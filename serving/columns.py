@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipelines.contract.plan import DataType
-from pipelines.steps.arrays import Column, objects
+from pipelines.steps.arrays import EXACT, Column, objects
 
 _CASTS: dict[DataType, Any] = {
     DataType.STRING: str,
@@ -19,6 +19,8 @@ _CASTS: dict[DataType, Any] = {
     DataType.BOOL: bool,
 }
 """Of the elements of lists; all other types are whole numbers."""
+_WHOLE = (DataType.INT64, DataType.UNIX_TIMESTAMP)
+"""What a float64 can't always hold."""
 
 
 def to_column(values: Sequence[Any], dtype: DataType) -> Column:
@@ -28,6 +30,8 @@ def to_column(values: Sequence[Any], dtype: DataType) -> Column:
         return objects([_to_list(each, cast) for each in values])
     if dtype is DataType.STRING:
         return np.array(values, dtype=object)
+    if dtype in _WHOLE and any(isinstance(value, int) and not -EXACT <= value <= EXACT for value in values):
+        return objects([None if value is None or value != value else int(value) for value in values])
     return np.array(values, dtype=np.float64)
 
 
@@ -40,9 +44,9 @@ def _to_list(value: Any, cast: Any) -> list[Any] | None:
 
 def to_values(column: Column, dtype: DataType) -> list[Any]:
     """A column as Python values of its type; None is null."""
-    if column.dtype == object:
-        return list(column)
     values: list[Any] = column.tolist()
+    if column.dtype == object:
+        return [None if value is None else int(value) for value in values] if dtype in _WHOLE else values
     if dtype in (DataType.FLOAT32, DataType.FLOAT64):
         return [None if value != value else value for value in values]
     cast = bool if dtype is DataType.BOOL else int

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from pipelines.contract.plan import OnDemandInput, OnDemandView
+from pipelines.contract.plan import DataType, OnDemandInput, OnDemandView
 from pipelines.errors import RequestError
 from pipelines.steps.arrays import Column, objects
 from pipelines.steps.transform import load_udf
@@ -52,7 +52,8 @@ class OnDemandTransform:
         return {each.name: to_values(columns[each.name], each.dtype) for each in self._view.inputs}
 
     def _run_pandas(self, columns: Mapping[str, Column]) -> Mapping[str, Any]:
-        frame = self._function(pd.DataFrame(dict(columns)))
+        given = {each.name: _for_pandas(columns[each.name], each.dtype) for each in self._view.inputs}
+        frame = self._function(pd.DataFrame(given)).astype(object)
         return {name: frame[name].where(frame[name].notna(), None).tolist() for name in frame.columns}
 
     def _run_python(self, columns: Mapping[str, Column]) -> Mapping[str, Any]:
@@ -63,6 +64,11 @@ class OnDemandTransform:
         values = self._values(columns)
         rows = [self._function(dict(zip(values, row, strict=True))) for row in zip(*values.values(), strict=True)]
         return {feature.name: [row[feature.name] for row in rows] for feature in self._view.features}
+
+
+def _for_pandas(column: Column, dtype: DataType) -> Any:
+    """The column; of whole numbers that a float64 can't hold, as pandas' nullable type."""
+    return pd.array(column, "Int64") if dtype is DataType.INT64 and column.dtype == object else column
 
 
 def _own(column: Column, wanted: OnDemandInput) -> Column:

@@ -34,6 +34,11 @@ def unheld(column: Column, tensor_type: str) -> npt.NDArray[np.bool_]:
     """
     target = TYPES[tensor_type]
     held: npt.NDArray[np.bool_]
+    if column.dtype == object and target in _INTEGERS:
+        low, beyond = _INTEGERS[target]
+        return np.array([value is None or not low <= value < beyond for value in column], dtype=bool)
+    if column.dtype == object and target is not object:
+        column = column.astype(np.float64)
     if target in (object, np.float64):
         held = np.ones(column.shape, dtype=bool)
     elif target is np.float32:

@@ -2,8 +2,8 @@
 
 Written from the definition alone, and sharing no code with the engine: every event is kept for ever. Tile k of slide S
 is [kS, (k+1)S); as of t a window of length W begins with tile floor(t/S) - W/S + 1, and holds no event from later than
-the next multiple of the resolution R. Sums are taken tile by tile, those of tile floor(t/S) in tiles of length R, each
-in order of arrival, so that equality to the last bit can be asked for.
+the next multiple of the resolution R. Sums and variances are taken tile by tile, those of tile
+floor(t/S) in tiles of length R, each in order of arrival, so that equality to the last bit can be asked for.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def value_as_of(window: Window, events: Sequence[Event], as_of_ms: int) -> Any:
     if window.function == "count":
         return float(len(values))
     if window.function == "sum":
-        return _sum_by_tile(tiles)
+        return _sum_by_tile(_values(tiles))
     if window.function == "count_distinct":
         return float(len(set(values)))
     if window.function.startswith("decayed_sum_"):
@@ -76,7 +76,7 @@ def value_as_of(window: Window, events: Sequence[Event], as_of_ms: int) -> Any:
     if not values:
         return math.nan
     if window.function == "mean":
-        return _sum_by_tile(tiles) / len(values)
+        return _sum_by_tile(_values(tiles)) / len(values)
     if window.function == "min":
         return min(values)
     if window.function == "max":
@@ -129,41 +129,73 @@ def _tiles_of_values(window: Window, events: Sequence[Event], as_of_ms: int) -> 
     return [tiles[tile] for tile in sorted(tiles)]
 
 
-def _sum_by_tile(tiles: Sequence[Sequence[tuple[int, float]]], power: int = 1) -> float:
-    total = 0.0
-    for pairs in tiles:
-        in_tile = 0.0
-        for _, value in pairs:
-            in_tile += value if power == 1 else value * value
-        total += in_tile
-    return total
+def _sum_by_tile(tiles: Sequence[Sequence[float]], weights: Sequence[float] | None = None) -> float:
+    """The values of every tile added up in their order, and what rounding lost of it; the tiles then without rounding,
+    but for the lowest bits.
+    """
+    totals, errors = [], []
+    for values, weight in zip(tiles, weights or [1.0] * len(tiles), strict=True):
+        total = error = 0.0
+        for value in values:
+            after = total + value
+            gained = after - total
+            error += (total - (after - gained)) + (value - gained)
+            total = after
+        totals.append(total * weight)
+        errors.append(error * weight)
+    largest = max(map(abs, totals), default=0.0)
+    unit = math.ldexp(1.0, math.frexp(largest)[1] + 14)
+    leading = [(unit + total) - unit for total in totals]
+    rest = 0.0
+    for total, part, error in zip(totals, leading, errors, strict=True):
+        rest += (total - part) + error
+    return math.fsum(leading) + rest
+
+
+def _values(tiles: Sequence[Sequence[tuple[int, float]]]) -> list[list[float]]:
+    return [[value for _, value in pairs] for pairs in tiles]
 
 
 def _variance_by_tile(tiles: Sequence[Sequence[tuple[int, float]]]) -> float:
-    """Of a sample: divided by n - 1, null for fewer than two values."""
+    """Of a sample: divided by n - 1, null for fewer than two values. Every tile about the first value that came to it,
+    all of them about that of the first tile.
+    """
     count = sum(len(pairs) for pairs in tiles)
     if count < 2:
         return math.nan
-    total = _sum_by_tile(tiles)
-    spread = _sum_by_tile(tiles, power=2) - total * (total / count)
-    return max(spread, 0.0) / (count - 1)
+    about = tiles[0][0][1]
+    counts, means, spreads = [], [], []
+    for pairs in tiles:
+        centre = pairs[0][1]
+        shifted = squares = 0.0
+        for _, value in pairs:
+            shifted += value - centre
+            squares += (value - centre) * (value - centre)
+        counts.append(len(pairs))
+        means.append((centre - about) + shifted / len(pairs))
+        spreads.append(max(squares - shifted * (shifted / len(pairs)), 0.0))
+    total = spread = 0.0
+    for number, mean in zip(counts, means, strict=True):
+        total += number * mean
+    for number, mean, of_tile in zip(counts, means, spreads, strict=True):
+        away = mean - total / count
+        spread += of_tile + number * away * away
+    return spread / (count - 1)
 
 
 def _decayed_sum_by_tile(window: Window, tiles: Sequence[Sequence[tuple[int, float]]], as_of_ms: int) -> float:
     """Each tile's values grown to its start, their sum decayed from there."""
     half_life_ms = half_life(window)
-    total = 0.0
+    grown, weights = [], []
     for pairs in tiles:
         event_ms = pairs[0][0]
         length_ms = window.slide_ms
         if event_ms >= as_of_ms // window.slide_ms * window.slide_ms:
             length_ms = window.head_ms or window.slide_ms
         start = event_ms // length_ms * length_ms
-        in_tile = 0.0
-        for event_ms, value in pairs:
-            in_tile += value * _power_of_half((start - event_ms) / half_life_ms)
-        total += in_tile * _power_of_half((as_of_ms - start) / half_life_ms)
-    return total
+        grown.append([value * _power_of_half((start - event_ms) / half_life_ms) for event_ms, value in pairs])
+        weights.append(_power_of_half((as_of_ms - start) / half_life_ms))
+    return _sum_by_tile(grown, weights)
 
 
 def half_life(window: Window) -> int:

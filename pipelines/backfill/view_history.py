@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from pipelines.contract.plan import StreamView
-from pipelines.steps.accumulators import INITIAL, TileGroup
-from pipelines.steps.arrays import Column, Floats, Ints, Payloads
+from pipelines.steps.accumulators import TileGroup
+from pipelines.steps.arrays import Column, Floats, Ints, Payloads, joined_columns
 from pipelines.steps.columns import AggregatedColumns
 from pipelines.steps.duplicates import IdMemory
 from pipelines.steps.events import EventBatch, distinct_entities
@@ -106,7 +106,7 @@ class ViewHistory:
                 _gather(history, codes[chunk], as_of_ms[chunk], last[chunk], live[chunk]) for history in self._groups
             ]
             parts.append(self._evaluate(tiles, as_of_ms[chunk]))
-        return AsOf([np.concatenate(columns) for columns in zip(*parts, strict=True)], event_ms)
+        return AsOf([joined_columns(columns) for columns in zip(*parts, strict=True)], event_ms)
 
     def _last_event(self, codes: Ints, as_of_ms: Ints) -> Ints:
         """Index of the entity's last event at or before the time, -1 if there is none; shape (q,)."""
@@ -130,8 +130,7 @@ def _fold(group: TileGroup, events: Events) -> _GroupHistory:
     lowest = int(tile.min(initial=0))
     span = int(tile.max(initial=0)) - lowest + 1
     keys, first, row = np.unique(events.entity * span + tile - lowest, return_index=True, return_inverse=True)
-    final = np.empty((len(keys), len(group.accumulators)))
-    final[:] = [INITIAL[accumulator.kind] for accumulator in group.accumulators]
+    final = group.initial(len(keys))
     snapshots = np.empty((len(row), len(group.accumulators)))
     final_sketches, sketch_snapshots = no_payloads(group, len(keys)), no_payloads(group, len(row))
     for members in _by_rank(np.arange(len(row)) - first[row]):

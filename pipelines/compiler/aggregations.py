@@ -23,6 +23,12 @@ _FRACTIONAL = (
     *(Function.QUANTILE, Function.DECAYED_SUM),
 )
 
+_EXACT = (
+    *(Function.SUM, Function.MEAN, Function.MIN, Function.MAX, Function.STD, Function.VAR),
+    *(Function.FIRST, Function.LAST, Function.LAST_N, Function.TOP_K),
+)
+"""Of whole numbers of 64 bits these are made without a float64 in between."""
+
 MAX_HALF_LIVES_PER_SLIDE = 500
 """An event at the end of a tile weighs 2^this times one at its start, which a float64 must hold."""
 
@@ -83,7 +89,8 @@ def _check_tiles(window_ms: int, slide_ms: int, where: str) -> None:
 
 
 def bind(aggregation: Aggregation, feature: Feature, columns: Mapping[str, DataType] | None, where: str) -> Aggregation:
-    """The aggregation, knowing whether its values are texts; checked against its column and its feature.
+    """The aggregation, knowing whether its values are texts or whole numbers of 64 bits; checked against its column and
+    its feature.
 
     `columns` are the types of the columns after the view's function; None if they can't be known, and the feature says.
 
@@ -115,7 +122,8 @@ def bind(aggregation: Aggregation, feature: Feature, columns: Mapping[str, DataT
             f"{at}: feature of type {feature.dtype} loses the fraction; "
             f"declare {_declared(aggregation.function, DataType.FLOAT64)}"
         )
-    return msgspec.structs.replace(aggregation, text=text)
+    exact = dtype is DataType.INT64 or (dtype is None and element is DataType.INT64)
+    return msgspec.structs.replace(aggregation, text=text, whole=exact and aggregation.function in _EXACT)
 
 
 def _holds_times(function: Function, dtype: DataType | None) -> bool:

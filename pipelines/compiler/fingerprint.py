@@ -16,6 +16,7 @@ import dill
 import msgspec
 
 from pipelines.compiler.protobuf import wire_meaning
+from pipelines.contract.fence import ROW_FORMAT
 from pipelines.contract.plan import MAX_EVENT_IDS, Plan, Source, StreamView, Udf
 
 _DIGEST_BYTES = 8
@@ -26,6 +27,7 @@ def stream_view_fingerprint(view: StreamView, source: Source) -> str:
     """16 hex digits over everything that changes the meaning of the view's stored state."""
     return _digest(
         [
+            ROW_FORMAT,
             [source.topic, source.format, source.columns, source.key, source.timestamp_field],
             *_wire_meaning(source),
             view.join_keys,
@@ -34,6 +36,7 @@ def stream_view_fingerprint(view: StreamView, source: Source) -> str:
             udf_meaning(view.udf) if view.udf else None,
             *([[view.event_id, MAX_EVENT_IDS]] if view.event_id else []),
             *([source.time_unit] if source.time_unit != "ms" else []),
+            *([view.infinite] if view.infinite != "refuse" else []),
         ]
     )
 

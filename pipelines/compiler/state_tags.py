@@ -18,12 +18,13 @@ class StateTags(TypedDict):
     scoring_horizon_ms: int
     resolution_ms: int | None
     incomplete: Literal["refuse", "null", "serve"]
+    infinite: Literal["refuse", "null"]
 
 
 def state_tags(
     tags: Mapping[str, str], aggregations: Sequence[Aggregation], lateness_ms: int | None, where: str
 ) -> StateTags:
-    """What the tags `scoring_horizon`, `resolution` and `incomplete` say.
+    """What the tags `scoring_horizon`, `resolution`, `incomplete` and `infinite` say.
 
     Args:
         lateness_ms: the allowed lateness of the view's source.
@@ -35,6 +36,7 @@ def state_tags(
         "scoring_horizon_ms": _horizon_ms(tags.get("scoring_horizon"), aggregations, lateness_ms or 0, where),
         "resolution_ms": _resolution_ms(tags.get("resolution"), aggregations, where),
         "incomplete": _incomplete(tags.get("incomplete", "refuse"), where),
+        "infinite": _infinite(tags.get("infinite", "refuse"), where),
     }
 
 
@@ -73,3 +75,10 @@ def _incomplete(tag: str, where: str) -> Literal["refuse", "null", "serve"]:
         case "refuse" | "null" | "serve":
             return tag
     raise PlanError(f"{where}: tag 'incomplete' is {tag!r}; write 'refuse', 'null' or 'serve'")
+
+
+def _infinite(tag: str, where: str) -> Literal["refuse", "null"]:
+    match tag:
+        case "refuse" | "null":
+            return tag
+    raise PlanError(f"{where}: tag 'infinite' is {tag!r}; write 'refuse' or 'null'")

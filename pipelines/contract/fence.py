@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 import msgspec
 
-ROW_FORMAT = 2
+ROW_FORMAT = 3
 HEADER = struct.Struct(">B8s8sIQq")
 HEADER_BYTES = HEADER.size
 

@@ -192,6 +192,8 @@ class Aggregation(msgspec.Struct, frozen=True, omit_defaults=True):
     fingerprints of the others."""
     text: bool = False
     """Whether the values it keeps are texts."""
+    whole: bool = False
+    """Whether its values are whole numbers of 64 bits, which a float64 can't hold: they are aggregated exactly."""
 
     @property
     def tiles(self) -> int:
@@ -230,6 +232,8 @@ class StreamView(msgspec.Struct, frozen=True):
     """Tag `resolution`: as of t a window holds no event from later than its next multiple; None: see `head_ms`."""
     incomplete: Literal["refuse", "null", "serve"] = "refuse"
     """Tag `incomplete`: what becomes of a window that lacks events its row no longer keeps."""
+    infinite: Literal["refuse", "null"] = "refuse"
+    """Tag `infinite`: whether an event of which the function makes an infinite number is refused, or has a null."""
     online: bool = True
     batch_path: str | None = None
     """Absolute path of the view's batch source (Parquet), which `forebay backfill` writes."""

@@ -67,6 +67,13 @@ TAGS = (
         "`refuse`",
         "what becomes of a window that is not whole",
     ),
+    Tag(
+        "infinite",
+        Place.STREAM_VIEW,
+        "`refuse`, `null`",
+        "`refuse`",
+        "what becomes of an event of which the view's function makes an infinite number",
+    ),
     Tag("missing", Place.FEATURE, _POLICIES, "`null`", "what the model gets where there is no value"),
     Tag("stale", Place.FEATURE, _POLICIES, "`null`", "what the model gets where a value is older than the ttl"),
 )

@@ -55,7 +55,8 @@ def encode_columns(columns: Sequence[npt.NDArray[Any]], dtypes: Sequence[DataTyp
     NaN is null, and so is what a whole number of the type can't say: infinity, or a sum beyond its range.
 
     Args:
-        columns: each of shape (n,): float64, or objects if the type is no number.
+        columns: each of shape (n,): float64, or objects if the type is no number, or if a whole number is beyond
+            what a float64 can hold.
     """
     cells: list[list[bytes]] = [[]] * len(columns)
     for floating in _FLOATING:
@@ -90,7 +91,9 @@ def _floats(columns: npt.NDArray[np.float64], dtype: DataType) -> list[list[byte
     return cells
 
 
-def _whole(values: npt.NDArray[np.float64], dtype: DataType) -> list[bytes]:
+def _whole(values: npt.NDArray[Any], dtype: DataType) -> list[bytes]:
+    if values.dtype == object:
+        return [encode_value(value, dtype) for value in values]
     limit = _LIMITS.get(dtype, np.inf)
     values = np.where((values >= -limit) & (values < limit), values, np.nan)
     known: dict[float, bytes] = {}

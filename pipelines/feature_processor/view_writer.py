@@ -175,7 +175,7 @@ class ViewWriter:
     def _events(self, batch: EventBatch) -> Events:
         """What is aggregated of a batch, its entities still to be numbered."""
         ids = None if self.view.event_id is None else batch.ids(self.view.event_id.column)
-        return Events(np.empty(0, np.int64), batch.event_ms, *self._columns(batch), ids)
+        return Events(np.empty(0, np.int64), batch.event_ms, *self._columns(batch), ids=ids)
 
     def _one_partition_each(self, keys: Sequence[bytes], events: Events, partition: Ints, lineage: Lineage) -> Ints:
         """The partition whose events count, of each entity, shape (entities,)."""

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from pipelines.contract.plan import Aggregation, Function, StreamView
-from pipelines.steps.arrays import Ints
+from pipelines.steps.arrays import Floats, Ints
 
 
 class Kind(enum.StrEnum):
@@ -17,7 +18,16 @@ class Kind(enum.StrEnum):
 
     COUNT = "count"
     SUM = "sum"
-    SUM_OF_SQUARES = "sum_of_squares"
+    SUM_ERROR = "sum_error"
+    """What rounding lost of the sum (see `pipelines.steps.sums`)."""
+    SUM_HIGH = "sum_high"
+    SUM_LOW = "sum_low"
+    """The two halves of a sum of whole numbers."""
+    CENTRE = "centre"
+    """The first value that came."""
+    SHIFTED_SUM = "shifted_sum"
+    SHIFTED_SQUARES = "shifted_squares"
+    """Of the differences from the centre, and of their squares (see `pipelines.steps.moments`)."""
     MIN = "min"
     MAX = "max"
     FIRST_MS = "first_ms"
@@ -26,6 +36,7 @@ class Kind(enum.StrEnum):
     LAST = "last"
     DECAYED_SUM = "decayed_sum"
     """Every value grown to the tile's start: times 2^((event time - start) / half-life)."""
+    DECAYED_ERROR = "decayed_error"
     DISTINCT = "distinct"
     DIGEST = "digest"
     FREQUENT = "frequent"
@@ -37,10 +48,15 @@ class Kind(enum.StrEnum):
 SKETCHED = frozenset({Kind.DISTINCT, Kind.DIGEST, Kind.FREQUENT, Kind.OLDEST, Kind.NEWEST})
 """Kept as bytes of any length: what the others keep is one number."""
 
+_LARGEST, _SMALLEST = np.iinfo(np.int64).max, np.iinfo(np.int64).min
+
 INITIAL: dict[Kind, float] = {
     Kind.COUNT: 0.0,
     Kind.SUM: 0.0,
-    Kind.SUM_OF_SQUARES: 0.0,
+    Kind.SUM_ERROR: 0.0,
+    Kind.CENTRE: 0.0,
+    Kind.SHIFTED_SUM: 0.0,
+    Kind.SHIFTED_SQUARES: 0.0,
     Kind.MIN: np.inf,
     Kind.MAX: -np.inf,
     Kind.FIRST_MS: np.inf,
@@ -48,29 +64,47 @@ INITIAL: dict[Kind, float] = {
     Kind.LAST_MS: -np.inf,
     Kind.LAST: np.nan,
     Kind.DECAYED_SUM: 0.0,
+    Kind.DECAYED_ERROR: 0.0,
 }
 """The value of an accumulator before its first event; neutral in every merge."""
+INITIAL_WHOLE: dict[Kind, int] = {Kind.MIN: _LARGEST, Kind.MAX: _SMALLEST}
+"""Of whole numbers; of all other kinds 0."""
 
-NEEDS: dict[Function, tuple[Kind, ...]] = {
+_NEEDS: dict[Function, tuple[Kind, ...]] = {
     Function.COUNT: (Kind.COUNT,),
-    Function.SUM: (Kind.SUM,),
-    Function.MEAN: (Kind.SUM, Kind.COUNT),
+    Function.SUM: (Kind.SUM, Kind.SUM_ERROR),
+    Function.MEAN: (Kind.SUM, Kind.SUM_ERROR, Kind.COUNT),
     Function.MIN: (Kind.MIN,),
     Function.MAX: (Kind.MAX,),
-    Function.VAR: (Kind.SUM, Kind.SUM_OF_SQUARES, Kind.COUNT),
-    Function.STD: (Kind.SUM, Kind.SUM_OF_SQUARES, Kind.COUNT),
+    Function.VAR: (Kind.COUNT, Kind.CENTRE, Kind.SHIFTED_SUM, Kind.SHIFTED_SQUARES),
+    Function.STD: (Kind.COUNT, Kind.CENTRE, Kind.SHIFTED_SUM, Kind.SHIFTED_SQUARES),
     Function.FIRST: (Kind.FIRST_MS, Kind.FIRST),
     Function.LAST: (Kind.LAST_MS, Kind.LAST),
     Function.TIME_SINCE_LAST: (Kind.LAST_MS,),
-    Function.DECAYED_SUM: (Kind.DECAYED_SUM,),
+    Function.DECAYED_SUM: (Kind.DECAYED_SUM, Kind.DECAYED_ERROR),
     Function.COUNT_DISTINCT: (Kind.DISTINCT,),
     Function.QUANTILE: (Kind.DIGEST,),
     Function.LAST_N: (Kind.NEWEST,),
     Function.TOP_K: (Kind.FREQUENT,),
 }
-"""The accumulators a function reads, in the order `windows.RESULTS` takes them."""
+"""The accumulators a function reads, in the order that its results take them (see `pipelines.steps.windows`)."""
 
 _NEEDS_OF_TEXTS = {Function.FIRST: (Kind.OLDEST,), Function.LAST: (Kind.NEWEST,)}
+_NEEDS_OF_WHOLE = {
+    Function.SUM: (Kind.SUM_HIGH, Kind.SUM_LOW),
+    Function.MEAN: (Kind.SUM_HIGH, Kind.SUM_LOW, Kind.COUNT),
+    # No whole number can stand for "none yet": the count says it.
+    Function.MIN: (Kind.COUNT, Kind.MIN),
+    Function.MAX: (Kind.COUNT, Kind.MAX),
+}
+
+_OF_VALUES = frozenset(
+    {
+        *(Kind.SUM_HIGH, Kind.SUM_LOW, Kind.CENTRE, Kind.MIN, Kind.MAX, Kind.FIRST, Kind.LAST),
+        *(Kind.FREQUENT, Kind.OLDEST, Kind.NEWEST),
+    }
+)
+"""What these keep of whole numbers is whole."""
 
 
 class Accumulator(NamedTuple):
@@ -82,6 +116,15 @@ class Accumulator(NamedTuple):
     """Of a decayed sum."""
     text: bool = False
     """Whether it keeps texts."""
+    whole: bool = False
+    """Whether it keeps whole numbers, exactly: int64 in the word where others have a float64."""
+
+    @property
+    def initial(self) -> float:
+        """Its word before the first event."""
+        if self.whole:
+            return float(np.int64(INITIAL_WHOLE.get(self.kind, 0)).view(np.float64))
+        return INITIAL[self.kind]
 
 
 class TileGroup(NamedTuple):
@@ -102,6 +145,19 @@ class TileGroup(NamedTuple):
     def column(self, accumulator: Accumulator) -> int:
         """The column of this accumulator in a tile."""
         return self.accumulators.index(accumulator)
+
+    def of(self, values: Floats, accumulator: Accumulator) -> npt.NDArray[Any]:
+        """One accumulator of some tiles, shape (r,): float64, or int64 of whole numbers; writes go to the tiles.
+
+        Args:
+            values: shape (r, accumulators).
+        """
+        column = values[:, self.column(accumulator)]
+        return column.view(np.int64) if accumulator.whole else column
+
+    def initial(self, tiles: int) -> Floats:
+        """Tiles without an event, shape (tiles, accumulators)."""
+        return np.tile(np.array([each.initial for each in self.accumulators], np.float64), (tiles, 1))
 
     def oldest_needed(self, as_of_ms: Ints) -> Ints:
         """The first tile that some window needs as of each time; shape as `as_of_ms`."""
@@ -156,8 +212,12 @@ def _kept(aggregation: Aggregation, kind: Kind) -> int:
 
 
 def accumulators_of(aggregation: Aggregation) -> list[Accumulator]:
-    """What an aggregation reads, in the order `windows.RESULTS` takes it."""
-    function, text = aggregation.function, aggregation.text
-    kinds = _NEEDS_OF_TEXTS.get(function, NEEDS[function]) if text else NEEDS[function]
+    """What an aggregation reads, in the order that its results take it (see `pipelines.steps.windows`)."""
+    function, text, whole = aggregation.function, aggregation.text, aggregation.whole
+    kinds = _NEEDS[function]
+    if text:
+        kinds = _NEEDS_OF_TEXTS.get(function, kinds)
+    elif whole:
+        kinds = _NEEDS_OF_WHOLE.get(function, kinds)
     half_life_ms = aggregation.parameter if function is Function.DECAYED_SUM else 0
-    return [Accumulator(aggregation.column, kind, half_life_ms, text) for kind in kinds]
+    return [Accumulator(aggregation.column, kind, half_life_ms, text, whole and kind in _OF_VALUES) for kind in kinds]

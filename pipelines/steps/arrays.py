@@ -15,7 +15,8 @@ Payloads = npt.NDArray[Any]
 Texts = npt.NDArray[Any]
 """Of dtype object: every element is `bytes` in UTF-8, or None for null."""
 Column = npt.NDArray[Any]
-"""Values of a feature, shape (n,): float64 with NaN for null, or object with None for null (texts and lists)."""
+"""Values of a feature, shape (n,): float64 with NaN for null, or object with None for null (texts, lists, and whole
+numbers where one of them is beyond what a float64 can hold)."""
 Chosen = npt.NDArray[np.bool_] | npt.NDArray[np.intp]
 """Rows of an array: a mask, or indices."""
 
@@ -36,6 +37,45 @@ class EventIds(NamedTuple):
     def take(self, chosen: Chosen) -> EventIds:
         """Some of the ids, by mask or by index."""
         return EventIds(self.values[chosen], self.known[chosen])
+
+
+class WholeNumbers(NamedTuple):
+    """A column of whole numbers, exact over all 64 bits."""
+
+    values: Ints
+    """Shape (n,)."""
+    known: npt.NDArray[np.bool_]
+    """Shape (n,): False for null."""
+
+    @classmethod
+    def joined(cls, parts: Sequence[WholeNumbers]) -> WholeNumbers:
+        """The columns of some batches, one after the other."""
+        return cls(np.concatenate([part.values for part in parts]), np.concatenate([part.known for part in parts]))
+
+    def take(self, chosen: Chosen) -> WholeNumbers:
+        """Some of the values, by mask or by index."""
+        return WholeNumbers(self.values[chosen], self.known[chosen])
+
+    def column(self) -> Column:
+        """The values as a feature's."""
+        if ((self.values >= -EXACT) & (self.values <= EXACT) | ~self.known).all():
+            return np.where(self.known, self.values, np.nan)
+        return objects([value if known else None for value, known in zip(*map(np.ndarray.tolist, self), strict=True)])
+
+
+def joined_columns(parts: Sequence[Column]) -> Column:
+    """The columns of some requests for one feature, one after the other."""
+    if len({part.dtype for part in parts}) == 1:
+        return np.concatenate(parts)
+    return np.concatenate([part if part.dtype == object else _whole_objects(part) for part in parts])
+
+
+def _whole_objects(column: Floats) -> Column:
+    return objects([None if value != value else int(value) for value in column.tolist()])
+
+
+EXACT = 2**53
+"""Up to here, on either side of 0, a float64 holds every whole number."""
 
 
 def objects(values: Sequence[Any]) -> npt.NDArray[Any]:

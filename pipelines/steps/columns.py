@@ -2,28 +2,52 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from pipelines.contract.plan import Function, StreamView
-from pipelines.steps.arrays import Floats, Texts
+from pipelines.steps.accumulators import accumulators_of
+from pipelines.steps.arrays import Floats, Texts, WholeNumbers
 from pipelines.steps.events import EventBatch
+
+
+class Aggregated(NamedTuple):
+    """What is aggregated of n events, by column; each of shape (n,)."""
+
+    numbers: dict[str, Floats]
+    """NaN for null."""
+    texts: dict[str, Texts]
+    """None for null."""
+    whole: dict[str, WholeNumbers]
+    identities: dict[str, WholeNumbers]
 
 
 class AggregatedColumns:
     """Takes the aggregated columns of a view out of batches."""
 
     def __init__(self, view: StreamView) -> None:
-        read = [each for each in view.aggregations if each.column]
-        counted = {each.column for each in read if each.function is Function.COUNT_DISTINCT}
-        self._texts = sorted({each.column for each in read if each.text})
-        self._numbers = sorted(
-            {each.column for each in read if not each.text and each.function is not Function.COUNT_DISTINCT}
-        )
-        self._identities = sorted(counted.difference(self._numbers))
+        numbers, texts, whole, identities = set(), set(), set(), set()
+        for aggregation in (each for each in view.aggregations if each.column):
+            column = aggregation.column
+            if aggregation.function is Function.COUNT_DISTINCT:
+                identities.add(column)
+            elif aggregation.text:
+                texts.add(column)
+            elif any(each.whole for each in accumulators_of(aggregation)):
+                whole.add(column)
+            else:
+                numbers.add(column)
+        self._numbers, self._texts = sorted(numbers), sorted(texts)
+        self._whole, self._identities = sorted(whole), sorted(identities)
 
-    def __call__(self, batch: EventBatch) -> tuple[dict[str, Floats], dict[str, Texts]]:
-        """Numbers, NaN for null, and texts, None for null; each of shape (n,).
+    def __call__(self, batch: EventBatch) -> Aggregated:
+        """The columns of a batch.
 
-        Where only distinct values of a column are counted, its numbers may stand for texts.
+        Raises:
+            TypeError, ValueError: the view's function made something else of a column.
         """
-        numbers = {name: batch.floats(name) for name in self._numbers}
-        numbers.update((name, batch.identities(name)) for name in self._identities)
-        return numbers, {name: batch.texts(name) for name in self._texts}
+        return Aggregated(
+            {name: batch.floats(name) for name in self._numbers},
+            {name: batch.texts(name) for name in self._texts},
+            {name: batch.whole(name) for name in self._whole},
+            {name: batch.identities(name) for name in self._identities},
+        )

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
 from operator import attrgetter
 from typing import Any, NamedTuple
 
-import mmh3
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from pipelines.contract.plan import Column, DataType, Source
-from pipelines.steps.arrays import EventIds, Floats, Ints, Texts, objects
+from pipelines.steps.arrays import EventIds, Floats, Ints, Texts, WholeNumbers, objects
 from pipelines.steps.decoded import attribute
 from pipelines.steps.event_time import to_event_ms
+from pipelines.steps.identities import float_identities, identities_of, text_identity
+from pipelines.steps.made_columns import numbers, plain_values, whole_values
 from pipelines.steps.texts import bounded_text
 
 Objects = npt.NDArray[np.object_]
@@ -42,7 +42,8 @@ class EventBatch:
         self._events = events
         self._frame = frame
         self._floats: dict[str, Floats] = {}
-        self._identities: dict[str, Floats] = {}
+        self._whole: dict[str, WholeNumbers] = {}
+        self._identities: dict[str, WholeNumbers] = {}
         self._texts: dict[str, Texts] = {}
         self.index = index
         self.event_ms = event_ms
@@ -60,10 +61,23 @@ class EventBatch:
             self._floats[name] = self._as_floats(name)
         return self._floats[name]
 
-    def identities(self, name: str) -> Floats:
-        """A column of any type, shape (n,), in which equal values are equal numbers, NaN for null.
+    def whole(self, name: str) -> WholeNumbers:
+        """A column of whole numbers, exact over all 64 bits.
 
-        Of a string, 53 bits of its MurmurHash3: what a float64 holds.
+        Raises:
+            TypeError: the view's function made something else of it.
+            ValueError: a value is beyond 64 bits.
+        """
+        if name not in self._whole:
+            values = self.values(name) if self._frame is None else whole_values(self._frame[name], name)
+            known = np.array([value is not None for value in values], dtype=bool)
+            self._whole[name] = WholeNumbers(np.array([value or 0 for value in values], dtype=np.int64), known)
+        return self._whole[name]
+
+    def identities(self, name: str) -> WholeNumbers:
+        """A column of any type in which equal values are equal numbers.
+
+        Whole numbers are their own; of other floats it is their bits, of texts 64 bits of their MurmurHash3.
         """
         if name not in self._identities:
             self._identities[name] = self._as_identities(name)
@@ -72,7 +86,7 @@ class EventBatch:
     def ids(self, name: str) -> EventIds:
         """The column that names the events, as the source has it: a transform can't change it."""
         values = self.values(name)
-        numbers = map(_hash64, values) if self._declared(name).dtype is DataType.STRING else values
+        numbers = map(text_identity, values) if self._declared(name).dtype is DataType.STRING else values
         return EventIds(
             np.array([number or 0 for number in numbers], dtype=np.int64),
             np.array([value is not None and value != "" for value in values], dtype=bool),
@@ -89,20 +103,15 @@ class EventBatch:
             self._texts[name] = objects([bounded_text(value) for value in values])
         return self._texts[name]
 
-    def _as_identities(self, name: str) -> Floats:
-        if self._frame is not None:
-            values: Any = self._frame[name]
-            if values.dtype != object and not isinstance(values.dtype, pd.StringDtype):
-                return self.floats(name)
-        elif self._declared(name).dtype.is_numeric:
-            return self.floats(name)
-        else:
-            values = self.values(name)
-        return np.array([_identity(value) for value in values], dtype=np.float64)
+    def _as_identities(self, name: str) -> WholeNumbers:
+        if self._frame is None and self._declared(name).dtype in _FLOATING:
+            return float_identities(self.floats(name))
+        values = self._plain(self._declared(name)) if self._frame is None else plain_values(self._frame[name])
+        return identities_of(values)
 
     def _as_floats(self, name: str) -> Floats:
         if self._frame is not None:
-            return _numbers(self._frame[name])
+            return numbers(self._frame[name])
         return np.array(self._plain(self._declared(name)), dtype=np.float64)
 
     def _declared(self, name: str) -> Column:
@@ -161,30 +170,7 @@ class EventBatch:
         return EventBatch(self._source, events, self.index[kept], self.event_ms[kept], frame)
 
 
-def _numbers(column: pd.Series[Any]) -> Floats:
-    """NaN for null; times, which a view's function may make, in ms since the epoch, without a zone as UTC."""
-    if pd.api.types.is_datetime64_any_dtype(column):
-        elapsed = pd.to_datetime(column, utc=True) - pd.Timestamp(0, tz="UTC")
-        column = elapsed // pd.Timedelta(milliseconds=1)
-    elif column.dtype == object:
-        column = column.map(milliseconds)
-    numbers: Floats = pd.to_numeric(column).to_numpy(np.float64, na_value=np.nan)
-    return numbers
-
-
-def milliseconds(value: Any) -> Any:
-    """A time in ms since the epoch, without a zone as UTC; anything else as it is."""
-    return to_event_ms(value) if isinstance(value, datetime) else value
-
-
-def _hash64(text: str | None) -> int:
-    return 0 if text is None else mmh3.hash64(text.encode("utf-8", "surrogatepass"))[0]
-
-
-def _identity(value: Any) -> float:
-    if isinstance(value, str):
-        return float(mmh3.hash64(value.encode("utf-8", "surrogatepass"), signed=False)[0] >> 11)
-    return float("nan") if value is None or value is pd.NA else float(milliseconds(value))
+_FLOATING = (DataType.FLOAT32, DataType.FLOAT64)
 
 
 def _frame_type(dtype: DataType, required: bool) -> str:
@@ -192,7 +178,7 @@ def _frame_type(dtype: DataType, required: bool) -> str:
         return "object"
     if dtype is DataType.BOOL:
         return "bool" if required else "boolean"
-    if dtype in (DataType.FLOAT32, DataType.FLOAT64):
+    if dtype in _FLOATING:
         return "float64"
     return "int64" if required else "Int64"
 

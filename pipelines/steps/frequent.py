@@ -15,15 +15,18 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import numpy as np
 from datasketches import (
     PyDoublesSerDe,
+    PyLongsSerDe,
     frequent_items_error_type,
     frequent_items_sketch,
     frequent_strings_sketch,
 )
 
-from pipelines.steps.arrays import Floats
-from pipelines.steps.sketches import BLOCK, joined, split, values_beside
+from pipelines.steps.accumulators import Accumulator
+from pipelines.steps.arrays import Floats, Ints
+from pipelines.steps.sketches import BLOCK, joined, split
 from pipelines.steps.texts import join_texts, split_texts
 
 _LG_MAP = 9
@@ -39,12 +42,13 @@ _ALL = frequent_items_error_type.NO_FALSE_NEGATIVES
 _COUNT_BYTES = 1
 
 
-def absorb_numbers(sketch: bytes, values: Floats) -> bytes:
-    """A sketch of frequencies after these values."""
-    counts = _number_counts(sketch) if sketch else frequent_items_sketch(_LG_MAP)
+def absorb_numbers(sketch: bytes, values: Floats | Ints) -> bytes:
+    """A sketch of frequencies after these values; all of its values are floats, or all are whole numbers."""
+    whole = values.dtype.kind == "i"
+    counts = _number_counts(sketch, whole) if sketch else frequent_items_sketch(_LG_MAP)
     for value, times in Counter(_plain(values)).items():
         counts.update(value, times)
-    return bytes(counts.serialize(PyDoublesSerDe()))
+    return bytes(counts.serialize(_serde(whole)))
 
 
 def _absorb_texts(sketch: bytes, texts: Iterable[bytes]) -> bytes:
@@ -54,13 +58,17 @@ def _absorb_texts(sketch: bytes, texts: Iterable[bytes]) -> bytes:
     return bytes(counts.serialize())
 
 
-def _number_counts(sketch: bytes) -> frequent_items_sketch:
-    return frequent_items_sketch.deserialize(sketch, PyDoublesSerDe())
+def _number_counts(sketch: bytes, whole: bool) -> frequent_items_sketch:
+    return frequent_items_sketch.deserialize(sketch, _serde(whole))
 
 
-def _plain(values: Floats) -> list[float]:
+def _serde(whole: bool) -> PyDoublesSerDe | PyLongsSerDe:
+    return PyLongsSerDe() if whole else PyDoublesSerDe()
+
+
+def _plain(values: Floats | Ints) -> list[Any]:
     # Minus zero equals zero, their bits do not.
-    return (values + 0.0).tolist()  # type: ignore[no-any-return]
+    return (values + 0).tolist()  # type: ignore[no-any-return]
 
 
 def add_texts(payload: bytes, texts: Sequence[bytes]) -> bytes:
@@ -77,17 +85,21 @@ def add_texts(payload: bytes, texts: Sequence[bytes]) -> bytes:
     return joined(sketch, bytes([count]) + run)
 
 
-def ranked(payloads: Sequence[bytes], text: bool) -> list[Any]:
-    """The values of some tiles, the most frequent first; of equally frequent ones, the smaller first."""
+def ranked(payloads: Sequence[bytes], kept: Accumulator) -> list[Any]:
+    """The values of some tiles, the most frequent first; of equally frequent ones, the smaller first.
+
+    Args:
+        kept: the accumulator that the payloads are of.
+    """
     counts: Counter[Any] = Counter()
     for payload in payloads:
         sketch, latest = split(payload)
-        if text:
+        if kept.text:
             counts.update(each.decode() for each in split_texts(latest[_COUNT_BYTES:]))
         else:
-            counts.update(_plain(values_beside(latest)))
+            counts.update(_plain(np.frombuffer(latest, "<i8" if kept.whole else "<f8")))
         if sketch:
-            held = frequent_strings_sketch.deserialize(sketch) if text else _number_counts(sketch)
+            held = frequent_strings_sketch.deserialize(sketch) if kept.text else _number_counts(sketch, kept.whole)
             for value, _, at_least, _ in held.get_frequent_items(_ALL):
                 counts[value] += at_least
     return sorted(counts, key=lambda value: (-counts[value], value))

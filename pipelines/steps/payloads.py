@@ -14,7 +14,11 @@ from pipelines.steps.frequent import absorb_numbers, add_texts
 from pipelines.steps.sketches import absorb_digest, absorb_distinct, add
 from pipelines.steps.timed import add_timed_numbers, add_timed_texts
 
-_ABSORB = {Kind.DISTINCT: absorb_distinct, Kind.DIGEST: absorb_digest, Kind.FREQUENT: absorb_numbers}
+_ABSORB: dict[Kind, Callable[[bytes, Any], bytes]] = {
+    Kind.DISTINCT: absorb_distinct,
+    Kind.DIGEST: absorb_digest,
+    Kind.FREQUENT: absorb_numbers,
+}
 
 
 def add_to_payloads(

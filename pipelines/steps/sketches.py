@@ -1,21 +1,23 @@
 """Sketches: what a tile keeps where no few numbers tell the answer. From the Apache DataSketches library.
 
-    payload    size of the sketch (4 bytes, little endian) | the sketch | the latest values (float64, little endian)
+    payload    size of the sketch (4 bytes, little endian) | the sketch | the latest values (8 bytes each)
 
-A sketch changes when it is saved, so one that was saved after every batch would depend on the batches. Here values
-are appended as they are, and go into the sketch BLOCK at a time: a payload is a function of its values in their order.
-It is exact as long as there are fewer, which is what most tiles of most entities are.
+All are little endian. A sketch changes when it is saved, so one that was saved after every batch would depend on the
+batches. Here values are appended as they are, and go into the sketch BLOCK at a time: a payload is a function of its
+values in their order. It is exact as long as there are fewer, which is what most tiles of most entities are.
 """
 
 from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from datasketches import hll_sketch, hll_union, tdigest_double, tgt_hll_type
 
-from pipelines.steps.arrays import Floats
+from pipelines.steps.arrays import Floats, Ints
 
 BLOCK = 128
 """Values that go into a sketch at once; up to one less wait beside it."""
@@ -30,18 +32,19 @@ _SIZE = struct.Struct("<I")
 _VALUE = 8
 
 
-def add(absorb: Callable[[bytes, Floats], bytes], payload: bytes, values: Floats) -> bytes:
-    """The payload after these values, given in their order.
+def add(absorb: Callable[[bytes, Any], bytes], payload: bytes, values: Floats | Ints) -> bytes:
+    """The payload after these values, given in their order and of the same type every time.
 
     Args:
         absorb: what puts a block of values into the sketch, such as `absorb_distinct`.
         payload: empty where there is none yet.
     """
     sketch, latest = split(payload)
-    latest += values.astype("<f8").tobytes()
+    stored = values.dtype.newbyteorder("<")
+    latest += values.astype(stored).tobytes()
     whole = len(latest) // (BLOCK * _VALUE) * BLOCK * _VALUE
     for start in range(0, whole, BLOCK * _VALUE):
-        sketch = absorb(sketch, np.frombuffer(latest, "<f8", BLOCK, start))
+        sketch = absorb(sketch, np.frombuffer(latest, stored, BLOCK, start))
     return joined(sketch, latest[whole:])
 
 
@@ -58,8 +61,8 @@ def split(payload: bytes) -> tuple[bytes, bytes]:
     return payload[_SIZE.size : start], payload[start:]
 
 
-def absorb_distinct(sketch: bytes, values: Floats) -> bytes:
-    """A HyperLogLog sketch after these values."""
+def absorb_distinct(sketch: bytes, values: Ints) -> bytes:
+    """A HyperLogLog sketch after these identities."""
     registers = hll_sketch.deserialize(sketch) if sketch else hll_sketch(LG_K, tgt_hll_type.HLL_4)
     _update_each(registers, values)
     return bytes(registers.serialize_updatable())
@@ -74,7 +77,7 @@ def absorb_digest(sketch: bytes, values: Floats) -> bytes:
 
 def distinct(payloads: Sequence[bytes]) -> float:
     """How many different values there are: exact without a sketch, else estimated and rounded."""
-    sketches, latest = _parts(payloads)
+    sketches, latest = _parts(payloads, "<i8")
     if not sketches:
         return float(len(np.unique(latest)))
     union = hll_union(LG_K)
@@ -88,7 +91,7 @@ class Quantiles:
     """Quantiles of the values of some payloads: exact without a sketch, else of their merged t-digests."""
 
     def __init__(self, payloads: Sequence[bytes]) -> None:
-        sketches, latest = _parts(payloads)
+        sketches, latest = _parts(payloads, "<f8")
         self._sorted = np.sort(latest)
         self._digest: tdigest_double | None = None
         if sketches:
@@ -105,18 +108,12 @@ class Quantiles:
         return float(self._sorted[-(-percent * count // 100) - 1]) if count else float("nan")
 
 
-def _parts(payloads: Sequence[bytes]) -> tuple[list[bytes], Floats]:
+def _parts(payloads: Sequence[bytes], dtype: str) -> tuple[list[bytes], npt.NDArray[Any]]:
     """All sketches, and all values beside them."""
     parts = [split(payload) for payload in payloads]
-    return [sketch for sketch, _ in parts if sketch], values_beside(b"".join(latest for _, latest in parts))
+    return [sketch for sketch, _ in parts if sketch], np.frombuffer(b"".join(latest for _, latest in parts), dtype)
 
 
-def values_beside(latest: bytes) -> Floats:
-    """The values beside a sketch, shape (n,)."""
-    return np.frombuffer(latest, "<f8")
-
-
-def _update_each(target: hll_sketch | hll_union, values: Floats) -> None:
-    # Minus zero equals zero, their bits do not.
-    for bits in (values + 0.0).view("<i8").tolist():
-        target.update(bits)
+def _update_each(target: hll_sketch | hll_union, values: Ints) -> None:
+    for value in values.tolist():
+        target.update(value)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import dill
 import numpy as np
@@ -13,7 +13,8 @@ from pipelines.contract.plan import StreamView, Udf
 from pipelines.errors import PlanError, TransformError
 from pipelines.steps.arrays import Ints
 from pipelines.steps.columns import AggregatedColumns
-from pipelines.steps.events import EventBatch, milliseconds
+from pipelines.steps.events import EventBatch
+from pipelines.steps.made_columns import is_infinite, milliseconds
 
 Transform = Callable[[EventBatch], EventBatch]
 
@@ -44,10 +45,11 @@ def view_transform(view: StreamView) -> Transform:
     function = load_udf(view.udf)
     run = _pandas(function) if view.udf.mode == "pandas" else _python(function)
     aggregated = AggregatedColumns(view)
+    columns = sorted({each.column for each in view.aggregations if each.column})
     kept_as_they_are = [key.name for key in view.join_keys] + [view.timestamp_field]
 
     def transform(batch: EventBatch) -> EventBatch:
-        frame = run(batch).sort_index(kind="stable")
+        frame = _finite(run(batch).sort_index(kind="stable"), columns, view.infinite)
         after = batch.transformed(frame)
         if len(after):
             _check_unchanged(after, frame, kept_as_they_are)
@@ -55,6 +57,18 @@ def view_transform(view: StreamView) -> Transform:
         return after
 
     return transform
+
+
+def _finite(frame: pd.DataFrame, columns: Sequence[str], infinite: Literal["refuse", "null"]) -> pd.DataFrame:
+    """The frame without infinite numbers in these columns: one would stay in every window that holds the event."""
+    found = {name: is_infinite(frame[name]) for name in columns if name in frame}
+    found = {name: at for name, at in found.items() if at.any()}
+    if found and infinite == "refuse":
+        raise ValueError(
+            f"it made an infinite number of column {next(iter(found))!r} (a division by zero?): return null there, or "
+            f"set the view's tag 'infinite' to 'null'"
+        )
+    return frame.assign(**{name: frame[name].mask(at) for name, at in found.items()})
 
 
 def _keep(batch: EventBatch) -> EventBatch:

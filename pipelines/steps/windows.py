@@ -16,11 +16,23 @@ import numpy as np
 
 from pipelines.contract.plan import Aggregation, DataType, Function, StreamView
 from pipelines.contract.values import whole_numbers
-from pipelines.steps.accumulators import INITIAL, SKETCHED, Accumulator, Kind, TileGroup, accumulators_of, tile_groups
-from pipelines.steps.arrays import Column, Floats, Ints, Payloads, objects
+from pipelines.steps.accumulators import (
+    INITIAL,
+    INITIAL_WHOLE,
+    SKETCHED,
+    Accumulator,
+    Kind,
+    TileGroup,
+    accumulators_of,
+    tile_groups,
+)
+from pipelines.steps.arrays import Column, Floats, Ints, Payloads, WholeNumbers, objects
 from pipelines.steps.decay import decayed
 from pipelines.steps.frequent import ranked
+from pipelines.steps.moments import variances
+from pipelines.steps.representable import fitting
 from pipelines.steps.sketches import Quantiles, distinct
+from pipelines.steps.sums import WholeTotals, compensated_totals
 from pipelines.steps.tiles import NO_TILE, Tiles
 from pipelines.steps.timed import newest, oldest
 
@@ -63,7 +75,7 @@ class WindowEvaluator:
             if merge is None:
                 inside = self._inside(which, tiles, as_of_ms, aggregation.tiles)
                 merge = merged[which, aggregation.tiles] = _Merge(self.groups[which], inside, as_of_ms)
-            out.append(_result(wanted, merge, as_of_ms))
+            out.append(_result(wanted, merge))
         return out
 
     def _inside(self, which: int, tiles: Sequence[Tiles], as_of_ms: Ints, window_tiles: int) -> _Inside:
@@ -134,13 +146,11 @@ class _Inside(NamedTuple):
         )
 
 
-def _result(wanted: _Wanted, merge: _Merge, as_of_ms: Ints) -> Column:
+def _result(wanted: _Wanted, merge: _Merge) -> Column:
     aggregation, element, needed = wanted
     if needed[0].kind in SKETCHED:
         return _sketched(aggregation, element, needed[0], merge)
-    result = RESULTS[aggregation.function](*map(merge.accumulator, needed), as_of_ms)
-    # Times of events are milliseconds here, and whole seconds to Feast.
-    return np.floor(result / 1_000) if element is DataType.UNIX_TIMESTAMP else result
+    return fitting(_RESULTS[aggregation.function](merge, needed), element)
 
 
 def _sketched(aggregation: Aggregation, element: DataType, sketch: Accumulator, merge: _Merge) -> Column:
@@ -153,18 +163,20 @@ def _sketched(aggregation: Aggregation, element: DataType, sketch: Accumulator, 
         case Function.TOP_K:
             return _lists([ranking[:count] for ranking in merge.rankings(sketch)], element)
         case Function.LAST_N:
-            return _lists([newest(payloads, sketch.text, count) for payloads in merge.payloads(sketch)], element)
+            return _lists([newest(payloads, sketch, count) for payloads in merge.payloads(sketch)], element)
         case Function.FIRST:
-            return objects([oldest(payloads, sketch.text) for payloads in merge.payloads(sketch)])
+            return objects([oldest(payloads, sketch) for payloads in merge.payloads(sketch)])
         case _:
-            last = (newest(payloads, sketch.text, 1) for payloads in merge.payloads(sketch))
+            last = (newest(payloads, sketch, 1) for payloads in merge.payloads(sketch))
             return objects([values[0] if values else None for values in last])
 
 
 def _lists(lists: list[list[Any]], element: DataType) -> Column:
-    """Lists of texts or floats as a column of lists of the feature's type."""
-    if element in (DataType.STRING, DataType.FLOAT32, DataType.FLOAT64):
+    """Lists of texts or numbers as a column of lists of the feature's type."""
+    if element is DataType.STRING:
         return objects(lists)
+    if element in (DataType.FLOAT32, DataType.FLOAT64):
+        return objects([list(map(float, values)) for values in lists])
     if element is DataType.UNIX_TIMESTAMP:
         lists = [[value // 1_000 for value in values] for values in lists]
     return objects([whole_numbers(values, element) for values in lists])
@@ -179,15 +191,57 @@ class _Merge:
         self._entity = inside.entity
         self._inside = inside
         self._as_of_ms = as_of_ms
-        self._known: dict[Accumulator, Floats] = {}
+        self._known: dict[Accumulator, Any] = {}
         self._quantiles: dict[Accumulator, list[Quantiles]] = {}
         self._rankings: dict[Accumulator, list[list[Any]]] = {}
 
-    def accumulator(self, accumulator: Accumulator) -> Floats:
-        """One merged accumulator, shape (n,)."""
+    @property
+    def as_of_ms(self) -> Ints:
+        """Shape (n,)."""
+        return self._as_of_ms
+
+    def floats(self, accumulator: Accumulator) -> Floats:
+        """One accumulator of which floats are kept, merged, shape (n,)."""
         if accumulator not in self._known:
-            self._known[accumulator] = self._merge(accumulator)
-        return self._known[accumulator]
+            self._known[accumulator] = self._merge(accumulator, INITIAL[accumulator.kind])
+        found: Floats = self._known[accumulator]
+        return found
+
+    def whole(self, accumulator: Accumulator) -> Ints:
+        """One accumulator of which whole numbers are kept, merged, shape (n,)."""
+        if accumulator not in self._known:
+            self._known[accumulator] = self._merge(accumulator, INITIAL_WHOLE.get(accumulator.kind, 0))
+        found: Ints = self._known[accumulator]
+        return found
+
+    def compensated(self, total: Accumulator, error: Accumulator) -> Floats:
+        """A sum whose rounding errors are kept, shape (n,)."""
+        if total not in self._known:
+            totals, errors = self._words(total), self._words(error)
+            if total.kind is Kind.DECAYED_SUM:
+                weight = decayed((self._as_of_ms[self._entity] - self._inside.start_ms) / total.half_life_ms)
+                totals, errors = totals * weight, errors * weight
+            self._known[total] = compensated_totals(self._entity, self._entities, totals, errors)
+        found: Floats = self._known[total]
+        return found
+
+    def whole_totals(self, high: Accumulator, low: Accumulator) -> WholeTotals:
+        """A sum of whole numbers."""
+        if high not in self._known:
+            self._known[high] = WholeTotals(self._entity, self._entities, self._words(high), self._words(low))
+        found: WholeTotals = self._known[high]
+        return found
+
+    def variances(self, count: Accumulator, centre: Accumulator, *moments: Accumulator) -> Floats:
+        """Sample variances, shape (n,)."""
+        if centre not in self._known:
+            words = [self._words(each) for each in (count, centre, *moments)]
+            self._known[centre] = variances(self._entity, self._entities, *words)
+        found: Floats = self._known[centre]
+        return found
+
+    def _words(self, accumulator: Accumulator) -> Any:
+        return self._group.of(self._inside.values, accumulator)
 
     def payloads(self, accumulator: Accumulator) -> list[list[bytes]]:
         """Per entity, what its tiles keep for one sketch, in ascending order of the tiles."""
@@ -204,21 +258,14 @@ class _Merge:
     def rankings(self, accumulator: Accumulator) -> list[list[Any]]:
         """Per entity, its values by frequency, which all `top_<k>` of a column share."""
         if accumulator not in self._rankings:
-            self._rankings[accumulator] = [
-                ranked(payloads, accumulator.text) for payloads in self.payloads(accumulator)
-            ]
+            self._rankings[accumulator] = [ranked(payloads, accumulator) for payloads in self.payloads(accumulator)]
         return self._rankings[accumulator]
 
-    def _merge(self, accumulator: Accumulator) -> Floats:
-        column = self._inside.values[:, self._group.column(accumulator)]
-        kind = accumulator.kind
-        if kind is Kind.DECAYED_SUM:
-            since_start_ms = self._as_of_ms[self._entity] - self._inside.start_ms
-            column = column * decayed(since_start_ms / accumulator.half_life_ms)
-        if kind in (Kind.COUNT, Kind.SUM, Kind.SUM_OF_SQUARES, Kind.DECAYED_SUM):
-            total: Floats = np.bincount(self._entity, weights=column, minlength=self._entities).astype(np.float64)
-            return total
-        out = np.full(self._entities, INITIAL[kind])
+    def _merge(self, accumulator: Accumulator, initial: float) -> Any:
+        column, kind = self._words(accumulator), accumulator.kind
+        if kind is Kind.COUNT:
+            return np.bincount(self._entity, column, self._entities)
+        out = np.full(self._entities, initial, column.dtype)
         if kind in (Kind.MIN, Kind.FIRST_MS):
             np.minimum.at(out, self._entity, column)
         elif kind in (Kind.MAX, Kind.LAST_MS):
@@ -226,57 +273,71 @@ class _Merge:
         else:
             # Tiles ascend in time, and assignment keeps the last write: backwards for the first value.
             step = 1 if kind is Kind.LAST else -1
-            has_value = ~np.isnan(column)
+            has_value = np.isfinite(self._words(accumulator._replace(kind=_TIMES[kind], whole=False)))
             out[self._entity[has_value][::step]] = column[has_value][::step]
         return out
 
 
-def _as_is(count: Floats, _as_of_ms: Ints) -> Floats:
-    return count
+_TIMES = {Kind.FIRST: Kind.FIRST_MS, Kind.LAST: Kind.LAST_MS}
 
 
-def _mean(total: Floats, count: Floats, _as_of_ms: Ints) -> Floats:
-    mean: Floats = np.divide(total, count, out=np.full(len(count), np.nan), where=count > 0)
+def _count(merge: _Merge, needed: Sequence[Accumulator]) -> Floats:
+    return merge.floats(needed[0])
+
+
+def _sum(merge: _Merge, needed: Sequence[Accumulator]) -> Column:
+    if needed[0].whole:
+        return WholeNumbers(*merge.whole_totals(*needed).whole()).column()
+    return merge.compensated(*needed)
+
+
+def _mean(merge: _Merge, needed: Sequence[Accumulator]) -> Floats:
+    *total, counted = needed
+    count = merge.floats(counted)
+    sums = merge.whole_totals(*total).floats() if total[0].whole else merge.compensated(*total)
+    mean: Floats = np.divide(sums, count, out=np.full(len(count), np.nan), where=count > 0)
     return mean
 
 
-def _variance(total: Floats, squares: Floats, count: Floats, _as_of_ms: Ints) -> Floats:
-    """Sample variance, as in Feast, pandas and SQL; null for fewer than two values."""
-    many = count > 1
-    mean = np.divide(total, count, out=np.zeros(len(count)), where=many)
-    spread = np.maximum(squares - total * mean, 0.0)
-    variance: Floats = np.divide(spread, count - 1, out=np.full(len(count), np.nan), where=many)
-    return variance
+def _variance(merge: _Merge, needed: Sequence[Accumulator]) -> Floats:
+    return merge.variances(*needed)
 
 
-def _std(total: Floats, squares: Floats, count: Floats, as_of_ms: Ints) -> Floats:
-    return np.sqrt(_variance(total, squares, count, as_of_ms))
+def _std(merge: _Merge, needed: Sequence[Accumulator]) -> Floats:
+    return np.sqrt(merge.variances(*needed))
 
 
-def _finite(extreme: Floats, _as_of_ms: Ints) -> Floats:
-    return np.where(np.isinf(extreme), np.nan, extreme)
+def _extreme(merge: _Merge, needed: Sequence[Accumulator]) -> Column:
+    extreme = needed[-1]
+    if extreme.whole:
+        return WholeNumbers(merge.whole(extreme), merge.floats(needed[0]) > 0).column()
+    return merge.floats(extreme)
 
 
-def _value_at(_time_ms: Floats, value: Floats, _as_of_ms: Ints) -> Floats:
-    return value
+def _value_at(merge: _Merge, needed: Sequence[Accumulator]) -> Column:
+    at_ms, value = needed
+    if value.whole:
+        return WholeNumbers(merge.whole(value), np.isfinite(merge.floats(at_ms))).column()
+    return merge.floats(value)
 
 
-def _seconds_since(last_ms: Floats, as_of_ms: Ints) -> Floats:
+def _seconds_since(merge: _Merge, needed: Sequence[Accumulator]) -> Floats:
     """Seconds; 0 when the row is already ahead of the as-of time."""
-    return np.where(np.isinf(last_ms), np.nan, np.maximum(as_of_ms - last_ms, 0.0) / 1_000.0)
+    last_ms = merge.floats(needed[0])
+    return np.where(np.isinf(last_ms), np.nan, np.maximum(merge.as_of_ms - last_ms, 0.0) / 1_000.0)
 
 
-RESULTS: dict[Function, Callable[..., Floats]] = {
-    Function.COUNT: _as_is,
-    Function.SUM: _as_is,
+_RESULTS: dict[Function, Callable[[_Merge, Sequence[Accumulator]], Column]] = {
+    Function.COUNT: _count,
+    Function.SUM: _sum,
     Function.MEAN: _mean,
-    Function.MIN: _finite,
-    Function.MAX: _finite,
+    Function.MIN: _extreme,
+    Function.MAX: _extreme,
     Function.VAR: _variance,
     Function.STD: _std,
     Function.FIRST: _value_at,
     Function.LAST: _value_at,
     Function.TIME_SINCE_LAST: _seconds_since,
-    Function.DECAYED_SUM: _as_is,
+    Function.DECAYED_SUM: _sum,
 }
-"""Function -> result of its merged accumulators (in the order of `NEEDS`) and the as-of times."""
+"""Function -> result of the accumulators that it needs, in their order (see `accumulators_of`)."""

@@ -15,13 +15,13 @@ HOURLY = make_view([Window("count", "", HOUR, 5 * MINUTE), Window("sum", "amount
 
 
 def test_without_tags_an_hour_is_kept_and_incomplete_windows_are_refused():
-    expected = {"scoring_horizon_ms": HOUR_MS, "resolution_ms": None, "incomplete": "refuse"}
+    expected = {"scoring_horizon_ms": HOUR_MS, "resolution_ms": None, "incomplete": "refuse", "infinite": "refuse"}
     assert state_tags({}, HOURLY, None, "view") == expected
 
 
 def test_tags_are_read():
-    tags = {"scoring_horizon": "2d", "resolution": "1m", "incomplete": "null"}
-    expected = {"scoring_horizon_ms": 2 * DAY, "resolution_ms": MINUTE, "incomplete": "null"}
+    tags = {"scoring_horizon": "2d", "resolution": "1m", "incomplete": "null", "infinite": "null"}
+    expected = {"scoring_horizon_ms": 2 * DAY, "resolution_ms": MINUTE, "incomplete": "null", "infinite": "null"}
     assert state_tags(tags, HOURLY, None, "view") == expected
 
 
@@ -32,7 +32,8 @@ def test_a_resolution_that_does_not_divide_every_slide_is_refused_with_one_that_
 
 
 @pytest.mark.parametrize(
-    ("tag", "value"), [("incomplete", "default"), ("scoring_horizon", "an hour"), ("resolution", "x")]
+    ("tag", "value"),
+    [("incomplete", "default"), ("infinite", "serve"), ("scoring_horizon", "an hour"), ("resolution", "x")],
 )
 def test_nonsense_is_refused_by_name(tag, value):
     with pytest.raises(PlanError, match=f"view: tag '{tag}'"):

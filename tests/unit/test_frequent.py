@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipelines.steps.accumulators import Accumulator, Kind
 from pipelines.steps.arrays import objects
 from pipelines.steps.frequent import CAPACITY, ERROR, absorb_numbers, add_texts, ranked
 from pipelines.steps.sketches import BLOCK, add
@@ -25,6 +26,10 @@ SHAPES = {
     ),
     "ever new ones": lambda rng, n: np.arange(n),
 }
+
+
+def kept(text):
+    return Accumulator("merchant" if text else "amount", Kind.FREQUENT, text=text)
 
 
 def as_texts(values):
@@ -49,7 +54,7 @@ def test_up_to_its_capacity_of_different_values_a_tile_is_exact(text, tiles):
     """However many values there are; of equally frequent ones the smaller comes first."""
     values = np.random.default_rng(1).integers(0, CAPACITY, 20_000)
     truth = [f"é {value}" for value in values.tolist()] if text else values.tolist()
-    assert ranked(payloads_of(values, tiles, text), text) == exactly_ranked(truth)
+    assert ranked(payloads_of(values, tiles, text), kept(text)) == exactly_ranked(truth)
 
 
 @pytest.mark.parametrize("text", [False, True])
@@ -59,7 +64,7 @@ def test_beyond_it_no_value_left_out_is_more_frequent_by_more_than_the_stated_er
     for seed in SEEDS:
         values = SHAPES[shape](np.random.default_rng(seed), 10_000)
         counts = Counter(f"é {value}" for value in values.tolist()) if text else Counter(values.tolist())
-        listed = ranked(payloads_of(values, tiles, text), text)[:K]
+        listed = ranked(payloads_of(values, tiles, text), kept(text))[:K]
         assert len(set(listed)) == K
         left_out = max(count for value, count in counts.items() if value not in listed)
         assert left_out - min(counts[value] for value in listed) <= ERROR * len(values)
@@ -67,7 +72,7 @@ def test_beyond_it_no_value_left_out_is_more_frequent_by_more_than_the_stated_er
 
 def test_values_beyond_the_capacity_were_estimated_at_all():
     """The test above means something: nothing as rare as what was forgotten is in the sketch."""
-    assert len(ranked(payloads_of(np.arange(10_000), 1, text=False), text=False)) < CAPACITY + BLOCK
+    assert len(ranked(payloads_of(np.arange(10_000), 1, text=False), kept(text=False))) < CAPACITY + BLOCK
 
 
 @settings(max_examples=40, deadline=None)
@@ -82,16 +87,16 @@ def test_the_cut_into_batches_changes_no_byte(cuts, text):
 
 def test_minus_zero_is_zero():
     payloads = [add(absorb_numbers, b"", np.array([0.0, 1.0, 1.0, -0.0, -0.0]))]
-    assert [str(value) for value in ranked(payloads, text=False)] == ["0.0", "1.0"]
+    assert [str(value) for value in ranked(payloads, kept(text=False))] == ["0.0", "1.0"]
     many = [add(absorb_numbers, b"", np.where(np.arange(2 * BLOCK) % 2, 0.0, -0.0))]
-    assert [str(value) for value in ranked(many, text=False)] == ["0.0"]
+    assert [str(value) for value in ranked(many, kept(text=False))] == ["0.0"]
 
 
 def test_texts_of_every_kind_are_told_apart_inside_a_sketch():
     """Empty, with a zero byte, beyond ASCII, beyond the basic plane."""
     texts = ["", "a", "a\0", "a\0b", "ß", "\U0001f6eb"]
     run = [text.encode() for at, text in enumerate(texts) for _ in range(BLOCK - at)]
-    assert ranked([add_texts(b"", run)], text=True) == texts
+    assert ranked([add_texts(b"", run)], kept(text=True)) == texts
 
 
 class TestTexts:

@@ -10,7 +10,7 @@ from pipelines.adapters.store import Outcome
 from pipelines.contract.entity_key import closed_field, head_field
 
 ENTITIES, TILES = 3, 5
-TILE_BYTES = 8 * (1 + 9)  # its number and nine accumulators
+TILE_BYTES = 8 * (1 + 12)  # its number and twelve accumulators
 
 
 def written(layout, updates):

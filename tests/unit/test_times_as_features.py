@@ -96,9 +96,10 @@ def test_so_are_those_of_a_function_in_python_mode(zone):
     local = datetime.fromtimestamp(START_MS / 1_000, zone or UTC).replace(tzinfo=zone)
     rows = pd.DataFrame({"seen": [local + timedelta(milliseconds=7), None]}, dtype=object)
     made = batch.transformed(rows)
-    for numbers in (made.floats("seen"), made.identities("seen")):
-        assert numbers[0] == START_MS + 7
-        assert numbers[1] != numbers[1]
+    numbers, identities = made.floats("seen"), made.identities("seen")
+    assert numbers[0] == identities.values[0] == START_MS + 7
+    assert numbers[1] != numbers[1]
+    assert identities.known.tolist() == [True, False]
 
 
 SOURCE_EVENT = msgspec.defstruct("Event", [(each.name, object, None) for each in SOURCE.columns])(START_MS, "a")

@@ -1,5 +1,6 @@
 """A view's own function: what it may do, and what becomes of the one event it fails on."""
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -212,3 +213,42 @@ class TestPython:
 def test_a_function_that_cannot_be_loaded_is_named():
     with pytest.raises(PlanError, match="'broken'"):
         load_udf(Udf("broken", "pandas", b"garbage", ""))
+
+
+class TestInfinite:
+    """A division by zero must not stay in every window that holds the event."""
+
+    EVENTS = ({"amount": 6, "items": 2}, {"amount": 1, "items": 0}, {"amount": 0, "items": 0})
+
+    @staticmethod
+    def per_item(payments):
+        return payments.assign(amount=payments["amount"] / payments["items"].astype(float))
+
+    @staticmethod
+    def per_item_each(payment):
+        return {**payment, "amount": float("inf") if payment["items"] == 0 else payment["amount"] / payment["items"]}
+
+    @pytest.mark.parametrize("function", ["sum", "std", "count_distinct", "last_3"])
+    def test_it_makes_a_dead_letter_and_not_a_number_is_null(self, function):
+        windows = [Window(function, "amount", MINUTE, MINUTE)]
+        kept, amounts, errors = run(self.per_item, *self.EVENTS, windows=windows)
+        assert kept == [0, 2]
+        assert amounts == [3.0, pytest.approx(np.nan, nan_ok=True)]
+        assert "infinite number of column 'amount'" in errors[1]
+        assert "tag 'infinite' to 'null'" in errors[1]
+
+    def test_so_it_does_in_python_mode(self):
+        kept, amounts, errors = run(self.per_item_each, *self.EVENTS[:2], mode="python")
+        assert (kept, amounts, list(errors)) == ([0], [3.0], [1])
+
+    @pytest.mark.parametrize(("function", "mode"), [(per_item, "pandas"), (per_item_each, "python")])
+    def test_the_tag_makes_it_null(self, function, mode):
+        view = make_view(AMOUNT, udf=function.__func__, mode=mode)
+        kept, errors = transform_each(
+            view_transform(msgspec.structs.replace(view, infinite="null")), batch_of(*self.EVENTS[:2])
+        )
+        assert errors == {}
+        assert kept.floats("amount").tolist() == [3.0, pytest.approx(np.nan, nan_ok=True)]
+
+    def test_a_column_that_no_window_reads_may_be_infinite(self):
+        assert run(lambda events: events.assign(ratio=np.inf), {"amount": 1})[::2] == ([0], {})

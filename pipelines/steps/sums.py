@@ -1,0 +1,118 @@
+"""Sums that lose nothing that matters: of floats with the rounding errors kept beside, of whole numbers in two halves.
+
+Floats: T. Ogita, S. M. Rump, S. Oishi, "Accurate sum and dot product", SIAM J. Sci. Comput. 26 (2005), algorithm Sum2:
+as accurate as if it were computed with twice the digits. Tiles are added up by the splitting of S. M. Rump, "Ultimately
+fast accurate summation", SIAM J. Sci. Comput. 31 (2009): parts that add up without error, and small rests.
+
+Whole numbers: the sums of the lower 32 bits and of what is above them, each an int64, so neither overflows before 2^31
+values.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from pipelines.steps.arrays import Floats, Ints
+
+_HALF_BITS = 32
+_LOW_BITS = (1 << _HALF_BITS) - 1
+_HIGH_LIMIT = 1 << (63 - _HALF_BITS)
+_TILE_BITS = 14
+"""More than 2^13 tiles are in no window."""
+
+
+def add_compensated(totals: Floats, errors: Floats, rows: npt.NDArray[np.intp], added: Floats) -> None:
+    """Adds value i to `totals[rows[i]]`, in place and one after another, and what rounding lost to `errors`.
+
+    Args:
+        totals, errors: shape (r,); the sum is `totals + errors`.
+        rows, added: shape (n,).
+    """
+    if not len(rows):
+        return
+    order = np.argsort(rows, kind="stable")
+    values = added[order]
+    touched, starts, sizes = np.unique(rows[order], return_index=True, return_counts=True)
+    longest_first = np.argsort(-sizes, kind="stable")
+    touched, starts, sizes = touched[longest_first], starts[longest_first], sizes[longest_first]
+    rank, longer = 0, len(sizes)
+    # The first value of all rows, the second of those that have two, ...; but when few rows are left that have many
+    # more, row by row. Either way a row's values are added in their order.
+    while longer > sizes[0] - rank:
+        at = touched[:longer]
+        before, value = totals[at], values[starts[:longer] + rank]
+        after = before + value
+        errors[at] += _lost(before, value, after)
+        totals[at] = after
+        rank += 1
+        longer = int(np.searchsorted(-sizes, -rank))
+    for at, start, size in zip(touched[:longer].tolist(), starts.tolist(), sizes.tolist(), strict=False):
+        value = values[start + rank : start + size]
+        running = np.add.accumulate(np.concatenate((totals[at : at + 1], value)))
+        lost = _lost(running[:-1], value, running[1:])
+        totals[at] = running[-1]
+        errors[at] = np.add.accumulate(np.concatenate((errors[at : at + 1], lost)))[-1]
+
+
+def _lost(before: Floats, value: Floats, after: Floats) -> Floats:
+    """The rounding error of `after = before + value` (D. E. Knuth's TwoSum)."""
+    with np.errstate(invalid="ignore"):  # of an infinite sum there is no error
+        gained = after - before
+        lost: Floats = (before - (after - gained)) + (value - gained)
+    return lost
+
+
+def compensated_totals(entity: Ints, entities: int, totals: Floats, errors: Floats) -> Floats:
+    """The sums of some tiles for each entity, shape (entities,); an entity's does not depend on the others.
+
+    Args:
+        entity, totals, errors: shape (r,); sorted by entity.
+    """
+    largest = np.zeros(entities)
+    np.maximum.at(largest, entity, np.abs(totals))
+    with np.errstate(over="ignore", invalid="ignore"):
+        splitter = np.ldexp(1.0, np.frexp(largest)[1] + _TILE_BITS)[entity]
+        exact = (splitter + totals) - splitter
+        rest = (totals - exact) + errors
+        return added_up(entity, entities, exact) + added_up(entity, entities, rest)
+
+
+def added_up(entity: Ints, entities: int, values: Floats) -> Floats:
+    """Plain sums for each entity, shape (entities,), one value after another."""
+    return np.bincount(entity, values, entities).astype(np.float64, copy=False)
+
+
+def add_halves(high: Ints, low: Ints, rows: npt.NDArray[np.intp], added: Ints) -> None:
+    """Adds whole number i to row `rows[i]`, in place.
+
+    Args:
+        high, low: shape (r,), the two halves of the sums.
+        rows, added: shape (n,).
+    """
+    np.add.at(high, rows, added >> _HALF_BITS)
+    np.add.at(low, rows, added & _LOW_BITS)
+
+
+class WholeTotals:
+    """The sums of some tiles of whole numbers for each entity."""
+
+    def __init__(self, entity: Ints, entities: int, high: Ints, low: Ints) -> None:
+        """Args:
+        entity, high, low: shape (r,).
+        """
+        self._high = np.zeros(entities, np.int64)
+        self._low = np.zeros(entities, np.int64)
+        np.add.at(self._high, entity, high + (low >> _HALF_BITS))
+        np.add.at(self._low, entity, low & _LOW_BITS)
+        self._high += self._low >> _HALF_BITS
+        self._low &= _LOW_BITS
+
+    def floats(self) -> Floats:
+        """Shape (entities,), rounded once or twice."""
+        return self._high.astype(np.float64) * float(1 << _HALF_BITS) + self._low.astype(np.float64)
+
+    def whole(self) -> tuple[Ints, npt.NDArray[np.bool_]]:
+        """Shape (entities,), and which of them an int64 can hold; the others are 0."""
+        fits = (self._high >= -_HIGH_LIMIT) & (self._high < _HIGH_LIMIT)
+        return np.where(fits, self._high, 0) << _HALF_BITS | np.where(fits, self._low, 0), fits
