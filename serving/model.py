@@ -160,12 +160,11 @@ class Model:
 
 def _not_held(value: float, wanted: Any) -> str:
     """What a request is told whose value an input can't hold."""
-    is_null = value != value
-    default = "give the feature a default, or " if is_null else ""
+    what, default = ("null", "give the feature a default, or ") if value != value else (str(value), "")
     wider = "double" if wanted.type == "tensor(float)" else "float"
     return (
-        f"is {'null' if is_null else value}, which input {wanted.name!r}, {wanted.type}, can't hold: {default}export the "
-        f"model with a {wider} input"
+        f"is {what}, which input {wanted.name!r}, {wanted.type}, can't hold: {default}export the model with a {wider} "
+        f"input"
     )
 
 
