@@ -6,10 +6,11 @@ from typing import Any
 
 import msgspec
 from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
 
 from forebay.store_walk import entity_rows, hashes, opened
 from pipelines.adapters.kafka import group_name, new_admin
-from pipelines.adapters.kafka_access import Access
+from pipelines.adapters.kafka_access import Access, denied
 from pipelines.adapters.kafka_connection import Brokers
 from pipelines.contract.entity_key import feature_field, is_state_of, timestamp_field
 from pipelines.contract.plan import Plan, StreamView
@@ -25,6 +26,9 @@ from pipelines.contract.topology import (
 from pipelines.errors import BrokersUnavailable, SettingsError
 
 _ANSWER_S = 10.0
+
+_ALLOWED_S = 3.0
+"""A refusal comes at once; a cluster that has no group yet never answers."""
 
 
 class Cleared(msgspec.Struct, frozen=True):
@@ -60,12 +64,23 @@ def _with_members(brokers: Brokers, group: str) -> dict[str, int]:
         # A cluster that has no group at all can't describe one.
         known = {each.group_id for each in listed.valid} | ({group} if listed.errors else set())
         theirs = {each for each in known if each == group or each.startswith(f"{group}.")}
+        if not theirs:
+            _check_allowed(admin, group)
         described = admin.describe_consumer_groups(sorted(theirs), request_timeout=_ANSWER_S) if theirs else {}
         members = {each: len(answer.result(_ANSWER_S).members) for each, answer in described.items()}
         return {each: count for each, count in members.items() if count}
     except (KafkaException, TimeoutError) as error:
         access.check(0, admin)
         raise BrokersUnavailable(f"{brokers} does not say whether processors run: {error}") from error
+
+
+def _check_allowed(admin: AdminClient, group: str) -> None:
+    """A group that the client may not describe is left out where groups are listed, as if it had no members."""
+    try:
+        admin.describe_consumer_groups([group], request_timeout=_ALLOWED_S)[group].result(_ANSWER_S)
+    except KafkaException as error:
+        if allow := denied(error.args[0], f"describe consumer group {group!r}"):
+            raise SettingsError(f"it is not known whether processors run: {error.args[0].str()}; {allow}") from error
 
 
 def clear_view(plan: Plan, view: StreamView, store: str) -> Cleared:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
-from confluent_kafka import KafkaError, Producer
+from confluent_kafka import KafkaError, KafkaException, Producer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -136,11 +136,13 @@ def publish(
             on_progress(sent, event.event_ms, behind_ms)
         behind_ms = max(behind_ms, pace.behind_ms(event.event_ms, now_s))
         _produce(producer, event, failures)
+        if failures:
+            break
         if now_s - shown_s >= _LOOK_S:
             shown_s = now_s
             on_progress(sent + 1, event.event_ms, behind_ms)
     deadline_s = time.monotonic() + ANSWER_S
-    while (unsent := producer.flush(1.0)) and not failures and time.monotonic() < deadline_s:
+    while (unsent := _flush(producer, events[0].topic, failures)) and not failures and time.monotonic() < deadline_s:
         access.check(STARTING_S)
     for error, topic in failures[:1]:
         why = said(error, f"write to topic {topic!r}")
@@ -156,8 +158,20 @@ def _produce(producer: Producer, event: Published, failures: list[tuple[KafkaErr
         if error is not None:
             failures.append((error, message.topic()))
 
-    queue(producer, delivered, event.topic, event.value, event.key)
+    try:
+        queue(producer, delivered, event.topic, event.value, event.key)
+    except KafkaException as error:  # the producer has ended
+        failures.append((error.args[0], event.topic))
     producer.poll(0)
+
+
+def _flush(producer: Producer, topic: str, failures: list[tuple[KafkaError, str]]) -> int:
+    """How many events the brokers have not taken after a second."""
+    try:
+        return int(producer.flush(1.0))
+    except KafkaException as error:  # the producer has ended, such as for want of the right to write
+        failures.append((error.args[0], topic))
+        return 0
 
 
 def replay_with_progress(

@@ -159,11 +159,16 @@ class AtLeastOnceCommitter:
             WorkerFailed: a topic takes no record this large, or none at all.
         """
         failures = _Failures()
-        _queue(self._producer, records, failures)
-        step("waiting for predictions to be acknowledged")
-        while self._producer.flush(ANSWER_SECONDS) and not self._stopping():
-            self._access.check(RUNNING_S)
+        try:
+            _queue(self._producer, records, failures)
             step("waiting for predictions to be acknowledged")
+            while self._producer.flush(ANSWER_SECONDS) and not self._stopping():
+                self._access.check(RUNNING_S)
+                step("waiting for predictions to be acknowledged")
+        except KafkaException as error:  # the producer has ended
+            if allow := denied(error.args[0], "write to the topic of predictions"):
+                raise WorkerFailed(f"predictions can't be produced: {error.args[0].str()}; {allow}") from error
+            raise
         failures.check_lasting()
         if len(self._producer) or failures.errors:
             log.warning("records not delivered, their batch is read again", errors=len(failures.errors))

@@ -100,6 +100,8 @@ class TopicReader:
             error = message.error()
             if error is not None and error.code() == KafkaError._PARTITION_EOF:
                 return
+            if error is not None and error.code() == KafkaError.GROUP_AUTHORIZATION_FAILED:
+                continue  # librdkafka looks for the coordinator of a group that is not used
             if error is not None:
                 may = f"read topic {topic!r}"
                 raise SettingsError(f"{topic}[{partition}] can't be read: {said(error, may)}")

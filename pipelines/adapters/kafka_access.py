@@ -47,7 +47,7 @@ def denied(error: KafkaError, may: str) -> str | None:
     """
     # What ends an idempotent producer has the reason in its text only.
     fatal = error.code() == KafkaError._FATAL and "authorization failed" in error.str()
-    return f"allow the client's user to {may}" if fatal or error.code() in _DENIED else None
+    return f"allow the user to {may}" if fatal or error.code() in _DENIED else None
 
 
 def said(error: KafkaError, may: str) -> str:

@@ -15,7 +15,7 @@ def denied(error: BaseException | None) -> SettingsError | None:
         what = f"read topic {_named(error)}"
     else:
         return None
-    return SettingsError(f"the brokers refuse to let the processor read: {error!r}; allow the client's user to {what}")
+    return SettingsError(f"the brokers refuse to let the processor read: {error!r}; allow the user to {what}")
 
 
 def _named(error: BaseException) -> str:

@@ -42,9 +42,16 @@ class ApacheKafka(Protocol):
 
 def unavailable() -> str | None:
     """None when a Kafka can be started here, else what is missing."""
-    if _docker_runs() or (shutil.which("java") and shutil.which("mvn")):
+    if _docker_runs() or jars_missing() is None:
         return None
     return "Apache Kafka needs a running Docker engine, or java (17 or newer) and mvn on PATH: neither is here"
+
+
+def jars_missing() -> str | None:
+    """None when it can be started from the server's own jars, else what is missing."""
+    if shutil.which("java") and shutil.which("mvn"):
+        return None
+    return "Apache Kafka from its jars needs java (17 or newer) and mvn on PATH"
 
 
 def apache_kafka() -> ApacheKafka:

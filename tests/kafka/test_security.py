@@ -1,0 +1,271 @@
+"""Every client on a Kafka with TLS, SASL and ACLs: client x mechanism x fault -> outcome. docs/security.md shows it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from confluent_kafka import Message
+from confluent_kafka.admin import AclOperation, ResourceType
+
+from forebay.dead_letters.reader import TopicReader
+from forebay.rebuild import check_stopped
+from forebay.replay import Published, publish
+from forebay.stack.topics import create_topics
+from forebay.stack.valkey import Valkey
+from pipelines.adapters.kafka_connection import KafkaConnection, variable_of
+from pipelines.contract.plan import PLAN_FORMAT, Plan
+from pipelines.contract.plan_file import write_plan
+from pipelines.errors import ForebayError
+from serving.event_scorer import OutgoingRecord
+from serving.settings import WorkerSettings
+from serving.worker import Worker
+from tests.build import HOUR, SOURCE, make_view
+from tests.e2e.broker import Outgoing, members_missing, produce, read_topic, until
+from tests.kafka.apache_kafka import jars_missing
+from tests.kafka.secured import PASSWORD, USER, SecuredKafka, TokenEndpoint
+from tests.oracle import Window
+
+pytestmark = [pytest.mark.kafka, pytest.mark.timeout(240)]
+
+FOREBAY = str(Path(sys.executable).with_name("forebay"))
+PLAN = Plan(PLAN_FORMAT, "shop", "0" * 16, "", (SOURCE,), (make_view([Window("count", "", HOUR, HOUR)]),), (), (), ())
+TOPIC, LETTERS, OUTPUT = SOURCE.topic, f"{SOURCE.topic}.dlq", "scores"
+
+
+class Site(NamedTuple):
+    """Where the clients run."""
+
+    kafka: SecuredKafka
+    plan_file: Path
+    redis: str
+    tokens: str
+
+    def connection(self, listener: str, properties: dict[str, str]) -> KafkaConnection:
+        return KafkaConnection(self.kafka.brokers(listener), properties)
+
+    def oidc(self) -> dict[str, str]:
+        kept = {name: value for name, value in self.kafka.sasl("OAUTHBEARER").items() if name not in _OF_PASSWORDS}
+        return kept | {
+            "sasl.oauthbearer.method": "oidc",
+            "sasl.oauthbearer.client.id": USER,
+            "sasl.oauthbearer.client.secret": PASSWORD,
+            "sasl.oauthbearer.token.endpoint.url": self.tokens,
+        }
+
+
+_OF_PASSWORDS = {"sasl.username", "sasl.password"}
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    if reason := jars_missing():
+        pytest.skip(reason)
+    folder = tmp_path_factory.mktemp("secured")
+    write_plan(PLAN, folder / "plan")
+    with SecuredKafka(folder) as kafka, Valkey() as store, TokenEndpoint() as tokens:
+        create_topics(kafka.address, dict.fromkeys((TOPIC, LETTERS, OUTPUT), 1))
+        produce(kafka.address, TOPIC, [Outgoing(0, b"k", b"v")])
+        produce(kafka.address, LETTERS, [Outgoing(0, b"k", b"v")])
+        for right in (DESCRIBE, READ, WRITE, CREATE, READ_GROUP, DESCRIBE_GROUP, TRANSACT, WRITE_OUTPUT):
+            kafka.allow(USER, *right)
+        yield Site(kafka, folder / "plan", store.address, tokens.url)
+
+
+def process(site: Site, kafka: KafkaConnection) -> None:
+    """Until it has joined its group, or ended by itself."""
+    environment = {variable_of(name): value for name, value in kafka.properties.items()}
+    options = ("--plan", str(site.plan_file), "--brokers", str(kafka), "--redis", site.redis)
+    with subprocess.Popen(
+        (FOREBAY, "process", *options, "--session-timeout-ms", "6000"),
+        env=os.environ | environment,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as child:
+        until(
+            lambda: child.poll() is not None or members_missing(site.kafka.address, "shop.process", 1) is None,
+            60,
+            "a member or an end",
+        )
+        ended = child.poll() is not None
+        child.terminate()
+        assert child.stderr is not None
+        lines = child.stderr.read().splitlines()
+    if ended:
+        assert PASSWORD not in "".join(lines)
+        raise Ended(child.returncode, lines[-1])
+
+
+class Ended(ForebayError):
+    """A process that ended by itself."""
+
+    def __init__(self, status: int, line: str) -> None:
+        super().__init__(line)
+        self.status = status
+
+
+def worker(site: Site, kafka: KafkaConnection, delivery: str = "exactly_once") -> None:
+    """Until it has scored a record."""
+    group = f"score.{uuid.uuid4().hex}"
+    scored = len(read_topic(site.kafka.address, OUTPUT))
+    settings = WorkerSettings(kafka, TOPIC, group, delivery, session_timeout_ms=6_000)  # type: ignore[arg-type]
+    made = Worker(settings, _echo)
+    done = threading.Event()
+
+    def stop() -> None:
+        try:
+            until(lambda: done.is_set() or len(read_topic(site.kafka.address, OUTPUT)) > scored, 60, "a score")
+        finally:
+            made.stop()
+
+    watching = threading.Thread(target=stop)
+    watching.start()
+    try:
+        made.run()
+    finally:
+        done.set()
+        watching.join()
+
+
+def worker_at_least_once(site: Site, kafka: KafkaConnection) -> None:
+    worker(site, kafka, "at_least_once")
+
+
+def _echo(messages: Sequence[Message]) -> list[OutgoingRecord]:
+    return [OutgoingRecord(OUTPUT, None, each.value(), []) for each in messages]
+
+
+def topics(site: Site, kafka: KafkaConnection) -> None:
+    create_topics(kafka, {f"{TOPIC}.{uuid.uuid4().hex}": 1}, timeout_s=8.0)
+
+
+def replay(site: Site, kafka: KafkaConnection) -> None:
+    publish([Published(0, TOPIC, b"k", b"v")], kafka, 0, lambda *_: None)
+
+
+def dlq(site: Site, kafka: KafkaConnection) -> None:
+    reader = TopicReader(kafka)
+    try:
+        assert list(reader.messages(LETTERS))
+    finally:
+        reader.close()
+
+
+def rebuild(site: Site, kafka: KafkaConnection) -> None:
+    check_stopped(PLAN, kafka)
+
+
+Client = Callable[[Site, KafkaConnection], None]
+CLIENTS: tuple[Client, ...] = (process, worker, worker_at_least_once, topics, replay, dlq, rebuild)
+
+
+MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER", "mTLS")
+
+
+@pytest.mark.parametrize("mechanism", MECHANISMS)
+def test_every_client_works_with(mechanism: str, site: Site) -> None:
+    if mechanism == "mTLS":
+        kafka = site.connection("mutual", site.kafka.certificate(USER))
+    else:
+        properties = site.oidc() if mechanism == "OAUTHBEARER" else site.kafka.sasl(mechanism)
+        kafka = site.connection("sasl", properties)
+    for client in (*CLIENTS[1:], process):  # last: `rebuild` refuses to while one runs
+        client(site, kafka)
+
+
+def wrong_password(site: Site) -> KafkaConnection:
+    return site.connection("sasl", site.kafka.sasl("SCRAM-SHA-512") | {"sasl.password": "not-this"})
+
+
+def wrong_secret(site: Site) -> KafkaConnection:
+    return site.connection("sasl", site.oidc() | {"sasl.oauthbearer.client.secret": "not-this"})
+
+
+def unknown_authority(site: Site) -> KafkaConnection:
+    return site.connection("sasl", site.kafka.sasl("PLAIN") | {"ssl.ca.location": str(site.kafka.stranger)})
+
+
+def expired_broker_certificate(site: Site) -> KafkaConnection:
+    return site.connection("expired", site.kafka.sasl("PLAIN"))
+
+
+def expired_own_certificate(site: Site) -> KafkaConnection:
+    return site.connection("mutual", site.kafka.certificate("expired", expired=True))
+
+
+def untrusted_own_certificate(site: Site) -> KafkaConnection:
+    return site.connection("mutual", site.kafka.certificate("untrusted", of_stranger=True))
+
+
+REFUSED = {
+    wrong_password: ("SCRAM-SHA-512", "give the user and password that they know"),
+    wrong_secret: ("OAUTHBEARER", "give the client id and secret that the token endpoint knows"),
+    unknown_authority: ("PLAIN", "name the authority that signed their certificate"),
+    expired_broker_certificate: ("PLAIN", "give them one that has not expired"),
+    expired_own_certificate: ("mTLS", "give a client certificate that they trust and that has not expired"),
+    untrusted_own_certificate: ("mTLS", "give a client certificate that they trust"),
+}
+
+
+@pytest.mark.parametrize("fault", REFUSED, ids=lambda fault: fault.__name__)
+def test_who_is_not_let_in_ends_with_the_repair(fault: Callable[[Site], KafkaConnection], site: Site) -> None:
+    kafka = fault(site)
+    with ThreadPoolExecutor(len(CLIENTS)) as pool:
+        errors = dict(zip(CLIENTS, pool.map(lambda client: error_of(client, site, kafka), CLIENTS), strict=True))
+    for client, error in errors.items():
+        assert (REFUSED[fault][1] in str(error), error.status) == (True, 2), (client.__name__, error.status, str(error))
+
+
+TOPICS, GROUPS = ResourceType.TOPIC, ResourceType.GROUP
+DESCRIBE = (TOPICS, TOPIC, AclOperation.DESCRIBE)
+READ = (TOPICS, TOPIC, AclOperation.READ)
+WRITE = (TOPICS, TOPIC, AclOperation.WRITE)
+CREATE = (TOPICS, TOPIC, AclOperation.CREATE)
+WRITE_OUTPUT = (TOPICS, OUTPUT, AclOperation.WRITE)
+READ_GROUP = (GROUPS, "s", AclOperation.READ)
+DESCRIBE_GROUP = (GROUPS, "s", AclOperation.DESCRIBE)
+TRANSACT = (ResourceType.TRANSACTIONAL_ID, "score.", AclOperation.WRITE)
+
+DENIED: list[tuple[Client, tuple[tuple[ResourceType, str, AclOperation], ...], str]] = [
+    (process, (), "describe topic 'payments'"),
+    (process, (DESCRIBE,), "read consumer group 'shop.process'"),
+    (process, (DESCRIBE, READ_GROUP), "read topic 'payments'"),
+    (worker, (), "describe topic 'payments'"),
+    (worker, (READ, READ_GROUP), "write as transactional id score."),
+    (worker, (READ, TRANSACT), "read consumer group 'score."),
+    (worker, (DESCRIBE, READ_GROUP, TRANSACT), "read and describe topic 'payments'"),
+    (worker, (READ, READ_GROUP, TRANSACT), "write to topic 'scores'"),
+    (worker_at_least_once, (READ, READ_GROUP), "write to topic 'scores'"),
+    (topics, (DESCRIBE,), "create topic 'payments."),
+    (replay, (DESCRIBE,), "write to topic 'payments'"),
+    (dlq, (), "describe and read topic 'payments.dlq'"),
+    (dlq, (DESCRIBE,), "read topic 'payments.dlq'"),
+    (rebuild, (), "describe consumer group 'shop.process'"),
+]
+
+
+@pytest.mark.parametrize(
+    ("client", "rights", "repair"), DENIED, ids=[f"{each[0].__name__}: {each[2]}" for each in DENIED]
+)
+def test_a_missing_acl_ends_the_client_with_the_repair(client: Client, rights, repair: str, site: Site) -> None:
+    user = f"user{DENIED.index((client, rights, repair))}"
+    for right in rights:
+        site.kafka.allow(user, *right)
+    error = error_of(client, site, site.connection("mutual", site.kafka.certificate(user)))
+    assert f"allow the user to {repair}" in str(error)
+    assert error.status == 2
+
+
+def error_of(client: Client, site: Site, kafka: KafkaConnection) -> ForebayError:
+    with pytest.raises(ForebayError) as raised:
+        client(site, kafka)
+    assert PASSWORD not in str(raised.value)
+    return raised.value
