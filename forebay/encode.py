@@ -78,8 +78,7 @@ def _avro(source: Source, registry: str) -> Encode:
             schemaless_writer(stream, how.schema, {**event, **rescaled})
         except (ValueError, TypeError, OverflowError) as error:
             raise SettingsError(
-                f"topic {source.topic!r}: an event of its history is none of its Avro schema: {error}; "
-                "correct the history"
+                f"topic {source.topic!r}: an event is none of its Avro schema: {error}; correct it where it comes from"
             ) from error
         return frame(schema_id, stream.getvalue()) if framed else stream.getvalue()
 
@@ -96,10 +95,16 @@ def _protobuf(source: Source) -> Encode:
             value = event[column.name]
             if value is None:
                 continue
-            if column.dtype is DataType.UNIX_TIMESTAMP:
-                getattr(message, column.name).FromMilliseconds(value)
-            else:
-                setattr(message, column.name, value)
+            try:
+                if column.dtype is DataType.UNIX_TIMESTAMP:
+                    getattr(message, column.name).FromMilliseconds(value)
+                else:
+                    setattr(message, column.name, value)
+            except (ValueError, TypeError, OverflowError) as error:
+                raise SettingsError(
+                    f"topic {source.topic!r}: field {column.name!r} of an event does not fit its Protobuf schema: "
+                    f"{error}; correct it where it comes from"
+                ) from error
         body = message.SerializeToString()
         return frame(_ANY_ID, index + body) if source.framing == "confluent" else body
 

@@ -1,7 +1,7 @@
 """A whole project without broker or store, for tests of your own definitions: feed events, move time, ask features.
 
 Everything but the transport is what runs in production: decoding, routing, windows, rows, policies, on-demand
-functions. Time passes only as you say.
+functions. Time passes only as you say: this machine's clock decides nothing.
 """
 
 from __future__ import annotations
@@ -13,20 +13,30 @@ from typing import Any, NamedTuple
 import mmh3
 import msgspec
 
+from forebay.encode import Encode, encoder
 from pipelines.adapters.memory_store import MemoryStore
 from pipelines.contract.entity_key import EntityKeyEncoder, feature_field, timestamp_field
 from pipelines.contract.fence import Lineage
-from pipelines.contract.plan import BatchView, Plan, Source
+from pipelines.contract.plan import BatchView, DataType, Plan, Source
 from pipelines.contract.records import Record
 from pipelines.contract.topology import Feed, feeds
 from pipelines.contract.values import encode_timestamp, encode_value
-from pipelines.errors import RequestError, SettingsError
+from pipelines.errors import DecodeError, ForebayError, RequestError, SettingsError
 from pipelines.feature_processor.feed_pipeline import FeedPipeline
 from pipelines.feature_processor.router import Router
 from pipelines.steps.decoded import attribute
+from pipelines.steps.event_time import LATEST_MS
+from pipelines.steps.framing import frame
 from serving.feature_reader import FeatureReader, stored_views
 from serving.request import RequestChecker, ScoringRequest
 from serving.scorer import FeatureAssembler
+
+DECLARED_SCHEMA_ID = 1
+"""Of framed Avro: the id under which a source's own schema is known here."""
+
+
+class DeadLettersFound(ForebayError):
+    """Events that were fed became dead letters."""
 
 
 class Refused(NamedTuple):
@@ -43,15 +53,18 @@ class Refused(NamedTuple):
 class TimeTravel:
     """The features of a plan after the events you feed, as of the times you ask for. Not thread-safe."""
 
-    def __init__(self, plan: Plan, partitions: int = 2) -> None:
+    def __init__(self, plan: Plan, partitions: int = 2, *, collect_dead_letters: bool = False) -> None:
         """Args:
-        partitions: of every topic.
+            partitions: of every topic.
+            collect_dead_letters: whether `feed` leaves dead letters to be looked at in `refused`; else it raises.
 
         Raises:
             PlanError: a function of the plan can't be loaded.
         """
         self._plan = plan
         self._partitions = partitions
+        self._collects = collect_dead_letters
+        self._encoders: dict[str, Encode] = {}
         self._store = MemoryStore()
         self._log = _MemoryLog(partitions)
         self._pipelines = {feed.topic: self._pipeline(feed) for feed in feeds(plan)}
@@ -64,7 +77,15 @@ class TimeTravel:
         router = Router(feed.routes, lives, self._log)
         lineage = self._life(feed.topic).routed_from(source) if feed.routed else source
         pipeline = FeedPipeline(
-            feed, self._plan.project, self._store, self._log, lineage, router if feed.routes else None
+            feed,
+            self._plan.project,
+            self._store,
+            self._log,
+            lineage,
+            router if feed.routes else None,
+            _DeclaredSchema(feed.source),
+            # Records without a timestamp, never read too early: an event is written down at its own time.
+            now_ms=lambda: LATEST_MS,
         )
         pipeline.assign(dict.fromkeys(range(self._partitions), 0))
         pipeline.begin()
@@ -77,23 +98,45 @@ class TimeTravel:
         """Publishes events on a topic, and processes them completely.
 
         Args:
-            events: their fields (a `datetime` is written as RFC 3339), or the bytes of a record as they are.
+            events: their fields, encoded in the format that the source declares (a time is a `datetime` with its zone,
+                or ms since the epoch), or the bytes of a record as they are. Framed Avro has the source's own schema,
+                under the id `DECLARED_SCHEMA_ID`.
 
         Raises:
-            SettingsError: no view is computed from this topic.
+            SettingsError: no view is computed from this topic, or an event can't be encoded in its format.
+            DeadLettersFound: some became dead letters, which are not collected; the others are processed.
         """
         source = next((each for each in self._plan.sources if each.topic == topic), None)
         if source is None or topic not in self._pipelines:
             known = ", ".join(source.topic for source in self._plan.sources)
             raise SettingsError(f"no online view is computed from topic {topic!r}; the plan knows {known}")
-        for event in events:
-            if isinstance(event, bytes):
-                self._log.produce(topic, event, self._key(source, event))
-            else:
-                key = msgspec.json.encode([event.get(name) for name in source.key])
-                self._log.produce(topic, msgspec.json.encode(dict(event)), key)
+        payloads = [
+            (each, self._key(source, each)) if isinstance(each, bytes) else self._encoded(source, each)
+            for each in events
+        ]
+        before = {name: len(found) for name, found in self._dead_letters().items()}
+        for payload, key in payloads:
+            self._log.produce(topic, payload, key)
         for each in self._pipelines:
             self._process(each)
+        new = [each for name, found in self._dead_letters().items() for each in found[before.get(name, 0) :]]
+        if new and not self._collects:
+            raise DeadLettersFound(
+                f"topic {topic!r}: {len(new)} of {len(events)} events became dead letters, the first one "
+                f"({new[0].reason}): {new[0].error}; correct it, or pass collect_dead_letters=True and look at "
+                "`refused`"
+            )
+
+    def _encoded(self, source: Source, event: Mapping[str, Any]) -> tuple[bytes, bytes]:
+        """Payload and key of an event."""
+        if source.topic not in self._encoders:
+            self._encoders[source.topic] = _offline_encoder(source)
+        key = msgspec.json.encode([event.get(name) for name in source.key])
+        return self._encoders[source.topic](event), key
+
+    def _dead_letters(self) -> dict[str, list[Refused]]:
+        """All so far, by topic."""
+        return {topic: self._refused(topic) for topic in self._log.refusals() if topic.endswith(".dlq")}
 
     def _key(self, source: Source, payload: bytes) -> bytes | None:
         """The key that a producer would give a record; None where the payload does not say."""
@@ -158,12 +201,44 @@ class TimeTravel:
     @property
     def refused(self) -> list[Refused]:
         """Every dead letter and every late event so far, by topic, in order."""
+        return [each for topic in self._log.refusals() for each in self._refused(topic)]
+
+    def _refused(self, topic: str) -> list[Refused]:
         return [
             Refused(topic, record.value, headers.get("forebay-reason", ""), headers.get("forebay-error", ""))
-            for topic in self._log.refusals()
             for record in self._log.records(topic, 0)
             for headers in [{name: (value or b"").decode(errors="replace") for name, value in record.headers}]
         ]
+
+
+class _DeclaredSchema:
+    """A schema registry that knows a source's own schema and no other. Implements `SchemaSource`."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+
+    def schema(self, schema_id: int) -> str:
+        """See `SchemaSource.schema`."""
+        if schema_id != DECLARED_SCHEMA_ID:
+            raise DecodeError(f"schema {schema_id} is unknown here: frame with id {DECLARED_SCHEMA_ID}")
+        return self._source.schema.decode()
+
+
+def _offline_encoder(source: Source) -> Encode:
+    """How events become payloads, where no schema registry is asked: absent fields are null, or Avro's default."""
+    framed_avro = source.format == "avro" and source.framing == "confluent"
+    encode = encoder(msgspec.structs.replace(source, framing="none") if framed_avro else source, "")
+    times = [column.name for column in source.columns if column.dtype is DataType.UNIX_TIMESTAMP]
+    absent = dict.fromkeys(
+        {*times, source.timestamp_field} if source.format == "avro" else [column.name for column in source.columns]
+    )
+
+    def encode_event(event: Mapping[str, Any]) -> bytes:
+        in_ms = {name: _ms(event[name]) for name in times if isinstance(event.get(name), datetime)}
+        payload = encode({**absent, **event, **in_ms})
+        return frame(DECLARED_SCHEMA_ID, payload) if framed_avro else payload
+
+    return encode_event
 
 
 class _MemoryLog:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 
@@ -25,6 +26,10 @@ from pipelines.steps.transform import Transform, view_transform
 from pipelines.steps.validate import Validator
 
 
+def _wall_clock_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
 def _nothing() -> None:
     """Called where nobody waits for rows to be sent."""
 
@@ -46,6 +51,7 @@ class FeedPipeline:
         source_partitions: int | None = None,
         dead_letters: Allowance | None = None,
         generation: Callable[[], int] = lambda: 0,
+        now_ms: Callable[[], int] = _wall_clock_ms,
     ) -> None:
         """Args:
             schemas: of the topic's events, where they name them by an id.
@@ -53,6 +59,7 @@ class FeedPipeline:
             source_partitions: of the topic that a routed one is routed from; None: not known.
             dead_letters: how many are borne; None: any number.
             generation: of the plan that the views are of.
+            now_ms: ms since the epoch; no record was written after it.
 
         Raises:
             SettingsError: they do, and it is not there.
@@ -72,6 +79,7 @@ class FeedPipeline:
         self.writers = [ViewWriter(view, project, store) for view in feed.views]
         self.transforms: list[Transform] = [view_transform(view) for view in feed.views]
         self.partitions: dict[int, PartitionPipeline] = {}
+        self.now_ms = now_ms
         self._allowed = dead_letters or Allowance(0, 0.0)
         self._tally = Tally()
 

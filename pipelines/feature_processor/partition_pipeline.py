@@ -167,7 +167,7 @@ class PartitionPipeline:
         """When the records were written; None where they were judged already, on the topic they were routed from."""
         if self._feed.routed:
             return None
-        return recorded_ms([record.timestamp_ms for record in records], time.time_ns() // 1_000_000)
+        return recorded_ms([record.timestamp_ms for record in records], self._shared.now_ms())
 
     def _origins(self, records: Sequence[Record], errors: dict[int, RecordError]) -> Origins:
         if not self._feed.routed:

@@ -87,7 +87,7 @@ def test_framed_avro_is_written_with_the_newest_schema_of_the_registry(tmp_path,
 
 def test_a_history_that_lacks_what_the_newest_schema_needs_is_refused(tmp_path, server):
     latest(server, avro_record(field("at", MICROS), field("channel", "string")))
-    with pytest.raises(SettingsError, match=r"'payments'.*Avro schema: .*correct the history"):
+    with pytest.raises(SettingsError, match=r"'payments'.*Avro schema: .*correct it"):
         replayed(tmp_path, source_of(SCHEMA, "confluent"), f"http://{server.address}", **PAYMENTS)
 
 

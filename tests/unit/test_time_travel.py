@@ -3,11 +3,12 @@
 import json
 from datetime import UTC, datetime, timedelta
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from forebay.time_travel import TimeTravel
+from forebay.time_travel import DECLARED_SCHEMA_ID, DeadLettersFound, TimeTravel
 from pipelines.contract.plan import (
     PLAN_FORMAT,
     BatchView,
@@ -20,9 +21,14 @@ from pipelines.contract.plan import (
 )
 from pipelines.contract.plan_file import read_plan
 from pipelines.errors import RequestError, SettingsError
+from pipelines.steps.framing import frame
 from tests.build import HOUR, MINUTE, SOURCE, START_MS, expected, make_view
 from tests.oracle import Event, Window
 from tests.payments import ROOT
+from tests.unit.test_decode_avro import source_of
+from tests.unit.test_decode_protobuf import FRAMED
+from tests.unit.test_decode_protobuf import SOURCE as PROTOBUF
+from tests.wire import avro, avro_record, field
 
 NOON = datetime(2026, 1, 5, 12, tzinfo=UTC)
 PAYMENTS = "payments.authorised"
@@ -109,7 +115,8 @@ class TestPayments:
         travel.feed(PAYMENTS, payment(4, NOON + timedelta(minutes=5, milliseconds=1)), sent)
         assert asked(travel, NOON + timedelta(minutes=6))["card_activity__payments_count_1h"] == 5
 
-    def test_what_came_into_no_view_can_be_looked_at(self, travel):
+    def test_what_came_into_no_view_can_be_looked_at(self, plan):
+        travel = TimeTravel(plan, collect_dead_letters=True)
         travel.feed(PAYMENTS, payment(1, NOON), payment(2, NOON - timedelta(days=30)), b"garbage", {"card_id": 7})
         assert {(each.topic, each.reason) for each in travel.refused} == {
             ("payments.authorised.dlq", "decode"),
@@ -117,6 +124,25 @@ class TestPayments:
             ("payments.authorised.late", "late"),
         }
         assert asked(travel, NOON)["card_activity__payments_count_1h"] == 1
+
+    def test_a_dead_letter_is_an_error_and_the_other_events_count(self, travel):
+        """Each time it is fed, also after others."""
+        travel.feed(PAYMENTS, payment(1, NOON))
+        for number in (2, 3):
+            with pytest.raises(DeadLettersFound, match=r"1 of 2 .*decode.*collect_dead_letters"):
+                travel.feed(PAYMENTS, b"garbage", payment(number, NOON))
+        travel.feed(PAYMENTS, payment(4, NOON))
+        assert asked(travel, NOON)["card_activity__payments_count_1h"] == 4
+
+    def test_a_late_event_is_none(self, travel):
+        travel.feed(PAYMENTS, payment(1, NOON), payment(2, NOON - timedelta(days=30)))
+        assert {each.reason for each in travel.refused} == {"late"}
+
+    @pytest.mark.parametrize("year", [1971, 2026, 2099])
+    def test_time_is_what_the_events_say_and_not_this_machines(self, travel, year):
+        at = datetime(year, 1, 5, 12, tzinfo=UTC)
+        travel.feed(PAYMENTS, payment(1, at), payment(2, at + timedelta(minutes=1)))
+        assert asked(travel, at + timedelta(minutes=2))["card_activity__payments_count_1h"] == 2
 
     def test_a_question_that_does_not_fit_is_refused_with_its_path(self, travel):
         with pytest.raises(RequestError, match=r"\$\.card_id"):
@@ -129,11 +155,11 @@ class TestPayments:
             travel.feed("payments.settled", payment(1, NOON))
 
 
-def plan_of(view, *batch_views):
+def plan_of(view, *batch_views, source=SOURCE):
     views = [ServiceView(view.name, view.name, tuple(each.name for each in view.features))]
     views += [ServiceView(each.name, each.name, tuple(one.name for one in each.features)) for each in batch_views]
     service = FeatureService("everything", tuple(views), join_keys=view.join_keys)
-    return Plan(PLAN_FORMAT, "shop", "0" * 16, "", (SOURCE,), (view,), batch_views, (), (service,))
+    return Plan(PLAN_FORMAT, "shop", "0" * 16, "", (source,), (view,), batch_views, (), (service,))
 
 
 def test_batch_views_are_materialized_with_their_time():
@@ -174,3 +200,51 @@ def test_an_event_and_the_bytes_of_a_record_are_of_one_entity(travel, card):
     as_bytes = json.dumps(payment(2, NOON.isoformat(), card=card)).encode()
     travel.feed(PAYMENTS, payment(1, NOON, card=card), as_bytes, payment(3, NOON, card=card))
     assert travel.refused == []
+
+
+SCHEMA = avro_record(
+    field("at", {"type": "long", "logicalType": "timestamp-micros"}),
+    field("card", "string"),
+    field("amount", ["null", "double"]),
+    field("channel", "string", default="shop"),
+)
+
+
+def ms(time):
+    return int(time.timestamp() * 1_000)
+
+
+SOURCES = [source_of(SCHEMA, "none"), source_of(SCHEMA, "confluent"), PROTOBUF, FRAMED]
+
+
+def everything_of(source):
+    view = make_view([Window(each, "amount", HOUR, HOUR) for each in ("count", "sum")])
+    return TimeTravel(plan_of(view, source=msgspec.structs.replace(source, key=("card",))))
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda source: f"{source.format}, framing {source.framing}")
+def test_events_are_encoded_as_their_source_declares(source):
+    """Times as `datetime` or ms, absent fields null or the default of the schema."""
+    travel = everything_of(source)
+    travel.feed(source.topic, {"at": NOON, "card": "a", "amount": 1.5}, {"at": ms(NOON) + 1, "card": "a"})
+    travel.feed(source.topic, {"at": NOON, "card": "a", "amount": 2.0})
+    assert list(travel.features("everything", NOON + timedelta(minutes=1), card="a").values()) == [2, 3.5]
+    assert travel.refused == []
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda source: f"{source.format}, framing {source.framing}")
+def test_an_event_that_does_not_fit_its_format_is_refused_before_any_other_counts(source):
+    travel = everything_of(source)
+    with pytest.raises(SettingsError, match=source.topic):
+        travel.feed(source.topic, {"at": NOON, "card": "a", "amount": 1.5}, {"at": NOON, "card": "a", "amount": "much"})
+    assert travel.features("everything", NOON, card="a")["card_activity__f0"] == 0
+
+
+def test_framed_bytes_are_read_with_the_declared_schema_alone():
+    source = source_of(SCHEMA, "confluent")
+    travel = everything_of(source)
+    body = avro(SCHEMA, at=ms(NOON) * 1_000, card="a", amount=1.0, channel="x")
+    travel.feed(source.topic, frame(DECLARED_SCHEMA_ID, body))
+    with pytest.raises(DeadLettersFound, match="schema 7 is unknown"):
+        travel.feed(source.topic, frame(7, body))
+    assert travel.features("everything", NOON, card="a")["card_activity__f0"] == 1
