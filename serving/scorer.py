@@ -19,6 +19,7 @@ from pipelines.contract.plan import (
 )
 from pipelines.errors import PlanError, RequestError
 from pipelines.steps.arrays import Column, Ints
+from pipelines.steps.event_time import EARLIEST_MS, earliest_ms
 from serving.columns import to_column, to_values
 from serving.feature_reader import FeatureReader, RowReader, stored_views
 from serving.incomplete import Wholeness
@@ -222,6 +223,8 @@ class Scorer:
         except KeyError as error:
             raise PlanError(f"{model} needs {error.args[0]}") from error
         self.project = plan.project
+        self.earliest_ms = min((earliest_ms(source) for source in plan.sources), default=EARLIEST_MS)
+        """The earliest time that an event may have."""
         self.model = model
         self.assembler = FeatureAssembler(plan, service, FeatureReader(plan, stored_views(plan, service), store))
         model.check(self.assembler.features)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import overload
+from typing import NamedTuple, overload
 
 from pipelines.contract.plan import Source, TimeUnit
 
@@ -42,6 +42,22 @@ def earliest_ms(source: Source) -> int:
     return 0 if source.old_times else EARLIEST_MS
 
 
+class Meant(NamedTuple):
+    """What a number is a time in."""
+
+    unit: TimeUnit
+    year: int
+
+
+def meant_by(value: int) -> Meant | None:
+    """The unit in which a number is a time to believe; None if there is none."""
+    for unit, per_second in PER_SECOND.items():
+        at_ms = value * 1_000 // per_second
+        if EARLIEST_MS <= at_ms <= LATEST_MS:
+            return Meant(unit, (_EPOCH + timedelta(milliseconds=at_ms)).year)
+    return None
+
+
 def why_refused(value: int | datetime, source: Source) -> str | None:
     """What is wrong with an event time, and the repair; None if it is one to believe.
 
@@ -56,11 +72,9 @@ def why_refused(value: int | datetime, source: Source) -> str | None:
         text = f"{value.isoformat()} is {when}"
     else:
         text = f"{value} is a time {when}, if it is {source.time_unit} since the epoch"
-        for unit in PER_SECOND:
-            meant_ms = value * 1_000 // PER_SECOND[unit]
-            if EARLIEST_MS <= meant_ms <= LATEST_MS:
-                year = (_EPOCH + timedelta(milliseconds=meant_ms)).year
-                return f"{text}, and in {year}, if it is {unit}: give the source the tag 'time_unit': '{unit}'"
+        if meant := meant_by(value):
+            tag = f"'time_unit': '{meant.unit}'"
+            return f"{text}, and in {meant.year}, if it is {meant.unit}: give the source the tag {tag}"
     if when == "before 1971":
         return f"{text}: correct the producer, or give the source the tag 'old_times': 'allow'"
     return f"{text}: correct the producer"

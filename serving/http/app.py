@@ -61,7 +61,11 @@ def build_app(scorer: Scorer, clock: Clock, settings: HttpSettings) -> ASGIApp:
         watched(BatchAnswerer(scorer, clock)), thread, settings.max_batch_entities, settings.max_queued_entities
     )
     hot = {
-        path: HotRoute(QuestionDecoder(scorer.service, settings.max_entities, scored), batcher, settings.max_body_bytes)
+        path: HotRoute(
+            QuestionDecoder(scorer.service, settings.max_entities, scored, scorer.earliest_ms),
+            batcher,
+            settings.max_body_bytes,
+        )
         for path, scored in (("/v1/predict", True), ("/v1/features", False))
     }
     surface = _surface(scorer, thread)

@@ -8,6 +8,7 @@ import msgspec
 
 from pipelines.contract.plan import FeatureService
 from pipelines.errors import ForebayError, RequestError
+from pipelines.steps.event_time import meant_by
 from serving.request import RequestChecker
 
 LAST_MS = 253_402_300_799_999
@@ -94,10 +95,12 @@ class Question(NamedTuple):
 class QuestionDecoder:
     """Bodies to questions for one feature service."""
 
-    def __init__(self, service: FeatureService, max_entities: int, scored: bool) -> None:
+    def __init__(self, service: FeatureService, max_entities: int, scored: bool, earliest_ms: int) -> None:
         """Args:
         scored: whether the model runs; if not, features are always included.
+        earliest_ms: the earliest time that events of the plan may have.
         """
+        self._earliest_ms = earliest_ms
         self._decode = msgspec.json.Decoder(Body).decode
         self._check = RequestChecker(service)
         self._max_entities = max_entities
@@ -115,6 +118,8 @@ class QuestionDecoder:
             raise RequestError("$.entities", f"1 to {self._max_entities} entities expected, got {len(body.entities)}")
         for at, fields in enumerate(body.entities):
             self._check(fields, f"$.entities[{at}]")
+        if body.as_of_ms is not None and body.as_of_ms < self._earliest_ms:
+            raise RequestError("$.as_of_ms", _too_early(body.as_of_ms))
         return Question(body.entities, body.as_of_ms, self._scored, body.include_features or not self._scored)
 
     def _body(self, data: bytes) -> Body:
@@ -125,3 +130,9 @@ class QuestionDecoder:
             raise RequestError(path.rstrip("`") or "$", message) from error
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise MalformedBody(f"the body is not JSON: {error}") from error
+
+
+def _too_early(as_of_ms: int) -> str:
+    meant = meant_by(as_of_ms)
+    but = f", and in {meant.year}, if it is {meant.unit}: give milliseconds" if meant else ""
+    return f"{as_of_ms} ms since the epoch is a time before 1971, of which no event is known{but}"

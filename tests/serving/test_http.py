@@ -130,6 +130,8 @@ def test_a_body_that_is_not_json_is_400(world: World, body: bytes) -> None:
         ({"entities": [A, 1]}, "$.entities[1]", "Expected `object`, got `int`"),
         ({"entities": [A], "as_of_ms": "now"}, "$.as_of_ms", "Expected `int | null`, got `str`"),
         ({"entities": [A], "as_of_ms": -1}, "$.as_of_ms", "Expected `int` >= 0"),
+        ({"entities": [A], "as_of_ms": START_MS // 1_000}, "$.as_of_ms", "in 2013, if it is s: give milliseconds"),
+        ({"entities": [A], "as_of_ms": 0}, "$.as_of_ms", "before 1971"),
         ({"entities": [A], "as_of_ms": 2**63 - 1}, "$.as_of_ms", "Expected `int` <= 253402300799999"),
         ({"entities": [A], "asof": 1}, "$", "Object contains unknown field `asof`"),
         ({"entities": [A, {**A, "limit": "1"}]}, "$.entities[1].limit", "expected float64, got str"),
