@@ -10,7 +10,7 @@ import pytest
 import redis
 
 from forebay.stack.tansu import Tansu
-from forebay.stack.valkey import Valkey
+from forebay.stack.valkey import Valkey, ValkeySettings
 from tests.e2e.deployment import Place
 from tests.e2e.place import payments_place
 from tests.kafka.apache_kafka import ApacheKafka, apache_kafka, unavailable
@@ -53,8 +53,9 @@ def tansu() -> Iterator[Tansu]:
 
 @pytest.fixture(scope="session")
 def valkey_server() -> Iterator[Valkey]:
-    """The store that all tests share; most want `valkey`."""
-    with Valkey() as server:
+    """The store that all tests share; most want `valkey`. FOREBAY_STORE_SERVER names the binary of another server."""
+    binary = os.environ.get("FOREBAY_STORE_SERVER")
+    with Valkey(ValkeySettings(binary=Path(binary) if binary else None)) as server:
         yield server
 
 

