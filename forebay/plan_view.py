@@ -75,7 +75,8 @@ def _stream_view(plan: Plan, view: StreamView) -> Table:
     route = "direct" if is_direct(plan.source(view.source), view) else "routed"
     keys = ", ".join(key.name for key in view.join_keys)
     ttl = duration_text(view.ttl_ms) if view.ttl_ms else "none"
-    title = f"Stream view {view.name}: by {keys}, {route} from {view_topic(plan, view)}, ttl {ttl}"
+    title = f"Stream view {view.name}: by {keys}, {route} from {view_topic(plan, view)}, ttl {ttl}, "
+    title += f"scoring horizon {duration_text(view.scoring_horizon_ms)}, resolution {duration_text(view.head_ms)}"
     if view.udf is not None:
         title += f", through {view.udf.name}() [{view.udf.mode}]"
     table = new_table(title, "feature", "type", "value", "window", "slide", "missing", "stale")

@@ -44,7 +44,8 @@ def check_size(view: StreamView, where: str) -> None:
     if total > MAX_ROW_BYTES:
         raise PlanError(
             f"{where}: a row can take {total // 1_000_000} MB, at most {MAX_ROW_BYTES // 1_000_000} are allowed; "
-            f"lengthen slides, keep shorter lists (last_<n>, top_<k>), or split the view"
+            f"shorten its tag 'scoring_horizon', lengthen slides, keep shorter lists (last_<n>, top_<k>), or declare "
+            f"what has long slides as a view of its own: the shortest slide of a view is that of all its tiles"
         )
 
 

@@ -122,6 +122,7 @@ print(json.dumps([amounts, ratios, sorted(loaded)]))
         text = console.file.getvalue()
         assert "mean(declined)" in text
         assert "payment_id, 5m" in text
+        assert "scoring horizon 6h, resolution 5m" in " ".join(text.split())
         assert "amount_ratio__amount_to_mean" in text
 
 

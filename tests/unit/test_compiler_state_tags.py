@@ -54,6 +54,17 @@ def test_texts_by_frequency_over_a_thousand_tiles_are_refused_by_their_size():
     check_size(make_view([Window("top_3", "merchant", DAY, HOUR)]), "view")
 
 
+def test_long_slides_are_smaller_in_a_view_of_their_own():
+    """As the refusal says: beside a short slide, all functions have tiles of its length over the horizon."""
+    merchants = Window("top_2", "merchant", DAY, HOUR)
+    payments = Window("count", "", HOUR, 5 * MINUTE)
+    with pytest.raises(PlanError, match=r"shorten its tag 'scoring_horizon'.* a view of its own"):
+        check_size(make_view([payments, merchants], scoring_horizon_ms=3 * DAY), "view")
+    check_size(make_view([payments, merchants]), "view")
+    for window in (payments, merchants):
+        check_size(make_view([window], scoring_horizon_ms=3 * DAY), "view")
+
+
 def test_the_largest_allowed_windows_of_numbers_fit():
     check_size(make_view([Window("std", "amount", 1_024 * MINUTE, MINUTE)], scoring_horizon_ms=2 * DAY), "view")
 
