@@ -99,7 +99,7 @@ def forget(
         return
     for row in removed.rows:
         console.print("removed " + escape(", ".join(f"{name}={value}" for name, value in row.items())))
-    console.print(f"{len(removed.rows)} rows removed.")
+    console.print("1 row removed." if len(removed.rows) == 1 else f"{len(removed.rows)} rows removed.")
     console.print(
         "Records of these topics may still name it, until retention or compaction removes them: "
         + escape(", ".join(removed.topics))
