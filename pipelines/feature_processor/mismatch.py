@@ -72,7 +72,9 @@ def misplaced(source: Source, partition: int, owner: int) -> WrongKey:
     """A record in one partition, whose entity's row is computed from another one."""
     return WrongKey(
         f"the record came in partition {partition}, but those of its entity are in partition {owner}; "
-        f"{_as_the_tag_says(source)}; where the topic was given more partitions, delete the records from before"
+        f"{_as_the_tag_says(source)}; all producers of the topic need one form of the key and one partitioner: Java's "
+        f"clients and `forebay replay` have murmur2_random, librdkafka has another by default; "
+        f"where the topic was given more partitions, delete the records from before"
     )
 
 

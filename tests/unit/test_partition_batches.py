@@ -209,6 +209,7 @@ class TestTogether:
         ((_, _, key, value, headers),) = shared.producer.to("payments.dlq")
         assert (key, value) == (b"key", second[0][0].value)
         assert (headers["forebay-reason"], headers["forebay-position"]) == (b"wrong_key", b"payments[0]@1")
+        assert b"librdkafka has another by default" in headers["forebay-error"]
         assert b"in partition 0, but those of its entity are in partition 1" in headers["forebay-error"]
         assert b"tag key=card" in headers["forebay-error"]
         assert [progress(store, partition=at) for at in (0, 1)] == [2, 1]
