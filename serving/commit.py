@@ -157,6 +157,7 @@ class AtLeastOnceCommitter:
 
         Raises:
             WorkerFailed: a topic takes no record this large, or none at all.
+            TransactionLost: the producer has ended for another reason; another one may do.
         """
         failures = _Failures()
         try:
@@ -165,10 +166,11 @@ class AtLeastOnceCommitter:
             while self._producer.flush(ANSWER_SECONDS) and not self._stopping():
                 self._access.check(RUNNING_S)
                 step("waiting for predictions to be acknowledged")
-        except KafkaException as error:  # the producer has ended
-            if allow := denied(error.args[0], "write to the topic of predictions"):
-                raise WorkerFailed(f"predictions can't be produced: {error.args[0].str()}; {allow}") from error
-            raise
+        except KafkaException as error:
+            why = self._why_ended(error)
+            if allow := denied(why, "write to the topic of predictions"):
+                raise WorkerFailed(f"predictions can't be produced: {why.str()}; {allow}") from error
+            raise TransactionLost(f"the producer has ended: {why.str()}") from error
         failures.check_lasting()
         if len(self._producer) or failures.errors:
             log.warning("records not delivered, their batch is read again", errors=len(failures.errors))
@@ -185,6 +187,15 @@ class AtLeastOnceCommitter:
         except KafkaException as error:
             log.warning("offsets not committed", error=str(error))
         return True
+
+    def _why_ended(self, error: KafkaException) -> KafkaError:
+        """A producer that has ended says why once, to whoever polls it; to all other calls it says that it has."""
+        try:
+            self._producer.poll(0)
+        except KafkaException as first:
+            error = first
+        reason: KafkaError = error.args[0]
+        return reason
 
 
 class _Failures:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import redis
+import structlog
 
 from forebay.stack.tansu import Tansu
 from forebay.stack.valkey import Valkey, ValkeySettings
@@ -22,6 +24,15 @@ def metrics_of_one_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """Feast 0.67 turns on the Prometheus client's multi-process mode as it is imported; no process of ours does."""
     for name in ("PROMETHEUS_MULTIPROC_DIR", "prometheus_multiproc_dir"):
         monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(autouse=True)
+def logs_of_one_test() -> Iterator[None]:
+    """A command that runs in this process sets up logs for all of it: the next test finds them as they were."""
+    handlers = logging.getLogger().handlers[:]
+    yield
+    structlog.reset_defaults()
+    logging.getLogger().handlers[:] = handlers
 
 
 @pytest.fixture(scope="session")
