@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipelines.contract.plan import DataType
-from pipelines.steps.arrays import EXACT, Column, objects
+from pipelines.steps.arrays import EXACT, Column, objects, whole_objects
 
 _CASTS: dict[DataType, Any] = {
     DataType.STRING: str,
@@ -31,7 +31,7 @@ def to_column(values: Sequence[Any], dtype: DataType) -> Column:
     if dtype is DataType.STRING:
         return np.array(values, dtype=object)
     if dtype in _WHOLE and any(isinstance(value, int) and not -EXACT <= value <= EXACT for value in values):
-        return objects([None if value is None or value != value else int(value) for value in values])
+        return whole_objects(values)
     return np.array(values, dtype=np.float64)
 
 
@@ -46,7 +46,7 @@ def to_values(column: Column, dtype: DataType) -> list[Any]:
     """A column as Python values of its type; None is null."""
     values: list[Any] = column.tolist()
     if column.dtype == object:
-        return [None if value is None else int(value) for value in values] if dtype in _WHOLE else values
+        return list(whole_objects(values)) if dtype in _WHOLE else values
     if dtype in (DataType.FLOAT32, DataType.FLOAT64):
         return [None if value != value else value for value in values]
     cast = bool if dtype is DataType.BOOL else int

@@ -50,7 +50,7 @@ SKETCHED = frozenset({Kind.DISTINCT, Kind.DIGEST, Kind.FREQUENT, Kind.OLDEST, Ki
 
 _LARGEST, _SMALLEST = np.iinfo(np.int64).max, np.iinfo(np.int64).min
 
-INITIAL: dict[Kind, float] = {
+_NEUTRAL: dict[Kind, float] = {
     Kind.COUNT: 0.0,
     Kind.SUM: 0.0,
     Kind.SUM_ERROR: 0.0,
@@ -66,8 +66,7 @@ INITIAL: dict[Kind, float] = {
     Kind.DECAYED_SUM: 0.0,
     Kind.DECAYED_ERROR: 0.0,
 }
-"""The value of an accumulator before its first event; neutral in every merge."""
-INITIAL_WHOLE: dict[Kind, int] = {Kind.MIN: _LARGEST, Kind.MAX: _SMALLEST}
+_NEUTRAL_WHOLE: dict[Kind, int] = {Kind.MIN: _LARGEST, Kind.MAX: _SMALLEST}
 """Of whole numbers; of all other kinds 0."""
 
 _NEEDS: dict[Function, tuple[Kind, ...]] = {
@@ -120,11 +119,14 @@ class Accumulator(NamedTuple):
     """Whether it keeps whole numbers, exactly: int64 in the word where others have a float64."""
 
     @property
+    def neutral(self) -> float:
+        """Its value before the first event: an int of whole numbers. Neutral in every merge."""
+        return _NEUTRAL_WHOLE.get(self.kind, 0) if self.whole else _NEUTRAL[self.kind]
+
+    @property
     def initial(self) -> float:
-        """Its word before the first event."""
-        if self.whole:
-            return float(np.int64(INITIAL_WHOLE.get(self.kind, 0)).view(np.float64))
-        return INITIAL[self.kind]
+        """Its word in a tile without an event."""
+        return float(np.int64(self.neutral).view(np.float64)) if self.whole else self.neutral
 
 
 class TileGroup(NamedTuple):

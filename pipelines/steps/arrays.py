@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,24 +19,6 @@ Column = npt.NDArray[Any]
 numbers where one of them is beyond what a float64 can hold)."""
 Chosen = npt.NDArray[np.bool_] | npt.NDArray[np.intp]
 """Rows of an array: a mask, or indices."""
-
-
-class EventIds(NamedTuple):
-    """The ids of n events, as their producer gave them."""
-
-    values: Ints
-    """Shape (n,): whole numbers as they are, of texts 64 bits of MurmurHash3."""
-    known: npt.NDArray[np.bool_]
-    """Shape (n,): False where the event has no id (null, or an empty text)."""
-
-    @classmethod
-    def joined(cls, parts: Sequence[EventIds]) -> EventIds:
-        """The ids of some batches, one after the other."""
-        return cls(np.concatenate([part.values for part in parts]), np.concatenate([part.known for part in parts]))
-
-    def take(self, chosen: Chosen) -> EventIds:
-        """Some of the ids, by mask or by index."""
-        return EventIds(self.values[chosen], self.known[chosen])
 
 
 class WholeNumbers(NamedTuple):
@@ -67,11 +49,12 @@ def joined_columns(parts: Sequence[Column]) -> Column:
     """The columns of some requests for one feature, one after the other."""
     if len({part.dtype for part in parts}) == 1:
         return np.concatenate(parts)
-    return np.concatenate([part if part.dtype == object else _whole_objects(part) for part in parts])
+    return np.concatenate([part if part.dtype == object else whole_objects(part.tolist()) for part in parts])
 
 
-def _whole_objects(column: Floats) -> Column:
-    return objects([None if value != value else int(value) for value in column.tolist()])
+def whole_objects(values: Iterable[Any]) -> Column:
+    """Whole numbers as Python's, exact over all 64 bits; None and NaN are null."""
+    return objects([None if value is None or value != value else int(value) for value in values])
 
 
 EXACT = 2**53

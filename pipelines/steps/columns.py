@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from pipelines.contract.plan import Function, StreamView
-from pipelines.steps.accumulators import accumulators_of
 from pipelines.steps.arrays import Floats, Texts, WholeNumbers
 from pipelines.steps.events import EventBatch
 
 
-class Aggregated(NamedTuple):
+class EventColumns(NamedTuple):
     """What is aggregated of n events, by column; each of shape (n,)."""
 
     numbers: dict[str, Floats]
@@ -32,20 +31,20 @@ class AggregatedColumns:
                 identities.add(column)
             elif aggregation.text:
                 texts.add(column)
-            elif any(each.whole for each in accumulators_of(aggregation)):
+            elif aggregation.whole:
                 whole.add(column)
             else:
                 numbers.add(column)
         self._numbers, self._texts = sorted(numbers), sorted(texts)
         self._whole, self._identities = sorted(whole), sorted(identities)
 
-    def __call__(self, batch: EventBatch) -> Aggregated:
+    def __call__(self, batch: EventBatch) -> EventColumns:
         """The columns of a batch.
 
         Raises:
             TypeError, ValueError: the view's function made something else of a column.
         """
-        return Aggregated(
+        return EventColumns(
             {name: batch.floats(name) for name in self._numbers},
             {name: batch.texts(name) for name in self._texts},
             {name: batch.whole(name) for name in self._whole},

@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from pipelines.contract.fence import Header
 from pipelines.contract.plan import MAX_EVENT_IDS
-from pipelines.steps.arrays import EventIds, Ints
+from pipelines.steps.arrays import Ints, WholeNumbers
 from pipelines.steps.rows import StoredRow
 from pipelines.steps.tiles import Events
 
@@ -42,7 +42,7 @@ class Remembered(NamedTuple):
     entity: Ints
     """Shape (r,): index of the entity within the batch."""
     ids: Ints
-    """Shape (r,), see `EventIds.values`."""
+    """Shape (r,), see `EventBatch.ids`."""
     event_ms: Ints
     """Shape (r,)."""
 
@@ -214,7 +214,7 @@ def _whole(field: bytes | None) -> bytes:
     return field
 
 
-def _ids(events: Events) -> EventIds:
+def _ids(events: Events) -> WholeNumbers:
     if events.ids is None:
         raise ValueError("events without ids can't be told from duplicates")
     return events.ids

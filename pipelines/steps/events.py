@@ -11,14 +11,12 @@ import numpy.typing as npt
 import pandas as pd
 
 from pipelines.contract.plan import Column, DataType, Source
-from pipelines.steps.arrays import EventIds, Floats, Ints, Texts, WholeNumbers, objects
+from pipelines.steps.arrays import Floats, Ints, Texts, WholeNumbers, objects
 from pipelines.steps.decoded import attribute
 from pipelines.steps.event_time import to_event_ms
 from pipelines.steps.identities import float_identities, identities_of, text_identity
 from pipelines.steps.made_columns import numbers, plain_values, whole_values
 from pipelines.steps.texts import bounded_text
-
-Objects = npt.NDArray[np.object_]
 
 
 class EventBatch:
@@ -83,11 +81,14 @@ class EventBatch:
             self._identities[name] = self._as_identities(name)
         return self._identities[name]
 
-    def ids(self, name: str) -> EventIds:
-        """The column that names the events, as the source has it: a transform can't change it."""
+    def ids(self, name: str) -> WholeNumbers:
+        """The column that names the events, as the source has it: a transform can't change it.
+
+        Whole numbers are their own, of texts it is 64 bits of their MurmurHash3. Null and an empty text are no id.
+        """
         values = self.values(name)
         numbers = map(text_identity, values) if self._declared(name).dtype is DataType.STRING else values
-        return EventIds(
+        return WholeNumbers(
             np.array([number or 0 for number in numbers], dtype=np.int64),
             np.array([value is not None and value != "" for value in values], dtype=bool),
         )

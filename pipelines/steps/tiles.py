@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipelines.steps.accumulators import Accumulator, Kind, TileGroup
-from pipelines.steps.arrays import Chosen, EventIds, Floats, Ints, Payloads, Texts, WholeNumbers
+from pipelines.steps.arrays import Chosen, Floats, Ints, Payloads, Texts, WholeNumbers
 from pipelines.steps.decay import decayed
 from pipelines.steps.moments import add_to_centre, differences
 from pipelines.steps.payloads import add_to_payloads
@@ -56,7 +56,7 @@ class Events(NamedTuple):
     """Columns that are aggregated exactly; each of shape (n,)."""
     identities: Mapping[str, WholeNumbers] = MappingProxyType({})
     """Columns whose distinct values are counted: equal values have equal numbers; each of shape (n,)."""
-    ids: EventIds | None = None
+    ids: WholeNumbers | None = None
     """Where the source names its events: needed to find duplicates, not to fold."""
 
     @classmethod
@@ -65,7 +65,7 @@ class Events(NamedTuple):
         first = parts[0]
         if len(parts) == 1:
             return first
-        ids = None if first.ids is None else EventIds.joined([part.ids for part in parts if part.ids is not None])
+        ids = None if first.ids is None else WholeNumbers.joined([part.ids for part in parts if part.ids is not None])
         return cls(
             np.concatenate([part.entity for part in parts]),
             np.concatenate([part.event_ms for part in parts]),

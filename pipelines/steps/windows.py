@@ -13,12 +13,11 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from pipelines.contract.plan import Aggregation, DataType, Function, StreamView
 from pipelines.contract.values import whole_numbers
 from pipelines.steps.accumulators import (
-    INITIAL,
-    INITIAL_WHOLE,
     SKETCHED,
     Accumulator,
     Kind,
@@ -200,18 +199,11 @@ class _Merge:
         """Shape (n,)."""
         return self._as_of_ms
 
-    def floats(self, accumulator: Accumulator) -> Floats:
-        """One accumulator of which floats are kept, merged, shape (n,)."""
+    def accumulator(self, accumulator: Accumulator) -> npt.NDArray[Any]:
+        """One merged accumulator, shape (n,): float64, or int64 of whole numbers."""
         if accumulator not in self._known:
-            self._known[accumulator] = self._merge(accumulator, INITIAL[accumulator.kind])
-        found: Floats = self._known[accumulator]
-        return found
-
-    def whole(self, accumulator: Accumulator) -> Ints:
-        """One accumulator of which whole numbers are kept, merged, shape (n,)."""
-        if accumulator not in self._known:
-            self._known[accumulator] = self._merge(accumulator, INITIAL_WHOLE.get(accumulator.kind, 0))
-        found: Ints = self._known[accumulator]
+            self._known[accumulator] = self._merge(accumulator)
+        found: npt.NDArray[Any] = self._known[accumulator]
         return found
 
     def compensated(self, total: Accumulator, error: Accumulator) -> Floats:
@@ -261,11 +253,11 @@ class _Merge:
             self._rankings[accumulator] = [ranked(payloads, accumulator) for payloads in self.payloads(accumulator)]
         return self._rankings[accumulator]
 
-    def _merge(self, accumulator: Accumulator, initial: float) -> Any:
+    def _merge(self, accumulator: Accumulator) -> Any:
         column, kind = self._words(accumulator), accumulator.kind
         if kind is Kind.COUNT:
             return np.bincount(self._entity, column, self._entities)
-        out = np.full(self._entities, initial, column.dtype)
+        out = np.full(self._entities, accumulator.neutral, column.dtype)
         if kind in (Kind.MIN, Kind.FIRST_MS):
             np.minimum.at(out, self._entity, column)
         elif kind in (Kind.MAX, Kind.LAST_MS):
@@ -282,7 +274,7 @@ _TIMES = {Kind.FIRST: Kind.FIRST_MS, Kind.LAST: Kind.LAST_MS}
 
 
 def _count(merge: _Merge, needed: Sequence[Accumulator]) -> Floats:
-    return merge.floats(needed[0])
+    return merge.accumulator(needed[0])
 
 
 def _sum(merge: _Merge, needed: Sequence[Accumulator]) -> Column:
@@ -293,7 +285,7 @@ def _sum(merge: _Merge, needed: Sequence[Accumulator]) -> Column:
 
 def _mean(merge: _Merge, needed: Sequence[Accumulator]) -> Floats:
     *total, counted = needed
-    count = merge.floats(counted)
+    count = merge.accumulator(counted)
     sums = merge.whole_totals(*total).floats() if total[0].whole else merge.compensated(*total)
     mean: Floats = np.divide(sums, count, out=np.full(len(count), np.nan), where=count > 0)
     return mean
@@ -310,20 +302,20 @@ def _std(merge: _Merge, needed: Sequence[Accumulator]) -> Floats:
 def _extreme(merge: _Merge, needed: Sequence[Accumulator]) -> Column:
     extreme = needed[-1]
     if extreme.whole:
-        return WholeNumbers(merge.whole(extreme), merge.floats(needed[0]) > 0).column()
-    return merge.floats(extreme)
+        return WholeNumbers(merge.accumulator(extreme), merge.accumulator(needed[0]) > 0).column()
+    return merge.accumulator(extreme)
 
 
 def _value_at(merge: _Merge, needed: Sequence[Accumulator]) -> Column:
     at_ms, value = needed
     if value.whole:
-        return WholeNumbers(merge.whole(value), np.isfinite(merge.floats(at_ms))).column()
-    return merge.floats(value)
+        return WholeNumbers(merge.accumulator(value), np.isfinite(merge.accumulator(at_ms))).column()
+    return merge.accumulator(value)
 
 
 def _seconds_since(merge: _Merge, needed: Sequence[Accumulator]) -> Floats:
     """Seconds; 0 when the row is already ahead of the as-of time."""
-    last_ms = merge.floats(needed[0])
+    last_ms = merge.accumulator(needed[0])
     return np.where(np.isinf(last_ms), np.nan, np.maximum(merge.as_of_ms - last_ms, 0.0) / 1_000.0)
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from pipelines.contract.plan import MAX_EVENT_IDS
 from pipelines.steps.aggregate import ViewAggregator
-from pipelines.steps.arrays import EventIds
+from pipelines.steps.arrays import WholeNumbers
 from pipelines.steps.duplicates import NEVER_MS, IdMemory
 from pipelines.steps.events import EventBatch
 from pipelines.steps.rows import ABSENT, StoredRow
@@ -37,7 +37,7 @@ class Remembering:
             np.array([names.index(entity) for entity, _, _ in events], dtype=np.int64),
             np.array([event_ms for *_, event_ms in events], dtype=np.int64),
             {},
-            ids=EventIds(
+            ids=WholeNumbers(
                 np.array([each or 0 for _, each, _ in events]), np.array([each is not None for _, each, _ in events])
             ),
         )
