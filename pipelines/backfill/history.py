@@ -10,6 +10,7 @@ import numpy as np
 from pipelines.backfill.left_out import DEFAULT_MAX_SHARE, LeftOut
 from pipelines.backfill.parquet_columns import HistoryError, check_columns, open_parquet, read_columns
 from pipelines.contract.plan import Column, DataType, Plan, Source, StreamView
+from pipelines.contract.values import WHOLE_LIMITS
 from pipelines.errors import DecodeError, RecordError
 from pipelines.steps.arrays import Ints
 from pipelines.steps.decode import event_type
@@ -22,7 +23,6 @@ POSITION_COLUMNS = ("source_partition", "source_offset")
 """Of a file of history, beside the columns of its schema: where the event's record stood in its topic."""
 
 _ONE_FILE = "history is one Parquet file per topic"
-_INTEGERS = {DataType.INT32: 2**31, DataType.INT64: 2**63, DataType.UNIX_TIMESTAMP: 2**63}
 
 
 class History:
@@ -118,7 +118,7 @@ def _undecodable(column: Column, values: list[object], topic: str) -> dict[int, 
     """By row, the values that no decoder would let through: infinite, or out of the declared type's range."""
     errors: dict[int, DecodeError] = {}
     place = f"{topic}: $.{column.name}"
-    limit = _INTEGERS.get(column.dtype)
+    limit = WHOLE_LIMITS.get(column.dtype)
     for row, value in enumerate(values):
         if isinstance(value, float):
             try:

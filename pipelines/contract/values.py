@@ -38,14 +38,15 @@ def encode_value(value: Any, dtype: DataType) -> bytes:
     return bytes([_VARINT_KIND[dtype] << 3]) + varint(int(value))
 
 
-_LIMITS = {DataType.INT32: 2.0**31, DataType.INT64: 2.0**63, DataType.UNIX_TIMESTAMP: 2.0**63}
+WHOLE_LIMITS = {DataType.INT32: 2**31, DataType.INT64: 2**63, DataType.UNIX_TIMESTAMP: 2**63}
+"""By type, the first whole number above its range; the least one is the same below 0."""
 
 
 def whole_numbers(values: Sequence[float], dtype: DataType) -> list[Any]:
     """The values as whole numbers, or booleans, of the type; what it can't say is left out."""
     if dtype is DataType.BOOL:
         return [bool(value) for value in values]
-    limit = _LIMITS[dtype]
+    limit = WHOLE_LIMITS[dtype]
     return [int(value) for value in values if -limit <= value < limit]
 
 
@@ -94,7 +95,7 @@ def _floats(columns: npt.NDArray[np.float64], dtype: DataType) -> list[list[byte
 def _whole(values: npt.NDArray[Any], dtype: DataType) -> list[bytes]:
     if values.dtype == object:
         return [encode_value(value, dtype) for value in values]
-    limit = _LIMITS.get(dtype, np.inf)
+    limit = WHOLE_LIMITS.get(dtype, np.inf)
     values = np.where((values >= -limit) & (values < limit), values, np.nan)
     known: dict[float, bytes] = {}
     out = []

@@ -54,6 +54,15 @@ def settings(brokers: str) -> WorkerSettings:
     return WorkerSettings(brokers, SCORED, GROUP, session_timeout_ms=6_000)
 
 
+def end(workers: Sequence[Worker], threads: Sequence[threading.Thread]) -> None:
+    """Tells workers to stop, and waits for their threads."""
+    for worker in workers:
+        worker.stop()
+    for thread in threads:
+        if thread.ident:
+            thread.join(20)
+
+
 def committed(brokers: str, group: str, topic: str) -> dict[int, int]:
     """What a group has committed, by partition that it has committed at all."""
     asker = Consumer({"bootstrap.servers": brokers, "group.id": group})
@@ -106,11 +115,7 @@ def test_at_least_once_a_worker_does_not_take_back_what_the_next_owner_has_commi
         assert committed(kafka.bootstrap, group, topic)[moved] == 2
     finally:
         go_on.set()
-        for worker in (first, second):
-            worker.stop()
-        for thread in threads:
-            if thread.ident:
-                thread.join(20)
+        end((first, second), threads)
 
 
 def test_a_batch_whose_partition_moved_meanwhile_is_not_committed_by_both(
@@ -151,8 +156,4 @@ def test_a_batch_whose_partition_moved_meanwhile_is_not_committed_by_both(
         assert values() == [*sent, *[b"end"] * PARTITIONS]
     finally:
         go_on.set()
-        for worker in (first, second):
-            worker.stop()
-        for thread in threads:
-            if thread.ident:
-                thread.join(20)
+        end((first, second), threads)

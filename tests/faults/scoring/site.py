@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 
 import msgspec
 
-from forebay.stack.process import ChildProcess, StackError
+from forebay.stack.process import ChildProcess
 from pipelines.contract.plan_file import read_plan, write_plan
 from tests.e2e.deployment import Deployment, Place
 from tests.e2e.payments import HOUR
@@ -23,9 +23,6 @@ from tests.faults.broken import harness
 from tests.faults.changed import next_fingerprint, with_longer_windows
 from tests.faults.store import SiteStore
 from tests.kafka.apache_kafka import ApacheKafka
-
-START_AGAIN = 75
-"""Written down again on purpose: it is part of what operators are told."""
 
 LOOK_S = 0.1
 
@@ -87,13 +84,10 @@ class ScoringSite:
         for child in self.children:
             if child in self._down or child.running:
                 continue
-            try:
+            if not child.asks_for_restart:
                 child.check_running()
-            except StackError as error:
-                if f"ended with status {START_AGAIN};" not in str(error):
-                    raise
-                self.restarts += 1
-                child.spawn()
+            self.restarts += 1
+            child.spawn()
 
     def end(self, child: ChildProcess, *, in_order: bool) -> None:
         """Ends a process, which is not started again before `start`."""
