@@ -25,7 +25,7 @@ from pipelines.errors import DecodeError, ForebayError, RequestError, SettingsEr
 from pipelines.feature_processor.feed_pipeline import FeedPipeline
 from pipelines.feature_processor.router import Router
 from pipelines.steps.decoded import attribute
-from pipelines.steps.event_time import LATEST_MS
+from pipelines.steps.event_time import LATEST_MS, to_event_ms
 from pipelines.steps.framing import frame
 from serving.feature_reader import FeatureReader, stored_views
 from serving.request import RequestChecker, ScoringRequest
@@ -280,8 +280,6 @@ def _holds_refused(topic: str) -> bool:
 
 
 def _ms(time: datetime | int) -> int:
-    if isinstance(time, int):
-        return time
-    if time.tzinfo is None:
+    if isinstance(time, datetime) and time.tzinfo is None:
         raise RequestError("$.as_of", "a time without a zone: give it one, e.g. tzinfo=UTC")
-    return int(time.timestamp() * 1_000)
+    return to_event_ms(time)

@@ -24,6 +24,7 @@ from pipelines.adapters.kafka_connection import (
 )
 from pipelines.contract.plan import Plan, StreamView
 from pipelines.errors import SettingsError
+from pipelines.steps.event_time import to_event_ms
 
 console = Console(soft_wrap=not sys.stdout.isatty())
 """A line stays a line in a file or a pipe, whatever its length."""
@@ -99,7 +100,7 @@ IncludeFeatures = Annotated[bool, typer.Option(help="Put the model's input into 
 
 def utc_ms(given: datetime | None) -> int | None:
     """A time that was given as UTC, in ms since the epoch."""
-    return None if given is None else int(given.replace(tzinfo=UTC).timestamp() * 1_000)
+    return None if given is None else to_event_ms(given.replace(tzinfo=UTC))
 
 
 def read(path: Path) -> Plan:
