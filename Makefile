@@ -83,9 +83,12 @@ faults-scoring: setup ## Random faults on scoring, on a busy machine (SEEDS=40 F
 	$(BIN)/python -m tests.faults.scoring --seeds $(SEEDS) --from $(FROM) --jobs $(JOBS)
 
 .PHONY: reference
-reference: setup ## Write docs/reference.md from the code
-	$(BIN)/python -m forebay.reference > build/reference.md
-	mv build/reference.md docs/reference.md
+reference: setup ## Write docs/reference.md and docs/architecture.md from the code
+	mkdir -p build
+	for page in reference architecture; do \
+	    $(BIN)/python -m forebay.reference $$page > build/$$page.md; \
+	    mv build/$$page.md docs/$$page.md; \
+	done
 
 .PHONY: lock
 lock: ## Resolve the newest allowed versions and write requirements.lock

@@ -14,9 +14,9 @@ from benchmarks.events import PARTITIONS
 from benchmarks.rate import Rate, rate_of, watch
 from benchmarks.store_cost import StoreMeter
 from benchmarks.systems import Forebay, Run, forebay_process
-from forebay.metrics_page import scrape, total
-from forebay.stack.ports import free_port
-from forebay.stack.process import ChildProcess
+from forebay.local.ports import free_port
+from forebay.local.process import ChildProcess
+from forebay.watch.metrics_page import scrape, total
 
 _SESSION_MS = 3_000
 """Of the group: how soon it notices that another processor has come."""

@@ -23,9 +23,9 @@ from benchmarks.publish import publish
 from benchmarks.report import Report
 from benchmarks.stream_load import StreamLoad
 from benchmarks.systems import Forebay, Peer, Run, System
-from forebay.error_line import error_line
-from forebay.stack.process import ChildProcess
-from forebay.stack.valkey import Valkey
+from forebay.cli.error_line import error_line
+from forebay.local.process import ChildProcess
+from forebay.local.valkey import Valkey
 from tests.kafka.apache_kafka import apache_kafka
 
 WARM_UP_S = 10

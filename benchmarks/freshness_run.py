@@ -20,10 +20,10 @@ from benchmarks.stream_load import PROBE_CARDS, StreamLoad, timeline
 from benchmarks.stream_producer import new_producer, send
 from benchmarks.stream_settings import StreamSettings
 from benchmarks.systems import Run, System
-from forebay.stack.process import ChildProcess, Command
-from forebay.stack.topics import create_topics
-from pipelines.adapters.redis_store import RedisStore
-from pipelines.contract.entity_key import EntityKeyEncoder
+from forebay.local.process import ChildProcess, Command
+from forebay.local.topics import create_topics
+from pipelines.adapters.redis.store import RedisStore
+from pipelines.contract.store.entity_key import EntityKeyEncoder
 from pipelines.steps.arrays import Ints
 
 START_TIMEOUT_S = 90.0

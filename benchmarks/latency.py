@@ -28,12 +28,12 @@ from benchmarks.rate import MeasurementError
 from benchmarks.report import Report
 from benchmarks.scored_model import write_model
 from benchmarks.systems import forebay_process
-from forebay.error_line import error_line
-from forebay.stack.process import ChildProcess
-from forebay.stack.topics import create_topics
-from forebay.stack.valkey import Valkey
-from forebay.topics import needed_topics
-from pipelines.contract.plan_file import write_plan
+from forebay.cli.error_line import error_line
+from forebay.definitions.topics import needed_topics
+from forebay.local.process import ChildProcess
+from forebay.local.topics import create_topics
+from forebay.local.valkey import Valkey
+from pipelines.contract.plan.plan_file import write_plan
 from tests.kafka.apache_kafka import apache_kafka
 
 DELIVERIES = ("exactly_once", "at_least_once")

@@ -31,10 +31,10 @@ from benchmarks.rate import MeasurementError
 from benchmarks.row_layouts import LAYOUTS, Layout
 from benchmarks.row_updates import RowSet, Update, writes_of
 from benchmarks.store_cost import Cost, StoreMeter
-from forebay.error_line import error_line
-from forebay.stack.valkey import Valkey
-from pipelines.adapters.redis_store import RedisStore
-from pipelines.adapters.store import Outcome
+from forebay.cli.error_line import error_line
+from forebay.local.valkey import Valkey
+from pipelines.adapters.online_store import Outcome
+from pipelines.adapters.redis.store import RedisStore
 
 TILES = (1, 12, 24, 288, 1_000)
 _TILES_AT_ONCE = 300_000

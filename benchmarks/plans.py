@@ -4,21 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pipelines.contract.entity_key import closed_field, head_field
-from pipelines.contract.plan import (
-    PLAN_FORMAT,
-    Aggregation,
-    Column,
-    DataType,
-    Feature,
-    FeatureService,
-    Function,
-    JoinKey,
-    Plan,
-    ServiceView,
-    Source,
-    StreamView,
-)
+from pipelines.contract.plan.plan import PLAN_FORMAT, Plan
+from pipelines.contract.plan.services import FeatureService, ServiceView
+from pipelines.contract.plan.sources import Source
+from pipelines.contract.plan.types import Column, DataType, Function
+from pipelines.contract.plan.views import Aggregation, Feature, JoinKey, StreamView
+from pipelines.contract.store.entity_key import closed_field, head_field
 
 MINUTE_MS, HOUR_MS = 60_000, 3_600_000
 VIEW = "card_activity"

@@ -27,10 +27,10 @@ from benchmarks.rate import STALL_TIMEOUT_S, MeasurementError
 from benchmarks.report import Report
 from benchmarks.stacks import places
 from benchmarks.systems import Forebay, Run
-from forebay.error_line import error_line
-from forebay.stack.process import ChildProcess, Command, StackError
-from forebay.stack.topics import create_topics
-from forebay.stack.valkey import Valkey
+from forebay.cli.error_line import error_line
+from forebay.local.process import ChildProcess, Command, StackError
+from forebay.local.topics import create_topics
+from forebay.local.valkey import Valkey
 from tests.kafka.apache_kafka import apache_kafka
 
 PROFILE = Path(__file__).parents[1] / "docs" / "profile.md"

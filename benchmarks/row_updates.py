@@ -9,13 +9,13 @@ import numpy as np
 
 from benchmarks.plans import SLIDE_MS, VIEW, sliding, view_of
 from benchmarks.row_layouts import Layout
-from pipelines.adapters.store import RowWrite
-from pipelines.contract.entity_key import EntityKeyEncoder, feature_field, timestamp_field
-from pipelines.contract.values import encode_columns, encode_timestamp
-from pipelines.steps.aggregate import ViewAggregator
+from pipelines.adapters.online_store import RowWrite
+from pipelines.contract.store.entity_key import EntityKeyEncoder, feature_field, timestamp_field
+from pipelines.contract.store.values import encode_columns, encode_timestamp
 from pipelines.steps.arrays import Ints
-from pipelines.steps.rows import ABSENT, StoredRow
-from pipelines.steps.tiles import Events
+from pipelines.steps.tile_state.row_codec import ABSENT, StoredRow
+from pipelines.steps.windows.aggregate import ViewAggregator
+from pipelines.steps.windows.fold import Events
 
 LINEAGE = bytes(8)
 PARTITION = 0

@@ -23,9 +23,9 @@ from benchmarks.publish import publish
 from benchmarks.report import PLOTS, Report
 from benchmarks.scaling_report import ScalingRow, plot_curves, scaling_table
 from benchmarks.systems import Run
-from forebay.error_line import error_line
-from forebay.stack.topics import create_topics
-from forebay.stack.valkey import Valkey
+from forebay.cli.error_line import error_line
+from forebay.local.topics import create_topics
+from forebay.local.valkey import Valkey
 from tests.kafka.apache_kafka import apache_kafka
 
 PROCESSES = (1, 2)

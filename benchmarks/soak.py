@@ -24,10 +24,10 @@ from benchmarks.soak_sampler import Sampler, samples_of
 from benchmarks.store_cost import StoreMeter
 from benchmarks.stream_load import StreamLoad
 from benchmarks.systems import Forebay, Run
-from forebay.error_line import error_line
-from forebay.stack.ports import free_port
-from forebay.stack.process import ChildProcess
-from forebay.stack.valkey import Valkey
+from forebay.cli.error_line import error_line
+from forebay.local.ports import free_port
+from forebay.local.process import ChildProcess
+from forebay.local.valkey import Valkey
 from tests.kafka.apache_kafka import apache_kafka
 
 _PROBES_PER_S = 50

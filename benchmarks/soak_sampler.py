@@ -13,8 +13,8 @@ from benchmarks.freshness_run import Probes
 from benchmarks.percentiles import percentiles_of
 from benchmarks.soak_report import SoakSample
 from benchmarks.store_cost import StoreMeter
-from forebay.metrics_page import scrape, total
-from forebay.stack.process import ChildProcess
+from forebay.local.process import ChildProcess
+from forebay.watch.metrics_page import scrape, total
 
 
 class Look(NamedTuple):

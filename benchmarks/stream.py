@@ -26,9 +26,9 @@ from benchmarks.rate import Rate, rate_of, watch
 from benchmarks.report import Report
 from benchmarks.stream_report import StreamRow, stream_table
 from benchmarks.systems import Forebay, Run, System, peers
-from forebay.error_line import error_line
-from forebay.stack.topics import create_topics
-from forebay.stack.valkey import Valkey
+from forebay.cli.error_line import error_line
+from forebay.local.topics import create_topics
+from forebay.local.valkey import Valkey
 from tests.kafka.apache_kafka import apache_kafka
 
 

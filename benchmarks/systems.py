@@ -15,12 +15,12 @@ from benchmarks.peers.settings import PeerSettings
 from benchmarks.plans import stream_plan
 from benchmarks.shared_count import SharedCount
 from benchmarks.stream_report import BASELINE
-from forebay.stack.process import ChildProcess, Command
-from pipelines.adapters.kafka import Topics
+from forebay.local.process import ChildProcess, Command
+from pipelines.adapters.kafka.admin import Topics
 from pipelines.adapters.progress_reader import ProgressReader, ViewTopic
-from pipelines.adapters.redis_store import RedisStore
-from pipelines.contract.plan import Aggregation
-from pipelines.contract.plan_file import write_plan
+from pipelines.adapters.redis.store import RedisStore
+from pipelines.contract.plan.plan_file import write_plan
+from pipelines.contract.plan.views import Aggregation
 
 
 class Run(NamedTuple):

@@ -13,23 +13,26 @@ from typing import Any, NamedTuple
 import mmh3
 import msgspec
 
-from forebay.encode import Encode, encoder
+from forebay.history.encode import Encode, encoder
 from pipelines.adapters.memory_store import MemoryStore
-from pipelines.contract.entity_key import EntityKeyEncoder, feature_field, timestamp_field
-from pipelines.contract.fence import Lineage
-from pipelines.contract.plan import BatchView, DataType, Plan, Source
-from pipelines.contract.records import Record
-from pipelines.contract.topology import Feed, feeds
-from pipelines.contract.values import encode_timestamp, encode_value
+from pipelines.contract.kafka.incarnation import Lineage
+from pipelines.contract.kafka.record import Record
+from pipelines.contract.kafka.topics import Feed, feeds
+from pipelines.contract.plan.plan import Plan
+from pipelines.contract.plan.sources import Source
+from pipelines.contract.plan.types import DataType
+from pipelines.contract.plan.views import BatchView
+from pipelines.contract.store.entity_key import EntityKeyEncoder, feature_field, timestamp_field
+from pipelines.contract.store.values import encode_timestamp, encode_value
 from pipelines.errors import DecodeError, ForebayError, RequestError, SettingsError
-from pipelines.feature_processor.feed_pipeline import FeedPipeline
-from pipelines.feature_processor.router import Router
-from pipelines.steps.decoded import attribute
+from pipelines.feature_processor.walk.rekey import Router
+from pipelines.feature_processor.walk.topic_batch import FeedPipeline
+from pipelines.steps.decode.event_type import attribute
+from pipelines.steps.decode.framing import frame
 from pipelines.steps.event_time import LATEST_MS, to_event_ms
-from pipelines.steps.framing import frame
-from serving.feature_reader import FeatureReader, stored_views
-from serving.request import RequestChecker, ScoringRequest
-from serving.scorer import FeatureAssembler
+from serving.features.assemble import FeatureAssembler
+from serving.features.read import FeatureReader, stored_views
+from serving.features.request import RequestChecker, ScoringRequest
 
 DECLARED_SCHEMA_ID = 1
 """Of framed Avro: the id under which a source's own schema is known here."""

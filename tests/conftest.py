@@ -11,12 +11,12 @@ import pytest
 import redis
 import structlog
 
-from forebay.stack.tansu import Tansu
-from forebay.stack.valkey import Valkey, ValkeySettings
+from forebay.local.tansu import Tansu
+from forebay.local.valkey import Valkey, ValkeySettings
 from tests.e2e.deployment import Place
 from tests.e2e.place import payments_place
 from tests.kafka.apache_kafka import ApacheKafka, apache_kafka, unavailable
-from tests.payments import apply_payments, run_compiler
+from tests.support.payments import apply_payments, run_compiler
 
 
 @pytest.fixture(autouse=True)

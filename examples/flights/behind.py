@@ -17,13 +17,13 @@ import typer
 
 from examples.flights.demo import DATA, FILL_MS, FOLDER, LIVE_MS
 from examples.flights.events import SCHEDULED
-from forebay.error_line import error_line
-from forebay.replay import Span, replayed_events
+from forebay.cli.error_line import error_line
+from forebay.history.replay import Span, replayed_events
+from forebay.history.training import feature_columns, training_rows
 from forebay.time_travel import TimeTravel
-from forebay.training import feature_columns, training_rows
-from pipelines.backfill.history import History
-from pipelines.contract.plan import Plan
-from pipelines.contract.plan_file import read_plan
+from pipelines.contract.plan.plan import Plan
+from pipelines.contract.plan.plan_file import read_plan
+from pipelines.history.load import History
 
 SERVICE = "late_arrival"
 

@@ -28,20 +28,20 @@ from examples.flights.plot import save_plot
 from examples.flights.predictions import PredictionListener, Received
 from examples.flights.times import ORIGIN_ZONE
 from examples.flights.train import Evaluation, train
-from forebay.backfill import backfill, progress_bar
-from forebay.error_line import error_line
-from forebay.lag import ProcessorLag
-from forebay.metrics_page import bucket_counts, quantile, scrape, total
-from forebay.replay import Published, Replayed, Span, replay_with_progress, replayed_events
-from forebay.stack.local import LocalStack, StackSettings
-from forebay.stack.process import StackError
-from forebay.steps_view import step
-from forebay.training import feature_columns, training_rows
-from forebay.up import register, run_processes
-from pipelines.backfill.history import History
-from pipelines.contract.plan import Plan
-from serving.build import scored_source
-from serving.model import load_model
+from forebay.cli.error_line import error_line
+from forebay.cli.steps_view import step
+from forebay.history.backfill import backfill, progress_bar
+from forebay.history.replay import Published, Replayed, Span, replay_with_progress, replayed_events
+from forebay.history.training import feature_columns, training_rows
+from forebay.local.process import StackError
+from forebay.local.stack import LocalStack, StackSettings
+from forebay.local.up import register, run_processes
+from forebay.watch.lag import ProcessorLag
+from forebay.watch.metrics_page import bucket_counts, quantile, scrape, total
+from pipelines.contract.plan.plan import Plan
+from pipelines.history.load import History
+from serving.models.model import load_model
+from serving.worker.build import scored_source
 
 FOLDER = Path(".demo")
 DATA = FOLDER / "data"

@@ -17,9 +17,9 @@ from onnxmltools.convert.common.data_types import FloatTensorType
 from sklearn.metrics import log_loss, roc_auc_score
 
 from examples.flights.events import ARRIVALS, SCHEDULED, outcomes
-from forebay.training import feature_columns, training_rows
-from pipelines.backfill.history import History
-from pipelines.contract.plan import Plan
+from forebay.history.training import feature_columns, training_rows
+from pipelines.contract.plan.plan import Plan
+from pipelines.history.load import History
 
 TEST_FROM_MS = int(pd.Timestamp("2013-09-01", tz="America/New_York").timestamp() * 1_000)
 

@@ -10,11 +10,11 @@ import typer
 
 from forebay.cli import definitions, dlq, local
 from forebay.cli.command import from_environment, logged
+from forebay.cli.error_line import error_line
 from forebay.cli.process import process
 from forebay.cli.score import score
 from forebay.cli.serve import serve
 from forebay.cli.version import print_version
-from forebay.error_line import error_line
 
 app = typer.Typer(
     name="forebay",

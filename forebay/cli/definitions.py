@@ -27,8 +27,8 @@ from forebay.cli.options import (
     stream_view,
     utc_ms,
 )
-from pipelines.backfill.left_out import DEFAULT_MAX_SHARE
 from pipelines.errors import SettingsError
+from pipelines.history.left_out import DEFAULT_MAX_SHARE
 
 
 def plan(
@@ -38,8 +38,8 @@ def plan(
     watch: Annotated[bool, typer.Option("--watch", help="Stay, and do it again after every `feast apply`.")] = False,
 ) -> None:
     """Compile the registry into the plan file, check it completely, and print it."""
-    from forebay.compile import compile_again, compile_plan
-    from forebay.plan_view import plan_as_json, print_plan
+    from forebay.definitions.compile import compile_again, compile_plan
+    from forebay.definitions.plan_view import plan_as_json, print_plan
 
     compiled = compile_plan(repo, out)
     if as_json:
@@ -60,8 +60,8 @@ def topics(
     output: Annotated[str | None, typer.Option(help="Prediction topic to create too.")] = None,
 ) -> None:
     """Create the topics the plan needs that do not exist yet."""
-    from forebay.stack.topics import create_topics
-    from forebay.topics import carrying_topics, needed_topics
+    from forebay.definitions.topics import carrying_topics, needed_topics
+    from forebay.local.topics import create_topics
 
     compiled = read(plan_file)
     wanted = needed_topics(compiled, partitions)
@@ -88,8 +88,8 @@ def forget(
     as_json: Annotated[bool, typer.Option("--json", help="Print what was removed as JSON.")] = False,
 ) -> None:
     """Remove everything the online store holds about an entity, and say what remains in topics."""
-    from forebay.forget import forget as remove
-    from forebay.forget import parse_entity
+    from forebay.store.forget import forget as remove
+    from forebay.store.forget import parse_entity
 
     compiled = read(plan_file)
     remembered_ms = round(remember_days * 86_400_000)
@@ -115,7 +115,7 @@ def rebuild(
     redis: RedisOption = None,
 ) -> None:
     """Remove the rows and progress of views, so that they are computed anew from what Kafka retains."""
-    from forebay.rebuild import check_stopped, clear_view
+    from forebay.store.rebuild import check_stopped, clear_view
 
     compiled = read(plan_file)
     addresses = kafka_of(compiled, brokers, kafka_properties)
@@ -139,8 +139,8 @@ def materialize(
     as_json: Annotated[bool, typer.Option("--json", help="Print what was done as JSON.")] = False,
 ) -> None:
     """Copy the newest rows of batch views to the online store; stream views are the processor's."""
-    from forebay.materialize import materialize as copy
-    from forebay.materialize import print_materialized
+    from forebay.history.materialize import materialize as copy
+    from forebay.history.materialize import print_materialized
 
     end_ms = utc_ms(end)
     done = copy(repo, views or (), utc_ms(start), time.time_ns() // 1_000_000 if end_ms is None else end_ms)
@@ -159,9 +159,9 @@ def backfill(
     max_left_out: MaxLeftOut = DEFAULT_MAX_SHARE,
 ) -> None:
     """Compute features as of every event of history into the views' batch sources."""
-    from forebay.backfill import Training
-    from forebay.backfill import backfill as write
-    from pipelines.backfill.history import History
+    from forebay.history.backfill import Training
+    from forebay.history.backfill import backfill as write
+    from pipelines.history.load import History
 
     if service and not topic:
         raise SettingsError("--service needs --topic: the topic whose events are scored")

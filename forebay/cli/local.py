@@ -28,9 +28,9 @@ from forebay.cli.options import (
     read,
     utc_ms,
 )
-from forebay.stack.ports import LAST_PORT
-from forebay.stack.processes import Process
-from pipelines.backfill.left_out import DEFAULT_MAX_SHARE
+from forebay.local.ports import LAST_PORT
+from forebay.local.processes import Process
+from pipelines.history.left_out import DEFAULT_MAX_SHARE
 
 
 def replay(
@@ -46,9 +46,9 @@ def replay(
     as_json: Annotated[bool, typer.Option("--json", help="Print what was done as JSON.")] = False,
 ) -> None:
     """Publish history again, all topics in event-time order, at a multiple of real time."""
-    from forebay.backfill import print_left_out
-    from forebay.replay import Span, replay_with_progress, replayed_events
-    from pipelines.backfill.history import History
+    from forebay.history.backfill import print_left_out
+    from forebay.history.replay import Span, replay_with_progress, replayed_events
+    from pipelines.history.load import History
 
     compiled = read(plan_file)
     found = History(history, max_left_out)
@@ -89,8 +89,8 @@ def up(
     ] = None,
 ) -> None:
     """Run all of it on this machine, embedded broker and store included, until Ctrl-C."""
-    from forebay.stack.local import StackSettings
-    from forebay.up import up as run_stack
+    from forebay.local.stack import StackSettings
+    from forebay.local.up import up as run_stack
 
     run_stack(
         StackSettings(

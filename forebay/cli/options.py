@@ -13,8 +13,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from forebay.stack.ports import LAST_PORT
-from pipelines.adapters.kafka_connection import (
+from forebay.local.ports import LAST_PORT
+from pipelines.adapters.kafka.connection import (
     ADDRESSES,
     FILE_VARIABLE,
     VARIABLE_PREFIX,
@@ -22,7 +22,8 @@ from pipelines.adapters.kafka_connection import (
     checked,
     read_properties,
 )
-from pipelines.contract.plan import Plan, StreamView
+from pipelines.contract.plan.plan import Plan
+from pipelines.contract.plan.views import StreamView
 from pipelines.errors import SettingsError
 from pipelines.steps.event_time import to_event_ms
 
@@ -105,7 +106,7 @@ def utc_ms(given: datetime | None) -> int | None:
 
 def read(path: Path) -> Plan:
     """The plan in a file."""
-    from pipelines.contract.plan_file import read_plan
+    from pipelines.contract.plan.plan_file import read_plan
 
     return read_plan(path)
 

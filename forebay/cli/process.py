@@ -52,7 +52,7 @@ def process(
     """Compute the stream views' windows from Kafka into Redis, until told to stop."""
     from pipelines.feature_processor.run import run
     from pipelines.feature_processor.settings import ProcessorSettings
-    from pipelines.steps.poison import Allowance
+    from pipelines.steps.dead_letter_limit import Allowance
 
     compiled = read(plan_file)
     run(

@@ -66,20 +66,20 @@ def score(
     max_dead_letter_share: MaxDeadLetterShare = 0.5,
 ) -> None:
     """Score every event of a topic onto a prediction topic, until told to stop."""
-    from pipelines.adapters.last_resort import leave_if_late
     from pipelines.adapters.metrics import serve_metrics
-    from pipelines.contract.plan import Plan
+    from pipelines.contract.plan.plan import Plan
+    from pipelines.process.every import Every
+    from pipelines.process.shutdown import leave_if_late
     from pipelines.process.watchdog import WATCHDOG
-    from pipelines.steps.poison import Allowance
-    from serving.build import build_event_scorer
-    from serving.event_scorer import EventScorer
-    from serving.every import Every
-    from serving.following import Files, following
-    from serving.model import model_name
-    from serving.renewal import LOOK_S
-    from serving.scorer import Scorer
-    from serving.settings import ScoringSettings, WorkerSettings, worker_group
-    from serving.worker import Worker
+    from pipelines.steps.dead_letter_limit import Allowance
+    from serving.models.model import model_name
+    from serving.rollout.follow_plan import LOOK_S
+    from serving.rollout.following import Files, following
+    from serving.scoring.scorer import Scorer
+    from serving.worker.build import build_event_scorer
+    from serving.worker.events import EventScorer
+    from serving.worker.loop import Worker
+    from serving.worker.settings import ScoringSettings, WorkerSettings, worker_group
 
     compiled = read(plan_file)
     addresses, store = kafka_of(compiled, brokers, kafka_properties), redis_of(compiled, redis)

@@ -20,7 +20,7 @@ from forebay.cli.options import (
     read,
     redis_of,
 )
-from forebay.stack.ports import LAST_PORT
+from forebay.local.ports import LAST_PORT
 from pipelines.process.watchdog import HANG_AFTER_S
 from serving.http.settings import HttpSettings
 
@@ -66,15 +66,15 @@ def serve(
     from starlette.types import ASGIApp
 
     from pipelines.adapters.clock import Clock, WallClock
-    from pipelines.contract.plan import Plan
+    from pipelines.contract.plan.plan import Plan
     from pipelines.process.watchdog import WATCHDOG
-    from serving.build import watermark_clock
-    from serving.following import Files, following
     from serving.http.app import build_app
     from serving.http.renewed_app import RenewedApp
     from serving.http.server import run_server
     from serving.http.settings import token_of_environment
-    from serving.scorer import Scorer
+    from serving.rollout.following import Files, following
+    from serving.scoring.scorer import Scorer
+    from serving.worker.build import watermark_clock
 
     compiled = read(plan_file)
     store = redis_of(compiled, redis)

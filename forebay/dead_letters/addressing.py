@@ -7,10 +7,11 @@ from typing import NamedTuple
 
 from forebay.dead_letters.letter import Letter
 from forebay.dead_letters.marks import mark_of
-from pipelines.contract.fence import Position
-from pipelines.contract.plan import Plan, Source
-from pipelines.contract.recipients import Recipients
-from pipelines.contract.topology import definition
+from pipelines.contract.kafka.position import Position
+from pipelines.contract.kafka.recipients import Recipients
+from pipelines.contract.plan.definition import definition
+from pipelines.contract.plan.plan import Plan
+from pipelines.contract.plan.sources import Source
 
 
 class Sendable(NamedTuple):

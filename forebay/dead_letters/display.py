@@ -8,10 +8,10 @@ from itertools import groupby
 
 from rich.console import Console
 
+from forebay.cli.tables import add_row, new_table, print_table
 from forebay.dead_letters.letter import Letter
 from forebay.dead_letters.summary import Group
-from forebay.tables import add_row, new_table, print_table
-from pipelines.contract.recipients import Recipients
+from pipelines.contract.kafka.recipients import Recipients
 
 _COLUMNS = ("reason", "stage", "read from", "first letter", "count", "replayed", "written (UTC)")
 

@@ -6,9 +6,9 @@ from typing import NamedTuple
 
 from confluent_kafka import Message
 
-from pipelines.contract.fence import Position
-from pipelines.contract.recipients import ONLY_FOR_HEADER, Recipients, decode_recipients
-from pipelines.contract.records import (
+from pipelines.contract.kafka.position import Position
+from pipelines.contract.kafka.recipients import ONLY_FOR_HEADER, Recipients, decode_recipients
+from pipelines.contract.kafka.record import (
     REFUSAL_HEADERS,
     REFUSED_BY_HEADER,
     REPLAY_OF_HEADER,

@@ -9,12 +9,12 @@ from confluent_kafka.admin import NewTopic
 
 from forebay.dead_letters.letter import Letter
 from forebay.dead_letters.reader import TopicReader
-from forebay.stack.topics import wait_for_leaders
-from pipelines.adapters.kafka import new_admin
-from pipelines.adapters.kafka_access import said
-from pipelines.adapters.kafka_connection import Brokers
-from pipelines.contract.fence import Position
-from pipelines.contract.records import TIMESTAMP_HEADER
+from forebay.local.topics import wait_for_leaders
+from pipelines.adapters.kafka.access import said
+from pipelines.adapters.kafka.admin import new_admin
+from pipelines.adapters.kafka.connection import Brokers
+from pipelines.contract.kafka.position import Position
+from pipelines.contract.kafka.record import TIMESTAMP_HEADER
 from pipelines.errors import SettingsError
 
 MARK_BYTES = 16

@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
-from pipelines.adapters.kafka import MAX_RECORD_BYTES, queue
-from pipelines.adapters.kafka_access import STARTING_S, Access, denied, said
-from pipelines.adapters.kafka_connection import Brokers
-from pipelines.contract.records import Headers
+from pipelines.adapters.kafka.access import STARTING_S, Access, denied, said
+from pipelines.adapters.kafka.connection import Brokers
+from pipelines.adapters.kafka.producer import MAX_RECORD_BYTES, queue
+from pipelines.contract.kafka.record import Headers
 from pipelines.errors import ForebayError, SettingsError
 
 ANSWER_S = 5.0

@@ -7,9 +7,9 @@ from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from pipelines.adapters.kafka_access import Access, denied, said
-from pipelines.adapters.kafka_connection import Brokers
-from pipelines.contract.fence import Position
+from pipelines.adapters.kafka.access import Access, denied, said
+from pipelines.adapters.kafka.connection import Brokers
+from pipelines.contract.kafka.position import Position
 from pipelines.errors import BrokersUnavailable, SettingsError
 
 NO_ANSWER_S = 30.0

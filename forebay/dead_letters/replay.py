@@ -20,10 +20,11 @@ from forebay.dead_letters.outbox import Outbox, Outgoing
 from forebay.dead_letters.reader import TopicReader
 from forebay.dead_letters.retention import oldest_kept_ms
 from forebay.dead_letters.selection import Selection
-from pipelines.adapters.kafka_connection import Brokers
-from pipelines.contract.plan import Plan, Source
-from pipelines.contract.recipients import ONLY_FOR_HEADER
-from pipelines.contract.records import REPLAY_OF_HEADER
+from pipelines.adapters.kafka.connection import Brokers
+from pipelines.contract.kafka.recipients import ONLY_FOR_HEADER
+from pipelines.contract.kafka.record import REPLAY_OF_HEADER
+from pipelines.contract.plan.plan import Plan
+from pipelines.contract.plan.sources import Source
 
 AT_ONCE = 500
 """Records of one transaction, at most."""
@@ -86,7 +87,7 @@ def replay(place: Place, selection: Selection, rate: float, on_sent: Callable[[i
     try:
         create_marks_topic(reader, place.brokers, place.letters)
         # First: it ends what a replay that was killed left open. Only then are the marks complete.
-        outbox = Outbox(place.brokers, f"forebay.replay.{place.letters}")
+        outbox = Outbox(place.brokers, f"forebay.history.replay.{place.letters}")
         marked = read_marks(reader, place.letters)
         found = Outlook(place.letters)
         at_once = max(1, min(AT_ONCE, int(rate / TRANSACTIONS_PER_S))) if rate else AT_ONCE

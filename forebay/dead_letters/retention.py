@@ -7,9 +7,9 @@ from typing import Any
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import ConfigResource, ResourceType
 
-from pipelines.adapters.kafka import new_admin
-from pipelines.adapters.kafka_access import Access, said
-from pipelines.adapters.kafka_connection import Brokers
+from pipelines.adapters.kafka.access import Access, said
+from pipelines.adapters.kafka.admin import new_admin
+from pipelines.adapters.kafka.connection import Brokers
 from pipelines.errors import SettingsError
 
 TO_BE_READ_MS = 3_600_000

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import msgspec
 
 from forebay.dead_letters.letter import Letter
-from pipelines.contract.fence import Position
+from pipelines.contract.kafka.position import Position
 from pipelines.errors import SettingsError
 
 _SPAN = re.compile(r"(.+)\[([0-9]{1,9})\](?:@([0-9]{1,18})(?:-([0-9]{1,18}))?)?")

@@ -1,7 +1,11 @@
-"""`python -m forebay.reference > docs/reference.md`; a test says when the file is stale."""
+"""`python -m forebay.reference reference | architecture`: writes a page of the docs; tests say when one is stale."""
 
 from __future__ import annotations
 
-from forebay.reference.page import page
+import sys
 
-print(page(), end="")
+from forebay.reference import architecture, page
+
+PAGES = {"reference": page.page, "architecture": architecture.page}
+
+print(PAGES[sys.argv[1]](), end="")

@@ -6,16 +6,17 @@ from collections.abc import Iterable, Iterator, Sequence
 from types import ModuleType
 
 import serving.http.metrics
-import serving.metrics
+import serving.observe.batches
+import serving.observe.metrics
 from forebay.cli import app
 from forebay.reference.options import Command, commands
 from pipelines.adapters import metrics
 from pipelines.adapters.harmless import Declared, Harmless
-from pipelines.contract.tags import TAGS
+from pipelines.contract.plan.tags import TAGS
 from pipelines.process.status import MEANINGS
 from serving.http.settings import TOKEN_VARIABLE
 
-_METRICS = (metrics, serving.metrics, serving.http.metrics)
+_METRICS = (metrics, serving.observe.metrics, serving.observe.batches, serving.http.metrics)
 
 _HEAD = """\
 # Reference

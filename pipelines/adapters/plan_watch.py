@@ -6,8 +6,8 @@ from pathlib import Path
 
 import structlog
 
-from pipelines.contract.plan import Plan
-from pipelines.contract.plan_file import read_plan
+from pipelines.contract.plan.plan import Plan
+from pipelines.contract.plan.plan_file import read_plan
 from pipelines.errors import PlanError
 
 log = structlog.get_logger("forebay.plan")

@@ -7,10 +7,10 @@ from typing import Protocol
 
 import msgspec
 
-from pipelines.contract.fence import Lineage
-from pipelines.contract.plan import StreamView
-from pipelines.contract.progress import Progress, decode_progress
-from pipelines.contract.topology import progress_field, progress_key
+from pipelines.contract.kafka.incarnation import Lineage
+from pipelines.contract.plan.views import StreamView
+from pipelines.contract.store.keys import progress_field, progress_key
+from pipelines.contract.store.progress import Progress, decode_progress
 
 
 class HashReader(Protocol):

@@ -24,7 +24,9 @@ from pipelines.compiler.service import compile_service
 from pipelines.compiler.sources import compile_sources
 from pipelines.compiler.stream import compile_stream_view
 from pipelines.compiler.tags import check_tags
-from pipelines.contract.plan import PLAN_FORMAT, BatchView, FeatureService, OnDemandView, Plan, StreamView
+from pipelines.contract.plan.plan import PLAN_FORMAT, Plan
+from pipelines.contract.plan.services import FeatureService
+from pipelines.contract.plan.views import BatchView, OnDemandView, StreamView
 
 __all__ = ["compile_registry", "compile_repo"]
 

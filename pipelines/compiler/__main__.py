@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 
 from pipelines.compiler import compile_repo
-from pipelines.contract.plan_file import write_plan
+from pipelines.contract.plan.plan_file import write_plan
 from pipelines.errors import ForebayError
 
 

@@ -10,8 +10,9 @@ from feast.aggregation import Aggregation as Declared
 from feast.stream_feature_view import StreamFeatureView
 
 from pipelines.compiler.schema import timedelta_ms
-from pipelines.contract.functions import SPELLINGS, parse_function
-from pipelines.contract.plan import MAX_TILES_PER_WINDOW, Aggregation, DataType, Feature, Function
+from pipelines.contract.plan.functions import SPELLINGS, parse_function
+from pipelines.contract.plan.types import DataType, Function
+from pipelines.contract.plan.views import MAX_TILES_PER_WINDOW, Aggregation, Feature
 from pipelines.errors import PlanError
 
 _DEFAULT_HOP = timedelta(minutes=5)

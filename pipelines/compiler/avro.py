@@ -10,9 +10,9 @@ from fastavro.schema import SchemaParseException, UnknownType
 
 from pipelines.compiler.checks import unique
 from pipelines.compiler.event_schema import NO_NAME, EventSchema, is_field_name
-from pipelines.contract.plan import Column, DataType
+from pipelines.contract.plan.types import Column, DataType
 from pipelines.errors import PlanError
-from pipelines.steps.avro_schema import MICROS, MILLIS, branches, load_record, logical_type, plain, plain_record
+from pipelines.steps.decode.avro_schema import MICROS, MILLIS, branches, load_record, logical_type, plain, plain_record
 
 _TYPES = {
     "int": DataType.INT32,

@@ -13,7 +13,7 @@ from pipelines.compiler.checks import unique
 from pipelines.compiler.features import compile_feature
 from pipelines.compiler.join_keys import compile_join_keys
 from pipelines.compiler.schema import timedelta_ms
-from pipelines.contract.plan import BatchView
+from pipelines.contract.plan.views import BatchView
 
 
 def compile_batch_view(view: FeatureView, entities: Mapping[str, Entity], repo: Path) -> BatchView:

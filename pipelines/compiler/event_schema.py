@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Literal, NamedTuple
 
-from pipelines.contract.plan import Column
+from pipelines.contract.plan.types import Column
 from pipelines.errors import PlanError
 
 

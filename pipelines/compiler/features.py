@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from feast import Field
 
 from pipelines.compiler.schema import feature_dtype_of
-from pipelines.contract.plan import DataType, Feature, Policy
+from pipelines.contract.plan.types import DataType
+from pipelines.contract.plan.views import Feature, Policy
 from pipelines.errors import PlanError
 
 _TRUTH = {"true": True, "1": True, "false": False, "0": False}

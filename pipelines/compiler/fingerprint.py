@@ -16,8 +16,11 @@ import dill
 import msgspec
 
 from pipelines.compiler.protobuf import wire_meaning
-from pipelines.contract.fence import ROW_FORMAT
-from pipelines.contract.plan import MAX_EVENT_IDS, Plan, Source, StreamView, Udf
+from pipelines.contract.plan.plan import Plan
+from pipelines.contract.plan.sources import Source
+from pipelines.contract.plan.types import MAX_EVENT_IDS
+from pipelines.contract.plan.views import StreamView, Udf
+from pipelines.contract.store.row_header import ROW_FORMAT
 
 _DIGEST_BYTES = 8
 _UNCAPTURED = {"__builtins__", "__name__", "__doc__"}

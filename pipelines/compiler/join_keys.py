@@ -8,8 +8,9 @@ from feast import Entity, FeatureView
 
 from pipelines.compiler.event_schema import known
 from pipelines.compiler.schema import dtype_of, dtype_of_value_type
-from pipelines.contract.entity_key import JOIN_KEY_TYPES
-from pipelines.contract.plan import Column, DataType, JoinKey
+from pipelines.contract.plan.types import Column, DataType
+from pipelines.contract.plan.views import JoinKey
+from pipelines.contract.store.entity_key import JOIN_KEY_TYPES
 from pipelines.errors import PlanError
 
 

@@ -18,7 +18,7 @@ from feast import FeatureStore, FeatureView
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from pipelines.compiler.registry import open_registry
-from pipelines.contract.materialized import Materialized, MaterializedView
+from pipelines.contract.store.materialized import Materialized, MaterializedView
 from pipelines.errors import ForebayError, PlanError, StoreUnavailable
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -12,7 +12,8 @@ from pipelines.compiler.checks import check_projection, unique
 from pipelines.compiler.features import compile_feature
 from pipelines.compiler.schema import dtype_of
 from pipelines.compiler.udf import load, stored_udf
-from pipelines.contract.plan import BatchView, DataType, OnDemandInput, OnDemandView, StreamView, Udf
+from pipelines.contract.plan.types import DataType
+from pipelines.contract.plan.views import BatchView, OnDemandInput, OnDemandView, StreamView, Udf
 from pipelines.errors import PlanError
 
 Stored = StreamView | BatchView

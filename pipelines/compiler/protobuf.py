@@ -15,9 +15,10 @@ from google.protobuf.descriptor_pb2 import DescriptorProto, FieldDescriptorProto
 from google.protobuf.message import Message
 
 from pipelines.compiler.event_schema import EventSchema
-from pipelines.contract.plan import Column, DataType, Source
+from pipelines.contract.plan.sources import Source
+from pipelines.contract.plan.types import Column, DataType
 from pipelines.errors import PlanError
-from pipelines.steps.decode_protobuf import message_class
+from pipelines.steps.decode.protobuf import message_class
 
 _TYPES = {
     FieldDescriptor.TYPE_STRING: DataType.STRING,

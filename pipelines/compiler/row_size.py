@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from pipelines.contract.durations import duration_text
-from pipelines.contract.plan import MAX_TILES_PER_SLIDE, StreamView
+from pipelines.contract.plan.durations import duration_text
+from pipelines.contract.plan.views import MAX_TILES_PER_SLIDE, StreamView
 from pipelines.errors import PlanError
-from pipelines.steps.accumulators import Accumulator, Kind, TileGroup, tile_groups
-from pipelines.steps.frequent import CAPACITY
-from pipelines.steps.sketches import BLOCK
-from pipelines.steps.texts import MAX_TEXT_BYTES
+from pipelines.steps.tile_state.frequent import CAPACITY
+from pipelines.steps.tile_state.sketches import BLOCK
+from pipelines.steps.tile_state.texts import MAX_TEXT_BYTES
+from pipelines.steps.windows.layout import Accumulator, Kind, TileGroup, tile_groups
 
 MAX_ROW_BYTES = 16 * 1024 * 1024
 """Of one entity in one view, if every tile held as much as it can."""
@@ -22,7 +22,7 @@ _SKETCH_BYTES = {
     (Kind.FREQUENT, False): CAPACITY * 2 * _WORD + BLOCK * _WORD,
     (Kind.FREQUENT, True): CAPACITY * (_TEXT_BYTES + _WORD) + BLOCK * _TEXT_BYTES,
 }
-"""By kind, and whether it keeps texts: the sketch, and the values beside it (see `pipelines.steps.sketches`)."""
+"""By kind, and whether it keeps texts: the sketch, and the values beside it (see `steps.tile_state.sketches`)."""
 
 
 def check_size(view: StreamView, where: str) -> None:

@@ -11,8 +11,8 @@ from feast.types import from_value_type
 from feast.value_type import ValueType
 
 from pipelines.compiler.event_schema import NO_NAME, is_field_name
-from pipelines.contract.durations import UNIT_MS
-from pipelines.contract.plan import Column, DataType
+from pipelines.contract.plan.durations import UNIT_MS
+from pipelines.contract.plan.types import Column, DataType
 from pipelines.errors import PlanError
 
 _DDL_TYPES = {

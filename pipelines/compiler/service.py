@@ -9,7 +9,9 @@ from feast.feature_view_projection import FeatureViewProjection
 
 from pipelines.compiler.checks import check_projection, unique
 from pipelines.compiler.on_demand import Stored
-from pipelines.contract.plan import Column, FeatureService, JoinKey, OnDemandView, ServiceView
+from pipelines.contract.plan.services import FeatureService, ServiceView
+from pipelines.contract.plan.types import Column
+from pipelines.contract.plan.views import JoinKey, OnDemandView
 from pipelines.errors import PlanError
 
 Views = Mapping[str, Stored | OnDemandView]

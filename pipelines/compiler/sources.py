@@ -14,7 +14,9 @@ from pipelines.compiler.avro import avro_schema
 from pipelines.compiler.event_schema import EventSchema, known, refuse_ignored
 from pipelines.compiler.protobuf import protobuf_schema
 from pipelines.compiler.schema import columns_of, duration_ms, timedelta_ms
-from pipelines.contract.plan import HOUR_MS, Column, DataType, EventId, Source, TimeUnit
+from pipelines.contract.plan.sources import Source
+from pipelines.contract.plan.types import Column, DataType, EventId, TimeUnit
+from pipelines.contract.plan.views import HOUR_MS
 from pipelines.errors import PlanError
 
 _TIME_TYPES = (DataType.INT64, DataType.UNIX_TIMESTAMP)

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Literal, TypedDict
 
 from pipelines.compiler.schema import duration_ms
-from pipelines.contract.durations import duration_text
-from pipelines.contract.plan import HOUR_MS, Aggregation
+from pipelines.contract.plan.durations import duration_text
+from pipelines.contract.plan.views import HOUR_MS, Aggregation
 from pipelines.errors import PlanError
 
 

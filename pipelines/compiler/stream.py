@@ -19,7 +19,9 @@ from pipelines.compiler.join_keys import compile_join_keys
 from pipelines.compiler.row_size import check_size
 from pipelines.compiler.state_tags import state_tags
 from pipelines.compiler.udf import columns_after, columns_of, load, stored_udf
-from pipelines.contract.plan import Aggregation, DataType, Feature, JoinKey, Source, StreamView, Udf
+from pipelines.contract.plan.sources import Source
+from pipelines.contract.plan.types import DataType
+from pipelines.contract.plan.views import Aggregation, Feature, JoinKey, StreamView, Udf
 from pipelines.errors import PlanError
 
 

@@ -9,7 +9,7 @@ from feast import FeatureView, Field, OnDemandFeatureView
 from feast.stream_feature_view import StreamFeatureView
 
 from pipelines.compiler.registry import Registry
-from pipelines.contract.tags import Place, misplaced
+from pipelines.contract.plan.tags import Place, misplaced
 from pipelines.errors import PlanError
 
 _Tagged = tuple[str, Mapping[str, str], Place | None]

@@ -12,7 +12,9 @@ import dill
 import pandas as pd
 
 from pipelines.compiler.event_schema import refuse_ignored
-from pipelines.contract.plan import Column, DataType, Source, Udf
+from pipelines.contract.plan.sources import Source
+from pipelines.contract.plan.types import Column, DataType
+from pipelines.contract.plan.views import Udf
 from pipelines.errors import PlanError
 
 _SAMPLE_TIME_MS = 1_704_067_200_000

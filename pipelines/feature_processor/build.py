@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from typing import NamedTuple
 
-from pipelines.adapters.kafka import IdempotentProducer, Topics
-from pipelines.adapters.redis_store import RedisStore
+from pipelines.adapters.kafka.admin import Topics
+from pipelines.adapters.kafka.producer import IdempotentProducer
+from pipelines.adapters.redis.store import RedisStore
 from pipelines.adapters.schema_registry import schemas_of
-from pipelines.contract.plan import Plan
-from pipelines.contract.topology import Feed, feeds
-from pipelines.feature_processor.feed_pipeline import FeedPipeline
-from pipelines.feature_processor.router import Router
+from pipelines.contract.kafka.topics import Feed, feeds
+from pipelines.contract.plan.plan import Plan
 from pipelines.feature_processor.settings import ProcessorSettings
+from pipelines.feature_processor.walk.rekey import Router
+from pipelines.feature_processor.walk.topic_batch import FeedPipeline
 
 
 class Share(NamedTuple):

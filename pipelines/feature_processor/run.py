@@ -15,19 +15,19 @@ from typing import NamedTuple
 import structlog
 from aiokafka.errors import KafkaError, KafkaTimeoutError
 
-from pipelines.adapters.kafka import Topics, group_name
-from pipelines.adapters.last_resort import leave_if_late
+from pipelines.adapters.kafka.admin import Topics, group_name
 from pipelines.adapters.metrics import serve_metrics
-from pipelines.contract.plan import Plan
-from pipelines.contract.topology import feeds
+from pipelines.contract.kafka.topics import feeds
+from pipelines.contract.plan.plan import Plan
 from pipelines.errors import Crashed, ForebayError, SettingsError
-from pipelines.feature_processor.app import ProcessorApp
 from pipelines.feature_processor.build import Share, build_pipelines, close
-from pipelines.feature_processor.denied import denied
-from pipelines.feature_processor.feed_pipeline import FeedPipeline
-from pipelines.feature_processor.reload import Reload
+from pipelines.feature_processor.membership.app import ProcessorApp
+from pipelines.feature_processor.membership.client_health import ClientFailed
+from pipelines.feature_processor.membership.denied import denied
+from pipelines.feature_processor.rollout.follow import Reload
 from pipelines.feature_processor.settings import ProcessorSettings
-from pipelines.feature_processor.vitals import ClientFailed
+from pipelines.feature_processor.walk.topic_batch import FeedPipeline
+from pipelines.process.shutdown import leave_if_late
 from pipelines.process.status import START_AGAIN
 from pipelines.process.watchdog import WATCHDOG
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import msgspec
 
-from pipelines.adapters.kafka_connection import Brokers
+from pipelines.adapters.kafka.connection import Brokers
 from pipelines.process.watchdog import HANG_AFTER_S
-from pipelines.steps.poison import Allowance
+from pipelines.steps.dead_letter_limit import Allowance
 
 
 class ProcessorSettings(msgspec.Struct, frozen=True, kw_only=True):

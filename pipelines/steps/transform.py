@@ -9,12 +9,12 @@ import dill
 import numpy as np
 import pandas as pd
 
-from pipelines.contract.plan import StreamView, Udf
+from pipelines.contract.plan.views import StreamView, Udf
 from pipelines.errors import PlanError, TransformError
 from pipelines.steps.arrays import Ints
-from pipelines.steps.columns import AggregatedColumns
 from pipelines.steps.events import EventBatch
 from pipelines.steps.made_columns import is_infinite, milliseconds
+from pipelines.steps.windows.columns import AggregatedColumns
 
 Transform = Callable[[EventBatch], EventBatch]
 

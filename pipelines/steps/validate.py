@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.contract.plan import DataType, Source
+from pipelines.contract.plan.sources import Source
+from pipelines.contract.plan.types import DataType
 from pipelines.errors import InvalidEvent
 from pipelines.steps.arrays import Ints
-from pipelines.steps.decoded import attribute
+from pipelines.steps.decode.event_type import attribute
 from pipelines.steps.event_time import LATEST_MS, earliest_ms, to_event_ms, why_refused
 from pipelines.steps.events import EventBatch
 

@@ -10,6 +10,9 @@ import structlog
 
 from pipelines.adapters.clock import Clock
 from pipelines.errors import ModelError, RequestError, StoreRefused, StoreUnavailable
+from serving.features.assemble import FeatureVectors
+from serving.features.isolate import isolate
+from serving.features.request import ScoringRequest
 from serving.http.codec import (
     EntityAnswer,
     EntityError,
@@ -19,10 +22,8 @@ from serving.http.codec import (
     Question,
 )
 from serving.http.error_table import UNEXPECTED, is_unexpected
-from serving.isolate import isolate
-from serving.metrics import count_predictions, observe_stages
-from serving.request import ScoringRequest
-from serving.scorer import FeatureVectors, Scorer
+from serving.observe.metrics import count_predictions, observe_stages
+from serving.scoring.scorer import Scorer
 
 log = structlog.get_logger("forebay.serve")
 

@@ -17,11 +17,10 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp
 
 from pipelines.adapters.clock import Clock
-from pipelines.contract.plan import DataType
+from pipelines.contract.plan.types import DataType
 from pipelines.errors import ForebayError, StoreRefused, StoreUnavailable
 from pipelines.process.livez import livez as liveness
 from serving.http.answers import BatchAnswerer
-from serving.http.batching import Batcher
 from serving.http.codec import Question, QuestionDecoder
 from serving.http.error_table import NotReady, render
 from serving.http.front import Front
@@ -29,7 +28,8 @@ from serving.http.hot_routes import HotRoute
 from serving.http.openapi import add_hot_routes
 from serving.http.settings import HttpSettings
 from serving.http.watched import watched
-from serving.scorer import Scorer
+from serving.scoring.batching import Batcher
+from serving.scoring.scorer import Scorer
 
 log = structlog.get_logger("forebay.serve")
 

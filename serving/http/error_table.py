@@ -8,8 +8,8 @@ import msgspec
 from starlette.exceptions import HTTPException
 
 from pipelines.errors import ForebayError, ModelError, RequestError, StoreRefused, StoreUnavailable
-from serving.http.batching import Overloaded
 from serving.http.codec import MalformedBody
+from serving.scoring.batching import Overloaded
 
 OK = 200
 

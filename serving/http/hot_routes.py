@@ -7,7 +7,6 @@ from collections.abc import Callable
 import structlog
 from starlette.types import Message, Receive, Scope, Send
 
-from serving.http.batching import Batcher
 from serving.http.codec import Question
 from serving.http.error_table import (
     OK,
@@ -17,6 +16,7 @@ from serving.http.error_table import (
     is_unexpected,
     render,
 )
+from serving.scoring.batching import Batcher
 
 log = structlog.get_logger("forebay.serve")
 

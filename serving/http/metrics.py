@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipelines.adapters.harmless import Counter, Gauge, Histogram
+from pipelines.adapters.harmless import Counter, Histogram
 
 REQUESTS = Counter("forebay_http_requests_total", "Requests answered.", ["route", "status"])
 REQUEST_SECONDS = Histogram(
@@ -11,9 +11,3 @@ REQUEST_SECONDS = Histogram(
     ["route"],
     buckets=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0),
 )
-BATCH_ENTITIES = Histogram(
-    "forebay_http_batch_entities",
-    "Entities gathered into one batch.",
-    buckets=tuple(2**power for power in range(11)),
-)
-QUEUED_ENTITIES = Gauge("forebay_http_queued_entities", "Entities waiting for the batch in flight.")

@@ -6,7 +6,8 @@ from typing import Any
 
 import msgspec
 
-from pipelines.contract.plan import DataType, FeatureService
+from pipelines.contract.plan.services import FeatureService
+from pipelines.contract.plan.types import DataType
 from serving.http.codec import Body, FeaturesResponse, PredictResponse
 from serving.http.error_table import OK, ErrorBody, documented_statuses
 

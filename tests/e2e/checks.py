@@ -7,12 +7,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from pipelines.adapters.redis_store import RedisStore
-from pipelines.contract.entity_key import EntityKeyEncoder, feature_field, timestamp_field
-from pipelines.contract.list_values import decode_list
-from pipelines.contract.plan import Plan, StreamView
-from pipelines.contract.values import decode_timestamp, decode_value
-from serving.view_rows import StreamRows
+from pipelines.adapters.redis.store import RedisStore
+from pipelines.contract.plan.plan import Plan
+from pipelines.contract.plan.views import StreamView
+from pipelines.contract.store.entity_key import EntityKeyEncoder, feature_field, timestamp_field
+from pipelines.contract.store.list_values import decode_list
+from pipelines.contract.store.values import decode_timestamp, decode_value
+from serving.features.rows import StreamRows
 from tests.e2e.offline import At, Contained, Entity, bits, position, window_values
 from tests.e2e.payments_run import Outcome
 

@@ -9,23 +9,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from forebay.lag import ProcessorLag
-from forebay.stack.process import ChildProcess, Command
-from forebay.stack.topics import create_topics
-from forebay.topics import needed_topics
-from pipelines.adapters.kafka import Topics, group_name
+from forebay.definitions.topics import needed_topics
+from forebay.local.process import ChildProcess, Command
+from forebay.local.topics import create_topics
+from forebay.watch.lag import ProcessorLag
+from pipelines.adapters.kafka.admin import Topics, group_name
 from pipelines.adapters.progress_reader import ViewTopic
-from pipelines.adapters.redis_store import RedisStore
-from pipelines.contract.plan import Plan
-from pipelines.contract.publication import (
-    decode_published_rows,
-    is_published,
-    publication_key,
-    rows_field,
-)
+from pipelines.adapters.redis.store import RedisStore
+from pipelines.contract.plan.plan import Plan
+from pipelines.contract.store.publication import decode_published_rows, is_published, publication_key, rows_field
 from pipelines.errors import SettingsError, StoreUnavailable
-from serving.build import online_views
-from serving.settings import worker_group
+from serving.worker.build import online_views
+from serving.worker.settings import worker_group
 from tests.e2e.broker import PARTITIONS, members_missing, until
 
 FOREBAY = str(Path(sys.executable).with_name("forebay"))

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import msgspec
 
-from pipelines.contract.plan_file import read_plan, write_plan
+from pipelines.contract.plan.plan_file import read_plan, write_plan
 from tests.e2e.broker import PARTITIONS
 from tests.e2e.deployment import SERVICE, Place, run_forebay
-from tests.models import write_sum_model
-from tests.payments import REPO
+from tests.support.models import write_sum_model
+from tests.support.payments import REPO
 
 STREAMED = Path(__file__).parent / "repo" / "streamed.py"
 

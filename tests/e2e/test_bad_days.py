@@ -11,10 +11,10 @@ from itertools import islice
 import httpx
 import pytest
 
-from forebay.stack.ports import free_port
-from forebay.stack.process import ChildProcess, StackError
-from forebay.stack.topics import brokers_missing
-from forebay.stack.valkey import Valkey, ValkeySettings
+from forebay.local.ports import free_port
+from forebay.local.process import ChildProcess, StackError
+from forebay.local.topics import brokers_missing
+from forebay.local.valkey import Valkey, ValkeySettings
 from tests.e2e.broker import until
 from tests.e2e.checks import check_predictions, check_rows
 from tests.e2e.conftest import Deploy

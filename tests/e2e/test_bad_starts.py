@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from forebay.stack.ports import free_port
+from forebay.local.ports import free_port
 from tests.e2e.deployment import SERVICE, Place, run_forebay
-from tests.models import write_sum_model
+from tests.support.models import write_sum_model
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(240)]
 

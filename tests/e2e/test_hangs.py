@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from forebay.stack.process import ChildProcess, Command
+from forebay.local.process import ChildProcess, Command
 from pipelines.process.status import START_AGAIN
 from tests.e2e.broker import until
 from tests.e2e.conftest import Deploy

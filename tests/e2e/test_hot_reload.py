@@ -9,9 +9,10 @@ from typing import NamedTuple
 import msgspec
 import pytest
 
-from forebay.stack.process import ChildProcess
-from pipelines.contract.plan import Plan, StreamView
-from pipelines.contract.plan_file import write_plan
+from forebay.local.process import ChildProcess
+from pipelines.contract.plan.plan import Plan
+from pipelines.contract.plan.plan_file import write_plan
+from pipelines.contract.plan.views import StreamView
 from tests.e2e.conftest import Deploy
 from tests.e2e.deployment import Deployment
 from tests.e2e.payments import HOUR, random_payments

@@ -8,7 +8,7 @@ from itertools import islice
 
 import pytest
 
-from forebay.stack.process import ChildProcess
+from forebay.local.process import ChildProcess
 from tests.e2e.broker import until
 from tests.e2e.checks import check_predictions, check_rows
 from tests.e2e.conftest import Deploy

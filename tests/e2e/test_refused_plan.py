@@ -12,22 +12,24 @@ import httpx
 import msgspec
 import pytest
 
-from forebay.stack.ports import free_port
-from forebay.stack.process import ChildProcess
-from pipelines.adapters.redis_store import RedisStore
-from pipelines.contract.fence import Lineage
-from pipelines.contract.functions import Function
-from pipelines.contract.plan import Aggregation, DataType, Feature, Plan, StreamView
-from pipelines.contract.plan_file import write_plan
-from pipelines.contract.progress import Progress, encode_progress
-from pipelines.contract.topology import progress_field, progress_key
+from forebay.local.ports import free_port
+from forebay.local.process import ChildProcess
+from pipelines.adapters.redis.store import RedisStore
+from pipelines.contract.kafka.incarnation import Lineage
+from pipelines.contract.plan.functions import Function
+from pipelines.contract.plan.plan import Plan
+from pipelines.contract.plan.plan_file import write_plan
+from pipelines.contract.plan.types import DataType
+from pipelines.contract.plan.views import Aggregation, Feature, StreamView
+from pipelines.contract.store.keys import progress_field, progress_key
+from pipelines.contract.store.progress import Progress, encode_progress
 from tests.e2e.broker import PARTITIONS, until
 from tests.e2e.checks import check_predictions
 from tests.e2e.deployment import SERVICE, Deployment, Place
 from tests.e2e.payments import HOUR, MINUTE, Disorder, Payment, random_payments
 from tests.e2e.payments_run import Published, outcome, predictions, publish
 from tests.e2e.place import renamed
-from tests.models import write_sum_model
+from tests.support.models import write_sum_model
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(300)]
 

@@ -7,7 +7,7 @@ from itertools import islice
 
 import pytest
 
-from forebay.stack.process import ChildProcess, StackError
+from forebay.local.process import ChildProcess, StackError
 from tests.e2e.broker import PARTITIONS, until
 from tests.e2e.conftest import Deploy
 from tests.e2e.payments import Disorder, random_payments

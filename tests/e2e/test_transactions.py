@@ -7,8 +7,8 @@ from itertools import islice
 
 import pytest
 
-from forebay.metrics_page import scrape
-from forebay.stack.ports import free_port
+from forebay.local.ports import free_port
+from forebay.watch.metrics_page import scrape
 from tests.e2e.broker import PARTITIONS, until
 from tests.e2e.checks import check_predictions, check_rows
 from tests.e2e.conftest import Deploy

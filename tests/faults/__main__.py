@@ -16,7 +16,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 from benchmarks.report import RESULTS
-from forebay.error_line import error_line
+from forebay.cli.error_line import error_line
 from pipelines.errors import SettingsError
 from tests.e2e.place import compiled_place
 from tests.faults.jobs import run_seeds

@@ -10,7 +10,7 @@ from typing import TypeVar
 from confluent_kafka import KafkaException
 from redis import RedisError
 
-from forebay.stack.process import StackError
+from forebay.local.process import StackError
 from pipelines.errors import BrokersUnavailable, ForebayError
 
 T = TypeVar("T")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
-from pipelines.contract.plan import Plan, StreamView
+from pipelines.contract.plan.plan import Plan
+from pipelines.contract.plan.views import StreamView
 
 
 def with_longer_windows(plan: Plan, target: int) -> Plan:

@@ -7,11 +7,11 @@ from typing import NamedTuple
 
 from confluent_kafka import Message
 
-from forebay.store_walk import entity_rows, opened
-from pipelines.adapters.redis_store import RedisStore
-from pipelines.contract.entity_key import head_field
-from pipelines.contract.plan import StreamView
-from pipelines.contract.topology import view_topic
+from forebay.store.walk import entity_rows, opened
+from pipelines.adapters.redis.store import RedisStore
+from pipelines.contract.kafka.topics import view_topic
+from pipelines.contract.plan.views import StreamView
+from pipelines.contract.store.entity_key import head_field
 from tests.e2e.broker import read_topic
 from tests.e2e.checks import expected_row, row_of
 from tests.e2e.deployment import Place

@@ -11,8 +11,8 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import TypeVar
 
-from forebay.stack.process import StackError
-from forebay.stack.topics import brokers_missing
+from forebay.local.process import StackError
+from forebay.local.topics import brokers_missing
 from tests.e2e.deployment import Place
 from tests.kafka.apache_kafka import ApacheKafka, apache_kafka
 

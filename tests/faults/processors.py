@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from forebay.stack.process import ChildProcess
+from forebay.local.process import ChildProcess
 from tests.e2e.deployment import Deployment
 
 LOG_END = 2_000

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from forebay.stack.process import StackError
+from forebay.local.process import StackError
 from tests.e2e.broker import until
 from tests.e2e.deployment import run_forebay
 from tests.faults.site import Site

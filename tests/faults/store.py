@@ -13,7 +13,7 @@ from typing import Any
 
 import redis
 
-from forebay.stack.valkey import Valkey, ValkeySettings
+from forebay.local.valkey import Valkey, ValkeySettings
 from tests.faults.broken import harness
 
 NO_WRITE_FITS = 1

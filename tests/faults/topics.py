@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from confluent_kafka import TopicPartition
 from confluent_kafka.admin import NewPartitions, OffsetSpec
 
-from forebay.stack.topics import create_topics
-from pipelines.adapters.kafka import Topics, new_admin
-from pipelines.contract.fence import Lineage
+from forebay.local.topics import create_topics
+from pipelines.adapters.kafka.admin import Topics, new_admin
+from pipelines.contract.kafka.incarnation import Lineage
 from tests.e2e.broker import until
 from tests.faults.broken import harness, patiently
 

@@ -10,10 +10,10 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from forebay.stack.ports import free_port
-from forebay.stack.process import Command, StackError
-from forebay.stack.server import Server
-from forebay.stack.topics import brokers_missing
+from forebay.local.ports import free_port
+from forebay.local.process import Command, StackError
+from forebay.local.server import Server
+from forebay.local.topics import brokers_missing
 from tests.kafka.one_node import CLUSTER_ID, HEAP, READY_TIMEOUT_S, server_properties
 
 _POM = Path(__file__).with_name("pom.xml")

@@ -8,9 +8,9 @@ from typing import Any, Self
 
 from testcontainers.core.container import DockerContainer
 
-from forebay.stack.ports import free_port
-from forebay.stack.process import StackError
-from forebay.stack.topics import brokers_missing
+from forebay.local.ports import free_port
+from forebay.local.process import StackError
+from forebay.local.topics import brokers_missing
 from tests.kafka.one_node import CLUSTER_ID, HEAP, READY_TIMEOUT_S, server_properties
 
 IMAGE = "apache/kafka:4.1.0"  # the version that pom.xml names too

@@ -27,8 +27,8 @@ from confluent_kafka.admin import (
 )
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 
-from forebay.stack.ports import free_port
-from pipelines.adapters.kafka import new_admin
+from forebay.local.ports import free_port
+from pipelines.adapters.kafka.admin import new_admin
 from tests.kafka.from_jars import KafkaFromJars
 
 USER, PASSWORD = "forebay", "p4ss-of-forebay"

@@ -12,13 +12,13 @@ from typing import Any
 import pytest
 from confluent_kafka import Consumer, Message, TopicPartition
 
-from forebay.stack.topics import create_topics
-from pipelines.contract.fence import Position
-from pipelines.contract.prediction import prediction_id
+from forebay.local.topics import create_topics
+from pipelines.contract.kafka.position import Position
+from pipelines.contract.kafka.prediction import prediction_id
 from pipelines.errors import ProgressMismatch
-from serving.event_scorer import OutgoingRecord
-from serving.settings import WorkerSettings
-from serving.worker import Worker
+from serving.worker.events import OutgoingRecord
+from serving.worker.loop import Worker
+from serving.worker.settings import WorkerSettings
 from tests.e2e.broker import Outgoing, produce, read_topic, until
 from tests.kafka.apache_kafka import ApacheKafka
 

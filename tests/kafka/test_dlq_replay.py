@@ -15,13 +15,13 @@ import pytest
 from confluent_kafka import Message, Producer
 from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 
-from forebay.stack.topics import create_topics
-from pipelines.adapters.kafka import new_admin
-from pipelines.contract.fence import Position
-from pipelines.contract.plan_file import write_plan
-from pipelines.contract.recipients import Recipients, only_for
-from pipelines.contract.records import dead_letter_headers, kept_headers
-from pipelines.contract.topology import definition
+from forebay.local.topics import create_topics
+from pipelines.adapters.kafka.admin import new_admin
+from pipelines.contract.kafka.position import Position
+from pipelines.contract.kafka.recipients import Recipients, only_for
+from pipelines.contract.kafka.record import dead_letter_headers, kept_headers
+from pipelines.contract.plan.definition import definition
+from pipelines.contract.plan.plan_file import write_plan
 from pipelines.errors import DecodeError, InvalidEvent
 from tests.e2e.broker import read_topic, until
 from tests.e2e.deployment import FOREBAY, run_forebay

@@ -6,8 +6,9 @@ import pytest
 from confluent_kafka import Consumer, TopicPartition
 from confluent_kafka.admin import NewTopic
 
-from forebay.stack.topics import create_topics
-from pipelines.adapters.kafka import DeliveryFailed, IdempotentProducer, new_admin
+from forebay.local.topics import create_topics
+from pipelines.adapters.kafka.admin import new_admin
+from pipelines.adapters.kafka.producer import DeliveryFailed, IdempotentProducer
 from tests.kafka.apache_kafka import ApacheKafka
 
 pytestmark = pytest.mark.kafka

@@ -17,22 +17,22 @@ from confluent_kafka import Message
 from confluent_kafka.admin import AclOperation, ResourceType
 
 from forebay.dead_letters.reader import TopicReader
-from forebay.rebuild import check_stopped
-from forebay.replay import Published, publish
-from forebay.stack.topics import create_topics
-from forebay.stack.valkey import Valkey
-from pipelines.adapters.kafka_connection import KafkaConnection, variable_of
-from pipelines.contract.plan import PLAN_FORMAT, Plan
-from pipelines.contract.plan_file import write_plan
+from forebay.history.replay import Published, publish
+from forebay.local.topics import create_topics
+from forebay.local.valkey import Valkey
+from forebay.store.rebuild import check_stopped
+from pipelines.adapters.kafka.connection import KafkaConnection, variable_of
+from pipelines.contract.plan.plan import PLAN_FORMAT, Plan
+from pipelines.contract.plan.plan_file import write_plan
 from pipelines.errors import ForebayError
-from serving.event_scorer import OutgoingRecord
-from serving.settings import WorkerSettings
-from serving.worker import Worker
-from tests.build import HOUR, SOURCE, make_view
+from serving.worker.events import OutgoingRecord
+from serving.worker.loop import Worker
+from serving.worker.settings import WorkerSettings
 from tests.e2e.broker import Outgoing, members_missing, produce, read_topic, until
 from tests.kafka.apache_kafka import jars_missing
 from tests.kafka.secured import PASSWORD, USER, SecuredKafka, TokenEndpoint
 from tests.oracle import Window
+from tests.support.build import HOUR, SOURCE, make_view
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(240)]
 

@@ -16,35 +16,31 @@ from onnx import TensorProto, helper
 from starlette.types import ASGIApp
 
 from pipelines.adapters.memory_store import MemoryStore
-from pipelines.adapters.store import Store
-from pipelines.contract.fence import Lineage
-from pipelines.contract.plan import (
-    PLAN_FORMAT,
+from pipelines.adapters.online_store import Store
+from pipelines.contract.kafka.incarnation import Lineage
+from pipelines.contract.plan.plan import PLAN_FORMAT, Plan
+from pipelines.contract.plan.services import FeatureService, ServiceView
+from pipelines.contract.plan.types import Column, DataType, Function
+from pipelines.contract.plan.views import (
     Aggregation,
-    Column,
-    DataType,
     Feature,
-    FeatureService,
-    Function,
     JoinKey,
     OnDemandInput,
     OnDemandView,
-    Plan,
     Policy,
-    ServiceView,
     StreamView,
     Udf,
 )
 from pipelines.errors import StoreUnavailable
-from pipelines.feature_processor.view_writer import ReadEvents, ViewWriter
-from pipelines.steps.decode import JsonDecoder
+from pipelines.feature_processor.rows.writer import ReadEvents, ViewWriter
+from pipelines.steps.decode.decoder import JsonDecoder
 from pipelines.steps.validate import Validator
-from serving.feature_reader import RowReader
+from serving.features.read import RowReader
 from serving.http.app import build_app
 from serving.http.settings import HttpSettings
-from serving.model import load_model
-from serving.scorer import Scorer
-from tests.build import HOUR, MINUTE, SOURCE, START_MS, record
+from serving.models.model import load_model
+from serving.scoring.scorer import Scorer
+from tests.support.build import HOUR, MINUTE, SOURCE, START_MS, record
 
 NOW_MS = START_MS + HOUR
 REFUSED_LIMIT = 13.0

@@ -12,13 +12,13 @@ from pathlib import Path
 import httpx
 import msgspec
 
-from forebay.stack.ports import free_port
+from forebay.local.ports import free_port
 from pipelines.adapters.memory_store import MemoryStore
 from serving.http.app import build_app
 from serving.http.server import run_server
 from serving.http.settings import HttpSettings
-from serving.model import load_model
-from serving.scorer import Scorer
+from serving.models.model import load_model
+from serving.scoring.scorer import Scorer
 from tests.serving.endpoint import PLAN, FixedClock, fill, write_model
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from serving.http.batching import Batcher, Overloaded
+from serving.scoring.batching import Batcher, Overloaded
 
 
 class Doubler:

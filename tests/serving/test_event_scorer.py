@@ -10,21 +10,21 @@ from prometheus_client import REGISTRY
 
 from pipelines.adapters.memory_store import MemoryStore
 from pipelines.adapters.progress_reader import ProgressReader, ViewTopic
-from pipelines.contract.entity_key import EntityKeyEncoder, head_field
-from pipelines.contract.fence import Lineage
-from pipelines.contract.plan import Column, DataType
-from pipelines.contract.progress import Progress, SourceProgress, encode_progress
-from pipelines.contract.recipients import ONLY_FOR_HEADER, Recipients
-from pipelines.contract.records import REPLAY_OF_HEADER
-from pipelines.contract.topology import progress_field, progress_key
+from pipelines.contract.kafka.incarnation import Lineage
+from pipelines.contract.kafka.recipients import ONLY_FOR_HEADER, Recipients
+from pipelines.contract.kafka.record import REPLAY_OF_HEADER
+from pipelines.contract.plan.types import Column, DataType
+from pipelines.contract.store.entity_key import EntityKeyEncoder, head_field
+from pipelines.contract.store.keys import progress_field, progress_key
+from pipelines.contract.store.progress import Progress, SourceProgress, encode_progress
 from pipelines.errors import StoreRefused, StoreUnavailable
-from serving.barrier import Awaited, Barrier
-from serving.event_scorer import EventScorer
-from serving.metrics import MODEL_INFO, show_model
-from serving.model import load_model
-from serving.scorer import Scorer
-from tests.build import SOURCE, WRITTEN_MS
+from serving.models.model import load_model
+from serving.observe.metrics import MODEL_INFO, show_model
+from serving.scoring.scorer import Scorer
+from serving.worker.barrier import Awaited, Barrier
+from serving.worker.events import EventScorer
 from tests.serving.endpoint import NOW_MS, PLAN, REFUSED_LIMIT, SERVICE, VIEW, FaultyStore, fill, write_model
+from tests.support.build import SOURCE, WRITTEN_MS
 
 REQUEST_FIELDS = [Column(each.name, each.dtype) for each in SERVICE.request]
 SCORED = msgspec.structs.replace(SOURCE, columns=(*SOURCE.columns, *REQUEST_FIELDS))
@@ -212,7 +212,7 @@ class TestBarrier:
 
     def test_what_was_seen_long_ago_is_not_believed(self, monkeypatch):
         """The store may have fallen back to older data meanwhile."""
-        monkeypatch.setattr("serving.reached_offsets.KNOWN_FOR_S", 0.05)
+        monkeypatch.setattr("serving.worker.reached_offsets.KNOWN_FOR_S", 0.05)
         store = MemoryStore()
         self.contains(store, 0, 500)
         barrier = self.barrier(store, 0)

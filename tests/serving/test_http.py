@@ -11,8 +11,8 @@ import pytest
 
 from pipelines.errors import ModelError, StoreUnavailable
 from serving.http.settings import HttpSettings
-from tests.build import HOUR, START_MS
 from tests.serving.endpoint import NOW_MS, REFUSED_LIMIT, World, client
+from tests.support.build import HOUR, START_MS
 
 A = {"card": "a", "limit": 120.0}
 B = {"card": "b", "limit": 10}

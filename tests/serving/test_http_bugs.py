@@ -10,8 +10,8 @@ import pytest
 import structlog
 from structlog.testing import capture_logs
 
-from pipelines.adapters.logs import configure_logs
-from pipelines.contract.entity_key import EntityKeyEncoder, head_field
+from pipelines.contract.store.entity_key import EntityKeyEncoder, head_field
+from pipelines.process.logs import configure_logs
 from serving.http.settings import HttpSettings
 from tests.serving.endpoint import PLAN, VIEW, World, client
 

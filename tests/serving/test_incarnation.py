@@ -3,11 +3,12 @@
 import pytest
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
-from pipelines.contract.fence import Lineage, Position
-from pipelines.contract.prediction import prediction_id
+from pipelines.contract.kafka.incarnation import Lineage
+from pipelines.contract.kafka.position import Position
+from pipelines.contract.kafka.prediction import prediction_id
 from pipelines.errors import ProgressMismatch
-from serving.incarnation import ScoredIncarnation
-from serving.settings import WorkerSettings
+from serving.worker.incarnation import ScoredIncarnation
+from serving.worker.settings import WorkerSettings
 
 SETTINGS = WorkerSettings(brokers="kafka:9092", topic="payments", group="shop.score")
 KNOWN = Lineage("payments", "id-2", 2)

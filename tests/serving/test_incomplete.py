@@ -8,19 +8,19 @@ import pytest
 from prometheus_client import REGISTRY
 
 from pipelines.adapters.memory_store import MemoryStore
-from pipelines.contract.fence import Lineage
-from pipelines.contract.plan import Plan
-from pipelines.contract.topology import progress_field, removed_key
+from pipelines.contract.kafka.incarnation import Lineage
+from pipelines.contract.plan.plan import Plan
+from pipelines.contract.store.keys import progress_field, removed_key
 from pipelines.errors import FeatureRefused
-from pipelines.feature_processor.view_writer import ReadEvents, ViewWriter
-from pipelines.steps.decode import JsonDecoder
+from pipelines.feature_processor.rows.writer import ReadEvents, ViewWriter
+from pipelines.steps.decode.decoder import JsonDecoder
 from pipelines.steps.validate import Validator
-from serving import metrics
-from serving.feature_reader import FeatureReader, stored_views
-from serving.request import ScoringRequest
-from serving.scorer import FeatureAssembler, FeatureVectors
-from tests.build import HOUR, MINUTE, SOURCE, START_MS, record
+from serving.features.assemble import FeatureAssembler, FeatureVectors
+from serving.features.read import FeatureReader, stored_views
+from serving.features.request import ScoringRequest
+from serving.observe import metrics
 from tests.serving.endpoint import PLAN, VIEW
+from tests.support.build import HOUR, MINUTE, SOURCE, START_MS, record
 
 COUNT = "card_activity__amount_count"
 MEAN = "card_activity__amount_mean"

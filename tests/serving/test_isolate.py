@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.errors import StoreRefused, StoreUnavailable
-from serving.isolate import isolate
+from serving.features.isolate import isolate
 
 
 def runs_of(bad):

@@ -3,18 +3,19 @@
 import pytest
 
 from pipelines.adapters.memory_store import MemoryStore
-from pipelines.contract.fence import Lineage
-from pipelines.contract.lease import Lease, decode_lease, encode_lease, leased, leases_key
-from pipelines.contract.plan import PLAN_FORMAT, FeatureService, Plan, ServiceView
-from pipelines.contract.progress import Progress, encode_progress
-from pipelines.contract.publication import DEFINITION, Publication, encode_publication, publication_key
-from pipelines.contract.topology import progress_field, progress_key
+from pipelines.contract.kafka.incarnation import Lineage
+from pipelines.contract.plan.plan import PLAN_FORMAT, Plan
+from pipelines.contract.plan.services import FeatureService, ServiceView
+from pipelines.contract.store.keys import progress_field, progress_key
+from pipelines.contract.store.lease import Lease, decode_lease, encode_lease, leased, leases_key
+from pipelines.contract.store.progress import Progress, encode_progress
+from pipelines.contract.store.publication import DEFINITION, Publication, encode_publication, publication_key
 from pipelines.errors import StoreUnavailable
-from serving.definitions_read import LEVEL_RECORDS, stream_views_read, unreadable
-from serving.leases import LEASE_S, LINGER_S, DefinitionLeases
-from tests.build import HOUR, SOURCE, make_view
+from serving.rollout.definitions_read import LEVEL_RECORDS, stream_views_read, unreadable
+from serving.rollout.leases import LEASE_S, LINGER_S, DefinitionLeases
 from tests.e2e.broker import until
 from tests.oracle import Window
+from tests.support.build import HOUR, SOURCE, make_view
 
 OLD, NEW = frozenset({b"card@1", b"shop@1"}), frozenset({b"card@2", b"shop@1"})
 WINDOWS = [Window("count", "", HOUR, HOUR)]
@@ -84,7 +85,7 @@ def test_a_lease_that_is_renewed_holds_on(store):
 
 
 def test_it_is_renewed_in_the_background(store, monkeypatch):
-    monkeypatch.setattr("serving.leases.RENEW_S", 0.001)
+    monkeypatch.setattr("serving.rollout.leases.RENEW_S", 0.001)
     leases = DefinitionLeases("shop", store)
     with leases.renewed():
         leases.hold(OLD)

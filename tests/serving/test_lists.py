@@ -11,38 +11,36 @@ from onnx import TensorProto, helper
 
 from forebay.time_travel import TimeTravel
 from pipelines.adapters.memory_store import MemoryStore
-from pipelines.backfill.history import History
-from pipelines.contract.fence import Lineage
-from pipelines.contract.plan import (
-    PLAN_FORMAT,
+from pipelines.contract.kafka.incarnation import Lineage
+from pipelines.contract.plan.plan import PLAN_FORMAT, Plan
+from pipelines.contract.plan.services import FeatureService, ServiceView
+from pipelines.contract.plan.types import DataType, Function
+from pipelines.contract.plan.views import (
     Aggregation,
     BatchView,
-    DataType,
     Feature,
-    FeatureService,
-    Function,
     JoinKey,
     OnDemandInput,
     OnDemandView,
-    Plan,
     Policy,
-    ServiceView,
     StreamView,
     Udf,
 )
 from pipelines.errors import FeatureRefused, ModelError
-from pipelines.feature_processor.view_writer import ReadEvents, ViewWriter
-from pipelines.steps.decode import JsonDecoder
+from pipelines.feature_processor.rows.writer import ReadEvents, ViewWriter
+from pipelines.history.load import History
+from pipelines.steps.decode.decoder import JsonDecoder
 from pipelines.steps.validate import Validator
-from serving.feature_reader import stored_views
-from serving.history_reader import HistoryReader
+from serving.features.assemble import FeatureAssembler
+from serving.features.from_history import HistoryReader
+from serving.features.read import stored_views
+from serving.features.request import ScoringRequest
 from serving.http.app import build_app
 from serving.http.settings import HttpSettings
-from serving.model import load_model
-from serving.request import ScoringRequest
-from serving.scorer import FeatureAssembler, Scorer
-from tests.build import HOUR, MINUTE, SOURCE, START_MS, record
+from serving.models.model import load_model
+from serving.scoring.scorer import Scorer
 from tests.serving.endpoint import NOW_MS, FixedClock, client
+from tests.support.build import HOUR, MINUTE, SOURCE, START_MS, record
 
 CARD = (JoinKey("card", DataType.STRING),)
 

@@ -12,10 +12,10 @@ from sklearn.linear_model import LogisticRegression
 
 from pipelines.adapters.memory_store import MemoryStore
 from pipelines.errors import ModelError
-from serving.model import load_model
-from serving.model_card import load_card
-from serving.request import ScoringRequest
-from serving.scorer import Scorer
+from serving.features.request import ScoringRequest
+from serving.models.card import load_card
+from serving.models.model import load_model
+from serving.scoring.scorer import Scorer
 from tests.serving.endpoint import NOW_MS, PLAN, SERVICE, fill, write_model
 
 FEATURES = [f"{view.alias}__{name}" for view in SERVICE.views for name in view.features]

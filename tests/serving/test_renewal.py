@@ -8,16 +8,17 @@ import structlog
 from prometheus_client import REGISTRY
 
 from pipelines.adapters.memory_store import MemoryStore
-from pipelines.contract.plan import PLAN_FORMAT, FeatureService, Plan, ServiceView
-from pipelines.contract.plan_file import write_plan
-from pipelines.contract.publication import DEFINITION, Publication, encode_publication, publication_key
+from pipelines.contract.plan.plan import PLAN_FORMAT, Plan
+from pipelines.contract.plan.plan_file import write_plan
+from pipelines.contract.plan.services import FeatureService, ServiceView
+from pipelines.contract.store.publication import DEFINITION, Publication, encode_publication, publication_key
 from pipelines.errors import ModelError, SettingsError, StoreUnavailable
-from serving import renewal as module
 from serving.http.renewed_app import RenewedApp
-from serving.renewal import PlanFollower, Renewed
-from tests.build import HOUR, SOURCE, make_view
-from tests.models import write_sum_model
+from serving.rollout import follow_plan as module
+from serving.rollout.follow_plan import PlanFollower, Renewed
 from tests.oracle import Window
+from tests.support.build import HOUR, SOURCE, make_view
+from tests.support.models import write_sum_model
 
 WINDOWS = [Window("count", "", HOUR, HOUR)]
 CARDS = make_view(WINDOWS)

@@ -3,9 +3,9 @@
 import pytest
 
 from pipelines.errors import TooManyDeadLetters
-from pipelines.steps.poison import Allowance
-from serving.settings import WorkerSettings
-from serving.worker import Worker
+from pipelines.steps.dead_letter_limit import Allowance
+from serving.worker.loop import Worker
+from serving.worker.settings import WorkerSettings
 from tests.serving.test_event_scorer import Message, asked, memory, score, store
 
 __all__ = ["memory", "score", "store"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from forebay.stack.process import ChildProcess
+from forebay.local.process import ChildProcess
 from tests.faults.routed import RoutedAgain, RoutedTail, source_passed
 from tests.faults.schedule import Step
 from tests.faults.site import Site

@@ -15,7 +15,7 @@ import typer
 from rich.console import Console
 
 from benchmarks.report import RESULTS
-from forebay.error_line import error_line
+from forebay.cli.error_line import error_line
 from pipelines.errors import SettingsError
 from tests.e2e.place import compiled_place
 from tests.faults.__main__ import NO_STORE

@@ -14,8 +14,8 @@ from tempfile import TemporaryDirectory
 
 import msgspec
 
-from forebay.stack.process import ChildProcess
-from pipelines.contract.plan_file import read_plan, write_plan
+from forebay.local.process import ChildProcess
+from pipelines.contract.plan.plan_file import read_plan, write_plan
 from tests.e2e.deployment import Deployment, Place
 from tests.e2e.payments import HOUR
 from tests.e2e.place import renamed, with_horizon

@@ -1,0 +1,1 @@
+"""Definitions: compiled, shown, watched, and the topics that they need."""

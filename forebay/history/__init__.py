@@ -1,0 +1,1 @@
+"""Commands on history: backfill, training rows, replay."""

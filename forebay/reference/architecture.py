@@ -1,0 +1,114 @@
+"""The architecture as Markdown: every package and module by its docstring, and the two walks step by step.
+
+Read from the sources, without importing them: the compiler alone may import Feast.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+TOP = ("pipelines", "serving", "forebay")
+
+RECORD = (
+    "pipelines.feature_processor.membership.transport:ConsumerThread._fetch_records",
+    "pipelines.feature_processor.membership.app:ProcessorApp._process_until_done",
+    "pipelines.feature_processor.walk.topic_batch:FeedPipeline.process",
+    "pipelines.feature_processor.walk.partition:PartitionPipeline.prepare",
+    "pipelines.steps.decode.decoder:decoder_for",
+    "pipelines.steps.validate:Validator.__call__",
+    "pipelines.feature_processor.walk.rekey:Router.route",
+    "pipelines.steps.transform:transform_each",
+    "pipelines.steps.lateness:too_late",
+    "pipelines.feature_processor.rows.writer:ViewWriter.write",
+    "pipelines.steps.windows.aggregate:ViewAggregator.__call__",
+    "pipelines.steps.windows.fold:fold",
+    "pipelines.steps.windows.evaluate:WindowEvaluator.__call__",
+    "pipelines.adapters.redis.store:RedisStore.write",
+    "pipelines.feature_processor.progress.ledger:ProgressLedger.advanced",
+    "pipelines.feature_processor.membership.transport:Consumer._commit",
+)
+"""A record of a source topic, from Kafka to the entity's row."""
+
+SCORED_EVENT = (
+    "serving.worker.loop:Worker._poll",
+    "serving.worker.events:EventScorer.__call__",
+    "serving.worker.barrier:Barrier.wait",
+    "serving.scoring.scorer:Scorer.score",
+    "serving.features.assemble:FeatureAssembler.assemble",
+    "serving.features.read:FeatureReader.read",
+    "serving.features.rows:StreamRows.evaluate",
+    "serving.features.missing_values:apply_policies",
+    "serving.features.on_demand:OnDemandTransform.__call__",
+    "serving.models.model:Model.run",
+    "serving.worker.commit:TransactionalCommitter.commit",
+)
+"""An event of the scored topic, from Kafka to its prediction."""
+
+_HEAD = """\
+# Architecture
+
+Made from the code by `make reference`; do not edit it. Why it is built so: [decisions](decisions/). Imports go one way,
+from forebay to serving to pipelines, and between the folders of each as the import-linter contracts in `pyproject.toml`
+say.
+"""
+
+
+def page() -> str:
+    """The whole page."""
+    walks = (
+        ("A record becomes part of a row", RECORD),
+        ("An event becomes a prediction", SCORED_EVENT),
+    )
+    return "\n".join((_HEAD, *(_walk(title, steps) for title, steps in walks), *map(_package, _packages())))
+
+
+def _walk(title: str, steps: Sequence[str]) -> str:
+    lines = []
+    for number, step in enumerate(steps, 1):
+        module, _, name = step.partition(":")
+        lines.append(f"{number}. `{_path(module)}`, `{name}`: {_first_line(_defined(module, name))}")
+    return f"## {title}\n\n" + "\n".join(lines) + "\n"
+
+
+def _packages() -> Iterator[Path]:
+    for top in TOP:
+        yield from sorted(file.parent for file in (ROOT / top).rglob("__init__.py"))
+
+
+def _package(folder: Path) -> str:
+    modules = [file for file in sorted(folder.glob("*.py")) if file.name not in ("__init__.py", "__main__.py")]
+    rows = "".join(f"- `{file.name}`: {_first_line(ast.parse(file.read_text()))}\n" for file in modules)
+    about = _first_line(ast.parse((folder / "__init__.py").read_text()))
+    return f"## {folder.relative_to(ROOT)}/\n\n{about}\n" + (f"\n{rows}" if rows else "")
+
+
+def _path(module: str) -> str:
+    return module.replace(".", "/") + ".py"
+
+
+def _defined(module: str, name: str) -> ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef:
+    """The class or function of this qualified name.
+
+    Raises:
+        LookupError: the module has none; the list above is stale.
+    """
+    inside: ast.AST = ast.parse((ROOT / _path(module)).read_text())
+    for part in name.split("."):
+        inside = next(
+            (
+                each
+                for each in ast.iter_child_nodes(inside)
+                if isinstance(each, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and each.name == part
+            ),
+            ast.Pass(),
+        )
+    if not isinstance(inside, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+        raise LookupError(f"{module} has no {name}")
+    return inside
+
+
+def _first_line(node: ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) -> str:
+    return (ast.get_docstring(node) or "").partition("\n")[0]

@@ -1,0 +1,1 @@
+"""Commands on the online store: forget an entity, rebuild a view."""

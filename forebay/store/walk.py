@@ -1,0 +1,57 @@
+"""Walks over what the online store holds of a project, for commands that remove some of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import redis
+
+from pipelines.adapters.redis.errors import explained
+from pipelines.adapters.redis.store import parse_connection_string
+from pipelines.contract.store.entity_key import decode_entity_key
+from pipelines.contract.store.keys import glob_literal
+from pipelines.errors import StoreRefused, StoreUnavailable
+
+_AT_ONCE = 1_000
+
+
+@contextmanager
+def opened(store: str) -> Iterator[Any]:
+    """A client of the store at this connection string.
+
+    Raises:
+        StoreUnavailable: it can't be reached, then or while it is used.
+        StoreRefused: it answers, and refuses.
+    """
+    where = parse_connection_string(store)
+    client = redis.Redis(**where, socket_timeout=30.0, socket_connect_timeout=5.0)
+    try:
+        yield client
+    except redis.RedisError as error:
+        why = explained(error, f"{where['host']}:{where['port']}", "")
+        if isinstance(why, StoreRefused):
+            raise why from error
+        raise StoreUnavailable(
+            f"the online store failed: {error}; what was removed is removed, run it again"
+        ) from error
+    finally:
+        client.close()
+
+
+def hashes(client: Any, pattern: bytes) -> Iterator[bytes]:
+    """The keys of all hashes that match a glob pattern."""
+    yield from client.scan_iter(match=pattern, count=_AT_ONCE, _type="HASH")
+
+
+def entity_rows(client: Any, project: str, texts: Sequence[str] = ()) -> Iterator[tuple[bytes, dict[str, str | int]]]:
+    """Key and join key values of every entity row of a project.
+
+    Args:
+        texts: join key values, ordered by join key, that the keys must contain: the store then sends few others.
+    """
+    for key in hashes(client, b"*" + b"*".join(glob_literal(text) for text in [*texts, project])):
+        entity = decode_entity_key(key, project)
+        if entity is not None:
+            yield key, entity

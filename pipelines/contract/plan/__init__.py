@@ -1,0 +1,1 @@
+"""The plan: all that long-running processes need to know of a Feast registry."""

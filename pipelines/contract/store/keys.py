@@ -1,0 +1,56 @@
+"""Forebay's own keys and fields in Redis."""
+
+from __future__ import annotations
+
+from pipelines.contract.kafka.topics import Route
+from pipelines.contract.plan.definition import definition
+from pipelines.contract.plan.views import StreamView
+
+
+def progress_key(project: str, topic: str, partition: int) -> bytes:
+    """The Redis hash that keeps the progress of all views on one partition."""
+    return f"forebay:progress:{project}:{topic}:{partition}".encode()
+
+
+def progress_keys(project: str, topic: str) -> bytes:
+    """The glob pattern of those hashes, for all partitions."""
+    return glob_literal(f"forebay:progress:{project}:{topic}:") + b"*"
+
+
+def removed_key(project: str) -> bytes:
+    """The Redis hash that says, per definition of a view (`progress_field`), which rows may have been removed.
+
+    A field is a time in ms: rows whose newest event is earlier may be absent because they expired.
+    """
+    return f"forebay:removed:{project}".encode()
+
+
+def glob_literal(text: str) -> bytes:
+    """The text as a Redis glob pattern that matches nothing else."""
+    return "".join(f"\\{each}" if each in "*?[]\\^-" else each for each in text).encode()
+
+
+def progress_field(view: StreamView) -> bytes:
+    """The field of that hash that belongs to a view's present definition."""
+    return definition(view).encode()
+
+
+def is_progress_of(field: bytes, view: StreamView) -> bool:
+    """Whether a field of that hash is the progress of a view, whatever its definition was."""
+    return field.rpartition(b"@")[0] == view.name.encode()
+
+
+_ROUTE = b"route:"
+
+
+def tells_progress(field: bytes) -> bool:
+    """Whether a field of that hash is the progress of a view or a route.
+
+    Releases before this one kept there, as `published:<view>`, what was published: it is read by nobody any more.
+    """
+    return field.startswith(_ROUTE) or b"@" in field
+
+
+def route_field(route: Route) -> bytes:
+    """The field of a source topic's hash that says how far it has been re-keyed into a routed topic."""
+    return _ROUTE + route.topic.encode()

@@ -1,0 +1,1 @@
+"""Membership of the consumer group: Faust, and the client under it."""

@@ -1,0 +1,1 @@
+"""Progress and publications: how far views have come, and which definitions are published."""

@@ -1,0 +1,204 @@
+"""Which definitions of a feed's views are published, and when one takes over from the one before."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import msgspec
+import structlog
+
+from pipelines.adapters import metrics
+from pipelines.adapters.online_store import Store
+from pipelines.contract.kafka.incarnation import Lineage
+from pipelines.contract.plan.views import StreamView
+from pipelines.contract.store.keys import progress_field, progress_key
+from pipelines.contract.store.progress import Progress
+from pipelines.contract.store.publication import (
+    DEFINITION,
+    Publication,
+    PublishedRows,
+    decode_publication,
+    decode_published_rows,
+    encode_publication,
+    publication_key,
+    rows_field,
+)
+from pipelines.feature_processor.progress.ledger import definitions
+
+log = structlog.get_logger("forebay.process")
+
+
+class Publications:
+    """Those of one feed. A definition that is not published is computed, but Feast goes on reading the other."""
+
+    def __init__(
+        self,
+        views: Sequence[StreamView],
+        project: str,
+        lineage: Lineage,
+        store: Store,
+        publishes: bool,
+        generation: Callable[[], int],
+    ) -> None:
+        """Args:
+        lineage: of the topic that the views are computed from.
+        publishes: False for a process that computes definitions beside the published ones only.
+        generation: of the plan that the views are of.
+        """
+        self._views = views
+        self._project = project
+        self._lineage = lineage
+        self._store = store
+        self._publishes = publishes
+        self._generation = generation
+        self._partitions: Sequence[int] = ()
+        self._rows: dict[str, dict[int, bytes]] = {}
+        """By view that is published here, and partition that is read here, its `PublishedRows` as stored."""
+        self._outdated: set[str] = set()
+        """Names of views of which a newer plan's definition is published."""
+
+    def assign(self, partitions: Sequence[int]) -> None:
+        """Starts afresh with these partitions."""
+        self._partitions = partitions
+        self._rows = {}
+
+    def published(self, view: StreamView) -> bool:
+        """Whether the view's values are written where Feast reads."""
+        return view.name in self._rows
+
+    def incomplete(self, view: StreamView, partition: int) -> bool:
+        """Whether the view is published, but rows of a partition read here, which it had before, are not yet."""
+        stored = self._rows.get(view.name, {}).get(partition)
+        return stored is not None and not decode_published_rows(stored).complete
+
+    def complete(self, view: StreamView, partition: int) -> None:
+        """Takes note that all rows have been published, unless others were written meanwhile that were not."""
+        before = self._rows[view.name][partition]
+        after = encode_publication(msgspec.structs.replace(decode_published_rows(before), complete=True))
+        if self._store.replace_in_hash(self._key(view), self._field(partition), before, after):
+            self._rows[view.name][partition] = after
+        else:
+            self.look_again()
+
+    def look_again(self) -> None:
+        """Takes note of what other processes have written and not published meanwhile, and of newer publications."""
+        if self._publishes:
+            for view in [each for each in self._views if each.name in self._rows]:
+                self._take_over(view)
+
+    def take_over(self) -> None:
+        """Publishes every view that is level with the published definition on all partitions."""
+        if self._publishes:
+            for view in [each for each in self._views if each.name not in self._rows]:
+                self._take_over(view)
+
+    def take_over_again(self) -> None:
+        """After the store may have lost what was published: it moves no progress that would tell."""
+        self._rows = {}
+        self.take_over()
+
+    def count_unpublished_batch(self, partitions: Sequence[int]) -> None:
+        """To be called after rows were written, and before progress says so.
+
+        Another process may publish the view already. It does not read the records of these rows again once progress
+        is behind them, so it must know that there are rows to be published.
+        """
+        if self._publishes:
+            return
+        for view in self._views:
+            stored = self._store.read_hash(self._key(view))
+            for partition in partitions:
+                while not self._counted(view, partition, stored):
+                    stored = self._store.read_hash(self._key(view))
+
+    def _counted(self, view: StreamView, partition: int, stored: Mapping[bytes, bytes]) -> bool:
+        """Whether nobody takes the partition's rows for published who does not know of these."""
+        before = stored.get(self._field(partition))
+        if before is None or (rows := decode_published_rows(before)).fingerprint != view.fingerprint:
+            return True  # whoever publishes the view walks over all rows, and begins after these were written
+        after = encode_publication(PublishedRows(view.fingerprint, False, rows.unpublished + 1))
+        return self._store.replace_in_hash(self._key(view), self._field(partition), before, after)
+
+    def _take_over(self, view: StreamView) -> None:
+        stored = self._store.read_hash(self._key(view))
+        present = decode_publication(stored)
+        self._note_outdated(view, present)
+        if present is None or present.fingerprint != view.fingerprint:
+            self._rows.pop(view.name, None)
+            if view.name in self._outdated or not self._is_level(view, present):
+                return
+        if not self._publish(view, stored, present):
+            return  # another process was quicker; the next look tells with what
+        self._rows[view.name] = {partition: self._rows_of(view, partition, stored) for partition in self._partitions}
+
+    def _publish(self, view: StreamView, stored: Mapping[bytes, bytes], present: Publication | None) -> bool:
+        """Writes that this is the published definition; whether it is, and nobody was quicker."""
+        generation = self._generation()
+        if present is not None and present.fingerprint == view.fingerprint and present.generation >= generation:
+            return True
+        after = encode_publication(Publication(view.fingerprint, generation))
+        if DEFINITION not in stored:
+            return self._store.add_to_hash(self._key(view), DEFINITION, after)
+        return self._store.replace_in_hash(self._key(view), DEFINITION, stored[DEFINITION], after)
+
+    def _rows_of(self, view: StreamView, partition: int, stored: Mapping[bytes, bytes]) -> bytes:
+        """What is known of the rows of a partition that is read here, its field begun if need be."""
+        field = self._field(partition)
+        before = stored.get(field)
+        if before is not None and decode_published_rows(before).fingerprint == view.fingerprint:
+            return before
+        # Even of a definition that has just begun: another process may have written rows of it already.
+        begun = encode_publication(PublishedRows(view.fingerprint))
+        if before is None:
+            self._store.add_to_hash(self._key(view), field, begun)
+        else:
+            self._store.replace_in_hash(self._key(view), field, before, begun)
+        # Where another process was quicker, the rows can't be declared complete before it has been looked again.
+        return begun
+
+    def _is_level(self, view: StreamView, present: Publication | None) -> bool:
+        """Whether this definition contains on every partition what the published one contains there.
+
+        Where none is published, all others count. A partition on which nothing has been computed asks for nothing.
+        """
+        for partition in range(self._lineage.partitions):
+            stored = self._store.read_hash(progress_key(self._project, self._lineage.topic, partition))
+            if not stored:
+                continue
+            known = definitions(stored, view)
+            own = known.pop(progress_field(view), None)
+            if own is None or any(own.offset < each.offset for each in _compared(known, present)):
+                return False
+        return True
+
+    def _note_outdated(self, view: StreamView, present: Publication | None) -> None:
+        another = None if present is None or present.fingerprint == view.fingerprint else present
+        outdated = another is not None and another.generation > self._generation()
+        if outdated is (view.name in self._outdated):
+            return
+        metrics.DEFINITION_OUTDATED.labels(view.name).set(outdated)
+        if another is None or not outdated:
+            self._outdated.discard(view.name)
+            return
+        self._outdated.add(view.name)
+        log.warning(
+            "not published: a newer plan's definition is",
+            view=view.name,
+            definition=view.fingerprint,
+            generation=self._generation(),
+            published=another.fingerprint,
+            published_generation=another.generation,
+            repair="give this process the newer plan, or make this one anew with `forebay plan`",
+        )
+
+    def _key(self, view: StreamView) -> bytes:
+        return publication_key(self._project, view.name)
+
+    def _field(self, partition: int) -> bytes:
+        return rows_field(self._lineage.topic, partition)
+
+
+def _compared(others: Mapping[bytes, Progress], present: Publication | None) -> Sequence[Progress]:
+    if present is None:
+        return list(others.values())
+    return [each for field, each in others.items() if field.rpartition(b"@")[2] == present.fingerprint.encode()]

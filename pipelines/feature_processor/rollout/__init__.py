@@ -1,0 +1,1 @@
+"""Rollout: a newer plan takes over."""

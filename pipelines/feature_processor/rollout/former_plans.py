@@ -1,0 +1,66 @@
+"""Plans that were replaced, for as long as scorers may read their definitions; kept beside the plan file.
+
+They survive the process: one that is started again with a newer plan still knows what the older one computed. Like the
+plan file they hold functions, so they are files with its owner and mode, and nothing that the store could forge.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from pathlib import Path
+
+import structlog
+
+from pipelines.contract.plan.plan import Plan
+from pipelines.contract.plan.plan_file import read_plan, write_plan
+from pipelines.contract.store.keys import progress_field
+from pipelines.errors import PlanError
+
+log = structlog.get_logger("forebay.process")
+
+
+class KeptPlans:
+    """Those of one plan file: the newest first."""
+
+    def __init__(self, plan_file: Path | None) -> None:
+        """Args:
+        plan_file: None: they are kept in memory only.
+        """
+        self._folder = plan_file.with_name(f"{plan_file.name}.kept") if plan_file else None
+        self.plans = self._read()
+
+    def keep(self, plan: Plan) -> None:
+        """Keeps a plan, as the newest."""
+        self.plans = [plan, *(each for each in self.plans if each.fingerprint != plan.fingerprint)]
+        if self._folder is not None:
+            try:
+                write_plan(plan, self._folder / plan.fingerprint)
+            except PlanError as error:
+                log.warning("not kept: after a restart its definitions are not computed any more", error=str(error))
+
+    def drop_unread(self, leased: Collection[bytes], present: Plan) -> None:
+        """Drops the plans that no scorer reads.
+
+        Args:
+            leased: names of the definitions that scorers hold a lease on.
+            present: is kept in any case.
+        """
+        for plan in list(self.plans):
+            if plan.fingerprint == present.fingerprint or any(
+                progress_field(view) in leased for view in plan.stream_views
+            ):
+                continue
+            self.plans.remove(plan)
+            if self._folder is not None:
+                (self._folder / plan.fingerprint).unlink(missing_ok=True)
+
+    def _read(self) -> list[Plan]:
+        if self._folder is None or not self._folder.is_dir():
+            return []
+        found = []
+        for path in self._folder.iterdir():
+            try:
+                found.append(read_plan(path))
+            except PlanError as error:
+                log.warning("a kept plan can't be used", error=str(error))
+        return sorted(found, key=lambda plan: plan.generation, reverse=True)

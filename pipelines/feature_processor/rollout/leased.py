@@ -1,0 +1,121 @@
+"""Goes on computing definitions that were replaced, for as long as scorers hold a lease on them.
+
+A scorer whose model does not fit a newer plan reads the rows of the plan before. If these were only kept, windows would
+empty while events arrive. So a process of its own, like those that bring new definitions up, computes what is still
+read; it writes nothing where the Feast SDK reads.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+import structlog
+
+from pipelines.adapters.online_store import Store
+from pipelines.contract.kafka.topics import feeds
+from pipelines.contract.plan.plan import Plan
+from pipelines.contract.plan.views import StreamView
+from pipelines.contract.store.keys import progress_field
+from pipelines.contract.store.lease import leased, leases_key
+from pipelines.contract.store.publication import is_published, publication_key
+from pipelines.errors import StoreUnavailable
+from pipelines.feature_processor.backoff import Backoff
+from pipelines.feature_processor.build import Share
+from pipelines.feature_processor.rollout.bootstrap import CatchUp, Work
+from pipelines.feature_processor.rollout.former_plans import KeptPlans
+from pipelines.feature_processor.rollout.readiness import part
+
+log = structlog.get_logger("forebay.process")
+
+
+class KeepUp:
+    """The processes that compute what one processor's former plans had. Not thread-safe."""
+
+    def __init__(self, kept: KeptPlans, store: Store, work: Work) -> None:
+        self._kept = kept
+        self._store = store
+        self._work = work
+        self._processes: dict[str, CatchUp] = {}
+        """By fingerprint of the plan."""
+        self._backoffs: dict[str, Backoff] = {}
+        """By fingerprint of the plan, for processes that end by themselves."""
+
+    def remember(self, plan: Plan) -> None:
+        """Keeps a plan that is run from now on, and may be replaced; drops those that nobody reads any more."""
+        self._kept.keep(plan)
+        try:
+            self._kept.drop_unread(self._leased(plan), plan)
+        except StoreUnavailable as error:
+            log.debug("not known which plans are still read: all are kept", error=str(error))
+
+    def look(self, live: Plan, target: Plan) -> None:
+        """Starts and ends processes as leases are taken and released.
+
+        Args:
+            live: what this processor computes.
+            target: what it is to compute, by itself or in a process that brings it up.
+
+        Raises:
+            StoreUnavailable: it is not known what is leased.
+        """
+        former = [plan for plan in self._kept.plans if plan.fingerprint not in (live.fingerprint, target.fingerprint)]
+        if not former and not self._processes:
+            return
+        names = self._leased(live)
+        computed = {view.fingerprint for plan in (live, target) for view in plan.stream_views}
+        for plan in former:
+            views = {
+                view.name
+                for view in plan.stream_views
+                if progress_field(view) in names and view.fingerprint not in computed and self._is_replaced(view, live)
+            }
+            computed |= {view.fingerprint for view in plan.stream_views if view.name in views}
+            self._run(plan, views, live)
+        for fingerprint in self._processes.keys() - {plan.fingerprint for plan in former}:
+            self._processes.pop(fingerprint).stop()
+
+    def stop(self) -> None:
+        """Ends all processes."""
+        for each in self._processes.values():
+            each.stop()
+        self._processes = {}
+
+    def _leased(self, plan: Plan) -> frozenset[bytes]:
+        stored = self._store.read_hash(leases_key(plan.project))
+        return frozenset(leased(stored.values(), self._store.now_ms()))
+
+    def _is_replaced(self, view: StreamView, live: Plan) -> bool:
+        """Whether it is no longer the published definition: one that moved on could never be caught up with."""
+        if view.name not in {each.name for each in live.stream_views}:
+            return True
+        return not is_published(self._store.read_hash(publication_key(live.project, view.name)), view)
+
+    def _run(self, plan: Plan, views: set[str], live: Plan) -> None:
+        present = self._processes.get(plan.fingerprint)
+        if present is not None and present.running and present.views == views:
+            return
+        backoff = self._backoffs.setdefault(plan.fingerprint, Backoff())
+        if present is not None and not present.running and present.views == views:
+            if (wait_s := backoff.ended()) is not None:
+                log.warning(
+                    "a process for a former plan ended, it is started again", plan=plan.fingerprint, in_s=wait_s
+                )
+            if not backoff.due:
+                return
+        if present is not None:
+            self._processes.pop(plan.fingerprint).stop()
+        if not views:
+            return
+        log.info("computing what scorers still read of a former plan", plan=plan.fingerprint, views=sorted(views))
+        rest = part(plan, views)
+        routed = frozenset(feed.topic for feed in feeds(live) if feed.routed)
+        process = CatchUp(Share(rest, routed, publishes=False, group=_group(rest)), self._work)
+        process.start()
+        backoff.started()
+        self._processes[plan.fingerprint] = process
+
+
+def _group(rest: Plan) -> str:
+    """Shared by processes that compute the same definitions only: others would take partitions and leave views out."""
+    names = b"\n".join(sorted(progress_field(view) for view in rest.stream_views))
+    return hashlib.blake2b(names, digest_size=8).hexdigest()

@@ -1,0 +1,76 @@
+"""Settled: which views of a plan are level with their neighbours, and can be computed together with them.
+
+A partition is read from where the slowest of its views stands. A view that begins afresh would hold up all others of
+its topic while it reads what Kafka retains, so it is brought up by a process of its own first (see `catch_up`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from typing import Protocol
+
+import msgspec
+
+from pipelines.adapters.progress_reader import HashReader
+from pipelines.contract.kafka.incarnation import Lineage
+from pipelines.contract.kafka.topics import is_direct, route_for, view_topic
+from pipelines.contract.plan.plan import Plan
+from pipelines.contract.plan.views import StreamView
+from pipelines.contract.store.keys import progress_field, progress_key, route_field, tells_progress
+from pipelines.contract.store.progress import NOTHING_YET, decode_progress
+from pipelines.contract.store.publication import is_published, publication_key
+
+
+class TopicLives(Protocol):
+    """What is asked of the brokers."""
+
+    def lineage(self, topic: str) -> Lineage:
+        """The present life of a topic. Raises `SettingsError` if there is none."""
+        ...
+
+
+def part(plan: Plan, views: Collection[str]) -> Plan:
+    """The plan with these stream views only."""
+    return msgspec.structs.replace(plan, stream_views=tuple(each for each in plan.stream_views if each.name in views))
+
+
+def unsettled(plan: Plan, store: HashReader, topics: TopicLives, level_records: int) -> set[str]:
+    """Names of online views that are further behind others of their topic than this, or whose route is.
+
+    A view that is published is computed with the others: however far behind it may look, it is theirs to bring
+    forward, and a process beside them would write the same rows unpublished.
+
+    Raises:
+        StoreUnavailable: progress can't be read.
+        SettingsError: a topic does not exist.
+    """
+    return {
+        view.name
+        for view in plan.stream_views
+        if view.online and any(_behind(*each) > level_records for each in _places(plan, view, store, topics))
+    }
+
+
+def _places(
+    plan: Plan, view: StreamView, store: HashReader, topics: TopicLives
+) -> Iterator[tuple[Mapping[bytes, bytes], bytes]]:
+    """Every progress hash that tells how far the view is, with the field that does."""
+    source = plan.source(view.source)
+    if is_published(store.read_hash(publication_key(plan.project, view.name)), view):
+        return
+    for stored in _hashes(plan, view_topic(plan, view), store, topics):
+        yield stored, progress_field(view)
+    if not is_direct(source, view):
+        for stored in _hashes(plan, source.topic, store, topics):
+            yield stored, route_field(route_for(plan.project, source, view))
+
+
+def _hashes(plan: Plan, topic: str, store: HashReader, topics: TopicLives) -> Iterator[dict[bytes, bytes]]:
+    for partition in range(topics.lineage(topic).partitions):
+        yield store.read_hash(progress_key(plan.project, topic, partition))
+
+
+def _behind(stored: Mapping[bytes, bytes], field: bytes) -> int:
+    own = decode_progress(stored[field]).offset if field in stored else NOTHING_YET
+    others = [decode_progress(data).offset for name, data in stored.items() if name != field and tells_progress(name)]
+    return max(others, default=NOTHING_YET) - own

@@ -1,0 +1,1 @@
+"""Upkeep: what is done for rows beside batches."""

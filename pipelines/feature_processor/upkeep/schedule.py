@@ -1,0 +1,164 @@
+"""What is done for a feed beside its batches: rows are published, expired, and removed with their definitions."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Collection
+
+import structlog
+
+from pipelines.contract.plan.views import StreamView
+from pipelines.contract.store.progress import Progress
+from pipelines.errors import StoreUnavailable
+from pipelines.feature_processor.upkeep.sweep import RowWalk
+from pipelines.feature_processor.walk.partition import PartitionPipeline
+from pipelines.feature_processor.walk.topic_batch import FeedPipeline
+from pipelines.feature_processor.whole_calls import whole_call
+from pipelines.process.watchdog import WATCHDOG, rest, step
+
+log = structlog.get_logger("forebay.process")
+
+LOOK_S = 0.5
+"""How often it is looked whether there is something to do."""
+
+PAGE_PAUSE_S = 0.01
+"""Between pages, so that a walk is never in the way of batches for longer than a page takes."""
+
+WALK_EVERY_S = 3_600.0
+FIRST_WALK_S = 60.0
+"""After the start of the process: rebalances have settled then."""
+
+LOOK_AGAIN_S = 10.0
+"""How often it is asked whether another process has written rows without publishing them. This one reads their records
+too, and publishes the rows then; but until a walk has seen them, who takes over would have to."""
+
+
+class Caretaker:
+    """Belongs to one feed, whose lock it takes page by page."""
+
+    def __init__(
+        self,
+        pipeline: FeedPipeline,
+        busy: asyncio.Lock,
+        is_trusted: Callable[[], bool],
+        check: Callable[[], Awaitable[None]],
+        wanted: Callable[[], Collection[str]],
+        retire_after_s: float,
+        monotonic_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Args:
+        is_trusted: whether the store is known to hold all that it acknowledged. Until it is, nothing is done: a row
+            that has fallen back must not be taken for an old one.
+        check: finds that out, and goes back to where the store is.
+        wanted: fingerprints of definitions that are to come: they are not given up while they are brought up.
+        retire_after_s: see `ProcessorSettings`.
+        """
+        self._pipeline = pipeline
+        self._busy = busy
+        self._is_trusted = is_trusted
+        self._check = check
+        self._wanted = wanted
+        self._now_s = monotonic_s
+        self._next_walk_s = monotonic_s() + FIRST_WALK_S
+        self._retire_after_s = retire_after_s
+        self._retire_at_s = monotonic_s() + retire_after_s
+        self._look_again_s = monotonic_s() + LOOK_AGAIN_S
+        self._stood: dict[tuple[PartitionPipeline, str], dict[str, Progress]] = {}
+        """By partition as it was assigned and view that was published completely, where its other definitions stood the
+        last time."""
+        self._retired: dict[str, set[str]] = {}
+        """By view, fingerprints of definitions whose rows are still to be removed."""
+
+    async def run(self) -> None:
+        """Works until it is cancelled. A store that can't be reached only delays it."""
+        topic = self._pipeline.feed.topic
+        watched = WATCHDOG.watch(f"upkeep of {topic}")
+        try:
+            while True:
+                await asyncio.sleep(LOOK_S)
+                try:
+                    with watched.here():
+                        await self.look()
+                except StoreUnavailable as error:
+                    log.warning("rows not looked after", topic=topic, error=str(error))
+        finally:
+            WATCHDOG.forget(watched)
+
+    async def look(self) -> None:
+        """Does what is due. A store that came back with older data is noticed here where no events come.
+
+        Raises:
+            StoreUnavailable: the rest is due again at the next look.
+        """
+        async with self._busy:
+            step("asking the store whether it answers")
+            await whole_call(self._pipeline.store.ping)
+            rest()
+        if not self._is_trusted():
+            await self._check()
+        async with self._busy:
+            if self._is_trusted():
+                # Another process may have brought the last partition level, while no events come to this one.
+                step("looking for what can be published")
+                await whole_call(self._pipeline.publications.take_over)
+                rest()
+        if self._now_s() >= self._look_again_s:
+            await self._look_again()
+        if self._now_s() >= self._retire_at_s:
+            await self._retire()
+        if self._retired or self._now_s() >= self._next_walk_s or self._has_unpublished_rows():
+            await self._walk()
+
+    async def _look_again(self) -> None:
+        async with self._busy:
+            step("looking for rows that others wrote")
+            await whole_call(self._pipeline.publications.look_again)
+        self._look_again_s = self._now_s() + LOOK_AGAIN_S
+
+    def _has_unpublished_rows(self) -> bool:
+        return any(
+            self._pipeline.publications.incomplete(writer.view, partition)
+            for partition in self._pipeline.partitions
+            for writer in self._pipeline.writers
+        )
+
+    async def _walk(self) -> None:
+        walk = RowWalk(self._pipeline, self._retired)
+        while True:
+            async with self._busy:
+                if not self._is_trusted():
+                    return
+                step("walking over rows, one page")
+                if await whole_call(walk.page):
+                    break
+                rest()
+            await asyncio.sleep(PAGE_PAUSE_S)
+        self._retired = {}
+        if self._now_s() >= self._next_walk_s:
+            self._next_walk_s = self._now_s() + WALK_EVERY_S
+
+    async def _retire(self) -> None:
+        """Gives up definitions of views published completely: those that nobody has brought forward since the last
+        time, and that no scorer holds a lease on.
+        """
+        async with self._busy:
+            if not self._is_trusted():
+                return
+            stood, self._stood = self._stood, {}
+            publications = self._pipeline.publications
+            for number, partition in self._pipeline.partitions.items():
+                for view in (writer.view for writer in self._pipeline.writers):
+                    if publications.published(view) and not publications.incomplete(view, number):
+                        before = stood.get((partition, view.name), {})
+                        step(f"looking for definitions of {view.name} to be given up")
+                        gone = await whole_call(self._retire_others, partition, view, before)
+                        self._retired.setdefault(view.name, set()).update(gone)
+        self._retired = {view: gone for view, gone in self._retired.items() if gone}
+        self._retire_at_s = self._now_s() + self._retire_after_s
+
+    def _retire_others(self, partition: PartitionPipeline, view: StreamView, before: dict[str, Progress]) -> set[str]:
+        others = partition.ledger.others(view)
+        gone = {each for each, progress in others.items() if before.get(each) == progress} - set(self._wanted())
+        self._stood[partition, view.name] = others
+        return partition.ledger.retire(view, gone)

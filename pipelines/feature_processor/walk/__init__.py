@@ -1,0 +1,1 @@
+"""The walk of a batch: decode, validate, re-key, transform, fold, write, progress."""

@@ -1,0 +1,266 @@
+"""One partition's part of a batch: decode, validate, route, transform, and judge by its own past."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from pipelines.adapters import metrics
+from pipelines.contract.kafka.position import Position
+from pipelines.contract.kafka.record import Record, recorded_ms, source_position
+from pipelines.contract.plan.definition import definition
+from pipelines.contract.plan.views import StreamView
+from pipelines.contract.store.progress import Progress, SourceProgress
+from pipelines.errors import DecodeError, RecordError, TransformError
+from pipelines.feature_processor.progress.cannot_continue import misplaced, no_key
+from pipelines.feature_processor.progress.ledger import Lives, ProgressLedger
+from pipelines.feature_processor.walk.addressed import Addressed
+from pipelines.feature_processor.walk.refused import LateEvent, RefusedRecords
+from pipelines.steps.arrays import Ints
+from pipelines.steps.dead_letter_limit import Attempt
+from pipelines.steps.events import EventBatch
+from pipelines.steps.lateness import too_late, watermarks
+from pipelines.steps.transform import Transform, transform_each
+
+
+class Origins(NamedTuple):
+    """Where the records of a batch were first produced."""
+
+    partitions: Ints
+    """Shape (n,): source partition per record; -1 where the record does not say, or speaks of a former life."""
+    offsets: Ints
+    """Shape (n,): source offset per record."""
+
+
+_NOWHERE = (-1, -1)
+
+
+if TYPE_CHECKING:
+    from pipelines.feature_processor.walk.topic_batch import FeedPipeline
+
+
+class Prepared(NamedTuple):
+    """One partition's batch, ready to be folded."""
+
+    partition: int
+    records: Sequence[Record]
+    events: dict[str, tuple[EventBatch, Ints]]
+    """By view that has some: events, and their offsets, shape (n,)."""
+    sources: dict[str, dict[int, SourceProgress]]
+    """By view that comes forward, its source partitions afterwards."""
+    attempt: Attempt
+    """Which of the records are dead letters."""
+
+
+class PartitionPipeline:
+    """What belongs to one partition: its progress, and what its batches are before they are folded."""
+
+    def __init__(self, shared: FeedPipeline, partition: int, earliest: int) -> None:
+        self._shared = shared
+        self._feed = shared.feed
+        self._partition = partition
+        self._refused = RefusedRecords(shared.feed, shared.project, shared.producer, partition)
+        lives = Lives(shared.lineage, shared.router.lives if shared.router else {})
+        self.ledger = ProgressLedger(shared.project, shared.feed, shared.store, lives, partition)
+        self.ledger.load(earliest)
+
+    def process(self, records: Sequence[Record]) -> None:
+        """A batch of this partition alone. See `FeedPipeline.process`."""
+        self._shared.process({self._partition: records})
+
+    def prepare(self, records: Sequence[Record]) -> Prepared:
+        """Everything that comes before the fold: decode, validate, route, transform, and what is late or a repeat.
+
+        Nothing of it is kept: a batch that fails later is prepared again.
+        """
+        self._refused.begin_attempt()
+        addressed = Addressed(self._shared.project, records)
+        batch, origins = self._decode(records, addressed)
+        if self._shared.router and self._refused.first_attempt("route", records[0].offset):
+            to_route = addressed.select(batch, self._feed.routed_definitions)
+            self._shared.router.route(to_route, records, self._partition, self.ledger.routed())
+        prepared = Prepared(self._partition, records, {}, {}, Attempt(len(records), self._refused.given_up))
+        offsets = np.array([record.offset for record in records], dtype=np.int64)
+        for progress, members in self._by_progress():
+            if progress.offset >= offsets[-1]:
+                continue
+            sources = dict(progress.sources)
+            new = self._drop_unkeyed(batch.select(offsets[batch.index] > progress.offset), records)
+            new, watermark = self._drop_duplicates(new, origins, sources)
+            for view, transform in members:
+                kept = self._transform(view, transform, addressed.select(new, (definition(view),)), records)
+                kept = self._drop_late(view, kept, records, origins, watermark)
+                prepared.sources[view.name] = sources
+                if len(kept):
+                    prepared.events[view.name] = (kept, offsets[kept.index])
+        return prepared
+
+    def send_refused(self) -> None:
+        """Queues the dead letters and late events of the batch that was prepared."""
+        self._refused.send()
+
+    def advanced(self, reached: int, sources: Mapping[str, Mapping[int, SourceProgress]]) -> dict[bytes, Progress]:
+        """What progress will be once all records up to `reached` are contained (see `ProgressLedger.advanced`).
+
+        Args:
+            sources: by view that has come forward by a record, its source partitions.
+        """
+        behind = [view for view in self._feed.views if self.ledger.of(view).offset < reached]
+        return self.ledger.advanced(
+            reached, {view.name: sources.get(view.name, self.ledger.of(view).sources) for view in behind}
+        )
+
+    def done(self, records: Sequence[Record]) -> None:
+        """Takes note that a batch is complete, its progress in the store.
+
+        Args:
+            records: none where only what no one is handed was read: markers, and records of aborted transactions.
+        """
+        self._refused.batch_done()
+        if records:
+            self._count(records)
+
+    def _by_progress(self) -> list[tuple[Progress, list[tuple[StreamView, Transform]]]]:
+        """The views, those that have come equally far together; a view that was added later has its own past."""
+        groups: list[tuple[Progress, list[tuple[StreamView, Transform]]]] = []
+        for writer, transform in zip(self._shared.writers, self._shared.transforms, strict=True):
+            progress = self.ledger.of(writer.view)
+            same = next((members for known, members in groups if known == progress), None)
+            if same is None:
+                groups.append((progress, [(writer.view, transform)]))
+            else:
+                same.append((writer.view, transform))
+        return groups
+
+    def _decode(self, records: Sequence[Record], addressed: Addressed) -> tuple[EventBatch, Origins]:
+        decoded = self._shared.decode([record.value for record in records])
+        batch, invalid = self._shared.validate(decoded.events, self._recorded_ms(records))
+        errors: dict[int, RecordError] = {**decoded.errors, **invalid, **addressed.errors}
+        origins = self._origins(records, errors)
+        others = addressed.for_others([*map(definition, self._feed.views), *self._feed.routed_definitions])
+        if errors or others:
+            batch = batch.select(~np.isin(batch.index, [*errors, *others]))
+        present = origins.partitions[batch.index] >= 0
+        if not present.all():
+            metrics.DUPLICATES.labels(self._feed.topic).inc(int(len(present) - present.sum()))
+            batch = batch.select(present)
+        for index, error in sorted(errors.items()):
+            lacking = addressed.among(index, self._lacking(records[index]))
+            if lacking or index not in addressed:  # nothing that is for everyone is given up in silence
+                self._refused.dead_letter(index, records[index], error, lacking)
+        return batch, origins
+
+    def _lacking(self, record: Record) -> list[str]:
+        """The definitions that have not taken a record, of this topic and of those it is routed into."""
+        direct = [definition(view) for view in self._feed.views if self.ledger.of(view).offset < record.offset]
+        routed = any(offset < record.offset for offset in self.ledger.routed().values())
+        return [*direct, *(self._feed.routed_definitions if routed else ())]
+
+    def _recorded_ms(self, records: Sequence[Record]) -> Ints | None:
+        """When the records were written; None where they were judged already, on the topic they were routed from."""
+        if self._feed.routed:
+            return None
+        return recorded_ms([record.timestamp_ms for record in records], self._shared.now_ms())
+
+    def _origins(self, records: Sequence[Record], errors: dict[int, RecordError]) -> Origins:
+        if not self._feed.routed:
+            partitions = np.full(len(records), self._partition, dtype=np.int64)
+            return Origins(partitions, np.array([record.offset for record in records], dtype=np.int64))
+        positions = []
+        for index, record in enumerate(records):
+            try:
+                partition, offset, life = source_position(record)
+                # What was routed in a former life of either topic: its source position says nothing in this one.
+                positions.append((partition, offset) if life == self._shared.lineage.digest else _NOWHERE)
+            except DecodeError as error:
+                errors[index] = error
+                positions.append(_NOWHERE)
+        both = np.array(positions, dtype=np.int64).reshape(-1, 2)
+        return Origins(both[:, 0], both[:, 1])
+
+    def _drop_unkeyed(self, batch: EventBatch, records: Sequence[Record]) -> EventBatch:
+        """Refuses events whose record has no key: any partition may have got them, and the first gets the entity."""
+        if self._feed.routed:
+            return batch
+        keyed = np.array([records[at].key is not None for at in batch.index.tolist()], dtype=bool)
+        if keyed.all():
+            return batch
+        # Where a part of the key is null there is no entity, and no view takes the event, wherever it is.
+        for name in self._feed.source.key:
+            keyed |= np.array([value is None for value in batch.values(name)], dtype=bool)
+        for at in batch.index[~keyed].tolist():
+            lacking = [definition(view) for view in self._feed.views]
+            self._refused.dead_letter(at, records[at], no_key(self._feed.source), lacking)
+        return batch.select(keyed)
+
+    def refuse_misplaced(self, index: int, record: Record, owner: int, lacking: Sequence[str]) -> None:
+        """Refuses a record whose entity's row is computed from another partition, as the store has said.
+
+        Args:
+            index: the record's place in the batch.
+            owner: that partition.
+            lacking: definitions of the views that it does not come into.
+        """
+        self._refused.dead_letter(index, record, misplaced(self._feed.source, self._partition, owner), lacking)
+
+    def _drop_duplicates(
+        self, batch: EventBatch, origins: Origins, sources: dict[int, SourceProgress]
+    ) -> tuple[EventBatch, Ints]:
+        """Drops routed duplicates, and brings `sources` forward.
+
+        Returns:
+            The batch, and per record of the batch read (not per event) the watermark it is judged by.
+        """
+        partitions, offsets = origins.partitions[batch.index], origins.offsets[batch.index]
+        fresh = np.ones(len(batch), dtype=bool)
+        watermark = np.zeros(len(origins.partitions), dtype=np.int64)
+        for source in np.unique(partitions).tolist() if self._feed.routed else [self._partition]:
+            here = np.flatnonzero(partitions == source)
+            before = sources.get(source, SourceProgress())
+            highest = watermarks(offsets[here], before.offset)
+            fresh[here] = offsets[here] > highest[:-1]
+            here = here[fresh[here]]
+            marks = watermarks(batch.event_ms[here], before.watermark_ms)
+            watermark[batch.index[here]] = marks[:-1]
+            sources[source] = SourceProgress(int(highest[-1]), int(marks[-1]))
+        if not fresh.all():
+            metrics.DUPLICATES.labels(self._feed.topic).inc(int(len(fresh) - fresh.sum()))
+        return batch.select(fresh), watermark
+
+    def _transform(
+        self, view: StreamView, transform: Transform, batch: EventBatch, records: Sequence[Record]
+    ) -> EventBatch:
+        if not len(batch):
+            return batch
+        kept, errors = transform_each(transform, batch)
+        for index, error in sorted(errors.items()):
+            named = TransformError(f"view {view.name!r}: {error}")
+            self._refused.dead_letter(index, records[index], named, (definition(view),))
+        return kept
+
+    def _drop_late(
+        self,
+        view: StreamView,
+        batch: EventBatch,
+        records: Sequence[Record],
+        origins: Origins,
+        watermark: Ints,
+    ) -> EventBatch:
+        late = too_late(batch.event_ms, watermark[batch.index], self._feed.source.allowed_lateness_of(view))
+        if not late.any():
+            return batch
+        for index, event_ms in zip(batch.index[late].tolist(), batch.event_ms[late].tolist(), strict=True):
+            position = Position(self._feed.source.topic, int(origins.partitions[index]), int(origins.offsets[index]))
+            self._refused.late(records[index], view, LateEvent(event_ms, int(watermark[index]), position))
+        return batch.select(~late)
+
+    def _count(self, records: Sequence[Record]) -> None:
+        topic = self._feed.topic
+        metrics.RECORDS.labels(topic).inc(len(records))
+        metrics.BATCHES.labels(topic).inc()
+        metrics.FRESHNESS_SECONDS.labels(topic).observe(max(0.0, time.time() - records[0].timestamp_ms / 1_000))
+        newest_ms = max(0, self.ledger.watermark_ms())
+        metrics.WATERMARK_SECONDS.labels(topic, self._partition).set(newest_ms / 1_000)

@@ -1,0 +1,86 @@
+"""Route: a source topic's records, re-keyed for entities that its own key scatters over partitions.
+
+Idempotent without transactions: every routed record carries its source position, records of one
+source partition are produced in order, and the reader drops positions it has already seen. It carries the life of
+the routed topic too: what a router wrote before one of the topics was made anew, or given more partitions, is skipped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+import numpy as np
+
+from pipelines.adapters import metrics
+from pipelines.contract.kafka.incarnation import Lineage
+from pipelines.contract.kafka.record import Record, SourcePosition, routed_headers
+from pipelines.contract.kafka.rekeying import routed_partition, routing_key
+from pipelines.contract.kafka.topics import Route
+from pipelines.contract.store.keys import route_field
+from pipelines.steps.events import EventBatch
+
+
+class Producer(Protocol):
+    """What routing, late events and dead letters need of a producer."""
+
+    def produce(
+        self,
+        topic: str,
+        value: bytes | None,
+        key: bytes | None = None,
+        headers: Sequence[tuple[str, bytes | None]] = (),
+        partition: int = -1,
+        timestamp_ms: int = -1,
+    ) -> None:
+        """Queues a record.
+
+        Args:
+            partition: -1: as its key says.
+            timestamp_ms: -1: now.
+        """
+        ...
+
+    def flush(self) -> None:
+        """Returns when every queued record was acknowledged; raises if one was not."""
+        ...
+
+
+class Router:
+    """Re-keys the records of one source topic."""
+
+    def __init__(self, routes: Sequence[Route], lives: Mapping[str, Lineage], producer: Producer) -> None:
+        """Args:
+        lives: by routed topic, its present life.
+        """
+        self._routes = routes
+        self.lives = lives
+        self._producer = producer
+
+    def route(self, batch: EventBatch, records: Sequence[Record], partition: int, routed: Mapping[bytes, int]) -> None:
+        """Queues every event of the batch once per route; events without the entity are not routed.
+
+        Args:
+            routed: by `route_field`, the offset up to which that was done before.
+        """
+        offsets = np.array([record.offset for record in records], dtype=np.int64)
+        for route in self._routes:
+            new = batch.select(offsets[batch.index] > routed[route_field(route)])
+            columns = [new.values(key.name) for key in route.join_keys]
+            life = self.lives[route.topic]
+            count = 0
+            for at, values in zip(new.index.tolist(), zip(*columns, strict=True), strict=True):
+                if None in values:
+                    continue
+                record = records[at]
+                key = routing_key(values)
+                self._producer.produce(
+                    route.topic,
+                    record.value,
+                    key,
+                    routed_headers(record, SourcePosition(partition, record.offset, life.digest)),
+                    routed_partition(key, life.partitions),
+                    record.timestamp_ms,
+                )
+                count += 1
+            metrics.ROUTED.labels(route.topic).inc(count)

@@ -1,0 +1,217 @@
+"""The walk of one batch of a topic: every partition is prepared, all are folded and written together, then progress."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+
+import numpy as np
+
+from pipelines.adapters.online_store import Store
+from pipelines.contract.kafka.incarnation import Lineage
+from pipelines.contract.kafka.record import Record
+from pipelines.contract.kafka.topics import Feed
+from pipelines.contract.plan.definition import definition
+from pipelines.contract.store.progress import SourceProgress
+from pipelines.feature_processor.progress.cannot_continue import foreign_row
+from pipelines.feature_processor.progress.ledger import encoded
+from pipelines.feature_processor.progress.published import Publications
+from pipelines.feature_processor.rows.writer import ReadEvents, ViewWriter
+from pipelines.feature_processor.walk.partition import PartitionPipeline, Prepared
+from pipelines.feature_processor.walk.rekey import Producer, Router
+from pipelines.process.watchdog import step
+from pipelines.steps.dead_letter_limit import Allowance, Tally, judged
+from pipelines.steps.decode.decoder import SchemaSource, decoder_for
+from pipelines.steps.transform import Transform, view_transform
+from pipelines.steps.validate import Validator
+
+
+def _wall_clock_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def _nothing() -> None:
+    """Called where nobody waits for rows to be sent."""
+
+
+class FeedPipeline:
+    """Everything that is shared by the partitions of one topic. Not thread-safe."""
+
+    def __init__(
+        self,
+        feed: Feed,
+        project: str,
+        store: Store,
+        producer: Producer,
+        lineage: Lineage,
+        router: Router | None,
+        schemas: SchemaSource | None = None,
+        *,
+        publishes: bool = True,
+        source_partitions: int | None = None,
+        dead_letters: Allowance | None = None,
+        generation: Callable[[], int] = lambda: 0,
+        now_ms: Callable[[], int] = _wall_clock_ms,
+    ) -> None:
+        """Args:
+            schemas: of the topic's events, where they name them by an id.
+            publishes: whether what Feast reads is written: not by a process that only catches up.
+            source_partitions: of the topic that a routed one is routed from; None: not known.
+            dead_letters: how many are borne; None: any number.
+            generation: of the plan that the views are of.
+            now_ms: ms since the epoch; no record was written after it.
+
+        Raises:
+            SettingsError: they do, and it is not there.
+        """
+        self.feed = feed
+        self.project = project
+        self.store = store
+        self.producer = producer
+        self.lineage = lineage
+        self.router = router
+        self.source_partitions = source_partitions if feed.routed else 1
+        """How many partitions of the source an entity's events may come from; None where that is not known."""
+        self.decode = decoder_for(feed.source, schemas)
+        entities = [view.join_keys for view in feed.views] + [route.join_keys for route in feed.routes]
+        self.validate = Validator(feed.source, {key.name for keys in entities for key in keys})
+        self.publications = Publications(feed.views, project, lineage, store, publishes, generation)
+        self.writers = [ViewWriter(view, project, store) for view in feed.views]
+        self.transforms: list[Transform] = [view_transform(view) for view in feed.views]
+        self.partitions: dict[int, PartitionPipeline] = {}
+        self.now_ms = now_ms
+        self._allowed = dead_letters or Allowance(0, 0.0)
+        self._tally = Tally()
+
+    def assign(self, partitions: Mapping[int, int]) -> None:
+        """Starts afresh on these partitions: nothing of a former assignment is kept. The store is left as it is.
+
+        Args:
+            partitions: each with the first offset that Kafka retains.
+
+        Raises:
+            StoreUnavailable: it can be tried again.
+            ProgressMismatch: the topic is not the one that progress was made on, or lacks records since.
+        """
+        for writer in self.writers:
+            writer.forget()
+        self._tally = Tally()
+        self.partitions = {
+            partition: PartitionPipeline(self, partition, earliest) for partition, earliest in partitions.items()
+        }
+        self.publications.assign(list(self.partitions))
+
+    def process(
+        self,
+        batches: Mapping[int, Sequence[Record]],
+        all_sent: Callable[[], None] = _nothing,
+        ends: Mapping[int, int] = MappingProxyType({}),
+    ) -> None:
+        """One batch of some partitions, completely: when this returns, their ends may be committed.
+
+        Partitions are folded together: what a batch costs beside its events is paid once, and so events wait for
+        fewer others.
+
+        Args:
+            batches: by partition, its records; at least one.
+            all_sent: called when nothing is left to be computed, and only the store's answers are waited for.
+            ends: by partition, the offset after all that was read of it, where that is past the last record: what
+                follows it, or stands alone, are markers and records of aborted transactions.
+
+        Raises:
+            StoreUnavailable: nothing was acknowledged; the same batch can be tried again.
+            DeliveryFailed: nor was it; but only by another process, since the producer is of no further use.
+            StoreRolledBack: read again from the store's progress.
+            ProgressMismatch: the topic is not the one that progress was made on.
+            TooManyDeadLetters: nothing of the batch is written to the store, and none of its dead letters to Kafka.
+        """
+        prepared = []
+        for partition, records in batches.items():
+            step(f"preparing {self.feed.topic}[{partition}]@{records[0].offset}-{records[-1].offset}")
+            prepared.append(self.partitions[partition].prepare(records))
+        tally = judged(self._tally, {each.partition: each.attempt for each in prepared}, self._allowed)
+        self._write(prepared, all_sent)
+        # The store may refuse records too: only now is it known which views a record does not come into.
+        for each in prepared:
+            self.partitions[each.partition].send_refused()
+        self.producer.flush()
+        step("writing progress")
+        self.publications.count_unpublished_batch([each.partition for each in prepared])
+        reached = {each.partition: each.records[-1].offset for each in prepared}
+        reached |= {at: max(reached.get(at, 0), end - 1) for at, end in ends.items()}
+        self._advance(reached, {each.partition: each.sources for each in prepared})
+        for at in reached:
+            self.partitions[at].done(batches.get(at, ()))
+        self.publications.take_over()
+        self._tally = tally
+
+    def _advance(
+        self, reached: Mapping[int, int], sources: Mapping[int, Mapping[str, Mapping[int, SourceProgress]]]
+    ) -> None:
+        """Writes the progress of all partitions; the process believes it once the store has it.
+
+        Args:
+            reached: by partition, the offset up to which everything is contained.
+            sources: by partition and view that has come forward by a record, its source partitions.
+        """
+        forward = {
+            self.partitions[at].ledger: self.partitions[at].advanced(offset, sources.get(at, {}))
+            for at, offset in reached.items()
+        }
+        if changed := {ledger.key: encoded(each) for ledger, each in forward.items() if each}:
+            self.store.write_hashes(changed)
+        for ledger, each in forward.items():
+            ledger.written(each)
+
+    def _write(self, prepared: Sequence[Prepared], all_sent: Callable[[], None]) -> None:
+        """Writes the rows of all views, and refuses records whose entity's row is computed from another partition.
+
+        What one view refuses comes into none after it. Views of few join keys come first: a record of a card in the
+        wrong partition may be the first one of that card at that merchant.
+        """
+        writes = [
+            (writer, parts)
+            for writer in sorted(self.writers, key=lambda writer: len(writer.view.join_keys))
+            if (parts := _parts(prepared, writer.view.name))
+        ]
+        records = {each.partition: each.records for each in prepared}
+        refused: dict[int, set[int]] = {}
+        for number, (writer, parts) in enumerate(writes, 1):
+            step(f"writing rows of {writer.view.name}")
+            sent = all_sent if number == len(writes) else _nothing
+            published = self.publications.published(writer.view)
+            lacking = [definition(later.view) for later, _ in writes[number - 1 :]]
+            for each in writer.write(_without(parts, refused), self.lineage, published, sent):
+                if self.feed.routed:  # Forebay keyed it itself
+                    raise foreign_row(writer.view.name, self.lineage, each.partition)
+                refused.setdefault(each.partition, set()).add(each.record)
+                self.partitions[each.partition].refuse_misplaced(
+                    each.record, records[each.partition][each.record], each.owner, lacking
+                )
+
+    def begin(self) -> None:
+        """After `assign`, before the first batch: the store is told what is computed here from now on.
+
+        Raises:
+            StoreUnavailable: it can be tried again.
+        """
+        for partition in self.partitions.values():
+            partition.ledger.begin()
+        self.publications.take_over()
+
+
+def _parts(prepared: Sequence[Prepared], view: str) -> list[ReadEvents]:
+    """Events of a view, by partition."""
+    return [ReadEvents(each.partition, *each.events[view]) for each in prepared if view in each.events]
+
+
+def _without(parts: Sequence[ReadEvents], refused: Mapping[int, set[int]]) -> Sequence[ReadEvents]:
+    """The events without those of refused records, by partition their places among its records."""
+    if not refused:
+        return parts
+    left = []
+    for part in parts:
+        kept = ~np.isin(part.batch.index, list(refused.get(part.partition, ())))
+        left.append(ReadEvents(part.partition, part.batch.select(kept), part.offsets[kept]))
+    return left

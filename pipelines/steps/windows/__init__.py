@@ -1,0 +1,1 @@
+"""Windows: events folded into tiles, and tiles evaluated as of a time."""

@@ -1,0 +1,116 @@
+"""Read: the rows of all entities of all requests in one round trip, evaluated as of each request's time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from pipelines.contract.plan.plan import Plan
+from pipelines.contract.plan.services import FeatureService, ServiceView
+from pipelines.contract.plan.views import BatchView, StreamView
+from pipelines.contract.store.entity_key import EntityKeyEncoder
+from pipelines.contract.store.keys import removed_key
+from pipelines.steps.arrays import Ints
+from serving.features.request import ScoringRequest
+from serving.features.rows import BatchRows, StreamRows, ViewColumns
+
+
+class RowReader(Protocol):
+    """What the scorer needs of an online store."""
+
+    def read(self, requests: Sequence[tuple[bytes, Sequence[bytes]]]) -> list[list[bytes | None]]:
+        """Per (key, fields), the fields' values; None where absent. Raises `StoreUnavailable`."""
+        ...
+
+
+class FeatureReader:
+    """Reads the views that one feature service uses."""
+
+    def __init__(self, plan: Plan, views: Sequence[ServiceView], store: RowReader) -> None:
+        self._store = store
+        self._views = [_View(plan, view) for view in views]
+        self._removed_key = removed_key(plan.project)
+        self._removed_fields = [view.rows.removed_field for view in self._views if isinstance(view.rows, StreamRows)]
+
+    def read(self, requests: Sequence[ScoringRequest], as_of_ms: Ints) -> dict[str, ViewColumns]:
+        """The columns of every view, by the view's alias.
+
+        Args:
+            as_of_ms: shape (n,).
+        """
+        keys = [[view.key(each) for each in requests] for view in self._views]
+        wanted: dict[bytes, list[bytes]] = {}
+        for view, view_keys in zip(self._views, keys, strict=True):
+            for key in known_keys(view_keys):
+                wanted.setdefault(key, []).extend(view.rows.fields)
+        found, removed = self._rows_and_removals(wanted)
+        out: dict[str, ViewColumns] = {}
+        for view, view_keys in zip(self._views, keys, strict=True):
+            size = len(view.rows.fields)
+            cells: dict[bytes | None, list[bytes | None]] = {None: [None] * size}
+            for key in known_keys(view_keys):
+                # The fields of one key were asked for view by view: take this view's share from the front.
+                cells[key], found[key] = found[key][:size], found[key][size:]
+            rows = [cells[key] for key in view_keys]
+            if isinstance(view.rows, StreamRows):
+                out[view.alias] = view.rows.evaluate(rows, as_of_ms, removed.get(view.rows.removed_field))
+            else:
+                out[view.alias] = view.rows.evaluate(rows, as_of_ms)
+        return out
+
+    def _rows_and_removals(
+        self, wanted: Mapping[bytes, list[bytes]]
+    ) -> tuple[dict[bytes, list[bytes | None]], dict[bytes, bytes | None]]:
+        """The rows' cells, and per definition of a view what says which rows may have been removed.
+
+        That is read after the rows, in the same round trip: a row that was removed before it was read is told of.
+        """
+        if not wanted:
+            return {}, {}
+        requests: list[tuple[bytes, Sequence[bytes]]] = list(wanted.items())
+        if self._removed_fields:
+            requests.append((self._removed_key, self._removed_fields))
+        *cells, told = self._store.read(requests) if self._removed_fields else (*self._store.read(requests), [])
+        return dict(zip(wanted, cells, strict=True)), dict(zip(self._removed_fields, told, strict=True))
+
+
+class _View:
+    """One view as a service uses it."""
+
+    def __init__(self, plan: Plan, view: ServiceView) -> None:
+        definition = view_definition(plan, view)
+        self.alias = view.alias
+        self.rows = StreamRows(plan, definition) if isinstance(definition, StreamView) else BatchRows(definition)
+        self._fields = join_fields(plan, view)
+        self._encode = EntityKeyEncoder(definition.join_keys, plan.project)
+
+    def key(self, request: ScoringRequest) -> bytes | None:
+        """The entity's row; None if the request does not know the entity."""
+        values = [request.fields.get(name) for name in self._fields]
+        return None if None in values else self._encode(values)
+
+
+def known_keys(keys: Sequence[bytes | None]) -> set[bytes]:
+    """The distinct keys; None, for an unknown entity, is none."""
+    return {key for key in keys if key is not None}
+
+
+def stored_views(plan: Plan, service: FeatureService) -> list[ServiceView]:
+    """The views of a service that are read from the store: all but on-demand views."""
+    on_demand = {view.name for view in plan.on_demand_views}
+    return [view for view in (*service.views, *service.dependencies) if view.view not in on_demand]
+
+
+def view_definition(plan: Plan, view: ServiceView) -> StreamView | BatchView:
+    """The stream or batch view behind a service's use of it (`KeyError` names an unknown one)."""
+    definitions: list[StreamView | BatchView] = [*plan.stream_views, *plan.batch_views]
+    for each in definitions:
+        if each.name == view.view:
+            return each
+    raise KeyError(f"no stream or batch feature view named {view.view!r} in the plan")
+
+
+def join_fields(plan: Plan, view: ServiceView) -> list[str]:
+    """The request fields that hold the view's join keys, in the order of its join keys."""
+    keys = view_definition(plan, view).join_keys
+    return [view.join_key_map.get(key.name, key.name) for key in keys]

@@ -1,0 +1,1 @@
+"""Models: loaded from disk, checked, and fed."""

@@ -1,0 +1,220 @@
+"""Models: `models/<name>/<version>/{model.onnx, model.yaml}`, checked against their feature service."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import onnxruntime as ort
+
+from pipelines.contract.plan.types import DataType
+from pipelines.errors import FeatureRefused, ModelError
+from pipelines.steps.arrays import Column
+from serving.models.card import ModelCard, load_card, version_folder
+from serving.models.outputs import check_outputs, read_scores
+from serving.models.tensors import LIST_FILLS, TYPES, as_padded_tensor, as_tensor, unheld
+
+
+class Answer(NamedTuple):
+    """What a model says of n requests."""
+
+    scores: dict[str, list[float]]
+    """Score name -> one per request; of a refused one, without meaning."""
+    refusals: Mapping[int, FeatureRefused]
+    """Requests with a value that the model's input can't hold."""
+
+
+class Model:
+    """A loaded model. `run` may be called from one thread at a time."""
+
+    def __init__(self, folder: Path, card: ModelCard, session: ort.InferenceSession, digest: str) -> None:
+        self.name = folder.parent.name
+        self.version = folder.name
+        self.card = card
+        self.hash = digest
+        self._session = session
+        self._inputs = session.get_inputs()
+        self._by_name = {each.name: each for each in self._inputs}
+        self._lists: set[str] = set()
+        self._outputs = sorted({score.output for score in card.scores.values()})
+
+    def check(self, features: Mapping[str, DataType]) -> None:
+        """Checks the model's inputs and outputs against the service's features (full name -> type, in order).
+
+        Raises:
+            ModelError: naming the input, output or feature that does not fit.
+        """
+        try:
+            check_outputs(self.card.scores, self._session.get_outputs())
+        except ModelError as error:
+            raise ModelError(f"{self}: {error}") from error
+        for each in self._inputs:
+            if each.type not in TYPES:
+                raise ModelError(
+                    f"{self}: input {each.name!r} has type {each.type}: export it as one of {', '.join(TYPES)}"
+                )
+            if each.shape and isinstance(each.shape[0], int):
+                raise ModelError(
+                    f"{self}: input {each.name!r} has the shape {tuple(each.shape)}, which takes {each.shape[0]} rows "
+                    f"at a time: export it with a first dimension that is not fixed"
+                )
+        self._lists = {name for name, dtype in features.items() if dtype.is_list}
+        if self._is_matrix(features):
+            self._check_matrix(features)
+        else:
+            self._check_inputs(features)
+
+    def _is_matrix(self, features: Mapping[str, Any]) -> bool:
+        """Whether one input takes all features by name, rather than the one it is named like."""
+        return len(self._inputs) == 1 and self._inputs[0].name not in features
+
+    def _check_matrix(self, features: Mapping[str, DataType]) -> None:
+        (only,) = self._inputs
+        lists = [name for name, dtype in features.items() if dtype.is_list]
+        if lists:
+            raise ModelError(
+                f"{self}: a matrix input takes one number per feature; lists: {', '.join(lists)}: pick elements of "
+                f"them in an on-demand view, or give the model inputs named like its features"
+            )
+        texts = [name for name, dtype in features.items() if dtype is DataType.STRING]
+        if texts:
+            raise ModelError(f"{self}: a matrix input takes numbers only; text features: {', '.join(texts)}")
+        if only.type == "tensor(string)" or len(only.shape) not in (0, 2):
+            raise ModelError(
+                f"{self}: input {only.name!r} is {only.type} of shape {tuple(only.shape)}, and named like no feature: "
+                f"export it as numbers of shape (rows, features), or with an input named like each feature"
+            )
+        width = only.shape[1] if only.shape else None
+        if isinstance(width, int) and width != len(features):
+            raise ModelError(
+                f"{self}: input {only.name!r} takes {width} features, feature service {self.card.service!r} has "
+                f"{len(features)} ({', '.join(features)}): train the model on this service, or name another one"
+            )
+
+    def _check_inputs(self, features: Mapping[str, DataType]) -> None:
+        unfilled = [each.name for each in self._inputs if each.name not in features]
+        if unfilled:
+            raise ModelError(
+                f"{self}: no feature of service {self.card.service!r} fills the inputs {', '.join(unfilled)}; "
+                f"it has {', '.join(features)}"
+            )
+        for each in self._inputs:
+            dtype = features[each.name]
+            if (each.type == "tensor(string)") is not (dtype.element is DataType.STRING):
+                raise ModelError(f"{self}: input {each.name!r} is {each.type}, the feature is {dtype}")
+            if not dtype.is_list and not _is_one_per_row(each.shape):
+                raise ModelError(
+                    f"{self}: input {each.name!r} has the shape {tuple(each.shape)}, the feature is one {dtype} per "
+                    f"row: export it with the shape (rows, 1) or (rows,)"
+                )
+            if dtype.is_list and (each.type not in LIST_FILLS or not _is_fixed(each.shape)):
+                raise ModelError(
+                    f"{self}: input {each.name!r} is {each.type} of shape {each.shape}, the feature is {dtype}: "
+                    f"export it with the shape (rows, n), n a number, as {' or '.join(LIST_FILLS)}"
+                )
+
+    def run(self, columns: Mapping[str, Column]) -> Answer:
+        """Scores by name, one per request.
+
+        Args:
+            columns: the service's features by full name, in order, each of shape (n,).
+
+        Raises:
+            ModelError: the model failed on this input.
+        """
+        count = len(next(iter(columns.values())))
+        try:
+            outputs = dict(zip(self._outputs, self._session.run(self._outputs, self._feeds(columns)), strict=True))
+            return Answer(read_scores(self.card.scores, outputs, count), self._refusals(columns))
+        except Exception as error:
+            raise ModelError(f"{self}: {error}") from error
+
+    def _refusals(self, columns: Mapping[str, Column]) -> dict[int, FeatureRefused]:
+        """Requests with a value that would reach the model as another one."""
+        found: dict[int, FeatureRefused] = {}
+        for name, column in columns.items():
+            wanted = self._inputs[0] if self._is_matrix(columns) else self._by_name.get(name)
+            if wanted is None or name in self._lists:
+                continue
+            for at in np.flatnonzero(unheld(column, wanted.type)).tolist():
+                found.setdefault(at, FeatureRefused(f"$.{name}", f"{self}: {_not_held(column[at], wanted)}"))
+        return found
+
+    def _feeds(self, columns: Mapping[str, Column]) -> dict[str, Any]:
+        if self._is_matrix(columns):
+            (only,) = self._inputs
+            return {only.name: as_tensor(np.column_stack(list(columns.values())), only.type)}
+        return {each.name: self._feed(each, columns[each.name]) for each in self._inputs}
+
+    def _feed(self, wanted: Any, column: Column) -> Any:
+        if wanted.name in self._lists:
+            return as_padded_tensor(column, wanted.type, wanted.shape[1])
+        return as_tensor(column, wanted.type).reshape(-1, *([1] if len(wanted.shape) == 2 else []))
+
+    def __str__(self) -> str:
+        return f"model {self.name} version {self.version}"
+
+
+def _not_held(value: float, wanted: Any) -> str:
+    """What a request is told whose value an input can't hold."""
+    what, default = ("null", "give the feature a default, or ") if value != value else (str(value), "")
+    wider = "double" if wanted.type == "tensor(float)" else "float"
+    return (
+        f"is {what}, which input {wanted.name!r}, {wanted.type}, can't hold: {default}export the model with a {wider} "
+        f"input"
+    )
+
+
+def _is_one_per_row(shape: list[Any]) -> bool:
+    return len(shape) < 2 or (len(shape) == 2 and (shape[1] == 1 or not isinstance(shape[1], int)))
+
+
+def _is_fixed(shape: list[Any]) -> bool:
+    return len(shape) == 2 and isinstance(shape[1], int)
+
+
+def load_model(folder: Path) -> Model:
+    """Loads `models/<name>/<version>`, or the highest version of `models/<name>`.
+
+    Raises:
+        ModelError: a file is missing or corrupt.
+    """
+    folder = version_folder(folder)
+    card = load_card(folder)
+    path = folder / "model.onnx"
+    try:
+        data = path.read_bytes()
+        session = ort.InferenceSession(data, _options(), providers=["CPUExecutionProvider"])
+    except FileNotFoundError as error:
+        raise ModelError(f"{path} does not exist: export the model to ONNX there") from error
+    except Exception as error:
+        raise ModelError(f"{path} can't be loaded: {error}; export the model to ONNX again") from error
+    return Model(folder, card, session, hashlib.sha256(data).hexdigest()[:16])
+
+
+def model_name(folder: Path) -> str:
+    """The name of the model that `load_model` would load. Raises `ModelError` if there is none."""
+    return version_folder(folder).parent.name
+
+
+def content_stamp(folder: Path) -> frozenset[tuple[str, int, int]]:
+    """Changes whenever a file of the folder, or of a version in it, does: path, time and size of each."""
+    found = set()
+    for path in folder.rglob("*"):
+        try:
+            state = path.stat()
+        except FileNotFoundError:
+            continue  # it was replaced this very moment; the next look sees by what
+        found.add((str(path), state.st_mtime_ns, state.st_size))
+    return frozenset(found)
+
+
+def _options() -> ort.SessionOptions:
+    options = ort.SessionOptions()
+    # Micro-batches are small: threads cost more than they bring, and steal the other processes' cores.
+    options.intra_op_num_threads = 1
+    options.log_severity_level = 3
+    return options

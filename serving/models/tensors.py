@@ -1,0 +1,68 @@
+"""Tensors: feature columns as ONNX Runtime takes them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pipelines.steps.arrays import Column
+from serving.features.columns import is_null
+
+TYPES: dict[str, Any] = {
+    "tensor(float)": np.float32,
+    "tensor(double)": np.float64,
+    "tensor(int64)": np.int64,
+    "tensor(int32)": np.int32,
+    "tensor(bool)": np.bool_,
+    "tensor(string)": object,
+}
+"""The types of inputs that can be fed."""
+
+LIST_FILLS: dict[str, Any] = {"tensor(float)": np.nan, "tensor(double)": np.nan, "tensor(string)": ""}
+"""The types of inputs that lists can fill, and what stands where a list has ended."""
+
+_INTEGERS: dict[Any, tuple[float, float]] = {np.int64: (-(2.0**63), 2.0**63), np.int32: (-(2.0**31), 2.0**31)}
+"""The smallest value, and the one after the largest."""
+
+
+def unheld(column: Column, tensor_type: str) -> npt.NDArray[np.bool_]:
+    """Which values a tensor can't hold, of the column's shape: it would hold others in their place.
+
+    Null is held as NaN, or as the empty text. Floats may be rounded, but a number never becomes infinite.
+    """
+    target = TYPES[tensor_type]
+    held: npt.NDArray[np.bool_]
+    if column.dtype == object and target in _INTEGERS:
+        low, beyond = _INTEGERS[target]
+        return np.array([value is None or not low <= value < beyond for value in column], dtype=bool)
+    if column.dtype == object and target is not object:
+        column = column.astype(np.float64)
+    if target in (object, np.float64):
+        held = np.ones(column.shape, dtype=bool)
+    elif target is np.float32:
+        held = ~np.isfinite(column) | (np.abs(column) <= np.finfo(np.float32).max)
+    elif target is np.bool_:
+        held = (column == 0) | (column == 1)
+    else:
+        low, beyond = _INTEGERS[target]
+        held = (column >= low) & (column < beyond) & (column == np.floor(column))
+    return ~held
+
+
+def as_tensor(column: Column, tensor_type: str) -> Column:
+    """Scalars, of the column's shape. Null is NaN, or the empty text; what can't be held (see `unheld`) is 0."""
+    if tensor_type == "tensor(string)":
+        return np.where(is_null(column), "", column)
+    lost = unheld(column, tensor_type)
+    return (np.where(lost, 0, column) if lost.any() else column).astype(TYPES[tensor_type])
+
+
+def as_padded_tensor(column: Column, tensor_type: str, width: int) -> Column:
+    """Lists, shape (n, width): what is too long is cut, what is too short is filled."""
+    tensor = np.full((len(column), width), LIST_FILLS[tensor_type], dtype=TYPES[tensor_type])
+    for row, values in enumerate(column):
+        if values:
+            tensor[row, : len(values)] = values[:width]
+    return tensor

@@ -1,0 +1,1 @@
+"""Rollout: a newer plan is scored with once its features are there."""

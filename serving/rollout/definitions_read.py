@@ -1,0 +1,70 @@
+"""Which definitions of stream views a scorer reads, and whether there is anything right to read of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pipelines.adapters.progress_reader import HashReader
+from pipelines.contract.kafka.topics import view_topic
+from pipelines.contract.plan.plan import Plan
+from pipelines.contract.plan.views import StreamView
+from pipelines.contract.store.keys import progress_field, progress_key
+from pipelines.contract.store.progress import Progress, decode_progress
+from pipelines.contract.store.publication import decode_publication, is_published, publication_key
+
+LEVEL_RECORDS = 10_000
+"""How far a definition may be behind the published one and be read all the same: that is how level one is when it is
+published itself."""
+
+
+def stream_views_read(plan: Plan, service: str) -> list[StreamView]:
+    """The stream views that a feature service reads, by itself or through on-demand views."""
+    read = {
+        each.view
+        for candidate in plan.services
+        if candidate.name == service
+        for each in (*candidate.views, *candidate.dependencies)
+    }
+    return [view for view in plan.stream_views if view.name in read]
+
+
+def definition_names(views: Sequence[StreamView]) -> frozenset[bytes]:
+    """Their names in leases."""
+    return frozenset(progress_field(view) for view in views)
+
+
+def published_definitions(plan: Plan, views: Sequence[StreamView], store: HashReader) -> dict[str, bool]:
+    """By view, whether this very definition is the published one. Raises `StoreUnavailable`."""
+    return {view.name: is_published(store.read_hash(publication_key(plan.project, view.name)), view) for view in views}
+
+
+def unreadable(plan: Plan, views: Sequence[StreamView], store: HashReader) -> list[str]:
+    """Names of views of which another definition is published, while this one is not computed, or is far behind it.
+
+    A definition that has been given up, or is still to be computed, has no rows, or old ones: scores would be wrong,
+    and nothing would tell.
+
+    Raises:
+        StoreUnavailable: that can't be known now.
+    """
+    return [view.name for view in views if not _is_readable(plan, view, store)]
+
+
+def _is_readable(plan: Plan, view: StreamView, store: HashReader) -> bool:
+    publication = decode_publication(store.read_hash(publication_key(plan.project, view.name)))
+    if publication is None or publication.fingerprint == view.fingerprint:
+        return True
+    published = f"{view.name}@{publication.fingerprint}".encode()
+    topic, partition, partitions = view_topic(plan, view), 0, 1
+    while partition < partitions:
+        stored = store.read_hash(progress_key(plan.project, topic, partition))
+        own, other = (_progress(stored.get(field)) for field in (progress_field(view), published))
+        if own is None or (other is not None and other.offset - own.offset > LEVEL_RECORDS):
+            return False
+        partitions = own.lineage.partitions
+        partition += 1
+    return True
+
+
+def _progress(data: bytes | None) -> Progress | None:
+    return None if data is None else decode_progress(data)

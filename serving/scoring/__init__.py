@@ -1,0 +1,1 @@
+"""Scoring: one path, whichever door a request came through."""

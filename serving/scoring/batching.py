@@ -1,0 +1,109 @@
+"""Gather: whatever arrived while the last batch was in flight forms the next one. Nobody waits for company."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
+from functools import partial
+from typing import Generic, NamedTuple, TypeVar
+
+from pipelines.errors import ForebayError
+from serving.observe import batches
+
+Q = TypeVar("Q")
+A = TypeVar("A")
+
+
+class Overloaded(ForebayError):
+    """More is waiting than the queue may hold."""
+
+
+class _Waiting(NamedTuple, Generic[Q, A]):
+    question: Q
+    size: int
+    answer: asyncio.Future[A]
+
+
+class Batcher(Generic[Q, A]):
+    """Runs one batch at a time on another thread. All methods belong to one event loop."""
+
+    def __init__(
+        self,
+        run: Callable[[Sequence[Q]], Sequence[A | Exception]],
+        thread: Executor,
+        max_batch: int,
+        max_queued: int,
+    ) -> None:
+        """Args:
+        run: answers a batch, in order; an exception among the answers goes to its asker alone, one that is
+            raised goes to all.
+        thread: where `run` is called, never twice at once.
+        max_batch: a question that does not fit any more opens the next batch.
+        max_queued: bound of what waits, in the unit of `submit`'s size.
+        """
+        self._run = run
+        self._thread = thread
+        self._max_batch = max_batch
+        self._max_queued = max_queued
+        self._queue: deque[_Waiting[Q, A]] = deque()
+        self._queued = 0
+        self._busy = False
+
+    async def submit(self, question: Q, size: int) -> A:
+        """The answer, once its batch is done.
+
+        Raises:
+            Overloaded: the queue is full; nothing was submitted.
+            Exception: what `run` answered or raised.
+        """
+        if self._queued + size > self._max_queued:
+            raise Overloaded(f"{self._queued} entities are waiting already; try again, or ask for fewer at once")
+        loop = asyncio.get_running_loop()
+        waiting: _Waiting[Q, A] = _Waiting(question, size, loop.create_future())
+        self._queue.append(waiting)
+        self._count(size)
+        if not self._busy:
+            self._busy = True
+            # Not at once: what this turn of the loop still reads from other connections comes along.
+            loop.call_soon(self._next)
+        return await waiting.answer
+
+    def _next(self) -> None:
+        batch = self._take()
+        self._busy = bool(batch)
+        if batch:
+            batches.BATCH_ENTITIES.observe(sum(each.size for each in batch))
+            loop = asyncio.get_running_loop()
+            running = loop.run_in_executor(self._thread, self._run, [each.question for each in batch])
+            running.add_done_callback(partial(self._deliver, batch))
+
+    def _take(self) -> list[_Waiting[Q, A]]:
+        batch: list[_Waiting[Q, A]] = []
+        size = 0
+        while self._queue and (not batch or size + self._queue[0].size <= self._max_batch):
+            waiting = self._queue.popleft()
+            self._count(-waiting.size)
+            # A future that is done here was cancelled: its client went away.
+            if not waiting.answer.done():
+                batch.append(waiting)
+                size += waiting.size
+        return batch
+
+    def _deliver(self, batch: Sequence[_Waiting[Q, A]], running: asyncio.Future[Sequence[A | Exception]]) -> None:
+        # First the next batch, so that the thread does not idle while answers are sent.
+        self._next()
+        error = running.exception()
+        outcomes: Sequence[A | BaseException] = running.result() if error is None else [error] * len(batch)
+        for waiting, outcome in zip(batch, outcomes, strict=True):
+            if waiting.answer.done():
+                continue
+            if isinstance(outcome, BaseException):
+                waiting.answer.set_exception(outcome)
+            else:
+                waiting.answer.set_result(outcome)
+
+    def _count(self, change: int) -> None:
+        self._queued += change
+        batches.QUEUED_ENTITIES.set(self._queued)

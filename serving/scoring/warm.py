@@ -1,0 +1,46 @@
+"""A warm scorer, once the store can be reached."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import structlog
+
+from pipelines.adapters.redis.store import RedisStore
+from pipelines.contract.plan.plan import Plan
+from pipelines.errors import StoreUnavailable
+from pipelines.process.watchdog import LONG, step
+from serving.models.model import load_model
+from serving.scoring.scorer import Scorer
+
+T = TypeVar("T")
+
+log = structlog.get_logger("forebay.build")
+
+RETRY_SECONDS = 1.0
+
+
+def build_scorer(plan: Plan, model: Path, redis: str) -> Scorer:
+    """A warm scorer with its own connection. Waits for a store that is not there yet.
+
+    Raises:
+        ModelError, PlanError: the model can't be used with this plan.
+    """
+    step("loading the model", LONG)
+    scorer = Scorer(plan, load_model(model), RedisStore(redis))
+    wait_for_store(scorer.warm_up)
+    return scorer
+
+
+def wait_for_store(ask: Callable[[], T]) -> T:
+    """What `ask` returns, once the store can be reached."""
+    while True:
+        step("trying the model", LONG)
+        try:
+            return ask()
+        except StoreUnavailable as error:
+            log.warning("waiting for the store", error=str(error))
+            time.sleep(RETRY_SECONDS)

@@ -1,0 +1,1 @@
+"""The Kafka door: events in, predictions out, exactly once."""

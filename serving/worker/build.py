@@ -1,0 +1,80 @@
+"""Puts a scorer and a worker together from a plan, a model folder and settings."""
+
+from __future__ import annotations
+
+from pipelines.adapters.clock import WatermarkClock
+from pipelines.adapters.kafka.admin import Topics
+from pipelines.adapters.kafka.connection import Brokers
+from pipelines.adapters.progress_reader import ProgressReader, ViewTopic
+from pipelines.adapters.redis.store import RedisStore
+from pipelines.adapters.schema_registry import schemas_of
+from pipelines.contract.kafka.incarnation import Lineage
+from pipelines.contract.kafka.topics import view_topic
+from pipelines.contract.plan.plan import Plan
+from pipelines.contract.plan.sources import Source
+from pipelines.contract.plan.views import StreamView
+from pipelines.errors import PlanError
+from serving.scoring.scorer import Scorer
+from serving.worker.barrier import Barrier
+from serving.worker.events import EventScorer
+from serving.worker.settings import ScoringSettings
+
+
+def scored_source(plan: Plan, topic: str) -> Source:
+    """The source of the topic to score.
+
+    Raises:
+        PlanError: no source has this topic.
+    """
+    for source in plan.sources:
+        if source.topic == topic:
+            return source
+    known = ", ".join(source.topic for source in plan.sources)
+    raise PlanError(f"no Kafka source has topic {topic!r}; the registry knows {known}")
+
+
+def online_views(plan: Plan, topics: Topics) -> list[ViewTopic]:
+    """Every online stream view with its topic."""
+    found = [(view, view_topic(plan, view)) for view in plan.stream_views if view.online]
+    asked = {topic for _, topic in found} | {plan.source(view.source).topic for view, _ in found}
+    present = {topic: topics.lineage(topic) for topic in asked}
+
+    def incarnation(view: StreamView, topic: str) -> Lineage:
+        source = plan.source(view.source).topic
+        return present[topic] if topic == source else present[topic].routed_from(present[source])
+
+    return [ViewTopic(view, topic, incarnation(view, topic)) for view, topic in found]
+
+
+def watermark_clock(plan: Plan, brokers: Brokers, redis: str) -> WatermarkClock:
+    """A clock that shows the highest event time which the plan's online views contain.
+
+    Raises:
+        SettingsError: a topic does not exist.
+    """
+    views = online_views(plan, Topics(brokers))
+    return WatermarkClock(ProgressReader(plan.project, views, RedisStore(redis)))
+
+
+def build_event_scorer(plan: Plan, scorer: Scorer, settings: ScoringSettings) -> EventScorer:
+    """An event scorer whose barrier watches the views that the model's service reads from the scored topic.
+
+    Raises:
+        PlanError: the topic can't be scored with this service.
+        SettingsError: a topic does not exist, or its events need a schema registry that is not named.
+    """
+    source = scored_source(plan, settings.topic)
+    topics = Topics(settings.brokers)
+    read = {view.view for view in (*scorer.service.views, *scorer.service.dependencies)}
+    views = [each for each in online_views(plan, topics) if each.view.source == source.name and each.view.name in read]
+    reader = ProgressReader(plan.project, views, RedisStore(settings.redis))
+    barrier = Barrier(source, views, reader, settings.feature_wait_ms)
+    return EventScorer(
+        scorer,
+        source,
+        barrier,
+        settings.output,
+        settings.include_features,
+        schemas_of(source, settings.schema_registry),
+        topic_id=topics.lineage(settings.topic).topic_id,
+    )

@@ -1,0 +1,52 @@
+"""Settings of the worker, and of how it scores."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from pipelines.adapters.kafka.admin import group_name
+from pipelines.adapters.kafka.connection import Brokers
+from pipelines.steps.dead_letter_limit import Allowance
+
+
+class WorkerSettings(msgspec.Struct, frozen=True):
+    """Read once, by the entry point."""
+
+    brokers: Brokers
+    topic: str
+    """The scored topic."""
+    group: str
+    delivery: Literal["exactly_once", "at_least_once"] = "exactly_once"
+    instance: str = ""
+    """Names this worker among its group for transactions; empty: a random name."""
+    max_batch_records: int = 500
+    session_timeout_ms: int = 10_000
+    transaction_timeout_ms: int = 10_000
+    """How long readers may wait for a transaction that a killed worker left open."""
+    dead_letters: Allowance = Allowance()
+    """How many it bears before it stops."""
+
+
+class ScoringSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """What the events of a topic become, read once, by the entry point."""
+
+    topic: str
+    """The scored topic."""
+    output: str
+    """The prediction topic."""
+    brokers: Brokers
+    redis: str
+    """Feast connection string: host:port[,option=value...]."""
+    schema_registry: str = ""
+    """http(s)://[user:password@]host[:port]; empty: none."""
+    feature_wait_ms: int
+    """How long an event waits for features that contain it."""
+    include_features: bool
+    """Whether predictions carry the model's input."""
+
+
+def worker_group(project: str, topic: str, output: str, model: str) -> str:
+    """The consumer group of workers with the same output: two outputs of one topic and model are two complete ones."""
+    return group_name(project, "score", topic, output, model)

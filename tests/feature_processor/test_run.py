@@ -1,0 +1,167 @@
+"""The feature processor's run: what ends it, and what only starts it again."""
+
+import asyncio
+from types import SimpleNamespace
+from unittest.mock import Mock
+
+import msgspec
+import pytest
+from aiokafka.errors import KafkaConnectionError, KafkaError
+
+from pipelines.adapters.memory_store import MemoryStore
+from pipelines.contract.plan.plan import PLAN_FORMAT, Plan
+from pipelines.errors import Crashed, ForebayError, SettingsError
+from pipelines.feature_processor import run as module
+from pipelines.feature_processor.settings import ProcessorSettings
+from tests.oracle import Window
+from tests.support.build import HOUR, SOURCE, make_view
+
+VIEW = make_view([Window("count", "", HOUR, HOUR)])
+PLAN = Plan(PLAN_FORMAT, "shop", "0" * 16, "", (SOURCE,), (VIEW,), (), (), ())
+NEWER = msgspec.structs.replace(PLAN, fingerprint="1" * 16)
+SETTINGS = ProcessorSettings(
+    brokers="127.0.0.1:1",
+    redis="127.0.0.1:1",
+    metrics_host="",
+    metrics_port=0,
+    max_batch_records=1,
+    session_timeout_ms=6_000,
+)
+
+
+PIPELINE = SimpleNamespace(feed=SimpleNamespace(topic="payments"), store=MemoryStore())
+
+
+class App:
+    """Starts as often as it is told to fail, then ends by itself."""
+
+    failure = None
+    crash_reason = None
+    failures = ()
+    started = 0
+
+    def __init__(self, *_):
+        pass
+
+    def finalize(self):
+        pass
+
+    async def start(self):
+        App.started += 1
+        if App.failures:
+            raise App.failures.pop(0)
+
+    async def wait_until_stopped(self):
+        pass
+
+    async def take_care(self):
+        await asyncio.Event().wait()
+
+    async def stop(self):
+        pass
+
+
+class Reload:
+    """Knows of one newer plan at most."""
+
+    newer = None
+    ended = 0
+    errors = ()
+
+    def __init__(self, plan, *_):
+        self.live = plan
+
+    def begin(self):
+        pass
+
+    def wanted(self):
+        return set()
+
+    async def switch_due(self):
+        if Reload.newer is None:
+            await asyncio.Event().wait()
+
+    def switch(self):
+        self.live, Reload.newer = Reload.newer, None
+
+    def generation(self):
+        return 0
+
+    def go_back(self, error):
+        Reload.errors.append(error)
+        self.live, old = PLAN, self.live
+        return old is not PLAN
+
+    def end(self):
+        Reload.ended += 1
+
+
+@pytest.fixture
+def app(monkeypatch):
+    monkeypatch.setattr(module, "ProcessorApp", App)
+    monkeypatch.setattr(module, "Reload", Reload)
+    monkeypatch.setattr(module, "build_pipelines", lambda share, *_: App.built.append(share.plan) or [PIPELINE])
+    monkeypatch.setattr(module, "START_AGAIN_S", 0.0)
+    monkeypatch.setattr(module, "Topics", lambda _: Mock())
+    App.started, App.failures, App.built = 0, [], []
+    Reload.newer, Reload.ended, Reload.errors = None, 0, []
+    return App
+
+
+def test_brokers_that_go_away_while_it_starts_delay_it(app):
+    app.failures = [KafkaConnectionError("Unable to bootstrap"), KafkaConnectionError("Unable to bootstrap")]
+    module.run(PLAN, SETTINGS)
+    assert app.started == 3
+
+
+def test_a_task_of_the_library_that_ended_unexpectedly_only_delays_it(app):
+    """aiokafka hands it on as a plain error, which is not retriable; new clients go on."""
+    app.failures = [KafkaError("Unexpected error during coordination AssertionError('Did we not perform bootstrap?')")]
+    module.run(PLAN, SETTINGS)
+    assert app.started == 2
+
+
+def test_any_other_crash_ends_it_with_an_error(app):
+    app.failures = [ValueError("a bug")]
+    with pytest.raises(Crashed, match="the feature processor crashed: ValueError"):
+        module.run(PLAN, SETTINGS)
+    assert app.started == 1
+
+
+def test_a_switch_starts_it_again_with_the_newer_plan(app):
+    Reload.newer = NEWER
+    module.run(PLAN, SETTINGS)
+    assert app.built == [PLAN, NEWER]
+    assert Reload.ended == 1
+
+
+def test_a_crash_ends_the_catch_up_process_too(app):
+    app.failures = [ValueError("a bug")]
+    with pytest.raises(ForebayError):
+        module.run(PLAN, SETTINGS)
+    assert Reload.ended == 1
+
+
+def test_a_plan_that_can_not_be_built_after_all_leaves_the_one_before(app, monkeypatch):
+    """Its topics were there when it was tried, and are gone."""
+    build = module.build_pipelines
+
+    def failing(share, *rest):
+        if share.plan is NEWER:
+            raise RuntimeError("no topic")
+        return build(share, *rest)
+
+    monkeypatch.setattr(module, "build_pipelines", failing)
+    Reload.newer = NEWER
+    module.run(PLAN, SETTINGS)
+    assert app.built == [PLAN, PLAN]
+    assert [str(each) for each in Reload.errors] == ["no topic"]
+
+
+def test_a_plan_that_can_not_be_built_at_the_start_ends_the_process(app, monkeypatch):
+    def failing(*_):
+        raise SettingsError("no topic")
+
+    monkeypatch.setattr(module, "build_pipelines", failing)
+    with pytest.raises(SettingsError, match="no topic"):
+        module.run(PLAN, SETTINGS)
