@@ -66,7 +66,7 @@ test: lint ## Lint, then run every test (those on real Kafka where Docker, or Ja
 lint: setup ## Style, formatting, strict types, import rules
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy --strict pipelines serving forebay benchmarks examples
+	$(BIN)/mypy --strict forebay benchmarks examples
 	$(BIN)/lint-imports
 
 .PHONY: bench

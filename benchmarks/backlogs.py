@@ -9,7 +9,7 @@ import numpy as np
 
 from benchmarks.events import SPAN_MS, Events, card_ids, last_full_hour_ms
 from benchmarks.plans import EIGHT, EIGHT_BY_THREE, SLIDE_MS, sliding
-from pipelines.contract.plan.views import Aggregation
+from forebay.pipelines.contract.plan.views import Aggregation
 
 TILES_CARDS = 1_000
 """Of the curve over tiles."""

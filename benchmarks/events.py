@@ -10,7 +10,7 @@ import numpy as np
 from confluent_kafka import Producer
 from numpy.typing import NDArray
 
-from pipelines.errors import ForebayError
+from forebay.pipelines.errors import ForebayError
 
 PARTITIONS = 4
 CARDS = 100_000

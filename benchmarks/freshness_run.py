@@ -22,9 +22,9 @@ from benchmarks.stream_settings import StreamSettings
 from benchmarks.systems import Run, System
 from forebay.local.process import ChildProcess, Command
 from forebay.local.topics import create_topics
-from pipelines.adapters.redis.store import RedisStore
-from pipelines.contract.store.entity_key import EntityKeyEncoder
-from pipelines.steps.arrays import Ints
+from forebay.pipelines.adapters.redis.store import RedisStore
+from forebay.pipelines.contract.store.entity_key import EntityKeyEncoder
+from forebay.pipelines.steps.arrays import Ints
 
 START_TIMEOUT_S = 90.0
 _AHEAD_S = 5.0

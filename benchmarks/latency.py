@@ -33,7 +33,7 @@ from forebay.definitions.topics import needed_topics
 from forebay.local.process import ChildProcess
 from forebay.local.topics import create_topics
 from forebay.local.valkey import Valkey
-from pipelines.contract.plan.plan_file import write_plan
+from forebay.pipelines.contract.plan.plan_file import write_plan
 from tests.kafka.apache_kafka import apache_kafka
 
 DELIVERIES = ("exactly_once", "at_least_once")

@@ -33,8 +33,8 @@ from benchmarks.row_updates import RowSet, Update, writes_of
 from benchmarks.store_cost import Cost, StoreMeter
 from forebay.cli.error_line import error_line
 from forebay.local.valkey import Valkey
-from pipelines.adapters.online_store import Outcome
-from pipelines.adapters.redis.store import RedisStore
+from forebay.pipelines.adapters.online_store import Outcome
+from forebay.pipelines.adapters.redis.store import RedisStore
 
 TILES = (1, 12, 24, 288, 1_000)
 _TILES_AT_ONCE = 300_000

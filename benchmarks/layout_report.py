@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import msgspec
 
 from benchmarks.report import Report, Table
-from pipelines.contract.plan.durations import duration_text
+from forebay.pipelines.contract.plan.durations import duration_text
 
 
 class LayoutRow(msgspec.Struct, frozen=True):

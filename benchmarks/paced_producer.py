@@ -9,7 +9,7 @@ from confluent_kafka import Producer
 from benchmarks.events import card_ids
 from benchmarks.plans import DUE_FIELD
 from benchmarks.schedule import Schedule, now_us
-from pipelines.errors import ForebayError
+from forebay.pipelines.errors import ForebayError
 
 _DELIVERY_TIMEOUT_S = 30.0
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pipelines.contract.plan.plan import PLAN_FORMAT, Plan
-from pipelines.contract.plan.services import FeatureService, ServiceView
-from pipelines.contract.plan.sources import Source
-from pipelines.contract.plan.types import Column, DataType, Function
-from pipelines.contract.plan.views import Aggregation, Feature, JoinKey, StreamView
-from pipelines.contract.store.entity_key import closed_field, head_field
+from forebay.pipelines.contract.plan.plan import PLAN_FORMAT, Plan
+from forebay.pipelines.contract.plan.services import FeatureService, ServiceView
+from forebay.pipelines.contract.plan.sources import Source
+from forebay.pipelines.contract.plan.types import Column, DataType, Function
+from forebay.pipelines.contract.plan.views import Aggregation, Feature, JoinKey, StreamView
+from forebay.pipelines.contract.store.entity_key import closed_field, head_field
 
 MINUTE_MS, HOUR_MS = 60_000, 3_600_000
 VIEW = "card_activity"

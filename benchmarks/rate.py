@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from pipelines.errors import ForebayError
+from forebay.pipelines.errors import ForebayError
 
 SAMPLE_EVERY_S = 0.05
 STALL_TIMEOUT_S = 90.0

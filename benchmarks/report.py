@@ -9,7 +9,7 @@ from typing import Generic, NamedTuple, TypeVar
 import msgspec
 
 from benchmarks.machine import Machine
-from pipelines.errors import ForebayError
+from forebay.pipelines.errors import ForebayError
 
 RESULTS = Path(__file__).parent / "results"
 DOCUMENT = Path(__file__).parents[1] / "docs" / "benchmarks.md"

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from benchmarks.plans import CLOSED_FIELD, HEAD_FIELD
-from pipelines.contract.store.row_header import HEADER_BYTES
-from pipelines.steps.tile_state.row_codec import ABSENT, StoredRow
+from forebay.pipelines.contract.store.row_header import HEADER_BYTES
+from forebay.pipelines.steps.tile_state.row_codec import ABSENT, StoredRow
 
 _FENCE = b"_ff:card_activity"
 

@@ -9,13 +9,13 @@ import numpy as np
 
 from benchmarks.plans import SLIDE_MS, VIEW, sliding, view_of
 from benchmarks.row_layouts import Layout
-from pipelines.adapters.online_store import RowWrite
-from pipelines.contract.store.entity_key import EntityKeyEncoder, feature_field, timestamp_field
-from pipelines.contract.store.values import encode_columns, encode_timestamp
-from pipelines.steps.arrays import Ints
-from pipelines.steps.tile_state.row_codec import ABSENT, StoredRow
-from pipelines.steps.windows.aggregate import ViewAggregator
-from pipelines.steps.windows.fold import Events
+from forebay.pipelines.adapters.online_store import RowWrite
+from forebay.pipelines.contract.store.entity_key import EntityKeyEncoder, feature_field, timestamp_field
+from forebay.pipelines.contract.store.values import encode_columns, encode_timestamp
+from forebay.pipelines.steps.arrays import Ints
+from forebay.pipelines.steps.tile_state.row_codec import ABSENT, StoredRow
+from forebay.pipelines.steps.windows.aggregate import ViewAggregator
+from forebay.pipelines.steps.windows.fold import Events
 
 LINEAGE = bytes(8)
 PARTITION = 0

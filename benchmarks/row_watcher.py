@@ -14,10 +14,10 @@ import numpy as np
 from benchmarks.plans import CARD, HEAD_FIELD
 from benchmarks.schedule import now_us
 from benchmarks.stream_settings import StreamSettings, stream_settings
-from pipelines.adapters.redis.store import RedisStore
-from pipelines.contract.store.entity_key import EntityKeyEncoder
-from pipelines.contract.store.row_header import Header
-from pipelines.steps.arrays import Ints
+from forebay.pipelines.adapters.redis.store import RedisStore
+from forebay.pipelines.contract.store.entity_key import EntityKeyEncoder
+from forebay.pipelines.contract.store.row_header import Header
+from forebay.pipelines.steps.arrays import Ints
 
 LOOK_EVERY_S = 0.001
 DRAIN_S = 30.0

@@ -7,7 +7,7 @@ import numpy as np
 
 from benchmarks.events import CARDS, card_ids
 from benchmarks.schedule import Schedule
-from pipelines.steps.arrays import Ints
+from forebay.pipelines.steps.arrays import Ints
 
 PROBE_CARDS = 20_000
 """Cards that only probes pay with; they take turns, so that a long run does not leave a row for every probe."""

@@ -10,7 +10,7 @@ from confluent_kafka import Producer
 from benchmarks.events import payment
 from benchmarks.schedule import now_us
 from benchmarks.stream_settings import StreamSettings, stream_settings
-from pipelines.errors import ForebayError
+from forebay.pipelines.errors import ForebayError
 
 TICK_US = 500
 """Between two looks at what is due: an event is late by half of it on average."""

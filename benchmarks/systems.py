@@ -16,11 +16,11 @@ from benchmarks.plans import stream_plan
 from benchmarks.shared_count import SharedCount
 from benchmarks.stream_report import BASELINE
 from forebay.local.process import ChildProcess, Command
-from pipelines.adapters.kafka.admin import Topics
-from pipelines.adapters.progress_reader import ProgressReader, ViewTopic
-from pipelines.adapters.redis.store import RedisStore
-from pipelines.contract.plan.plan_file import write_plan
-from pipelines.contract.plan.views import Aggregation
+from forebay.pipelines.adapters.kafka.admin import Topics
+from forebay.pipelines.adapters.progress_reader import ProgressReader, ViewTopic
+from forebay.pipelines.adapters.redis.store import RedisStore
+from forebay.pipelines.contract.plan.plan_file import write_plan
+from forebay.pipelines.contract.plan.views import Aggregation
 
 
 class Run(NamedTuple):

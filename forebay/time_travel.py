@@ -14,25 +14,25 @@ import mmh3
 import msgspec
 
 from forebay.history.encode import Encode, encoder
-from pipelines.adapters.memory_store import MemoryStore
-from pipelines.contract.kafka.incarnation import Lineage
-from pipelines.contract.kafka.record import Record
-from pipelines.contract.kafka.topics import Feed, feeds
-from pipelines.contract.plan.plan import Plan
-from pipelines.contract.plan.sources import Source
-from pipelines.contract.plan.types import DataType
-from pipelines.contract.plan.views import BatchView
-from pipelines.contract.store.entity_key import EntityKeyEncoder, feature_field, timestamp_field
-from pipelines.contract.store.values import encode_timestamp, encode_value
-from pipelines.errors import DecodeError, ForebayError, RequestError, SettingsError
-from pipelines.feature_processor.walk.rekey import Router
-from pipelines.feature_processor.walk.topic_batch import FeedPipeline
-from pipelines.steps.decode.event_type import attribute
-from pipelines.steps.decode.framing import frame
-from pipelines.steps.event_time import LATEST_MS, to_event_ms
-from serving.features.assemble import FeatureAssembler
-from serving.features.read import FeatureReader, stored_views
-from serving.features.request import RequestChecker, ScoringRequest
+from forebay.pipelines.adapters.memory_store import MemoryStore
+from forebay.pipelines.contract.kafka.incarnation import Lineage
+from forebay.pipelines.contract.kafka.record import Record
+from forebay.pipelines.contract.kafka.topics import Feed, feeds
+from forebay.pipelines.contract.plan.plan import Plan
+from forebay.pipelines.contract.plan.sources import Source
+from forebay.pipelines.contract.plan.types import DataType
+from forebay.pipelines.contract.plan.views import BatchView
+from forebay.pipelines.contract.store.entity_key import EntityKeyEncoder, feature_field, timestamp_field
+from forebay.pipelines.contract.store.values import encode_timestamp, encode_value
+from forebay.pipelines.errors import DecodeError, ForebayError, RequestError, SettingsError
+from forebay.pipelines.feature_processor.walk.rekey import Router
+from forebay.pipelines.feature_processor.walk.topic_batch import FeedPipeline
+from forebay.pipelines.steps.decode.event_type import attribute
+from forebay.pipelines.steps.decode.framing import frame
+from forebay.pipelines.steps.event_time import LATEST_MS, to_event_ms
+from forebay.serving.features.assemble import FeatureAssembler
+from forebay.serving.features.read import FeatureReader, stored_views
+from forebay.serving.features.request import RequestChecker, ScoringRequest
 
 DECLARED_SCHEMA_ID = 1
 """Of framed Avro: the id under which a source's own schema is known here."""

@@ -1,13 +1,13 @@
 """The streaming side of Forebay: Kafka records in, entity rows in Redis out.
 
     Kafka record
-      --decode-->    Event            pipelines.steps.decode.decoder      | DecodeError  -> dead letter
-      --validate-->  Event            pipelines.steps.validate    | InvalidEvent -> dead letter
+      --decode-->    Event            forebay.pipelines.steps.decode.decoder      | DecodeError  -> dead letter
+      --validate-->  Event            forebay.pipelines.steps.validate    | InvalidEvent -> dead letter
       --route-->     record keyed by the view's entity            (only when the topic is keyed otherwise)
-      --transform--> Event            pipelines.steps.transform   (the view's own function)
-      --aggregate--> tiles, windows   pipelines.steps.windows.aggregate   | too late     -> late topic
+      --transform--> Event            forebay.pipelines.steps.transform   (the view's own function)
+      --aggregate--> tiles, windows   forebay.pipelines.steps.windows.aggregate   | too late     -> late topic
       --write, fenced-->              entity row in Redis         | store down   -> retry, never commit
 
-`pipelines.compiler` makes the plan from a Feast registry and is alone in importing Feast;
-`pipelines.feature_processor` runs the walk; `pipelines.history` runs its steps over history.
+`forebay.pipelines.compiler` makes the plan from a Feast registry and is alone in importing Feast;
+`forebay.pipelines.feature_processor` runs the walk; `forebay.pipelines.history` runs its steps over history.
 """

@@ -17,8 +17,8 @@ from benchmarks.peers.ceiling import Payment
 from benchmarks.peers.settings import peer_settings
 from benchmarks.plans import CARD, HEAD_FIELD
 from benchmarks.shared_count import SharedCount
-from pipelines.contract.store.entity_key import EntityKeyEncoder
-from pipelines.contract.store.row_header import HEADER, ROW_FORMAT
+from forebay.pipelines.contract.store.entity_key import EntityKeyEncoder
+from forebay.pipelines.contract.store.row_header import HEADER, ROW_FORMAT
 
 BATCH_RECORDS = 10_000
 WAIT_S = 0.001

@@ -20,10 +20,10 @@ from examples.flights.events import SCHEDULED
 from forebay.cli.error_line import error_line
 from forebay.history.replay import Span, replayed_events
 from forebay.history.training import feature_columns, training_rows
+from forebay.pipelines.contract.plan.plan import Plan
+from forebay.pipelines.contract.plan.plan_file import read_plan
+from forebay.pipelines.history.load import History
 from forebay.time_travel import TimeTravel
-from pipelines.contract.plan.plan import Plan
-from pipelines.contract.plan.plan_file import read_plan
-from pipelines.history.load import History
 
 SERVICE = "late_arrival"
 

@@ -36,12 +36,12 @@ from forebay.history.training import feature_columns, training_rows
 from forebay.local.process import StackError
 from forebay.local.stack import LocalStack, StackSettings
 from forebay.local.up import register, run_processes
+from forebay.pipelines.contract.plan.plan import Plan
+from forebay.pipelines.history.load import History
+from forebay.serving.models.model import load_model
+from forebay.serving.worker.build import scored_source
 from forebay.watch.lag import ProcessorLag
 from forebay.watch.metrics_page import bucket_counts, quantile, scrape, total
-from pipelines.contract.plan.plan import Plan
-from pipelines.history.load import History
-from serving.models.model import load_model
-from serving.worker.build import scored_source
 
 FOLDER = Path(".demo")
 DATA = FOLDER / "data"

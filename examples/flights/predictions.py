@@ -10,7 +10,7 @@ from typing import NamedTuple, Self
 import msgspec
 from confluent_kafka import Consumer, TopicPartition
 
-from pipelines.contract.kafka.prediction import Prediction
+from forebay.pipelines.contract.kafka.prediction import Prediction
 
 _POLL_S = 0.1
 

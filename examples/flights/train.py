@@ -18,8 +18,8 @@ from sklearn.metrics import log_loss, roc_auc_score
 
 from examples.flights.events import ARRIVALS, SCHEDULED, outcomes
 from forebay.history.training import feature_columns, training_rows
-from pipelines.contract.plan.plan import Plan
-from pipelines.history.load import History
+from forebay.pipelines.contract.plan.plan import Plan
+from forebay.pipelines.history.load import History
 
 TEST_FROM_MS = int(pd.Timestamp("2013-09-01", tz="America/New_York").timestamp() * 1_000)
 

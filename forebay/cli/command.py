@@ -11,7 +11,7 @@ from typing import Annotated, Any, get_args, get_origin
 import typer
 from typer.models import OptionInfo
 
-from pipelines.process.logs import LogFormat, LogLevel, LogSettings, configure_logs
+from forebay.pipelines.process.logs import LogFormat, LogLevel, LogSettings, configure_logs
 
 Function = Callable[..., None]
 

@@ -27,8 +27,8 @@ from forebay.cli.options import (
     stream_view,
     utc_ms,
 )
-from pipelines.errors import SettingsError
-from pipelines.history.left_out import DEFAULT_MAX_SHARE
+from forebay.pipelines.errors import SettingsError
+from forebay.pipelines.history.left_out import DEFAULT_MAX_SHARE
 
 
 def plan(
@@ -161,7 +161,7 @@ def backfill(
     """Compute features as of every event of history into the views' batch sources."""
     from forebay.history.backfill import Training
     from forebay.history.backfill import backfill as write
-    from pipelines.history.load import History
+    from forebay.pipelines.history.load import History
 
     if service and not topic:
         raise SettingsError("--service needs --topic: the topic whose events are scored")

@@ -21,10 +21,10 @@ from forebay.cli.options import (
     read,
     utc_ms,
 )
-from pipelines.contract.kafka.topics import dead_letter_topic, late_topic
-from pipelines.contract.plan.plan import Plan
-from pipelines.contract.plan.sources import Source
-from pipelines.errors import SettingsError
+from forebay.pipelines.contract.kafka.topics import dead_letter_topic, late_topic
+from forebay.pipelines.contract.plan.plan import Plan
+from forebay.pipelines.contract.plan.sources import Source
+from forebay.pipelines.errors import SettingsError
 
 app = typer.Typer(no_args_is_help=True, help="Dead letters and late events: list, show, and replay them.")
 
@@ -99,7 +99,7 @@ def show(
     from forebay.dead_letters.display import printed_letter
     from forebay.dead_letters.letter import Letter
     from forebay.dead_letters.reader import TopicReader
-    from pipelines.contract.kafka.position import Position
+    from forebay.pipelines.contract.kafka.position import Position
 
     where = Position.parse(at)
     if where is None:

@@ -10,9 +10,9 @@ import structlog
 from rich.console import Console
 from rich.markup import escape
 
-from pipelines.errors import ForebayError
-from pipelines.process.logs import LogFormat, log_settings
-from pipelines.process.status import CRASHED, INTERRUPTED
+from forebay.pipelines.errors import ForebayError
+from forebay.pipelines.process.logs import LogFormat, log_settings
+from forebay.pipelines.process.status import CRASHED, INTERRUPTED
 
 log = structlog.get_logger("forebay")
 

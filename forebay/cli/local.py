@@ -30,7 +30,7 @@ from forebay.cli.options import (
 )
 from forebay.local.ports import LAST_PORT
 from forebay.local.processes import Process
-from pipelines.history.left_out import DEFAULT_MAX_SHARE
+from forebay.pipelines.history.left_out import DEFAULT_MAX_SHARE
 
 
 def replay(
@@ -48,7 +48,7 @@ def replay(
     """Publish history again, all topics in event-time order, at a multiple of real time."""
     from forebay.history.backfill import print_left_out
     from forebay.history.replay import Span, replay_with_progress, replayed_events
-    from pipelines.history.load import History
+    from forebay.pipelines.history.load import History
 
     compiled = read(plan_file)
     found = History(history, max_left_out)

@@ -14,7 +14,7 @@ import typer
 from rich.console import Console
 
 from forebay.local.ports import LAST_PORT
-from pipelines.adapters.kafka.connection import (
+from forebay.pipelines.adapters.kafka.connection import (
     ADDRESSES,
     FILE_VARIABLE,
     VARIABLE_PREFIX,
@@ -22,10 +22,10 @@ from pipelines.adapters.kafka.connection import (
     checked,
     read_properties,
 )
-from pipelines.contract.plan.plan import Plan
-from pipelines.contract.plan.views import StreamView
-from pipelines.errors import SettingsError
-from pipelines.steps.event_time import to_event_ms
+from forebay.pipelines.contract.plan.plan import Plan
+from forebay.pipelines.contract.plan.views import StreamView
+from forebay.pipelines.errors import SettingsError
+from forebay.pipelines.steps.event_time import to_event_ms
 
 console = Console(soft_wrap=not sys.stdout.isatty())
 """A line stays a line in a file or a pipe, whatever its length."""
@@ -106,7 +106,7 @@ def utc_ms(given: datetime | None) -> int | None:
 
 def read(path: Path) -> Plan:
     """The plan in a file."""
-    from pipelines.contract.plan.plan_file import read_plan
+    from forebay.pipelines.contract.plan.plan_file import read_plan
 
     return read_plan(path)
 

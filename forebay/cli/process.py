@@ -24,7 +24,7 @@ from forebay.cli.options import (
     read,
     redis_of,
 )
-from pipelines.process.watchdog import HANG_AFTER_S
+from forebay.pipelines.process.watchdog import HANG_AFTER_S
 
 
 def process(
@@ -50,9 +50,9 @@ def process(
     ] = 600.0,
 ) -> None:
     """Compute the stream views' windows from Kafka into Redis, until told to stop."""
-    from pipelines.feature_processor.run import run
-    from pipelines.feature_processor.settings import ProcessorSettings
-    from pipelines.steps.dead_letter_limit import Allowance
+    from forebay.pipelines.feature_processor.run import run
+    from forebay.pipelines.feature_processor.settings import ProcessorSettings
+    from forebay.pipelines.steps.dead_letter_limit import Allowance
 
     compiled = read(plan_file)
     run(

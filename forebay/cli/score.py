@@ -28,7 +28,7 @@ from forebay.cli.options import (
     read,
     redis_of,
 )
-from pipelines.process.watchdog import HANG_AFTER_S
+from forebay.pipelines.process.watchdog import HANG_AFTER_S
 
 
 class Delivery(enum.StrEnum):
@@ -66,20 +66,20 @@ def score(
     max_dead_letter_share: MaxDeadLetterShare = 0.5,
 ) -> None:
     """Score every event of a topic onto a prediction topic, until told to stop."""
-    from pipelines.adapters.metrics import serve_metrics
-    from pipelines.contract.plan.plan import Plan
-    from pipelines.process.every import Every
-    from pipelines.process.shutdown import leave_if_late
-    from pipelines.process.watchdog import WATCHDOG
-    from pipelines.steps.dead_letter_limit import Allowance
-    from serving.models.model import model_name
-    from serving.rollout.follow_plan import LOOK_S
-    from serving.rollout.following import Files, following
-    from serving.scoring.scorer import Scorer
-    from serving.worker.build import build_event_scorer
-    from serving.worker.events import EventScorer
-    from serving.worker.loop import Worker
-    from serving.worker.settings import ScoringSettings, WorkerSettings, worker_group
+    from forebay.pipelines.adapters.metrics import serve_metrics
+    from forebay.pipelines.contract.plan.plan import Plan
+    from forebay.pipelines.process.every import Every
+    from forebay.pipelines.process.shutdown import leave_if_late
+    from forebay.pipelines.process.watchdog import WATCHDOG
+    from forebay.pipelines.steps.dead_letter_limit import Allowance
+    from forebay.serving.models.model import model_name
+    from forebay.serving.rollout.follow_plan import LOOK_S
+    from forebay.serving.rollout.following import Files, following
+    from forebay.serving.scoring.scorer import Scorer
+    from forebay.serving.worker.build import build_event_scorer
+    from forebay.serving.worker.events import EventScorer
+    from forebay.serving.worker.loop import Worker
+    from forebay.serving.worker.settings import ScoringSettings, WorkerSettings, worker_group
 
     compiled = read(plan_file)
     addresses, store = kafka_of(compiled, brokers, kafka_properties), redis_of(compiled, redis)

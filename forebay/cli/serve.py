@@ -21,8 +21,8 @@ from forebay.cli.options import (
     redis_of,
 )
 from forebay.local.ports import LAST_PORT
-from pipelines.process.watchdog import HANG_AFTER_S
-from serving.http.settings import HttpSettings
+from forebay.pipelines.process.watchdog import HANG_AFTER_S
+from forebay.serving.http.settings import HttpSettings
 
 _DEFAULTS = HttpSettings()
 
@@ -65,16 +65,16 @@ def serve(
     """Answer the same question over HTTP."""
     from starlette.types import ASGIApp
 
-    from pipelines.adapters.clock import Clock, WallClock
-    from pipelines.contract.plan.plan import Plan
-    from pipelines.process.watchdog import WATCHDOG
-    from serving.http.app import build_app
-    from serving.http.renewed_app import RenewedApp
-    from serving.http.server import run_server
-    from serving.http.settings import token_of_environment
-    from serving.rollout.following import Files, following
-    from serving.scoring.scorer import Scorer
-    from serving.worker.build import watermark_clock
+    from forebay.pipelines.adapters.clock import Clock, WallClock
+    from forebay.pipelines.contract.plan.plan import Plan
+    from forebay.pipelines.process.watchdog import WATCHDOG
+    from forebay.serving.http.app import build_app
+    from forebay.serving.http.renewed_app import RenewedApp
+    from forebay.serving.http.server import run_server
+    from forebay.serving.http.settings import token_of_environment
+    from forebay.serving.rollout.following import Files, following
+    from forebay.serving.scoring.scorer import Scorer
+    from forebay.serving.worker.build import watermark_clock
 
     compiled = read(plan_file)
     store = redis_of(compiled, redis)

@@ -7,11 +7,11 @@ from typing import NamedTuple
 
 from forebay.dead_letters.letter import Letter
 from forebay.dead_letters.marks import mark_of
-from pipelines.contract.kafka.position import Position
-from pipelines.contract.kafka.recipients import Recipients
-from pipelines.contract.plan.definition import definition
-from pipelines.contract.plan.plan import Plan
-from pipelines.contract.plan.sources import Source
+from forebay.pipelines.contract.kafka.position import Position
+from forebay.pipelines.contract.kafka.recipients import Recipients
+from forebay.pipelines.contract.plan.definition import definition
+from forebay.pipelines.contract.plan.plan import Plan
+from forebay.pipelines.contract.plan.sources import Source
 
 
 class Sendable(NamedTuple):

@@ -11,7 +11,7 @@ from rich.console import Console
 from forebay.cli.tables import add_row, new_table, print_table
 from forebay.dead_letters.letter import Letter
 from forebay.dead_letters.summary import Group
-from pipelines.contract.kafka.recipients import Recipients
+from forebay.pipelines.contract.kafka.recipients import Recipients
 
 _COLUMNS = ("reason", "stage", "read from", "first letter", "count", "replayed", "written (UTC)")
 

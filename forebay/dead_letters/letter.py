@@ -6,9 +6,9 @@ from typing import NamedTuple
 
 from confluent_kafka import Message
 
-from pipelines.contract.kafka.position import Position
-from pipelines.contract.kafka.recipients import ONLY_FOR_HEADER, Recipients, decode_recipients
-from pipelines.contract.kafka.record import (
+from forebay.pipelines.contract.kafka.position import Position
+from forebay.pipelines.contract.kafka.recipients import ONLY_FOR_HEADER, Recipients, decode_recipients
+from forebay.pipelines.contract.kafka.record import (
     REFUSAL_HEADERS,
     REFUSED_BY_HEADER,
     REPLAY_OF_HEADER,
@@ -19,7 +19,7 @@ from pipelines.contract.kafka.record import (
     Record,
     source_position,
 )
-from pipelines.errors import DecodeError
+from forebay.pipelines.errors import DecodeError
 
 ADDED_ON_THE_WAY = REFUSAL_HEADERS | {SOURCE_HEADER, SOURCE_KEY_HEADER, ONLY_FOR_HEADER, REPLAY_OF_HEADER}
 """What Forebay wrote into the headers between the source topic and this one."""

@@ -10,12 +10,12 @@ from confluent_kafka.admin import NewTopic
 from forebay.dead_letters.letter import Letter
 from forebay.dead_letters.reader import TopicReader
 from forebay.local.topics import wait_for_leaders
-from pipelines.adapters.kafka.access import said
-from pipelines.adapters.kafka.admin import new_admin
-from pipelines.adapters.kafka.connection import Brokers
-from pipelines.contract.kafka.position import Position
-from pipelines.contract.kafka.record import TIMESTAMP_HEADER
-from pipelines.errors import SettingsError
+from forebay.pipelines.adapters.kafka.access import said
+from forebay.pipelines.adapters.kafka.admin import new_admin
+from forebay.pipelines.adapters.kafka.connection import Brokers
+from forebay.pipelines.contract.kafka.position import Position
+from forebay.pipelines.contract.kafka.record import TIMESTAMP_HEADER
+from forebay.pipelines.errors import SettingsError
 
 MARK_BYTES = 16
 READY_S = 15.0

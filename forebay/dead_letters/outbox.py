@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
-from pipelines.adapters.kafka.access import STARTING_S, Access, denied, said
-from pipelines.adapters.kafka.connection import Brokers
-from pipelines.adapters.kafka.producer import MAX_RECORD_BYTES, queue
-from pipelines.contract.kafka.record import Headers
-from pipelines.errors import ForebayError, SettingsError
+from forebay.pipelines.adapters.kafka.access import STARTING_S, Access, denied, said
+from forebay.pipelines.adapters.kafka.connection import Brokers
+from forebay.pipelines.adapters.kafka.producer import MAX_RECORD_BYTES, queue
+from forebay.pipelines.contract.kafka.record import Headers
+from forebay.pipelines.errors import ForebayError, SettingsError
 
 ANSWER_S = 5.0
 """How long one call waits before it is made again."""

@@ -7,10 +7,10 @@ from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from pipelines.adapters.kafka.access import Access, denied, said
-from pipelines.adapters.kafka.connection import Brokers
-from pipelines.contract.kafka.position import Position
-from pipelines.errors import BrokersUnavailable, SettingsError
+from forebay.pipelines.adapters.kafka.access import Access, denied, said
+from forebay.pipelines.adapters.kafka.connection import Brokers
+from forebay.pipelines.contract.kafka.position import Position
+from forebay.pipelines.errors import BrokersUnavailable, SettingsError
 
 NO_ANSWER_S = 30.0
 """So long nothing may come of a topic whose end is not reached."""

@@ -20,11 +20,11 @@ from forebay.dead_letters.outbox import Outbox, Outgoing
 from forebay.dead_letters.reader import TopicReader
 from forebay.dead_letters.retention import oldest_kept_ms
 from forebay.dead_letters.selection import Selection
-from pipelines.adapters.kafka.connection import Brokers
-from pipelines.contract.kafka.recipients import ONLY_FOR_HEADER
-from pipelines.contract.kafka.record import REPLAY_OF_HEADER
-from pipelines.contract.plan.plan import Plan
-from pipelines.contract.plan.sources import Source
+from forebay.pipelines.adapters.kafka.connection import Brokers
+from forebay.pipelines.contract.kafka.recipients import ONLY_FOR_HEADER
+from forebay.pipelines.contract.kafka.record import REPLAY_OF_HEADER
+from forebay.pipelines.contract.plan.plan import Plan
+from forebay.pipelines.contract.plan.sources import Source
 
 AT_ONCE = 500
 """Records of one transaction, at most."""

@@ -7,10 +7,10 @@ from typing import Any
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import ConfigResource, ResourceType
 
-from pipelines.adapters.kafka.access import Access, said
-from pipelines.adapters.kafka.admin import new_admin
-from pipelines.adapters.kafka.connection import Brokers
-from pipelines.errors import SettingsError
+from forebay.pipelines.adapters.kafka.access import Access, said
+from forebay.pipelines.adapters.kafka.admin import new_admin
+from forebay.pipelines.adapters.kafka.connection import Brokers
+from forebay.pipelines.errors import SettingsError
 
 TO_BE_READ_MS = 3_600_000
 """How long a replayed record must stay, so that processors and workers can read it."""

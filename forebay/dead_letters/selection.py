@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import msgspec
 
 from forebay.dead_letters.letter import Letter
-from pipelines.contract.kafka.position import Position
-from pipelines.errors import SettingsError
+from forebay.pipelines.contract.kafka.position import Position
+from forebay.pipelines.errors import SettingsError
 
 _SPAN = re.compile(r"(.+)\[([0-9]{1,9})\](?:@([0-9]{1,18})(?:-([0-9]{1,18}))?)?")
 

@@ -8,7 +8,7 @@ import msgspec
 
 from forebay.dead_letters.letter import Letter
 from forebay.dead_letters.marks import mark_of
-from pipelines.contract.plan.sources import Source
+from forebay.pipelines.contract.plan.sources import Source
 
 
 class Group(msgspec.Struct):

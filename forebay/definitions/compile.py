@@ -11,9 +11,9 @@ import structlog
 
 from forebay.definitions.feast_process import run_with_feast
 from forebay.definitions.registry_watch import RegistryWatch
-from pipelines.contract.plan.plan import Plan
-from pipelines.contract.plan.plan_file import next_generation, read_plan
-from pipelines.errors import PlanError
+from forebay.pipelines.contract.plan.plan import Plan
+from forebay.pipelines.contract.plan.plan_file import next_generation, read_plan
+from forebay.pipelines.errors import PlanError
 
 log = structlog.get_logger("forebay.plan")
 
@@ -30,7 +30,9 @@ def compile_plan(repo: Path, out: Path, env: Mapping[str, str] | None = None) ->
         PlanError: what the compiler said.
     """
     generation = next_generation(out, time.time_ns() // 1_000_000)
-    run_with_feast("pipelines.compiler", f"--repo={repo}", f"--out={out}", f"--generation={generation}", env=env)
+    run_with_feast(
+        "forebay.pipelines.compiler", f"--repo={repo}", f"--out={out}", f"--generation={generation}", env=env
+    )
     return read_plan(out)
 
 

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 
-from pipelines.errors import PlanError, StoreUnavailable
+from forebay.pipelines.errors import PlanError, StoreUnavailable
 
 _SHOWN_CHARS = 2_000
 

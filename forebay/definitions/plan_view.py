@@ -10,12 +10,12 @@ from rich.markup import escape
 from rich.table import Table
 
 from forebay.cli.tables import add_row, new_table, print_table
-from pipelines.contract.kafka.topics import is_direct, view_topic
-from pipelines.contract.plan.durations import duration_text
-from pipelines.contract.plan.functions import spelled
-from pipelines.contract.plan.plan import Plan
-from pipelines.contract.plan.services import FeatureService
-from pipelines.contract.plan.views import Aggregation, BatchView, OnDemandView, Policy, StreamView
+from forebay.pipelines.contract.kafka.topics import is_direct, view_topic
+from forebay.pipelines.contract.plan.durations import duration_text
+from forebay.pipelines.contract.plan.functions import spelled
+from forebay.pipelines.contract.plan.plan import Plan
+from forebay.pipelines.contract.plan.services import FeatureService
+from forebay.pipelines.contract.plan.views import Aggregation, BatchView, OnDemandView, Policy, StreamView
 
 
 def plan_as_json(plan: Plan) -> dict[str, Any]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from pipelines.contract.kafka.topics import dead_letter_topic, feeds, late_topic
-from pipelines.contract.plan.plan import Plan
+from forebay.pipelines.contract.kafka.topics import dead_letter_topic, feeds, late_topic
+from forebay.pipelines.contract.plan.plan import Plan
 
 
 def carrying_topics(plan: Plan) -> set[str]:

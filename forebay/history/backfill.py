@@ -10,11 +10,11 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from forebay.history.training import known_service, training_rows
-from pipelines.contract.plan.plan import Plan
-from pipelines.history.batch_source import batch_places, write_batch_source
-from pipelines.history.load import History
-from pipelines.history.new_files import NewFiles
-from serving.worker.build import scored_source
+from forebay.pipelines.contract.plan.plan import Plan
+from forebay.pipelines.history.batch_source import batch_places, write_batch_source
+from forebay.pipelines.history.load import History
+from forebay.pipelines.history.new_files import NewFiles
+from forebay.serving.worker.build import scored_source
 
 
 class Training(NamedTuple):

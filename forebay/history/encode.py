@@ -10,13 +10,13 @@ from typing import Any
 import msgspec
 from fastavro import schemaless_writer
 
-from pipelines.adapters.schema_registry import SchemaRegistry
-from pipelines.contract.plan.sources import Source
-from pipelines.contract.plan.types import DataType
-from pipelines.errors import SettingsError
-from pipelines.steps.decode.avro_schema import load_record, units_of_times, written
-from pipelines.steps.decode.framing import frame, message_index
-from pipelines.steps.decode.protobuf import message_class, message_path
+from forebay.pipelines.adapters.schema_registry import SchemaRegistry
+from forebay.pipelines.contract.plan.sources import Source
+from forebay.pipelines.contract.plan.types import DataType
+from forebay.pipelines.errors import SettingsError
+from forebay.pipelines.steps.decode.avro_schema import load_record, units_of_times, written
+from forebay.pipelines.steps.decode.framing import frame, message_index
+from forebay.pipelines.steps.decode.protobuf import message_class, message_path
 
 Encode = Callable[[Mapping[str, Any]], bytes]
 """A payload from an event's columns: plain values, None for null, times in ms since the epoch."""

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from forebay.definitions.feast_process import run_with_feast
-from pipelines.contract.store.materialized import Materialized
+from forebay.pipelines.contract.store.materialized import Materialized
 
 
 def materialize(
@@ -34,7 +34,7 @@ def materialize(
     """
     start = [] if start_ms is None else [f"--start-ms={start_ms}"]
     said = run_with_feast(
-        "pipelines.compiler.materialize", f"--repo={repo}", f"--end-ms={end_ms}", *start, "--", *views, env=env
+        "forebay.pipelines.compiler.materialize", f"--repo={repo}", f"--end-ms={end_ms}", *start, "--", *views, env=env
     )
     return msgspec.json.decode(said, type=Materialized)
 

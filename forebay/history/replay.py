@@ -15,14 +15,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from forebay.history.encode import Encode, encoder
 from forebay.history.pace import Pace
 from forebay.local.process import StackError
-from pipelines.adapters.kafka.access import STARTING_S, Access, said
-from pipelines.adapters.kafka.connection import Brokers
-from pipelines.adapters.kafka.producer import queue
-from pipelines.contract.kafka.rekeying import routing_key
-from pipelines.contract.plan.plan import Plan
-from pipelines.contract.plan.sources import Source
-from pipelines.errors import BrokersUnavailable, SettingsError
-from pipelines.history.load import History
+from forebay.pipelines.adapters.kafka.access import STARTING_S, Access, said
+from forebay.pipelines.adapters.kafka.connection import Brokers
+from forebay.pipelines.adapters.kafka.producer import queue
+from forebay.pipelines.contract.kafka.rekeying import routing_key
+from forebay.pipelines.contract.plan.plan import Plan
+from forebay.pipelines.contract.plan.sources import Source
+from forebay.pipelines.errors import BrokersUnavailable, SettingsError
+from forebay.pipelines.history.load import History
 
 ANSWER_S = 30.0
 """How long the brokers may take the last events."""

@@ -8,21 +8,21 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipelines.contract.plan.plan import Plan
-from pipelines.contract.plan.services import FeatureService
-from pipelines.contract.plan.sources import Source
-from pipelines.contract.plan.types import DataType
-from pipelines.errors import FeatureRefused, PlanError
-from pipelines.history.load import POSITION_COLUMNS, History
-from pipelines.history.parquet_columns import HistoryError
-from pipelines.steps.arrays import Column
-from pipelines.steps.events import EventBatch
-from serving.features.assemble import FeatureAssembler
-from serving.features.columns import to_values
-from serving.features.from_history import HistoryReader
-from serving.features.read import stored_views
-from serving.features.request import ScoringRequest, check_asks
-from serving.worker.build import scored_source
+from forebay.pipelines.contract.plan.plan import Plan
+from forebay.pipelines.contract.plan.services import FeatureService
+from forebay.pipelines.contract.plan.sources import Source
+from forebay.pipelines.contract.plan.types import DataType
+from forebay.pipelines.errors import FeatureRefused, PlanError
+from forebay.pipelines.history.load import POSITION_COLUMNS, History
+from forebay.pipelines.history.parquet_columns import HistoryError
+from forebay.pipelines.steps.arrays import Column
+from forebay.pipelines.steps.events import EventBatch
+from forebay.serving.features.assemble import FeatureAssembler
+from forebay.serving.features.columns import to_values
+from forebay.serving.features.from_history import HistoryReader
+from forebay.serving.features.read import stored_views
+from forebay.serving.features.request import ScoringRequest, check_asks
+from forebay.serving.worker.build import scored_source
 
 ROWS_AT_ONCE = 20_000
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import socket
 
-from pipelines.errors import SettingsError
+from forebay.pipelines.errors import SettingsError
 
 # Below every system's range for outgoing connections. A port from that range can be taken by a client that
 # knocks on it while its server restarts: the connection then reaches itself, and the server can't come back.

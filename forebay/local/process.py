@@ -16,9 +16,9 @@ from types import TracebackType
 from typing import Self
 
 from forebay.local import launch
-from pipelines.errors import ForebayError
-from pipelines.process.cpu_alarm import SIGNAL
-from pipelines.process.status import CRASHED, START_AGAIN
+from forebay.pipelines.errors import ForebayError
+from forebay.pipelines.process.cpu_alarm import SIGNAL
+from forebay.pipelines.process.status import CRASHED, START_AGAIN
 
 _POLL_S = 0.02
 _SHOWN_LINES = 15

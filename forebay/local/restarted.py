@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from forebay.local.launch import NOT_STARTED
 from forebay.local.process import ChildProcess, ProcessEnded, how_ended
-from pipelines.process.status import REPAIR_FIRST
+from forebay.pipelines.process.status import REPAIR_FIRST
 
 FIRST_DELAY_S, LONGEST_DELAY_S = 1.0, 30.0
 """Before a restart; twice as long each time, while the process ends again and again."""

@@ -26,11 +26,11 @@ from forebay.local.server import Server
 from forebay.local.tansu import Tansu, TansuSettings
 from forebay.local.topics import create_topics
 from forebay.local.valkey import Valkey, ValkeySettings
+from forebay.pipelines.adapters.kafka.connection import FILE_VARIABLE, VARIABLE_PREFIX, Brokers
+from forebay.pipelines.contract.plan.plan import Plan
+from forebay.pipelines.errors import SettingsError
+from forebay.pipelines.process.logs import log_settings
 from forebay.watch.metrics_page import scrape, total
-from pipelines.adapters.kafka.connection import FILE_VARIABLE, VARIABLE_PREFIX, Brokers
-from pipelines.contract.plan.plan import Plan
-from pipelines.errors import SettingsError
-from pipelines.process.logs import log_settings
 
 _SESSION_TIMEOUT_MS = 6_000
 """Tansu lets a member join after half of it."""

@@ -12,7 +12,7 @@ from pathlib import Path
 from forebay.local.process import Command
 from forebay.local.server import Server
 from forebay.local.topics import brokers_missing
-from pipelines.errors import SettingsError
+from forebay.pipelines.errors import SettingsError
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,11 @@ from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from forebay.local.process import StackError
-from pipelines.adapters.kafka.access import Access, said
-from pipelines.adapters.kafka.admin import new_admin
-from pipelines.adapters.kafka.connection import Brokers
-from pipelines.adapters.kafka.producer import AWAY, MAX_RECORD_BYTES
-from pipelines.errors import BrokersUnavailable, SettingsError
+from forebay.pipelines.adapters.kafka.access import Access, said
+from forebay.pipelines.adapters.kafka.admin import new_admin
+from forebay.pipelines.adapters.kafka.connection import Brokers
+from forebay.pipelines.adapters.kafka.producer import AWAY, MAX_RECORD_BYTES
+from forebay.pipelines.errors import BrokersUnavailable, SettingsError
 
 
 def brokers_missing(brokers: Brokers) -> str | None:

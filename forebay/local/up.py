@@ -13,9 +13,9 @@ from forebay.cli.tables import add_row, new_table, print_table
 from forebay.definitions.registry_watch import RegistryWatch
 from forebay.local.processes import Process
 from forebay.local.stack import LocalStack, StackSettings
-from pipelines.contract.plan.plan import Plan
-from pipelines.errors import PlanError
-from serving.models.model import load_model
+from forebay.pipelines.contract.plan.plan import Plan
+from forebay.pipelines.errors import PlanError
+from forebay.serving.models.model import load_model
 
 _WATCH_S = 0.5
 

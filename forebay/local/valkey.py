@@ -12,7 +12,7 @@ from redis.retry import Retry
 
 from forebay.local.process import Command
 from forebay.local.server import Server
-from pipelines.errors import SettingsError
+from forebay.pipelines.errors import SettingsError
 
 
 @dataclass(frozen=True)

@@ -13,37 +13,37 @@ ROOT = Path(__file__).parents[2]
 TOP = ("pipelines", "serving", "forebay")
 
 RECORD = (
-    "pipelines.feature_processor.membership.transport:ConsumerThread._fetch_records",
-    "pipelines.feature_processor.membership.app:ProcessorApp._process_until_done",
-    "pipelines.feature_processor.walk.topic_batch:FeedPipeline.process",
-    "pipelines.feature_processor.walk.partition:PartitionPipeline.prepare",
-    "pipelines.steps.decode.decoder:decoder_for",
-    "pipelines.steps.validate:Validator.__call__",
-    "pipelines.feature_processor.walk.rekey:Router.route",
-    "pipelines.steps.transform:transform_each",
-    "pipelines.steps.lateness:too_late",
-    "pipelines.feature_processor.rows.writer:ViewWriter.write",
-    "pipelines.steps.windows.aggregate:ViewAggregator.__call__",
-    "pipelines.steps.windows.fold:fold",
-    "pipelines.steps.windows.evaluate:WindowEvaluator.__call__",
-    "pipelines.adapters.redis.store:RedisStore.write",
-    "pipelines.feature_processor.progress.ledger:ProgressLedger.advanced",
-    "pipelines.feature_processor.membership.transport:Consumer._commit",
+    "forebay.pipelines.feature_processor.membership.transport:ConsumerThread._fetch_records",
+    "forebay.pipelines.feature_processor.membership.app:ProcessorApp._process_until_done",
+    "forebay.pipelines.feature_processor.walk.topic_batch:FeedPipeline.process",
+    "forebay.pipelines.feature_processor.walk.partition:PartitionPipeline.prepare",
+    "forebay.pipelines.steps.decode.decoder:decoder_for",
+    "forebay.pipelines.steps.validate:Validator.__call__",
+    "forebay.pipelines.feature_processor.walk.rekey:Router.route",
+    "forebay.pipelines.steps.transform:transform_each",
+    "forebay.pipelines.steps.lateness:too_late",
+    "forebay.pipelines.feature_processor.rows.writer:ViewWriter.write",
+    "forebay.pipelines.steps.windows.aggregate:ViewAggregator.__call__",
+    "forebay.pipelines.steps.windows.fold:fold",
+    "forebay.pipelines.steps.windows.evaluate:WindowEvaluator.__call__",
+    "forebay.pipelines.adapters.redis.store:RedisStore.write",
+    "forebay.pipelines.feature_processor.progress.ledger:ProgressLedger.advanced",
+    "forebay.pipelines.feature_processor.membership.transport:Consumer._commit",
 )
 """A record of a source topic, from Kafka to the entity's row."""
 
 SCORED_EVENT = (
-    "serving.worker.loop:Worker._poll",
-    "serving.worker.events:EventScorer.__call__",
-    "serving.worker.barrier:Barrier.wait",
-    "serving.scoring.scorer:Scorer.score",
-    "serving.features.assemble:FeatureAssembler.assemble",
-    "serving.features.read:FeatureReader.read",
-    "serving.features.rows:StreamRows.evaluate",
-    "serving.features.missing_values:apply_policies",
-    "serving.features.on_demand:OnDemandTransform.__call__",
-    "serving.models.model:Model.run",
-    "serving.worker.commit:TransactionalCommitter.commit",
+    "forebay.serving.worker.loop:Worker._poll",
+    "forebay.serving.worker.events:EventScorer.__call__",
+    "forebay.serving.worker.barrier:Barrier.wait",
+    "forebay.serving.scoring.scorer:Scorer.score",
+    "forebay.serving.features.assemble:FeatureAssembler.assemble",
+    "forebay.serving.features.read:FeatureReader.read",
+    "forebay.serving.features.rows:StreamRows.evaluate",
+    "forebay.serving.features.missing_values:apply_policies",
+    "forebay.serving.features.on_demand:OnDemandTransform.__call__",
+    "forebay.serving.models.model:Model.run",
+    "forebay.serving.worker.commit:TransactionalCommitter.commit",
 )
 """An event of the scored topic, from Kafka to its prediction."""
 
@@ -86,7 +86,10 @@ def _package(folder: Path) -> str:
 
 
 def _path(module: str) -> str:
-    return module.replace(".", "/") + ".py"
+    """Path of the module's file in the repository, where `pipelines` and `serving` stand at the top."""
+    path = module.replace(".", "/") + ".py"
+    inner = path.removeprefix("forebay/")
+    return inner if inner.startswith(("pipelines/", "serving/")) else path
 
 
 def _defined(module: str, name: str) -> ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef:

@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from types import ModuleType
 
-import serving.http.metrics
-import serving.observe.batches
-import serving.observe.metrics
+import forebay.serving.http.metrics
+import forebay.serving.observe.batches
+import forebay.serving.observe.metrics
 from forebay.cli import app
+from forebay.pipelines.adapters import metrics
+from forebay.pipelines.adapters.harmless import Declared, Harmless
+from forebay.pipelines.contract.plan.tags import TAGS
+from forebay.pipelines.process.status import MEANINGS
 from forebay.reference.options import Command, commands
-from pipelines.adapters import metrics
-from pipelines.adapters.harmless import Declared, Harmless
-from pipelines.contract.plan.tags import TAGS
-from pipelines.process.status import MEANINGS
-from serving.http.settings import TOKEN_VARIABLE
+from forebay.serving.http.settings import TOKEN_VARIABLE
 
-_METRICS = (metrics, serving.observe.metrics, serving.observe.batches, serving.http.metrics)
+_METRICS = (metrics, forebay.serving.observe.metrics, forebay.serving.observe.batches, forebay.serving.http.metrics)
 
 _HEAD = """\
 # Reference

@@ -8,13 +8,13 @@ from typing import Any
 
 import msgspec
 
+from forebay.pipelines.adapters.redis.forgotten import REMEMBERED_MS, forget_rows
+from forebay.pipelines.contract.kafka.topics import dead_letter_topic, feeds, late_topic
+from forebay.pipelines.contract.plan.plan import Plan
+from forebay.pipelines.contract.plan.types import DataType
+from forebay.pipelines.contract.plan.views import BatchView, JoinKey, StreamView
+from forebay.pipelines.errors import SettingsError
 from forebay.store.walk import entity_rows, opened
-from pipelines.adapters.redis.forgotten import REMEMBERED_MS, forget_rows
-from pipelines.contract.kafka.topics import dead_letter_topic, feeds, late_topic
-from pipelines.contract.plan.plan import Plan
-from pipelines.contract.plan.types import DataType
-from pipelines.contract.plan.views import BatchView, JoinKey, StreamView
-from pipelines.errors import SettingsError
 
 _AT_ONCE = 500
 

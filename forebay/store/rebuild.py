@@ -8,17 +8,17 @@ import msgspec
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
+from forebay.pipelines.adapters.kafka.access import Access, denied
+from forebay.pipelines.adapters.kafka.admin import group_name, new_admin
+from forebay.pipelines.adapters.kafka.connection import Brokers
+from forebay.pipelines.contract.kafka.topics import is_direct, route_for, view_topic
+from forebay.pipelines.contract.plan.plan import Plan
+from forebay.pipelines.contract.plan.views import StreamView
+from forebay.pipelines.contract.store.entity_key import feature_field, is_state_of, timestamp_field
+from forebay.pipelines.contract.store.keys import is_progress_of, progress_keys, route_field
+from forebay.pipelines.contract.store.publication import publication_key
+from forebay.pipelines.errors import BrokersUnavailable, SettingsError
 from forebay.store.walk import entity_rows, hashes, opened
-from pipelines.adapters.kafka.access import Access, denied
-from pipelines.adapters.kafka.admin import group_name, new_admin
-from pipelines.adapters.kafka.connection import Brokers
-from pipelines.contract.kafka.topics import is_direct, route_for, view_topic
-from pipelines.contract.plan.plan import Plan
-from pipelines.contract.plan.views import StreamView
-from pipelines.contract.store.entity_key import feature_field, is_state_of, timestamp_field
-from pipelines.contract.store.keys import is_progress_of, progress_keys, route_field
-from pipelines.contract.store.publication import publication_key
-from pipelines.errors import BrokersUnavailable, SettingsError
 
 _ANSWER_S = 10.0
 

@@ -8,11 +8,11 @@ from typing import Any
 
 import redis
 
-from pipelines.adapters.redis.errors import explained
-from pipelines.adapters.redis.store import parse_connection_string
-from pipelines.contract.store.entity_key import decode_entity_key
-from pipelines.contract.store.keys import glob_literal
-from pipelines.errors import StoreRefused, StoreUnavailable
+from forebay.pipelines.adapters.redis.errors import explained
+from forebay.pipelines.adapters.redis.store import parse_connection_string
+from forebay.pipelines.contract.store.entity_key import decode_entity_key
+from forebay.pipelines.contract.store.keys import glob_literal
+from forebay.pipelines.errors import StoreRefused, StoreUnavailable
 
 _AT_ONCE = 1_000
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
-from pipelines.adapters.kafka.admin import Topics
-from pipelines.adapters.kafka.connection import Brokers, client_config
-from pipelines.adapters.progress_reader import ProgressReader
-from pipelines.adapters.redis.store import RedisStore
-from pipelines.contract.plan.plan import Plan
-from pipelines.errors import SettingsError
-from serving.worker.build import online_views
+from forebay.pipelines.adapters.kafka.admin import Topics
+from forebay.pipelines.adapters.kafka.connection import Brokers, client_config
+from forebay.pipelines.adapters.progress_reader import ProgressReader
+from forebay.pipelines.adapters.redis.store import RedisStore
+from forebay.pipelines.contract.plan.plan import Plan
+from forebay.pipelines.errors import SettingsError
+from forebay.serving.worker.build import online_views
 
 
 class ProcessorLag:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Protocol
 
-from pipelines.adapters.progress_reader import ProgressReader
+from forebay.pipelines.adapters.progress_reader import ProgressReader
 
 
 class Clock(Protocol):

@@ -5,17 +5,17 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping, Sequence
 
-from pipelines.adapters.online_store import ANYONE, Outcome, Removal, RowWrite, SharedBy
-from pipelines.adapters.redis.forgotten import forgotten_at, forgotten_key, forgotten_place, kept_fence
-from pipelines.contract.store.lease import leased
-from pipelines.contract.store.row_header import IDENTITY, Header
+from forebay.pipelines.adapters.online_store import ANYONE, Outcome, Removal, RowWrite, SharedBy
+from forebay.pipelines.adapters.redis.forgotten import forgotten_at, forgotten_key, forgotten_place, kept_fence
+from forebay.pipelines.contract.store.lease import leased
+from forebay.pipelines.contract.store.row_header import IDENTITY, Header
 
 _PAGE = 10
 """Keys of one page of a scan: few, so that walks in tests have several."""
 
 
 class MemoryStore:
-    """Implements `pipelines.adapters.online_store.Store` in a dictionary."""
+    """Implements `forebay.pipelines.adapters.online_store.Store` in a dictionary."""
 
     breaks = 0
 
@@ -82,7 +82,7 @@ class MemoryStore:
         return Outcome.FORGOTTEN if fence >= 0 and write.expected_offset != -2 - fence else Outcome.WRITTEN
 
     def forget(self, key: bytes) -> None:
-        """Removes a row as `pipelines.adapters.redis.forgotten.forget_rows` does."""
+        """Removes a row as `forebay.pipelines.adapters.redis.forgotten.forget_rows` does."""
         kept = dict(self.hashes.get(forgotten_key(key), {}))
         for field, head in self.hashes.pop(key, {}).items():
             if field.startswith(b"_fb:"):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from pipelines.adapters.harmless import Counter, Gauge, Histogram
-from pipelines.errors import SettingsError
-from pipelines.process.pages import serve_pages
+from forebay.pipelines.adapters.harmless import Counter, Gauge, Histogram
+from forebay.pipelines.errors import SettingsError
+from forebay.pipelines.process.pages import serve_pages
 
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _FRESHNESS_SECONDS = tuple(

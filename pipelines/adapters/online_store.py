@@ -18,7 +18,7 @@ class Outcome(enum.IntEnum):
     FOREIGN = -2
     """The stored row belongs to another partition, or another life of the topic."""
     FORGOTTEN = -3
-    """The row is absent because it was forgotten (see `pipelines.adapters.redis.forgotten`): the store lost nothing."""
+    """The row is absent because it was forgotten (see `adapters.redis.forgotten`): the store lost nothing."""
 
 
 class RowWrite(NamedTuple):

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import structlog
 
-from pipelines.contract.plan.plan import Plan
-from pipelines.contract.plan.plan_file import read_plan
-from pipelines.errors import PlanError
+from forebay.pipelines.contract.plan.plan import Plan
+from forebay.pipelines.contract.plan.plan_file import read_plan
+from forebay.pipelines.errors import PlanError
 
 log = structlog.get_logger("forebay.plan")
 

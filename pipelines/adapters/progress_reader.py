@@ -7,10 +7,10 @@ from typing import Protocol
 
 import msgspec
 
-from pipelines.contract.kafka.incarnation import Lineage
-from pipelines.contract.plan.views import StreamView
-from pipelines.contract.store.keys import progress_field, progress_key
-from pipelines.contract.store.progress import Progress, decode_progress
+from forebay.pipelines.contract.kafka.incarnation import Lineage
+from forebay.pipelines.contract.plan.views import StreamView
+from forebay.pipelines.contract.store.keys import progress_field, progress_key
+from forebay.pipelines.contract.store.progress import Progress, decode_progress
 
 
 class HashReader(Protocol):

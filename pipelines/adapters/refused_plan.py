@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 import structlog
 
-from pipelines.adapters import metrics
-from pipelines.errors import ForebayError, PlanError
+from forebay.pipelines.adapters import metrics
+from forebay.pipelines.errors import ForebayError, PlanError
 
 log = structlog.get_logger("forebay.plan")
 

@@ -13,9 +13,9 @@ from urllib.parse import SplitResult, quote, unquote, urlsplit, urlunsplit
 
 import msgspec
 
-from pipelines.contract.plan.sources import Source
-from pipelines.errors import DecodeError, SchemasUnavailable, SettingsError
-from pipelines.steps.decode.decoder import needs_schemas
+from forebay.pipelines.contract.plan.sources import Source
+from forebay.pipelines.errors import DecodeError, SchemasUnavailable, SettingsError
+from forebay.pipelines.steps.decode.decoder import needs_schemas
 
 ADDRESS_VARIABLE = "FOREBAY_SCHEMA_REGISTRY"
 

@@ -1,6 +1,6 @@
 """The compiler: a Feast registry in, a checked `Plan` out. The only code that imports Feast.
 
-Runs in a short-lived process of its own, `python -m pipelines.compiler --repo DIR --out FILE`.
+Runs in a short-lived process of its own, `python -m forebay.pipelines.compiler --repo DIR --out FILE`.
 
     registry -> sources -> stream views (udf, aggregations), batch views -> on-demand views -> services
 """
@@ -15,18 +15,18 @@ import msgspec
 from feast import FeatureView, OnDemandFeatureView
 from feast.base_feature_view import BaseFeatureView
 
-from pipelines.compiler.batch import compile_batch_view
-from pipelines.compiler.checks import unique
-from pipelines.compiler.fingerprint import plan_fingerprint
-from pipelines.compiler.on_demand import Stored, compile_on_demand_view
-from pipelines.compiler.registry import Registry, open_registry
-from pipelines.compiler.service import compile_service
-from pipelines.compiler.sources import compile_sources
-from pipelines.compiler.stream import compile_stream_view
-from pipelines.compiler.tags import check_tags
-from pipelines.contract.plan.plan import PLAN_FORMAT, Plan
-from pipelines.contract.plan.services import FeatureService
-from pipelines.contract.plan.views import BatchView, OnDemandView, StreamView
+from forebay.pipelines.compiler.batch import compile_batch_view
+from forebay.pipelines.compiler.checks import unique
+from forebay.pipelines.compiler.fingerprint import plan_fingerprint
+from forebay.pipelines.compiler.on_demand import Stored, compile_on_demand_view
+from forebay.pipelines.compiler.registry import Registry, open_registry
+from forebay.pipelines.compiler.service import compile_service
+from forebay.pipelines.compiler.sources import compile_sources
+from forebay.pipelines.compiler.stream import compile_stream_view
+from forebay.pipelines.compiler.tags import check_tags
+from forebay.pipelines.contract.plan.plan import PLAN_FORMAT, Plan
+from forebay.pipelines.contract.plan.services import FeatureService
+from forebay.pipelines.contract.plan.views import BatchView, OnDemandView, StreamView
 
 __all__ = ["compile_registry", "compile_repo"]
 

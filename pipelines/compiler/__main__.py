@@ -1,4 +1,4 @@
-"""`python -m pipelines.compiler --repo DIR --out FILE`: writes the plan file of a feature repo.
+"""`python -m forebay.pipelines.compiler --repo DIR --out FILE`: writes the plan file of a feature repo.
 
 Silent on success; else one line on stderr and exit status 2.
 """
@@ -11,14 +11,14 @@ from pathlib import Path
 
 import msgspec
 
-from pipelines.compiler import compile_repo
-from pipelines.contract.plan.plan_file import write_plan
-from pipelines.errors import ForebayError
+from forebay.pipelines.compiler import compile_repo
+from forebay.pipelines.contract.plan.plan_file import write_plan
+from forebay.pipelines.errors import ForebayError
 
 
 def main() -> int:
     """Compiles as the command line says; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m pipelines.compiler", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m forebay.pipelines.compiler", description=__doc__)
     parser.add_argument("--repo", type=Path, required=True, help="folder with feature_store.yaml")
     parser.add_argument("--out", type=Path, required=True, help="plan file to write")
     parser.add_argument("--generation", type=int, default=0, help="of the plan: the greater one is newer")

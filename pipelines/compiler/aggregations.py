@@ -9,11 +9,11 @@ import msgspec
 from feast.aggregation import Aggregation as Declared
 from feast.stream_feature_view import StreamFeatureView
 
-from pipelines.compiler.schema import timedelta_ms
-from pipelines.contract.plan.functions import SPELLINGS, parse_function
-from pipelines.contract.plan.types import DataType, Function
-from pipelines.contract.plan.views import MAX_TILES_PER_WINDOW, Aggregation, Feature
-from pipelines.errors import PlanError
+from forebay.pipelines.compiler.schema import timedelta_ms
+from forebay.pipelines.contract.plan.functions import SPELLINGS, parse_function
+from forebay.pipelines.contract.plan.types import DataType, Function
+from forebay.pipelines.contract.plan.views import MAX_TILES_PER_WINDOW, Aggregation, Feature
+from forebay.pipelines.errors import PlanError
 
 _DEFAULT_HOP = timedelta(minutes=5)
 """Feast's hop of a tiled view that does not say."""

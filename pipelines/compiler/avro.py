@@ -8,11 +8,19 @@ from typing import Any
 from fastavro import parse_schema
 from fastavro.schema import SchemaParseException, UnknownType
 
-from pipelines.compiler.checks import unique
-from pipelines.compiler.event_schema import NO_NAME, EventSchema, is_field_name
-from pipelines.contract.plan.types import Column, DataType
-from pipelines.errors import PlanError
-from pipelines.steps.decode.avro_schema import MICROS, MILLIS, branches, load_record, logical_type, plain, plain_record
+from forebay.pipelines.compiler.checks import unique
+from forebay.pipelines.compiler.event_schema import NO_NAME, EventSchema, is_field_name
+from forebay.pipelines.contract.plan.types import Column, DataType
+from forebay.pipelines.errors import PlanError
+from forebay.pipelines.steps.decode.avro_schema import (
+    MICROS,
+    MILLIS,
+    branches,
+    load_record,
+    logical_type,
+    plain,
+    plain_record,
+)
 
 _TYPES = {
     "int": DataType.INT32,

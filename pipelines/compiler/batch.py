@@ -9,11 +9,11 @@ from urllib.parse import urlsplit
 
 from feast import Entity, FeatureView, FileSource
 
-from pipelines.compiler.checks import unique
-from pipelines.compiler.features import compile_feature
-from pipelines.compiler.join_keys import compile_join_keys
-from pipelines.compiler.schema import timedelta_ms
-from pipelines.contract.plan.views import BatchView
+from forebay.pipelines.compiler.checks import unique
+from forebay.pipelines.compiler.features import compile_feature
+from forebay.pipelines.compiler.join_keys import compile_join_keys
+from forebay.pipelines.compiler.schema import timedelta_ms
+from forebay.pipelines.contract.plan.views import BatchView
 
 
 def compile_batch_view(view: FeatureView, entities: Mapping[str, Entity], repo: Path) -> BatchView:

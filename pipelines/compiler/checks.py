@@ -6,7 +6,7 @@ from collections.abc import Container, Iterable
 
 from feast.feature_view_projection import FeatureViewProjection
 
-from pipelines.errors import PlanError
+from forebay.pipelines.errors import PlanError
 
 
 def unique(names: Iterable[str], what: str) -> tuple[str, ...]:

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Literal, NamedTuple
 
-from pipelines.contract.plan.types import Column
-from pipelines.errors import PlanError
+from forebay.pipelines.contract.plan.types import Column
+from forebay.pipelines.errors import PlanError
 
 
 class EventSchema(NamedTuple):

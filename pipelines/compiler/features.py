@@ -7,10 +7,10 @@ from collections.abc import Mapping
 
 from feast import Field
 
-from pipelines.compiler.schema import feature_dtype_of
-from pipelines.contract.plan.types import DataType
-from pipelines.contract.plan.views import Feature, Policy
-from pipelines.errors import PlanError
+from forebay.pipelines.compiler.schema import feature_dtype_of
+from forebay.pipelines.contract.plan.types import DataType
+from forebay.pipelines.contract.plan.views import Feature, Policy
+from forebay.pipelines.errors import PlanError
 
 _TRUTH = {"true": True, "1": True, "false": False, "0": False}
 

@@ -15,12 +15,12 @@ from typing import Any
 import dill
 import msgspec
 
-from pipelines.compiler.protobuf import wire_meaning
-from pipelines.contract.plan.plan import Plan
-from pipelines.contract.plan.sources import Source
-from pipelines.contract.plan.types import MAX_EVENT_IDS
-from pipelines.contract.plan.views import StreamView, Udf
-from pipelines.contract.store.row_header import ROW_FORMAT
+from forebay.pipelines.compiler.protobuf import wire_meaning
+from forebay.pipelines.contract.plan.plan import Plan
+from forebay.pipelines.contract.plan.sources import Source
+from forebay.pipelines.contract.plan.types import MAX_EVENT_IDS
+from forebay.pipelines.contract.plan.views import StreamView, Udf
+from forebay.pipelines.contract.store.row_header import ROW_FORMAT
 
 _DIGEST_BYTES = 8
 _UNCAPTURED = {"__builtins__", "__name__", "__doc__"}

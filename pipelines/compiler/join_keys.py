@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 
 from feast import Entity, FeatureView
 
-from pipelines.compiler.event_schema import known
-from pipelines.compiler.schema import dtype_of, dtype_of_value_type
-from pipelines.contract.plan.types import Column, DataType
-from pipelines.contract.plan.views import JoinKey
-from pipelines.contract.store.entity_key import JOIN_KEY_TYPES
-from pipelines.errors import PlanError
+from forebay.pipelines.compiler.event_schema import known
+from forebay.pipelines.compiler.schema import dtype_of, dtype_of_value_type
+from forebay.pipelines.contract.plan.types import Column, DataType
+from forebay.pipelines.contract.plan.views import JoinKey
+from forebay.pipelines.contract.store.entity_key import JOIN_KEY_TYPES
+from forebay.pipelines.errors import PlanError
 
 
 def compile_join_keys(

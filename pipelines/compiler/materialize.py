@@ -1,6 +1,7 @@
-"""`python -m pipelines.compiler.materialize --repo DIR --end-ms MS [--start-ms MS] [VIEW ...]`: fills batch views.
+"""Fills batch views: `python -m forebay.pipelines.compiler.materialize --repo DIR --end-ms MS [VIEW ...]`.
 
-Prints a `Materialized` as JSON; what Feast prints goes to stderr. Else one line on stderr and the error's status.
+`--start-ms` may be given too. Prints a `Materialized` as JSON; what Feast prints goes to stderr. Else one line on
+stderr and the error's status.
 """
 
 from __future__ import annotations
@@ -17,9 +18,9 @@ import msgspec
 from feast import FeatureStore, FeatureView
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from pipelines.compiler.registry import open_registry
-from pipelines.contract.store.materialized import Materialized, MaterializedView
-from pipelines.errors import ForebayError, PlanError, StoreUnavailable
+from forebay.pipelines.compiler.registry import open_registry
+from forebay.pipelines.contract.store.materialized import Materialized, MaterializedView
+from forebay.pipelines.errors import ForebayError, PlanError, StoreUnavailable
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -77,7 +78,7 @@ def _time(ms: int | None) -> datetime | None:
 
 def main() -> int:
     """Materializes as the command line says; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m pipelines.compiler.materialize", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m forebay.pipelines.compiler.materialize", description=__doc__)
     parser.add_argument("--repo", type=Path, required=True, help="folder with feature_store.yaml")
     parser.add_argument("--start-ms", type=int, help="event time to start from")
     parser.add_argument("--end-ms", type=int, required=True, help="event time to go up to")

@@ -8,13 +8,13 @@ from pathlib import Path
 from feast import OnDemandFeatureView
 from feast.feature_view_projection import FeatureViewProjection
 
-from pipelines.compiler.checks import check_projection, unique
-from pipelines.compiler.features import compile_feature
-from pipelines.compiler.schema import dtype_of
-from pipelines.compiler.udf import load, stored_udf
-from pipelines.contract.plan.types import DataType
-from pipelines.contract.plan.views import BatchView, OnDemandInput, OnDemandView, StreamView, Udf
-from pipelines.errors import PlanError
+from forebay.pipelines.compiler.checks import check_projection, unique
+from forebay.pipelines.compiler.features import compile_feature
+from forebay.pipelines.compiler.schema import dtype_of
+from forebay.pipelines.compiler.udf import load, stored_udf
+from forebay.pipelines.contract.plan.types import DataType
+from forebay.pipelines.contract.plan.views import BatchView, OnDemandInput, OnDemandView, StreamView, Udf
+from forebay.pipelines.errors import PlanError
 
 Stored = StreamView | BatchView
 """Views whose values are read from the store."""

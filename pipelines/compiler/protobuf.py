@@ -14,11 +14,11 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor, FileDescript
 from google.protobuf.descriptor_pb2 import DescriptorProto, FieldDescriptorProto, FileDescriptorSet
 from google.protobuf.message import Message
 
-from pipelines.compiler.event_schema import EventSchema
-from pipelines.contract.plan.sources import Source
-from pipelines.contract.plan.types import Column, DataType
-from pipelines.errors import PlanError
-from pipelines.steps.decode.protobuf import message_class
+from forebay.pipelines.compiler.event_schema import EventSchema
+from forebay.pipelines.contract.plan.sources import Source
+from forebay.pipelines.contract.plan.types import Column, DataType
+from forebay.pipelines.errors import PlanError
+from forebay.pipelines.steps.decode.protobuf import message_class
 
 _TYPES = {
     FieldDescriptor.TYPE_STRING: DataType.STRING,

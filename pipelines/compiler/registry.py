@@ -11,7 +11,7 @@ from feast import Entity, FeatureService, FeatureStore, FeatureView, KafkaSource
 from feast.repo_config import RepoConfig
 from feast.stream_feature_view import StreamFeatureView
 
-from pipelines.errors import PlanError
+from forebay.pipelines.errors import PlanError
 
 _ANNOUNCEMENTS = (
     ("Stream feature views are experimental", RuntimeWarning),

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from pipelines.contract.plan.durations import duration_text
-from pipelines.contract.plan.views import MAX_TILES_PER_SLIDE, StreamView
-from pipelines.errors import PlanError
-from pipelines.steps.tile_state.frequent import CAPACITY
-from pipelines.steps.tile_state.sketches import BLOCK
-from pipelines.steps.tile_state.texts import MAX_TEXT_BYTES
-from pipelines.steps.windows.layout import Accumulator, Kind, TileGroup, tile_groups
+from forebay.pipelines.contract.plan.durations import duration_text
+from forebay.pipelines.contract.plan.views import MAX_TILES_PER_SLIDE, StreamView
+from forebay.pipelines.errors import PlanError
+from forebay.pipelines.steps.tile_state.frequent import CAPACITY
+from forebay.pipelines.steps.tile_state.sketches import BLOCK
+from forebay.pipelines.steps.tile_state.texts import MAX_TEXT_BYTES
+from forebay.pipelines.steps.windows.layout import Accumulator, Kind, TileGroup, tile_groups
 
 MAX_ROW_BYTES = 16 * 1024 * 1024
 """Of one entity in one view, if every tile held as much as it can."""

@@ -10,10 +10,10 @@ from feast import types as feast_types
 from feast.types import from_value_type
 from feast.value_type import ValueType
 
-from pipelines.compiler.event_schema import NO_NAME, is_field_name
-from pipelines.contract.plan.durations import UNIT_MS
-from pipelines.contract.plan.types import Column, DataType
-from pipelines.errors import PlanError
+from forebay.pipelines.compiler.event_schema import NO_NAME, is_field_name
+from forebay.pipelines.contract.plan.durations import UNIT_MS
+from forebay.pipelines.contract.plan.types import Column, DataType
+from forebay.pipelines.errors import PlanError
 
 _DDL_TYPES = {
     "string": DataType.STRING,

@@ -7,12 +7,12 @@ from collections.abc import Iterable, Mapping
 from feast import FeatureService as Declared
 from feast.feature_view_projection import FeatureViewProjection
 
-from pipelines.compiler.checks import check_projection, unique
-from pipelines.compiler.on_demand import Stored
-from pipelines.contract.plan.services import FeatureService, ServiceView
-from pipelines.contract.plan.types import Column
-from pipelines.contract.plan.views import JoinKey, OnDemandView
-from pipelines.errors import PlanError
+from forebay.pipelines.compiler.checks import check_projection, unique
+from forebay.pipelines.compiler.on_demand import Stored
+from forebay.pipelines.contract.plan.services import FeatureService, ServiceView
+from forebay.pipelines.contract.plan.types import Column
+from forebay.pipelines.contract.plan.views import JoinKey, OnDemandView
+from forebay.pipelines.errors import PlanError
 
 Views = Mapping[str, Stored | OnDemandView]
 

@@ -10,14 +10,14 @@ import msgspec
 from feast import KafkaSource
 from feast.data_format import AvroFormat, JsonFormat, ProtoFormat
 
-from pipelines.compiler.avro import avro_schema
-from pipelines.compiler.event_schema import EventSchema, known, refuse_ignored
-from pipelines.compiler.protobuf import protobuf_schema
-from pipelines.compiler.schema import columns_of, duration_ms, timedelta_ms
-from pipelines.contract.plan.sources import Source
-from pipelines.contract.plan.types import Column, DataType, EventId, TimeUnit
-from pipelines.contract.plan.views import HOUR_MS
-from pipelines.errors import PlanError
+from forebay.pipelines.compiler.avro import avro_schema
+from forebay.pipelines.compiler.event_schema import EventSchema, known, refuse_ignored
+from forebay.pipelines.compiler.protobuf import protobuf_schema
+from forebay.pipelines.compiler.schema import columns_of, duration_ms, timedelta_ms
+from forebay.pipelines.contract.plan.sources import Source
+from forebay.pipelines.contract.plan.types import Column, DataType, EventId, TimeUnit
+from forebay.pipelines.contract.plan.views import HOUR_MS
+from forebay.pipelines.errors import PlanError
 
 _TIME_TYPES = (DataType.INT64, DataType.UNIX_TIMESTAMP)
 _ID_TYPES = (DataType.STRING, DataType.INT32, DataType.INT64)

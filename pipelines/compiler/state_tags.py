@@ -6,10 +6,10 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Literal, TypedDict
 
-from pipelines.compiler.schema import duration_ms
-from pipelines.contract.plan.durations import duration_text
-from pipelines.contract.plan.views import HOUR_MS, Aggregation
-from pipelines.errors import PlanError
+from forebay.pipelines.compiler.schema import duration_ms
+from forebay.pipelines.contract.plan.durations import duration_text
+from forebay.pipelines.contract.plan.views import HOUR_MS, Aggregation
+from forebay.pipelines.errors import PlanError
 
 
 class StateTags(TypedDict):

@@ -9,20 +9,20 @@ import msgspec
 from feast import Entity, KafkaSource
 from feast.stream_feature_view import StreamFeatureView
 
-from pipelines.compiler.aggregations import bind, compile_aggregation
-from pipelines.compiler.batch import batch_path, ttl_ms
-from pipelines.compiler.checks import unique
-from pipelines.compiler.event_schema import refuse_ignored
-from pipelines.compiler.features import compile_feature
-from pipelines.compiler.fingerprint import stream_view_fingerprint
-from pipelines.compiler.join_keys import compile_join_keys
-from pipelines.compiler.row_size import check_size
-from pipelines.compiler.state_tags import state_tags
-from pipelines.compiler.udf import columns_after, columns_of, load, stored_udf
-from pipelines.contract.plan.sources import Source
-from pipelines.contract.plan.types import DataType
-from pipelines.contract.plan.views import Aggregation, Feature, JoinKey, StreamView, Udf
-from pipelines.errors import PlanError
+from forebay.pipelines.compiler.aggregations import bind, compile_aggregation
+from forebay.pipelines.compiler.batch import batch_path, ttl_ms
+from forebay.pipelines.compiler.checks import unique
+from forebay.pipelines.compiler.event_schema import refuse_ignored
+from forebay.pipelines.compiler.features import compile_feature
+from forebay.pipelines.compiler.fingerprint import stream_view_fingerprint
+from forebay.pipelines.compiler.join_keys import compile_join_keys
+from forebay.pipelines.compiler.row_size import check_size
+from forebay.pipelines.compiler.state_tags import state_tags
+from forebay.pipelines.compiler.udf import columns_after, columns_of, load, stored_udf
+from forebay.pipelines.contract.plan.sources import Source
+from forebay.pipelines.contract.plan.types import DataType
+from forebay.pipelines.contract.plan.views import Aggregation, Feature, JoinKey, StreamView, Udf
+from forebay.pipelines.errors import PlanError
 
 
 def compile_stream_view(

@@ -8,9 +8,9 @@ from itertools import chain
 from feast import FeatureView, Field, OnDemandFeatureView
 from feast.stream_feature_view import StreamFeatureView
 
-from pipelines.compiler.registry import Registry
-from pipelines.contract.plan.tags import Place, misplaced
-from pipelines.errors import PlanError
+from forebay.pipelines.compiler.registry import Registry
+from forebay.pipelines.contract.plan.tags import Place, misplaced
+from forebay.pipelines.errors import PlanError
 
 _Tagged = tuple[str, Mapping[str, str], Place | None]
 """An object for errors, its tags, and which of ours it takes."""

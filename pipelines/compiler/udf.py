@@ -11,11 +11,11 @@ from typing import Any, Literal
 import dill
 import pandas as pd
 
-from pipelines.compiler.event_schema import refuse_ignored
-from pipelines.contract.plan.sources import Source
-from pipelines.contract.plan.types import Column, DataType
-from pipelines.contract.plan.views import Udf
-from pipelines.errors import PlanError
+from forebay.pipelines.compiler.event_schema import refuse_ignored
+from forebay.pipelines.contract.plan.sources import Source
+from forebay.pipelines.contract.plan.types import Column, DataType
+from forebay.pipelines.contract.plan.views import Udf
+from forebay.pipelines.errors import PlanError
 
 _SAMPLE_TIME_MS = 1_704_067_200_000
 _REPAIR = "import and define what it needs inside the function"

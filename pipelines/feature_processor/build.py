@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from typing import NamedTuple
 
-from pipelines.adapters.kafka.admin import Topics
-from pipelines.adapters.kafka.producer import IdempotentProducer
-from pipelines.adapters.redis.store import RedisStore
-from pipelines.adapters.schema_registry import schemas_of
-from pipelines.contract.kafka.topics import Feed, feeds
-from pipelines.contract.plan.plan import Plan
-from pipelines.feature_processor.settings import ProcessorSettings
-from pipelines.feature_processor.walk.rekey import Router
-from pipelines.feature_processor.walk.topic_batch import FeedPipeline
+from forebay.pipelines.adapters.kafka.admin import Topics
+from forebay.pipelines.adapters.kafka.producer import IdempotentProducer
+from forebay.pipelines.adapters.redis.store import RedisStore
+from forebay.pipelines.adapters.schema_registry import schemas_of
+from forebay.pipelines.contract.kafka.topics import Feed, feeds
+from forebay.pipelines.contract.plan.plan import Plan
+from forebay.pipelines.feature_processor.settings import ProcessorSettings
+from forebay.pipelines.feature_processor.walk.rekey import Router
+from forebay.pipelines.feature_processor.walk.topic_batch import FeedPipeline
 
 
 class Share(NamedTuple):

@@ -15,21 +15,21 @@ from typing import NamedTuple
 import structlog
 from aiokafka.errors import KafkaError, KafkaTimeoutError
 
-from pipelines.adapters.kafka.admin import Topics, group_name
-from pipelines.adapters.metrics import serve_metrics
-from pipelines.contract.kafka.topics import feeds
-from pipelines.contract.plan.plan import Plan
-from pipelines.errors import Crashed, ForebayError, SettingsError
-from pipelines.feature_processor.build import Share, build_pipelines, close
-from pipelines.feature_processor.membership.app import ProcessorApp
-from pipelines.feature_processor.membership.client_health import ClientFailed
-from pipelines.feature_processor.membership.denied import denied
-from pipelines.feature_processor.rollout.follow import Reload
-from pipelines.feature_processor.settings import ProcessorSettings
-from pipelines.feature_processor.walk.topic_batch import FeedPipeline
-from pipelines.process.shutdown import leave_if_late
-from pipelines.process.status import START_AGAIN
-from pipelines.process.watchdog import WATCHDOG
+from forebay.pipelines.adapters.kafka.admin import Topics, group_name
+from forebay.pipelines.adapters.metrics import serve_metrics
+from forebay.pipelines.contract.kafka.topics import feeds
+from forebay.pipelines.contract.plan.plan import Plan
+from forebay.pipelines.errors import Crashed, ForebayError, SettingsError
+from forebay.pipelines.feature_processor.build import Share, build_pipelines, close
+from forebay.pipelines.feature_processor.membership.app import ProcessorApp
+from forebay.pipelines.feature_processor.membership.client_health import ClientFailed
+from forebay.pipelines.feature_processor.membership.denied import denied
+from forebay.pipelines.feature_processor.rollout.follow import Reload
+from forebay.pipelines.feature_processor.settings import ProcessorSettings
+from forebay.pipelines.feature_processor.walk.topic_batch import FeedPipeline
+from forebay.pipelines.process.shutdown import leave_if_late
+from forebay.pipelines.process.status import START_AGAIN
+from forebay.pipelines.process.watchdog import WATCHDOG
 
 log = structlog.get_logger("forebay.process")
 

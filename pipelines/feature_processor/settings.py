@@ -6,9 +6,9 @@ from pathlib import Path
 
 import msgspec
 
-from pipelines.adapters.kafka.connection import Brokers
-from pipelines.process.watchdog import HANG_AFTER_S
-from pipelines.steps.dead_letter_limit import Allowance
+from forebay.pipelines.adapters.kafka.connection import Brokers
+from forebay.pipelines.process.watchdog import HANG_AFTER_S
+from forebay.pipelines.steps.dead_letter_limit import Allowance
 
 
 class ProcessorSettings(msgspec.Struct, frozen=True, kw_only=True):

@@ -13,14 +13,14 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from pipelines.contract.plan.views import StreamView
-from pipelines.steps.arrays import Column, Floats, Ints, Payloads, joined_columns
-from pipelines.steps.duplicates import IdMemory
-from pipelines.steps.events import EventBatch, distinct_entities
-from pipelines.steps.windows.columns import AggregatedColumns
-from pipelines.steps.windows.evaluate import WindowEvaluator
-from pipelines.steps.windows.fold import Events, Tiles, accumulate, no_payloads
-from pipelines.steps.windows.layout import TileGroup
+from forebay.pipelines.contract.plan.views import StreamView
+from forebay.pipelines.steps.arrays import Column, Floats, Ints, Payloads, joined_columns
+from forebay.pipelines.steps.duplicates import IdMemory
+from forebay.pipelines.steps.events import EventBatch, distinct_entities
+from forebay.pipelines.steps.windows.columns import AggregatedColumns
+from forebay.pipelines.steps.windows.evaluate import WindowEvaluator
+from forebay.pipelines.steps.windows.fold import Events, Tiles, accumulate, no_payloads
+from forebay.pipelines.steps.windows.layout import TileGroup
 
 CHUNK = 20_000
 """Queries evaluated at once; bounds memory."""

@@ -7,10 +7,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pipelines.contract.plan.types import DataType
-from pipelines.contract.plan.views import BatchView
-from pipelines.history.parquet_columns import HistoryError, read_columns
-from pipelines.steps.event_time import to_event_ms
+from forebay.pipelines.contract.plan.types import DataType
+from forebay.pipelines.contract.plan.views import BatchView
+from forebay.pipelines.history.parquet_columns import HistoryError, read_columns
+from forebay.pipelines.steps.event_time import to_event_ms
 
 _NEVER = datetime.min.replace(tzinfo=UTC)
 

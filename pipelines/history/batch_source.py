@@ -11,12 +11,12 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipelines.contract.plan.plan import Plan
-from pipelines.contract.plan.types import DataType
-from pipelines.contract.plan.views import StreamView
-from pipelines.errors import PlanError
-from pipelines.history.as_of import ViewHistory
-from pipelines.history.load import History
+from forebay.pipelines.contract.plan.plan import Plan
+from forebay.pipelines.contract.plan.types import DataType
+from forebay.pipelines.contract.plan.views import StreamView
+from forebay.pipelines.errors import PlanError
+from forebay.pipelines.history.as_of import ViewHistory
+from forebay.pipelines.history.load import History
 
 ROWS_PER_GROUP = 50_000
 

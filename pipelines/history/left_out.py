@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from pipelines.errors import RecordError
+from forebay.pipelines.errors import RecordError
 
 DEFAULT_MAX_SHARE = 0.05
 """Of a topic's events: a faulty producer among many is less, a wrong column or a failing function is more."""

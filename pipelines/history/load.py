@@ -7,20 +7,20 @@ from pathlib import Path
 
 import numpy as np
 
-from pipelines.contract.plan.plan import Plan
-from pipelines.contract.plan.sources import Source
-from pipelines.contract.plan.types import Column, DataType
-from pipelines.contract.plan.views import StreamView
-from pipelines.contract.store.values import WHOLE_LIMITS
-from pipelines.errors import DecodeError, RecordError
-from pipelines.history.left_out import DEFAULT_MAX_SHARE, LeftOut
-from pipelines.history.parquet_columns import HistoryError, check_columns, open_parquet, read_columns
-from pipelines.steps.arrays import Ints
-from pipelines.steps.decode.decoder import event_type
-from pipelines.steps.decode.event_type import float_or_null
-from pipelines.steps.events import EventBatch
-from pipelines.steps.transform import transform_each, view_transform
-from pipelines.steps.validate import Validator
+from forebay.pipelines.contract.plan.plan import Plan
+from forebay.pipelines.contract.plan.sources import Source
+from forebay.pipelines.contract.plan.types import Column, DataType
+from forebay.pipelines.contract.plan.views import StreamView
+from forebay.pipelines.contract.store.values import WHOLE_LIMITS
+from forebay.pipelines.errors import DecodeError, RecordError
+from forebay.pipelines.history.left_out import DEFAULT_MAX_SHARE, LeftOut
+from forebay.pipelines.history.parquet_columns import HistoryError, check_columns, open_parquet, read_columns
+from forebay.pipelines.steps.arrays import Ints
+from forebay.pipelines.steps.decode.decoder import event_type
+from forebay.pipelines.steps.decode.event_type import float_or_null
+from forebay.pipelines.steps.events import EventBatch
+from forebay.pipelines.steps.transform import transform_each, view_transform
+from forebay.pipelines.steps.validate import Validator
 
 POSITION_COLUMNS = ("source_partition", "source_offset")
 """Of a file of history, beside the columns of its schema: where the event's record stood in its topic."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from types import TracebackType
 
-from pipelines.history.parquet_columns import HistoryError
+from forebay.pipelines.history.parquet_columns import HistoryError
 
 
 class NewFiles:

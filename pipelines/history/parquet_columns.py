@@ -12,8 +12,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipelines.contract.plan.types import DataType
-from pipelines.errors import ForebayError
+from forebay.pipelines.contract.plan.types import DataType
+from forebay.pipelines.errors import ForebayError
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}

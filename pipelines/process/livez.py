@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from pipelines.process.watchdog import WATCHDOG, Watchdog
+from forebay.pipelines.process.watchdog import WATCHDOG, Watchdog
 
 
 def livez(watchdog: Watchdog = WATCHDOG) -> tuple[int, bytes]:

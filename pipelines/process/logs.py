@@ -17,7 +17,7 @@ REPEATED_AFTER_S = 10.0
 REMEMBERED = 1_000
 """Texts of which is known when they were written last."""
 
-_SERVICES = ("faust", "mode", "pipelines")
+_SERVICES = ("faust", "mode", "forebay.pipelines")
 """Faust logs with a traceback, in the name of a service's module, what ends the process: which says so itself."""
 
 _Processors = list[Callable[..., Any]]

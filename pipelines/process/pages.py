@@ -12,7 +12,7 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from prometheus_client import make_wsgi_app
 
-from pipelines.process.livez import livez
+from forebay.pipelines.process.livez import livez
 
 Answer = Callable[..., Iterable[bytes]]
 

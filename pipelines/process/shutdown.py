@@ -6,8 +6,8 @@ import threading
 
 import structlog
 
-from pipelines.process.leave import leave
-from pipelines.process.stacks import all_stacks, all_tasks
+from forebay.pipelines.process.leave import leave
+from forebay.pipelines.process.stacks import all_stacks, all_tasks
 
 log = structlog.get_logger("forebay")
 

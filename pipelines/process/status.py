@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipelines.errors import Crashed, ForebayError, RestartNeeded
+from forebay.pipelines.errors import Crashed, ForebayError, RestartNeeded
 
 DONE = 0
 CRASHED = Crashed.status

@@ -17,10 +17,10 @@ from typing import NamedTuple
 
 import structlog
 
-from pipelines.process.cpu_alarm import CpuAlarm
-from pipelines.process.leave import leave
-from pipelines.process.stacks import all_stacks, all_tasks
-from pipelines.process.status import START_AGAIN
+from forebay.pipelines.process.cpu_alarm import CpuAlarm
+from forebay.pipelines.process.leave import leave
+from forebay.pipelines.process.stacks import all_stacks, all_tasks
+from forebay.pipelines.process.status import START_AGAIN
 
 log = structlog.get_logger("forebay.watchdog")
 

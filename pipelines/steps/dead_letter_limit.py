@@ -6,8 +6,8 @@ from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from pipelines.contract.kafka.position import Position
-from pipelines.errors import TooManyDeadLetters
+from forebay.pipelines.contract.kafka.position import Position
+from forebay.pipelines.errors import TooManyDeadLetters
 
 WINDOW_RECORDS = 10_000
 """The share is judged over so many records, the last ones, and not before as many have been seen."""

@@ -18,11 +18,11 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from pipelines.contract.plan.types import MAX_EVENT_IDS
-from pipelines.contract.store.row_header import Header
-from pipelines.steps.arrays import Ints, WholeNumbers
-from pipelines.steps.tile_state.row_codec import StoredRow
-from pipelines.steps.windows.fold import Events
+from forebay.pipelines.contract.plan.types import MAX_EVENT_IDS
+from forebay.pipelines.contract.store.row_header import Header
+from forebay.pipelines.steps.arrays import Ints, WholeNumbers
+from forebay.pipelines.steps.tile_state.row_codec import StoredRow
+from forebay.pipelines.steps.windows.fold import Events
 
 Bools = npt.NDArray[np.bool_]
 

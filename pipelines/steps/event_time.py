@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple, overload
 
-from pipelines.contract.plan.sources import Source
-from pipelines.contract.plan.types import TimeUnit
+from forebay.pipelines.contract.plan.sources import Source
+from forebay.pipelines.contract.plan.types import TimeUnit
 
 PER_SECOND: dict[TimeUnit, int] = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 

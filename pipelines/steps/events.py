@@ -10,14 +10,14 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from pipelines.contract.plan.sources import Source
-from pipelines.contract.plan.types import Column, DataType
-from pipelines.steps.arrays import Floats, Ints, Texts, WholeNumbers, objects
-from pipelines.steps.decode.event_type import attribute
-from pipelines.steps.event_time import to_event_ms
-from pipelines.steps.identities import float_identities, identities_of, text_identity
-from pipelines.steps.made_columns import numbers, plain_values, whole_values
-from pipelines.steps.tile_state.texts import bounded_text
+from forebay.pipelines.contract.plan.sources import Source
+from forebay.pipelines.contract.plan.types import Column, DataType
+from forebay.pipelines.steps.arrays import Floats, Ints, Texts, WholeNumbers, objects
+from forebay.pipelines.steps.decode.event_type import attribute
+from forebay.pipelines.steps.event_time import to_event_ms
+from forebay.pipelines.steps.identities import float_identities, identities_of, text_identity
+from forebay.pipelines.steps.made_columns import numbers, plain_values, whole_values
+from forebay.pipelines.steps.tile_state.texts import bounded_text
 
 
 class EventBatch:
@@ -95,7 +95,7 @@ class EventBatch:
         )
 
     def texts(self, name: str) -> Texts:
-        """A column of texts, shape (n,), each as it is kept (see `pipelines.steps.tile_state.texts`), None for null.
+        """A column of texts, shape (n,), each as it is kept (see `steps.tile_state.texts`), None for null.
 
         Raises:
             TypeError: the view's function made something else of it.

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from pipelines.contract.plan.sources import Source
-from pipelines.contract.plan.views import StreamView
-from pipelines.contract.store.progress import NOTHING_YET, SourceProgress
+from forebay.pipelines.contract.plan.sources import Source
+from forebay.pipelines.contract.plan.views import StreamView
+from forebay.pipelines.contract.store.progress import NOTHING_YET, SourceProgress
 
 
 def oldest_needed_ms(

@@ -8,7 +8,7 @@ from typing import Any
 import mmh3
 import numpy as np
 
-from pipelines.steps.arrays import Floats, WholeNumbers
+from forebay.pipelines.steps.arrays import Floats, WholeNumbers
 
 _LIMIT = 2.0**63
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from pipelines.steps.arrays import Ints
+from forebay.pipelines.steps.arrays import Ints
 
 NO_WATERMARK = -1
 """Before the first event; event times are never negative."""

@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from pipelines.steps.arrays import EXACT, Floats
-from pipelines.steps.event_time import to_event_ms
+from forebay.pipelines.steps.arrays import EXACT, Floats
+from forebay.pipelines.steps.event_time import to_event_ms
 
 
 def numbers(column: pd.Series[Any]) -> Floats:

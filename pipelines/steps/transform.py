@@ -9,12 +9,12 @@ import dill
 import numpy as np
 import pandas as pd
 
-from pipelines.contract.plan.views import StreamView, Udf
-from pipelines.errors import PlanError, TransformError
-from pipelines.steps.arrays import Ints
-from pipelines.steps.events import EventBatch
-from pipelines.steps.made_columns import is_infinite, milliseconds
-from pipelines.steps.windows.columns import AggregatedColumns
+from forebay.pipelines.contract.plan.views import StreamView, Udf
+from forebay.pipelines.errors import PlanError, TransformError
+from forebay.pipelines.steps.arrays import Ints
+from forebay.pipelines.steps.events import EventBatch
+from forebay.pipelines.steps.made_columns import is_infinite, milliseconds
+from forebay.pipelines.steps.windows.columns import AggregatedColumns
 
 Transform = Callable[[EventBatch], EventBatch]
 

@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.contract.plan.sources import Source
-from pipelines.contract.plan.types import DataType
-from pipelines.errors import InvalidEvent
-from pipelines.steps.arrays import Ints
-from pipelines.steps.decode.event_type import attribute
-from pipelines.steps.event_time import LATEST_MS, earliest_ms, to_event_ms, why_refused
-from pipelines.steps.events import EventBatch
+from forebay.pipelines.contract.plan.sources import Source
+from forebay.pipelines.contract.plan.types import DataType
+from forebay.pipelines.errors import InvalidEvent
+from forebay.pipelines.steps.arrays import Ints
+from forebay.pipelines.steps.decode.event_type import attribute
+from forebay.pipelines.steps.event_time import LATEST_MS, earliest_ms, to_event_ms, why_refused
+from forebay.pipelines.steps.events import EventBatch
 
 MAX_KEY_CHARACTERS = 1_024
 """Of a join key that is a text: it becomes part of the row's key in the store."""

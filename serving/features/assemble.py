@@ -8,19 +8,19 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from pipelines.contract.plan.plan import Plan
-from pipelines.contract.plan.services import FeatureService, ServiceView
-from pipelines.contract.plan.types import DataType
-from pipelines.contract.plan.views import BatchView, OnDemandView, StreamView
-from pipelines.errors import PlanError, RequestError
-from pipelines.steps.arrays import Column, Ints
-from serving.features.columns import to_column, to_values
-from serving.features.incomplete import Wholeness
-from serving.features.isolate import isolate
-from serving.features.missing_values import apply_policies
-from serving.features.on_demand import OnDemandTransform
-from serving.features.request import ScoringRequest
-from serving.features.rows import ViewColumns
+from forebay.pipelines.contract.plan.plan import Plan
+from forebay.pipelines.contract.plan.services import FeatureService, ServiceView
+from forebay.pipelines.contract.plan.types import DataType
+from forebay.pipelines.contract.plan.views import BatchView, OnDemandView, StreamView
+from forebay.pipelines.errors import PlanError, RequestError
+from forebay.pipelines.steps.arrays import Column, Ints
+from forebay.serving.features.columns import to_column, to_values
+from forebay.serving.features.incomplete import Wholeness
+from forebay.serving.features.isolate import isolate
+from forebay.serving.features.missing_values import apply_policies
+from forebay.serving.features.on_demand import OnDemandTransform
+from forebay.serving.features.request import ScoringRequest
+from forebay.serving.features.rows import ViewColumns
 
 _PLACEHOLDERS: dict[DataType, Any] = {
     DataType.STRING: "",

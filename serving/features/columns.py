@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pipelines.contract.plan.types import DataType
-from pipelines.steps.arrays import EXACT, Column, objects, whole_objects
+from forebay.pipelines.contract.plan.types import DataType
+from forebay.pipelines.steps.arrays import EXACT, Column, objects, whole_objects
 
 _CASTS: dict[DataType, Any] = {
     DataType.STRING: str,

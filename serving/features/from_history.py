@@ -8,17 +8,17 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.contract.plan.plan import Plan
-from pipelines.contract.plan.services import ServiceView
-from pipelines.contract.plan.views import BatchView
-from pipelines.history.as_of import ViewHistory
-from pipelines.history.batch_rows import read_batch_rows
-from pipelines.history.load import History
-from pipelines.steps.arrays import Ints
-from serving.features.columns import to_column
-from serving.features.read import join_fields, view_definition
-from serving.features.request import ScoringRequest
-from serving.features.rows import ViewColumns
+from forebay.pipelines.contract.plan.plan import Plan
+from forebay.pipelines.contract.plan.services import ServiceView
+from forebay.pipelines.contract.plan.views import BatchView
+from forebay.pipelines.history.as_of import ViewHistory
+from forebay.pipelines.history.batch_rows import read_batch_rows
+from forebay.pipelines.history.load import History
+from forebay.pipelines.steps.arrays import Ints
+from forebay.serving.features.columns import to_column
+from forebay.serving.features.read import join_fields, view_definition
+from forebay.serving.features.request import ScoringRequest
+from forebay.serving.features.rows import ViewColumns
 
 
 class BatchHistory:
@@ -73,7 +73,7 @@ class StreamHistory:
 
 
 class HistoryReader:
-    """Implements `serving.features.assemble.ViewReader` on history."""
+    """Implements `forebay.serving.features.assemble.ViewReader` on history."""
 
     def __init__(self, plan: Plan, views: Sequence[ServiceView], history: History) -> None:
         """Raises:
@@ -90,7 +90,7 @@ class HistoryReader:
         self._views = [(view.alias, join_fields(plan, view), known[view.view]) for view in views]
 
     def read(self, requests: Sequence[ScoringRequest], as_of_ms: Ints) -> dict[str, ViewColumns]:
-        """See `serving.features.assemble.ViewReader.read`."""
+        """See `forebay.serving.features.assemble.ViewReader.read`."""
         return {
             alias: history.read([tuple(map(request.fields.get, fields)) for request in requests], as_of_ms)
             for alias, fields, history in self._views

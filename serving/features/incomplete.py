@@ -7,10 +7,10 @@ from datetime import UTC, datetime
 
 import numpy as np
 
-from pipelines.errors import FeatureRefused, RequestError
-from pipelines.steps.arrays import Column, Ints
-from serving.features.missing_values import Bools
-from serving.features.rows import ViewColumns
+from forebay.pipelines.errors import FeatureRefused, RequestError
+from forebay.pipelines.steps.arrays import Column, Ints
+from forebay.serving.features.missing_values import Bools
+from forebay.serving.features.rows import ViewColumns
 
 
 class Wholeness:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from pipelines.errors import StoreRefused, StoreUnavailable
+from forebay.pipelines.errors import StoreRefused, StoreUnavailable
 
 Item = TypeVar("Item")
 Outcome = TypeVar("Outcome")

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from pipelines.contract.plan.views import Feature, Policy
-from pipelines.errors import FeatureRefused, RequestError
-from pipelines.steps.arrays import Column
-from serving.features.columns import is_missing
+from forebay.pipelines.contract.plan.views import Feature, Policy
+from forebay.pipelines.errors import FeatureRefused, RequestError
+from forebay.pipelines.steps.arrays import Column
+from forebay.serving.features.columns import is_missing
 
 Bools = npt.NDArray[np.bool_]
 

@@ -7,12 +7,12 @@ from typing import Any
 
 import pandas as pd
 
-from pipelines.contract.plan.types import DataType
-from pipelines.contract.plan.views import OnDemandInput, OnDemandView
-from pipelines.errors import RequestError
-from pipelines.steps.arrays import Column, objects
-from pipelines.steps.transform import load_udf
-from serving.features.columns import to_column, to_values
+from forebay.pipelines.contract.plan.types import DataType
+from forebay.pipelines.contract.plan.views import OnDemandInput, OnDemandView
+from forebay.pipelines.errors import RequestError
+from forebay.pipelines.steps.arrays import Column, objects
+from forebay.pipelines.steps.transform import load_udf
+from forebay.serving.features.columns import to_column, to_values
 
 
 class OnDemandTransform:

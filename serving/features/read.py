@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from pipelines.contract.plan.plan import Plan
-from pipelines.contract.plan.services import FeatureService, ServiceView
-from pipelines.contract.plan.views import BatchView, StreamView
-from pipelines.contract.store.entity_key import EntityKeyEncoder
-from pipelines.contract.store.keys import removed_key
-from pipelines.steps.arrays import Ints
-from serving.features.request import ScoringRequest
-from serving.features.rows import BatchRows, StreamRows, ViewColumns
+from forebay.pipelines.contract.plan.plan import Plan
+from forebay.pipelines.contract.plan.services import FeatureService, ServiceView
+from forebay.pipelines.contract.plan.views import BatchView, StreamView
+from forebay.pipelines.contract.store.entity_key import EntityKeyEncoder
+from forebay.pipelines.contract.store.keys import removed_key
+from forebay.pipelines.steps.arrays import Ints
+from forebay.serving.features.request import ScoringRequest
+from forebay.serving.features.rows import BatchRows, StreamRows, ViewColumns
 
 
 class RowReader(Protocol):

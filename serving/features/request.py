@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from pipelines.contract.plan.services import FeatureService
-from pipelines.contract.plan.sources import Source
-from pipelines.contract.plan.types import DataType
-from pipelines.errors import PlanError, RequestError
+from forebay.pipelines.contract.plan.services import FeatureService
+from forebay.pipelines.contract.plan.sources import Source
+from forebay.pipelines.contract.plan.types import DataType
+from forebay.pipelines.errors import PlanError, RequestError
 
 _PYTHON_TYPES: dict[DataType, tuple[type, ...]] = {
     DataType.STRING: (str,),

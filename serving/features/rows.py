@@ -7,21 +7,21 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from pipelines.contract.kafka.position import Position
-from pipelines.contract.kafka.topics import view_topic
-from pipelines.contract.plan.plan import Plan
-from pipelines.contract.plan.views import BatchView, Feature, StreamView
-from pipelines.contract.store.entity_key import closed_field, feature_field, head_field, timestamp_field
-from pipelines.contract.store.keys import progress_field
-from pipelines.contract.store.list_values import decode_list
-from pipelines.contract.store.row_header import Header
-from pipelines.contract.store.values import decode_timestamp, decode_value
-from pipelines.steps.arrays import Column, Floats, Ints
-from pipelines.steps.tile_state.row_codec import RowCodec, StoredRow
-from pipelines.steps.windows.evaluate import WindowEvaluator
-from pipelines.steps.windows.fold import NO_TILE
-from serving.features.columns import to_column
-from serving.features.missing_values import Bools
+from forebay.pipelines.contract.kafka.position import Position
+from forebay.pipelines.contract.kafka.topics import view_topic
+from forebay.pipelines.contract.plan.plan import Plan
+from forebay.pipelines.contract.plan.views import BatchView, Feature, StreamView
+from forebay.pipelines.contract.store.entity_key import closed_field, feature_field, head_field, timestamp_field
+from forebay.pipelines.contract.store.keys import progress_field
+from forebay.pipelines.contract.store.list_values import decode_list
+from forebay.pipelines.contract.store.row_header import Header
+from forebay.pipelines.contract.store.values import decode_timestamp, decode_value
+from forebay.pipelines.steps.arrays import Column, Floats, Ints
+from forebay.pipelines.steps.tile_state.row_codec import RowCodec, StoredRow
+from forebay.pipelines.steps.windows.evaluate import WindowEvaluator
+from forebay.pipelines.steps.windows.fold import NO_TILE
+from forebay.serving.features.columns import to_column
+from forebay.serving.features.missing_values import Bools
 
 Cells = Sequence[bytes | None]
 """The stored fields of one row, in the order of `fields`."""

@@ -8,12 +8,12 @@ from typing import NamedTuple, TypeGuard
 import msgspec
 import structlog
 
-from pipelines.adapters.clock import Clock
-from pipelines.errors import ModelError, RequestError, StoreRefused, StoreUnavailable
-from serving.features.assemble import FeatureVectors
-from serving.features.isolate import isolate
-from serving.features.request import ScoringRequest
-from serving.http.codec import (
+from forebay.pipelines.adapters.clock import Clock
+from forebay.pipelines.errors import ModelError, RequestError, StoreRefused, StoreUnavailable
+from forebay.serving.features.assemble import FeatureVectors
+from forebay.serving.features.isolate import isolate
+from forebay.serving.features.request import ScoringRequest
+from forebay.serving.http.codec import (
     EntityAnswer,
     EntityError,
     FeaturesResponse,
@@ -21,9 +21,9 @@ from serving.http.codec import (
     PredictResponse,
     Question,
 )
-from serving.http.error_table import UNEXPECTED, is_unexpected
-from serving.observe.metrics import count_predictions, observe_stages
-from serving.scoring.scorer import Scorer
+from forebay.serving.http.error_table import UNEXPECTED, is_unexpected
+from forebay.serving.observe.metrics import count_predictions, observe_stages
+from forebay.serving.scoring.scorer import Scorer
 
 log = structlog.get_logger("forebay.serve")
 

@@ -16,20 +16,20 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp
 
-from pipelines.adapters.clock import Clock
-from pipelines.contract.plan.types import DataType
-from pipelines.errors import ForebayError, StoreRefused, StoreUnavailable
-from pipelines.process.livez import livez as liveness
-from serving.http.answers import BatchAnswerer
-from serving.http.codec import Question, QuestionDecoder
-from serving.http.error_table import NotReady, render
-from serving.http.front import Front
-from serving.http.hot_routes import HotRoute
-from serving.http.openapi import add_hot_routes
-from serving.http.settings import HttpSettings
-from serving.http.watched import watched
-from serving.scoring.batching import Batcher
-from serving.scoring.scorer import Scorer
+from forebay.pipelines.adapters.clock import Clock
+from forebay.pipelines.contract.plan.types import DataType
+from forebay.pipelines.errors import ForebayError, StoreRefused, StoreUnavailable
+from forebay.pipelines.process.livez import livez as liveness
+from forebay.serving.http.answers import BatchAnswerer
+from forebay.serving.http.codec import Question, QuestionDecoder
+from forebay.serving.http.error_table import NotReady, render
+from forebay.serving.http.front import Front
+from forebay.serving.http.hot_routes import HotRoute
+from forebay.serving.http.openapi import add_hot_routes
+from forebay.serving.http.settings import HttpSettings
+from forebay.serving.http.watched import watched
+from forebay.serving.scoring.batching import Batcher
+from forebay.serving.scoring.scorer import Scorer
 
 log = structlog.get_logger("forebay.serve")
 

@@ -6,10 +6,10 @@ from typing import Annotated, Any, NamedTuple
 
 import msgspec
 
-from pipelines.contract.plan.services import FeatureService
-from pipelines.errors import ForebayError, RequestError
-from pipelines.steps.event_time import meant_by
-from serving.features.request import RequestChecker
+from forebay.pipelines.contract.plan.services import FeatureService
+from forebay.pipelines.errors import ForebayError, RequestError
+from forebay.pipelines.steps.event_time import meant_by
+from forebay.serving.features.request import RequestChecker
 
 LAST_MS = 253_402_300_799_999
 """The end of the year 9999."""

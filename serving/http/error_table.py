@@ -7,9 +7,9 @@ from typing import NamedTuple
 import msgspec
 from starlette.exceptions import HTTPException
 
-from pipelines.errors import ForebayError, ModelError, RequestError, StoreRefused, StoreUnavailable
-from serving.http.codec import MalformedBody
-from serving.scoring.batching import Overloaded
+from forebay.pipelines.errors import ForebayError, ModelError, RequestError, StoreRefused, StoreUnavailable
+from forebay.serving.http.codec import MalformedBody
+from forebay.serving.scoring.batching import Overloaded
 
 OK = 200
 

@@ -8,9 +8,9 @@ from collections.abc import Mapping
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from serving.http import metrics
-from serving.http.error_table import Unauthorized, render
-from serving.http.hot_routes import respond
+from forebay.serving.http import metrics
+from forebay.serving.http.error_table import Unauthorized, render
+from forebay.serving.http.hot_routes import respond
 
 OPEN_PATHS = frozenset({"/healthz", "/livez", "/readyz"})
 """What an orchestrator asks without a token."""

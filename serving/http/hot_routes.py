@@ -7,8 +7,8 @@ from collections.abc import Callable
 import structlog
 from starlette.types import Message, Receive, Scope, Send
 
-from serving.http.codec import Question
-from serving.http.error_table import (
+from forebay.serving.http.codec import Question
+from forebay.serving.http.error_table import (
     OK,
     BodyTooLarge,
     MethodNotAllowed,
@@ -16,7 +16,7 @@ from serving.http.error_table import (
     is_unexpected,
     render,
 )
-from serving.scoring.batching import Batcher
+from forebay.serving.scoring.batching import Batcher
 
 log = structlog.get_logger("forebay.serve")
 

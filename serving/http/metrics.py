@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipelines.adapters.harmless import Counter, Histogram
+from forebay.pipelines.adapters.harmless import Counter, Histogram
 
 REQUESTS = Counter("forebay_http_requests_total", "Requests answered.", ["route", "status"])
 REQUEST_SECONDS = Histogram(

@@ -6,10 +6,10 @@ from typing import Any
 
 import msgspec
 
-from pipelines.contract.plan.services import FeatureService
-from pipelines.contract.plan.types import DataType
-from serving.http.codec import Body, FeaturesResponse, PredictResponse
-from serving.http.error_table import OK, ErrorBody, documented_statuses
+from forebay.pipelines.contract.plan.services import FeatureService
+from forebay.pipelines.contract.plan.types import DataType
+from forebay.serving.http.codec import Body, FeaturesResponse, PredictResponse
+from forebay.serving.http.error_table import OK, ErrorBody, documented_statuses
 
 _JSON_TYPES = {
     DataType.STRING: "string",

@@ -6,8 +6,8 @@ import asyncio
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
-from serving.http.error_table import HeadTooLarge, render
-from serving.http.settings import HttpSettings
+from forebay.serving.http.error_table import HeadTooLarge, render
+from forebay.serving.http.settings import HttpSettings
 
 _STEP_BYTES = 4_096
 """The parser says what it found, not where: bytes are handed to it, and counted, in steps of this size."""

@@ -11,10 +11,10 @@ import structlog
 import uvicorn
 from starlette.types import ASGIApp
 
-from pipelines.errors import Crashed, SettingsError
-from pipelines.process.watchdog import WATCHDOG
-from serving.http.protocol import limited_protocol
-from serving.http.settings import HttpSettings
+from forebay.pipelines.errors import Crashed, SettingsError
+from forebay.pipelines.process.watchdog import WATCHDOG
+from forebay.serving.http.protocol import limited_protocol
+from forebay.serving.http.settings import HttpSettings
 
 log = structlog.get_logger("forebay.serve")
 

@@ -7,7 +7,7 @@ import os
 
 import msgspec
 
-from pipelines.errors import SettingsError
+from forebay.pipelines.errors import SettingsError
 
 TOKEN_VARIABLE = "FOREBAY_API_TOKEN"
 

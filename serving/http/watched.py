@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from pipelines.process.watchdog import WATCHDOG, step
+from forebay.pipelines.process.watchdog import WATCHDOG, step
 
 Q = TypeVar("Q")
 A = TypeVar("A")

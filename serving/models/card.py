@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import yaml
 
-from pipelines.errors import ModelError
+from forebay.pipelines.errors import ModelError
 
 SHAPE = "service: SERVICE, and scores: {NAME: {output: OUTPUT, column: NUMBER}}"
 """What stands in every card, for messages."""

@@ -6,10 +6,10 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from pipelines.contract.plan.types import DataType
-from pipelines.errors import ModelError
-from serving.features.columns import to_column
-from serving.models.model import Model
+from forebay.pipelines.contract.plan.types import DataType
+from forebay.pipelines.errors import ModelError
+from forebay.serving.features.columns import to_column
+from forebay.serving.models.model import Model
 
 
 def check_examples(model: Model, features: Mapping[str, DataType]) -> None:

@@ -10,12 +10,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import onnxruntime as ort
 
-from pipelines.contract.plan.types import DataType
-from pipelines.errors import FeatureRefused, ModelError
-from pipelines.steps.arrays import Column
-from serving.models.card import ModelCard, load_card, version_folder
-from serving.models.outputs import check_outputs, read_scores
-from serving.models.tensors import LIST_FILLS, TYPES, as_padded_tensor, as_tensor, unheld
+from forebay.pipelines.contract.plan.types import DataType
+from forebay.pipelines.errors import FeatureRefused, ModelError
+from forebay.pipelines.steps.arrays import Column
+from forebay.serving.models.card import ModelCard, load_card, version_folder
+from forebay.serving.models.outputs import check_outputs, read_scores
+from forebay.serving.models.tensors import LIST_FILLS, TYPES, as_padded_tensor, as_tensor, unheld
 
 
 class Answer(NamedTuple):

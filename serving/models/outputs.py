@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.errors import ModelError
-from pipelines.steps.arrays import Column
-from serving.models.card import ScoreOutput
+from forebay.pipelines.errors import ModelError
+from forebay.pipelines.steps.arrays import Column
+from forebay.serving.models.card import ScoreOutput
 
 _KINDS = "float double float16 int64 int32 int16 int8 uint64 uint32 uint16 uint8 bool"
 NUMBERS = frozenset(f"tensor({kind})" for kind in _KINDS.split())

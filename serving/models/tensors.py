@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pipelines.steps.arrays import Column
-from serving.features.columns import is_null
+from forebay.pipelines.steps.arrays import Column
+from forebay.serving.features.columns import is_null
 
 TYPES: dict[str, Any] = {
     "tensor(float)": np.float32,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipelines.adapters.harmless import Gauge, Histogram
+from forebay.pipelines.adapters.harmless import Gauge, Histogram
 
 BATCH_ENTITIES = Histogram(
     "forebay_http_batch_entities",

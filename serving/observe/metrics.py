@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from pipelines.adapters.harmless import Counter, Gauge, Histogram
-from serving.features.assemble import FeatureVectors
-from serving.models.model import Model
+from forebay.pipelines.adapters.harmless import Counter, Gauge, Histogram
+from forebay.serving.features.assemble import FeatureVectors
+from forebay.serving.models.model import Model
 
 _SECONDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 

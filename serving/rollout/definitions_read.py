@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pipelines.adapters.progress_reader import HashReader
-from pipelines.contract.kafka.topics import view_topic
-from pipelines.contract.plan.plan import Plan
-from pipelines.contract.plan.views import StreamView
-from pipelines.contract.store.keys import progress_field, progress_key
-from pipelines.contract.store.progress import Progress, decode_progress
-from pipelines.contract.store.publication import decode_publication, is_published, publication_key
+from forebay.pipelines.adapters.progress_reader import HashReader
+from forebay.pipelines.contract.kafka.topics import view_topic
+from forebay.pipelines.contract.plan.plan import Plan
+from forebay.pipelines.contract.plan.views import StreamView
+from forebay.pipelines.contract.store.keys import progress_field, progress_key
+from forebay.pipelines.contract.store.progress import Progress, decode_progress
+from forebay.pipelines.contract.store.publication import decode_publication, is_published, publication_key
 
 LEVEL_RECORDS = 10_000
 """How far a definition may be behind the published one and be read all the same: that is how level one is when it is

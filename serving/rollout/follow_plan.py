@@ -14,15 +14,15 @@ from typing import Generic, NamedTuple, Protocol, TypeVar
 
 import structlog
 
-from pipelines.adapters.plan_watch import PlanWatch
-from pipelines.adapters.progress_reader import HashReader
-from pipelines.adapters.refused_plan import RefusedPlan
-from pipelines.contract.plan.plan import Plan
-from pipelines.contract.store.publication import DEFINITION, publication_key
-from pipelines.errors import ModelError, PlanError, StoreUnavailable
-from serving.models.card import load_card
-from serving.models.model import content_stamp
-from serving.rollout.definitions_read import published_definitions, stream_views_read
+from forebay.pipelines.adapters.plan_watch import PlanWatch
+from forebay.pipelines.adapters.progress_reader import HashReader
+from forebay.pipelines.adapters.refused_plan import RefusedPlan
+from forebay.pipelines.contract.plan.plan import Plan
+from forebay.pipelines.contract.store.publication import DEFINITION, publication_key
+from forebay.pipelines.errors import ModelError, PlanError, StoreUnavailable
+from forebay.serving.models.card import load_card
+from forebay.serving.models.model import content_stamp
+from forebay.serving.rollout.definitions_read import published_definitions, stream_views_read
 
 log = structlog.get_logger("forebay.renewal")
 

@@ -10,16 +10,16 @@ from typing import NamedTuple, TypeVar
 
 import structlog
 
-from pipelines.adapters.redis.store import RedisStore
-from pipelines.contract.plan.plan import Plan
-from pipelines.contract.plan.views import StreamView
-from serving.models.card import load_card
-from serving.observe.metrics import show_model
-from serving.rollout.definitions_read import definition_names, stream_views_read, unreadable
-from serving.rollout.follow_plan import PlanFollower, Renewed
-from serving.rollout.leases import DefinitionLeases
-from serving.scoring.scorer import Scorer
-from serving.scoring.warm import RETRY_SECONDS, build_scorer, wait_for_store
+from forebay.pipelines.adapters.redis.store import RedisStore
+from forebay.pipelines.contract.plan.plan import Plan
+from forebay.pipelines.contract.plan.views import StreamView
+from forebay.serving.models.card import load_card
+from forebay.serving.observe.metrics import show_model
+from forebay.serving.rollout.definitions_read import definition_names, stream_views_read, unreadable
+from forebay.serving.rollout.follow_plan import PlanFollower, Renewed
+from forebay.serving.rollout.leases import DefinitionLeases
+from forebay.serving.scoring.scorer import Scorer
+from forebay.serving.scoring.warm import RETRY_SECONDS, build_scorer, wait_for_store
 
 log = structlog.get_logger("forebay.renewal")
 

@@ -11,9 +11,9 @@ from typing import Protocol
 
 import structlog
 
-from pipelines.contract.store.lease import Lease, encode_lease, leases_key
-from pipelines.errors import StoreUnavailable
-from pipelines.process.every import Every
+from forebay.pipelines.contract.store.lease import Lease, encode_lease, leases_key
+from forebay.pipelines.errors import StoreUnavailable
+from forebay.pipelines.process.every import Every
 
 log = structlog.get_logger("forebay.leases")
 

@@ -9,8 +9,8 @@ from concurrent.futures import Executor
 from functools import partial
 from typing import Generic, NamedTuple, TypeVar
 
-from pipelines.errors import ForebayError
-from serving.observe import batches
+from forebay.pipelines.errors import ForebayError
+from forebay.serving.observe import batches
 
 Q = TypeVar("Q")
 A = TypeVar("A")

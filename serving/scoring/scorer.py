@@ -6,15 +6,15 @@ import time
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from pipelines.contract.plan.plan import Plan
-from pipelines.contract.plan.services import FeatureService
-from pipelines.errors import PlanError
-from pipelines.steps.event_time import EARLIEST_MS, earliest_ms
-from serving.features.assemble import _PLACEHOLDERS, FeatureAssembler, FeatureVectors
-from serving.features.read import FeatureReader, RowReader, stored_views
-from serving.features.request import ScoringRequest
-from serving.models.examples import check_examples
-from serving.models.model import Model
+from forebay.pipelines.contract.plan.plan import Plan
+from forebay.pipelines.contract.plan.services import FeatureService
+from forebay.pipelines.errors import PlanError
+from forebay.pipelines.steps.event_time import EARLIEST_MS, earliest_ms
+from forebay.serving.features.assemble import _PLACEHOLDERS, FeatureAssembler, FeatureVectors
+from forebay.serving.features.read import FeatureReader, RowReader, stored_views
+from forebay.serving.features.request import ScoringRequest
+from forebay.serving.models.examples import check_examples
+from forebay.serving.models.model import Model
 
 
 class Scored(NamedTuple):

@@ -9,12 +9,12 @@ from typing import TypeVar
 
 import structlog
 
-from pipelines.adapters.redis.store import RedisStore
-from pipelines.contract.plan.plan import Plan
-from pipelines.errors import StoreUnavailable
-from pipelines.process.watchdog import LONG, step
-from serving.models.model import load_model
-from serving.scoring.scorer import Scorer
+from forebay.pipelines.adapters.redis.store import RedisStore
+from forebay.pipelines.contract.plan.plan import Plan
+from forebay.pipelines.errors import StoreUnavailable
+from forebay.pipelines.process.watchdog import LONG, step
+from forebay.serving.models.model import load_model
+from forebay.serving.scoring.scorer import Scorer
 
 T = TypeVar("T")
 

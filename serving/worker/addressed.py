@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 from confluent_kafka import Message
 
-from pipelines.contract.kafka.position import Position
-from pipelines.contract.kafka.recipients import Recipients, only_for
-from pipelines.contract.kafka.record import REPLAY_OF_HEADER
-from pipelines.errors import DecodeError
+from forebay.pipelines.contract.kafka.position import Position
+from forebay.pipelines.contract.kafka.recipients import Recipients, only_for
+from forebay.pipelines.contract.kafka.record import REPLAY_OF_HEADER
+from forebay.pipelines.errors import DecodeError
 
 
 def is_for(recipients: Recipients | None, project: str, model: str) -> bool:

@@ -11,11 +11,11 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from pipelines.adapters.progress_reader import ProgressReader, ViewTopic
-from pipelines.contract.kafka.rekeying import routed_partition, routing_key
-from pipelines.contract.plan.sources import Source
-from pipelines.process.watchdog import step
-from serving.worker.reached_offsets import Place, ReachedOffsets
+from forebay.pipelines.adapters.progress_reader import ProgressReader, ViewTopic
+from forebay.pipelines.contract.kafka.rekeying import routed_partition, routing_key
+from forebay.pipelines.contract.plan.sources import Source
+from forebay.pipelines.process.watchdog import step
+from forebay.serving.worker.reached_offsets import Place, ReachedOffsets
 
 POLL_S = 0.001
 

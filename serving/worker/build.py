@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from pipelines.adapters.clock import WatermarkClock
-from pipelines.adapters.kafka.admin import Topics
-from pipelines.adapters.kafka.connection import Brokers
-from pipelines.adapters.progress_reader import ProgressReader, ViewTopic
-from pipelines.adapters.redis.store import RedisStore
-from pipelines.adapters.schema_registry import schemas_of
-from pipelines.contract.kafka.incarnation import Lineage
-from pipelines.contract.kafka.topics import view_topic
-from pipelines.contract.plan.plan import Plan
-from pipelines.contract.plan.sources import Source
-from pipelines.contract.plan.views import StreamView
-from pipelines.errors import PlanError
-from serving.scoring.scorer import Scorer
-from serving.worker.barrier import Barrier
-from serving.worker.events import EventScorer
-from serving.worker.settings import ScoringSettings
+from forebay.pipelines.adapters.clock import WatermarkClock
+from forebay.pipelines.adapters.kafka.admin import Topics
+from forebay.pipelines.adapters.kafka.connection import Brokers
+from forebay.pipelines.adapters.progress_reader import ProgressReader, ViewTopic
+from forebay.pipelines.adapters.redis.store import RedisStore
+from forebay.pipelines.adapters.schema_registry import schemas_of
+from forebay.pipelines.contract.kafka.incarnation import Lineage
+from forebay.pipelines.contract.kafka.topics import view_topic
+from forebay.pipelines.contract.plan.plan import Plan
+from forebay.pipelines.contract.plan.sources import Source
+from forebay.pipelines.contract.plan.views import StreamView
+from forebay.pipelines.errors import PlanError
+from forebay.serving.scoring.scorer import Scorer
+from forebay.serving.worker.barrier import Barrier
+from forebay.serving.worker.events import EventScorer
+from forebay.serving.worker.settings import ScoringSettings
 
 
 def scored_source(plan: Plan, topic: str) -> Source:

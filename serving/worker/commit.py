@@ -11,12 +11,12 @@ from typing import Any, Protocol
 import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 
-from pipelines.adapters.kafka.access import RUNNING_S, Access, denied, said
-from pipelines.adapters.kafka.producer import MAX_RECORD_BYTES, queue
-from pipelines.errors import ForebayError
-from pipelines.process.watchdog import step
-from serving.worker.events import OutgoingRecord
-from serving.worker.settings import WorkerSettings
+from forebay.pipelines.adapters.kafka.access import RUNNING_S, Access, denied, said
+from forebay.pipelines.adapters.kafka.producer import MAX_RECORD_BYTES, queue
+from forebay.pipelines.errors import ForebayError
+from forebay.pipelines.process.watchdog import step
+from forebay.serving.worker.events import OutgoingRecord
+from forebay.serving.worker.settings import WorkerSettings
 
 log = structlog.get_logger("forebay.score")
 

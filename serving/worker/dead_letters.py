@@ -7,10 +7,10 @@ from collections.abc import Iterable, Sequence
 
 from confluent_kafka import Message
 
-from pipelines.contract.kafka.position import Position
-from pipelines.contract.kafka.topics import dead_letter_topic
-from pipelines.steps.dead_letter_limit import Attempt, GivenUp
-from serving.worker.events import OutgoingRecord
+from forebay.pipelines.contract.kafka.position import Position
+from forebay.pipelines.contract.kafka.topics import dead_letter_topic
+from forebay.pipelines.steps.dead_letter_limit import Attempt, GivenUp
+from forebay.serving.worker.events import OutgoingRecord
 
 
 def attempts(topic: str, messages: Sequence[Message], records: Iterable[OutgoingRecord]) -> dict[int, Attempt]:

@@ -10,23 +10,29 @@ import msgspec
 import structlog
 from confluent_kafka import Message
 
-from pipelines.adapters import metrics
-from pipelines.contract.kafka.position import Position
-from pipelines.contract.kafka.prediction import Prediction, Timings, prediction_id
-from pipelines.contract.kafka.recipients import Recipients
-from pipelines.contract.kafka.record import Headers, dead_letter_headers, kept_headers, prediction_headers, recorded_ms
-from pipelines.contract.kafka.topics import dead_letter_topic
-from pipelines.contract.plan.sources import Source
-from pipelines.errors import ForebayError, RecordError
-from pipelines.process.watchdog import step
-from pipelines.steps.decode.decoder import SchemaSource, decoder_for
-from pipelines.steps.validate import Validator
-from serving.features.isolate import isolate
-from serving.features.request import ScoringRequest, check_asks
-from serving.observe.metrics import BARRIER_NOT_MET, count_predictions, observe_stages
-from serving.scoring.scorer import Scored, Scorer
-from serving.worker.addressed import counted_at, for_model
-from serving.worker.barrier import Awaited, Barrier
+from forebay.pipelines.adapters import metrics
+from forebay.pipelines.contract.kafka.position import Position
+from forebay.pipelines.contract.kafka.prediction import Prediction, Timings, prediction_id
+from forebay.pipelines.contract.kafka.recipients import Recipients
+from forebay.pipelines.contract.kafka.record import (
+    Headers,
+    dead_letter_headers,
+    kept_headers,
+    prediction_headers,
+    recorded_ms,
+)
+from forebay.pipelines.contract.kafka.topics import dead_letter_topic
+from forebay.pipelines.contract.plan.sources import Source
+from forebay.pipelines.errors import ForebayError, RecordError
+from forebay.pipelines.process.watchdog import step
+from forebay.pipelines.steps.decode.decoder import SchemaSource, decoder_for
+from forebay.pipelines.steps.validate import Validator
+from forebay.serving.features.isolate import isolate
+from forebay.serving.features.request import ScoringRequest, check_asks
+from forebay.serving.observe.metrics import BARRIER_NOT_MET, count_predictions, observe_stages
+from forebay.serving.scoring.scorer import Scored, Scorer
+from forebay.serving.worker.addressed import counted_at, for_model
+from forebay.serving.worker.barrier import Awaited, Barrier
 
 log = structlog.get_logger("forebay.score")
 

@@ -10,10 +10,10 @@ from collections.abc import Iterable, Sequence
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
-from pipelines.adapters.kafka.topic_watch import Glance, TopicWatch
-from pipelines.contract.kafka.incarnation import Lineage
-from pipelines.errors import ProgressMismatch
-from serving.worker.settings import WorkerSettings
+from forebay.pipelines.adapters.kafka.topic_watch import Glance, TopicWatch
+from forebay.pipelines.contract.kafka.incarnation import Lineage
+from forebay.pipelines.errors import ProgressMismatch
+from forebay.serving.worker.settings import WorkerSettings
 
 _METADATA = "forebay-topic-id="
 ANSWER_S = 1.0

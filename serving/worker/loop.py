@@ -9,21 +9,21 @@ from typing import Any
 import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from pipelines.adapters import metrics
-from pipelines.adapters.kafka.access import RUNNING_S, Access
-from pipelines.adapters.kafka.admin import Topics
-from pipelines.adapters.kafka.consumer_errors import ConsumerErrors
-from pipelines.adapters.kafka.probe import RecordProbe
-from pipelines.adapters.kafka.producer import FETCH_WAIT_MS
-from pipelines.errors import ForebayError, StoreUnavailable
-from pipelines.process.silence import Silence
-from pipelines.process.watchdog import WATCHDOG, step
-from pipelines.steps.dead_letter_limit import Tally, judged
-from serving.worker.commit import AtLeastOnceCommitter, Committer, TransactionalCommitter, TransactionLost
-from serving.worker.dead_letters import attempts
-from serving.worker.events import OutgoingRecord
-from serving.worker.incarnation import ScoredIncarnation
-from serving.worker.settings import WorkerSettings
+from forebay.pipelines.adapters import metrics
+from forebay.pipelines.adapters.kafka.access import RUNNING_S, Access
+from forebay.pipelines.adapters.kafka.admin import Topics
+from forebay.pipelines.adapters.kafka.consumer_errors import ConsumerErrors
+from forebay.pipelines.adapters.kafka.probe import RecordProbe
+from forebay.pipelines.adapters.kafka.producer import FETCH_WAIT_MS
+from forebay.pipelines.errors import ForebayError, StoreUnavailable
+from forebay.pipelines.process.silence import Silence
+from forebay.pipelines.process.watchdog import WATCHDOG, step
+from forebay.pipelines.steps.dead_letter_limit import Tally, judged
+from forebay.serving.worker.commit import AtLeastOnceCommitter, Committer, TransactionalCommitter, TransactionLost
+from forebay.serving.worker.dead_letters import attempts
+from forebay.serving.worker.events import OutgoingRecord
+from forebay.serving.worker.incarnation import ScoredIncarnation
+from forebay.serving.worker.settings import WorkerSettings
 
 log = structlog.get_logger("forebay.score")
 

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import NamedTuple
 
-from pipelines.adapters.progress_reader import ProgressReader, ViewTopic
-from pipelines.contract.store.progress import Progress
+from forebay.pipelines.adapters.progress_reader import ProgressReader, ViewTopic
+from forebay.pipelines.contract.store.progress import Progress
 
 KNOWN_FOR_S = 0.25
 """How long what was read is believed. Progress only grows, unless the store falls back to older data: then readers

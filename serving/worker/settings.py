@@ -6,9 +6,9 @@ from typing import Literal
 
 import msgspec
 
-from pipelines.adapters.kafka.admin import group_name
-from pipelines.adapters.kafka.connection import Brokers
-from pipelines.steps.dead_letter_limit import Allowance
+from forebay.pipelines.adapters.kafka.admin import group_name
+from forebay.pipelines.adapters.kafka.connection import Brokers
+from forebay.pipelines.steps.dead_letter_limit import Allowance
 
 
 class WorkerSettings(msgspec.Struct, frozen=True):

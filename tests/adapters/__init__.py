@@ -1,1 +1,1 @@
-"""Tests of `pipelines.adapters`."""
+"""Tests of `forebay.pipelines.adapters`."""

@@ -2,8 +2,8 @@
 
 import pytest
 
-from pipelines.adapters.redis.store import parse_connection_string
-from pipelines.errors import SettingsError
+from forebay.pipelines.adapters.redis.store import parse_connection_string
+from forebay.pipelines.errors import SettingsError
 
 
 def test_address_and_options_are_read():

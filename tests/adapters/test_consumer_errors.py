@@ -3,8 +3,8 @@
 import pytest
 from confluent_kafka import KafkaError
 
-from pipelines.adapters.kafka.consumer_errors import PERSISTS_AFTER_S, REPEATED_AFTER_S, ConsumerErrors
-from pipelines.errors import RestartNeeded, SettingsError
+from forebay.pipelines.adapters.kafka.consumer_errors import PERSISTS_AFTER_S, REPEATED_AFTER_S, ConsumerErrors
+from forebay.pipelines.errors import RestartNeeded, SettingsError
 
 
 class Clock:

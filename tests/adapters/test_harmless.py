@@ -2,9 +2,9 @@
 
 import pytest
 
-from pipelines.adapters import harmless, metrics
-from pipelines.adapters.harmless import Harmless
-from pipelines.adapters.memory_store import MemoryStore
+from forebay.pipelines.adapters import harmless, metrics
+from forebay.pipelines.adapters.harmless import Harmless
+from forebay.pipelines.adapters.memory_store import MemoryStore
 from tests.feature_processor.partition import CARDS, card, progress, start
 from tests.support.build import record
 

@@ -10,10 +10,10 @@ import pytest
 import trustme
 from confluent_kafka import KafkaError
 
-from pipelines.adapters.kafka.access import Access
-from pipelines.adapters.kafka.connection import KafkaConnection, checked, client_config, read_properties
-from pipelines.errors import SettingsError
-from pipelines.feature_processor.membership.faust_connection import faust_settings
+from forebay.pipelines.adapters.kafka.access import Access
+from forebay.pipelines.adapters.kafka.connection import KafkaConnection, checked, client_config, read_properties
+from forebay.pipelines.errors import SettingsError
+from forebay.pipelines.feature_processor.membership.faust_connection import faust_settings
 
 SECRET = "s3cr3t-of-mine"
 SCRAM = {

@@ -3,9 +3,9 @@
 import msgspec
 import structlog
 
-from pipelines.adapters.plan_watch import PlanWatch
-from pipelines.contract.plan.plan import PLAN_FORMAT, Plan
-from pipelines.contract.plan.plan_file import write_plan
+from forebay.pipelines.adapters.plan_watch import PlanWatch
+from forebay.pipelines.contract.plan.plan import PLAN_FORMAT, Plan
+from forebay.pipelines.contract.plan.plan_file import write_plan
 
 PLAN = Plan(PLAN_FORMAT, "shop", "01" * 8, "", (), (), (), (), ())
 NEWER = msgspec.structs.replace(PLAN, fingerprint="02" * 8)

@@ -8,13 +8,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from pipelines.adapters.schema_registry import (
+from forebay.pipelines.adapters.schema_registry import (
     ASK_AGAIN_S,
     MAX_SCHEMA_BYTES,
     SchemaRegistry,
     schemas_of,
 )
-from pipelines.errors import DecodeError, SchemasUnavailable, SettingsError, StoreUnavailable
+from forebay.pipelines.errors import DecodeError, SchemasUnavailable, SettingsError, StoreUnavailable
 from tests.steps.test_decode_avro import SCHEMA, source_of
 from tests.support.build import SOURCE
 

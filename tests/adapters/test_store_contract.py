@@ -6,14 +6,14 @@ import time
 import pytest
 import redis
 
-from pipelines.adapters.memory_store import MemoryStore
-from pipelines.adapters.online_store import Outcome, Removal, RowWrite, SharedBy
-from pipelines.adapters.redis.errors import explained
-from pipelines.adapters.redis.forgotten import after_forgotten, forget_rows
-from pipelines.adapters.redis.store import RedisStore
-from pipelines.contract.store.lease import Lease, encode_lease, leases_key
-from pipelines.contract.store.row_header import HEADER, ROW_FORMAT
-from pipelines.errors import SettingsError, StoreRefused, StoreUnavailable
+from forebay.pipelines.adapters.memory_store import MemoryStore
+from forebay.pipelines.adapters.online_store import Outcome, Removal, RowWrite, SharedBy
+from forebay.pipelines.adapters.redis.errors import explained
+from forebay.pipelines.adapters.redis.forgotten import after_forgotten, forget_rows
+from forebay.pipelines.adapters.redis.store import RedisStore
+from forebay.pipelines.contract.store.lease import Lease, encode_lease, leases_key
+from forebay.pipelines.contract.store.row_header import HEADER, ROW_FORMAT
+from forebay.pipelines.errors import SettingsError, StoreRefused, StoreUnavailable
 from tests.e2e.broker import until
 
 KEY, HEAD = b"\x02\x00\x00\x00\x00key\xff", b"_fb:view"

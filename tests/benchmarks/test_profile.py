@@ -1,14 +1,13 @@
 """The profile: py-spy's stacks, summed up by step of the walk and by function."""
 
 import ast
-from pathlib import Path
 
 import pytest
 
-import pipelines
 from benchmarks.profile_report import SHOWN_FUNCTIONS, function_table, profile_rows, step_table
 from benchmarks.rate import MeasurementError
 from benchmarks.stacks import OUTSIDE, STEPS, Place, places
+from tests.support.payments import ROOT
 
 BATCH = "Thread._bootstrap (threading.py:995);FeedPipeline.process (pipelines/feature_processor/membership/app.py:12)"
 WRITE = f"{BATCH};ViewWriter._send (pipelines/view_writer.py:9);RedisStore.write (pipelines/redis_store.py:3)"
@@ -41,11 +40,7 @@ def test_what_is_outside_of_a_batch_is_nobodys_step():
 
 def test_every_step_is_of_functions_that_are_there():
     """One that was renamed would count as something else."""
-    there = {
-        name
-        for file in Path(pipelines.__file__).parent.rglob("*.py")
-        for name in qualified(ast.parse(file.read_text()))
-    }
+    there = {name for file in (ROOT / "pipelines").rglob("*.py") for name in qualified(ast.parse(file.read_text()))}
     assert {name for names in STEPS.values() for name in names} <= there
 
 

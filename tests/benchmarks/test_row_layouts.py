@@ -5,9 +5,9 @@ import pytest
 from benchmarks.row_layouts import LAYOUTS
 from benchmarks.row_updates import RowSet, writes_of
 from benchmarks.store_cost import signed
-from pipelines.adapters.memory_store import MemoryStore
-from pipelines.adapters.online_store import Outcome
-from pipelines.contract.store.entity_key import closed_field, head_field
+from forebay.pipelines.adapters.memory_store import MemoryStore
+from forebay.pipelines.adapters.online_store import Outcome
+from forebay.pipelines.contract.store.entity_key import closed_field, head_field
 
 ENTITIES, TILES = 3, 5
 TILE_BYTES = 8 * (1 + 12)  # its number and twelve accumulators

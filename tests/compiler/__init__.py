@@ -1,1 +1,1 @@
-"""Tests of `pipelines.compiler`."""
+"""Tests of `forebay.pipelines.compiler`."""

@@ -19,8 +19,8 @@ from feast.data_format import JsonFormat
 from feast.stream_feature_view import StreamFeatureView
 from feast.types import Array, Float64, Int64
 
-from pipelines.compiler import compile_registry
-from pipelines.compiler.registry import Registry
+from forebay.pipelines.compiler import compile_registry
+from forebay.pipelines.compiler.registry import Registry
 
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
 SCHEMA = "at bigint not null, card string not null, amount double, n int, note string, seen timestamp, ok boolean"

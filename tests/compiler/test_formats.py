@@ -12,10 +12,10 @@ from feast.data_format import AvroFormat, JsonFormat, StreamFormat
 from rich.console import Console
 
 from forebay.definitions.plan_view import plan_as_json, print_plan
-from pipelines.contract.plan.plan_file import read_plan, write_plan
-from pipelines.contract.plan.types import Column, DataType
-from pipelines.errors import PlanError
-from pipelines.steps.decode.decoder import decoder_for
+from forebay.pipelines.contract.plan.plan_file import read_plan, write_plan
+from forebay.pipelines.contract.plan.types import Column, DataType
+from forebay.pipelines.errors import PlanError
+from forebay.pipelines.steps.decode.decoder import decoder_for
 from tests.compiler.definitions import compiled, kafka, stream
 from tests.compiler.test_formats_protobuf import Generated
 from tests.support.payments import REPO, ROOT, run_compiler

@@ -8,10 +8,10 @@ import pytest
 from feast import Entity, ValueType
 from feast.data_format import ProtoFormat
 
-from pipelines.compiler import compile_registry
-from pipelines.contract.plan.plan_file import write_plan
-from pipelines.contract.plan.types import Column, DataType
-from pipelines.errors import PlanError
+from forebay.pipelines.compiler import compile_registry
+from forebay.pipelines.contract.plan.plan_file import write_plan
+from forebay.pipelines.contract.plan.types import Column, DataType
+from forebay.pipelines.errors import PlanError
 from tests.compiler.definitions import kafka, registry, stream, total
 from tests.support.payments import ROOT
 from tests.support.wire import TIMESTAMP, proto_class, proto_field, proto_file, write_pb2
@@ -102,8 +102,8 @@ class TestProtobuf:
         payload = proto_class(generated.file, f"{generated.package}.Payment")(card="a", n=7).SerializeToString()
         script = (
             "import sys; from pathlib import Path\n"
-            "from pipelines.contract.plan.plan_file import read_plan\n"
-            "from pipelines.steps.decode.decoder import decoder_for\n"
+            "from forebay.pipelines.contract.plan.plan_file import read_plan\n"
+            "from forebay.pipelines.steps.decode.decoder import decoder_for\n"
             "event = decoder_for(read_plan(Path(sys.argv[1])).sources[0]).decode_one(bytes.fromhex(sys.argv[2]))\n"
             "print(event.card, event.n, event.note, any(name.startswith('shop') for name in sys.modules))\n"
         )

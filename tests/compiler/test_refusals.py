@@ -8,8 +8,8 @@ from feast import Entity, FeatureService, Field, PushSource, RequestSource, Valu
 from feast.data_format import JsonFormat
 from feast.types import Array, Bytes, Float64, Int64, String
 
-from pipelines.compiler.udf import stored_udf
-from pipelines.errors import PlanError
+from forebay.pipelines.compiler.udf import stored_udf
+from forebay.pipelines.errors import PlanError
 from tests.compiler.definitions import (
     CARD,
     HOUR,

@@ -11,12 +11,12 @@ from feast.repo_config import RepoConfig
 from rich.console import Console
 
 from forebay.definitions.plan_view import plan_as_json, print_plan
-from pipelines.compiler.registry import open_registry, redis_of
-from pipelines.contract.kafka.topics import is_direct
-from pipelines.contract.plan.plan_file import read_plan
-from pipelines.contract.plan.types import Column, DataType, EventId
-from pipelines.contract.plan.views import OnDemandInput, Policy
-from pipelines.errors import PlanError
+from forebay.pipelines.compiler.registry import open_registry, redis_of
+from forebay.pipelines.contract.kafka.topics import is_direct
+from forebay.pipelines.contract.plan.plan_file import read_plan
+from forebay.pipelines.contract.plan.types import Column, DataType, EventId
+from forebay.pipelines.contract.plan.views import OnDemandInput, Policy
+from forebay.pipelines.errors import PlanError
 from tests.support.payments import REPO, ROOT, run_compiler
 
 
@@ -89,7 +89,7 @@ class TestPayments:
 import json, sys
 from pathlib import Path
 import dill, pandas as pd
-from pipelines.contract.plan.plan_file import read_plan
+from forebay.pipelines.contract.plan.plan_file import read_plan
 plan = read_plan(Path(sys.argv[1]))
 view = dill.loads(plan.stream_view("card_activity").udf.body)
 ratio = dill.loads(plan.on_demand_views[0].udf.body)

@@ -4,9 +4,9 @@ from datetime import timedelta
 
 import pytest
 
-from pipelines.compiler.schema import columns_of, duration_ms
-from pipelines.contract.plan.types import EventId
-from pipelines.errors import PlanError
+from forebay.pipelines.compiler.schema import columns_of, duration_ms
+from forebay.pipelines.contract.plan.types import EventId
+from forebay.pipelines.errors import PlanError
 from tests.compiler.definitions import compiled, kafka, stream
 
 

@@ -3,10 +3,10 @@
 import msgspec
 import pytest
 
-from pipelines.compiler.row_size import check_size
-from pipelines.compiler.state_tags import state_tags
-from pipelines.contract.plan.views import HOUR_MS
-from pipelines.errors import PlanError
+from forebay.pipelines.compiler.row_size import check_size
+from forebay.pipelines.compiler.state_tags import state_tags
+from forebay.pipelines.contract.plan.views import HOUR_MS
+from forebay.pipelines.errors import PlanError
 from tests.oracle import Window
 from tests.support.build import HOUR, MINUTE, SECOND, make_view
 

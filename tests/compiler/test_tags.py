@@ -4,8 +4,8 @@ import pytest
 from feast import Entity, FeatureService, Field, RequestSource, ValueType
 from feast.types import Float64
 
-from pipelines.contract.plan.tags import TAGS, Place, misplaced
-from pipelines.errors import PlanError
+from forebay.pipelines.contract.plan.tags import TAGS, Place, misplaced
+from forebay.pipelines.errors import PlanError
 from tests.compiler.definitions import batch, compiled, file_source, kafka, on_demand, stream
 from tests.support.payments import ROOT
 

@@ -4,9 +4,9 @@ import pytest
 from feast import Entity, FeatureService, Field, OnDemandFeatureView, ValueType
 from feast.types import Array, Bool, Float64, Int32, Int64, String
 
-from pipelines.contract.plan.services import ServiceView
-from pipelines.contract.plan.types import Column, DataType
-from pipelines.contract.plan.views import Policy
+from forebay.pipelines.contract.plan.services import ServiceView
+from forebay.pipelines.contract.plan.types import Column, DataType
+from forebay.pipelines.contract.plan.views import Policy
 from tests.compiler.definitions import (
     MINUTE,
     batch,

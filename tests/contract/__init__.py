@@ -1,1 +1,1 @@
-"""Tests of `pipelines.contract`."""
+"""Tests of `forebay.pipelines.contract`."""

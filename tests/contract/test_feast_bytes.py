@@ -6,18 +6,18 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from pipelines.contract.plan.types import DataType
-from pipelines.contract.plan.views import JoinKey
-from pipelines.contract.store.entity_key import EntityKeyEncoder, feature_field, timestamp_field
-from pipelines.contract.store.list_values import decode_list
-from pipelines.contract.store.values import (
+from forebay.pipelines.contract.plan.types import DataType
+from forebay.pipelines.contract.plan.views import JoinKey
+from forebay.pipelines.contract.store.entity_key import EntityKeyEncoder, feature_field, timestamp_field
+from forebay.pipelines.contract.store.list_values import decode_list
+from forebay.pipelines.contract.store.values import (
     decode_timestamp,
     decode_value,
     encode_columns,
     encode_timestamp,
     encode_value,
 )
-from pipelines.steps.arrays import objects
+from forebay.pipelines.steps.arrays import objects
 
 PROJECT = "shop_1"
 INT32, INT64 = (-(2**31), 2**31 - 1), (-(2**63), 2**63 - 1)

@@ -2,9 +2,9 @@
 
 import pytest
 
-from pipelines.contract.plan.functions import parse_function, spelled
-from pipelines.contract.plan.types import Function
-from pipelines.contract.plan.views import Aggregation
+from forebay.pipelines.contract.plan.functions import parse_function, spelled
+from forebay.pipelines.contract.plan.types import Function
+from forebay.pipelines.contract.plan.views import Aggregation
 
 
 @pytest.mark.parametrize(

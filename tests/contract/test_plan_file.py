@@ -6,12 +6,12 @@ import struct
 import msgspec
 import pytest
 
-from pipelines.contract.plan.plan import Plan
-from pipelines.contract.plan.plan_file import next_generation, read_plan, write_plan
-from pipelines.contract.plan.sources import Source
-from pipelines.contract.plan.types import Column, DataType, Function
-from pipelines.contract.plan.views import Aggregation, Feature, JoinKey, Policy, StreamView, Udf
-from pipelines.errors import PlanError
+from forebay.pipelines.contract.plan.plan import Plan
+from forebay.pipelines.contract.plan.plan_file import next_generation, read_plan, write_plan
+from forebay.pipelines.contract.plan.sources import Source
+from forebay.pipelines.contract.plan.types import Column, DataType, Function
+from forebay.pipelines.contract.plan.views import Aggregation, Feature, JoinKey, Policy, StreamView, Udf
+from forebay.pipelines.errors import PlanError
 
 PLAN = Plan(
     format=1,

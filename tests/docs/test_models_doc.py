@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from pipelines.contract.kafka.prediction import Prediction
+from forebay.pipelines.contract.kafka.prediction import Prediction
 from tests.support.payments import ROOT
 
 

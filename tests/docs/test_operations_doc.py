@@ -4,12 +4,12 @@ import re
 
 from prometheus_client import REGISTRY
 
-import pipelines.adapters.metrics
-import serving.http.metrics
-import serving.observe.metrics
+import forebay.pipelines.adapters.metrics
+import forebay.serving.http.metrics
+import forebay.serving.observe.metrics
 from tests.support.payments import ROOT
 
-MODULES = (pipelines.adapters.metrics, serving.observe.metrics, serving.http.metrics)
+MODULES = (forebay.pipelines.adapters.metrics, forebay.serving.observe.metrics, forebay.serving.http.metrics)
 
 
 def test_every_metric_is_documented_and_none_is_invented():

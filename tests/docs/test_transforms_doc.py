@@ -11,10 +11,10 @@ import msgspec
 import numpy as np
 import pytest
 
-from pipelines.contract.plan.types import Column, DataType
-from pipelines.steps.decode.decoder import event_type
-from pipelines.steps.events import EventBatch
-from pipelines.steps.transform import view_transform
+from forebay.pipelines.contract.plan.types import Column, DataType
+from forebay.pipelines.steps.decode.decoder import event_type
+from forebay.pipelines.steps.events import EventBatch
+from forebay.pipelines.steps.transform import view_transform
 from tests.oracle import Window
 from tests.support.build import HOUR, SOURCE, make_view
 

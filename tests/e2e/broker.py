@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 from confluent_kafka import Consumer, ConsumerGroupState, KafkaError, KafkaException, Message, Producer, TopicPartition
 
-from pipelines.adapters.kafka.admin import new_admin
-from pipelines.adapters.kafka.consumer_errors import ConsumerErrors
+from forebay.pipelines.adapters.kafka.admin import new_admin
+from forebay.pipelines.adapters.kafka.consumer_errors import ConsumerErrors
 
 PARTITIONS = 4
 

@@ -7,13 +7,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from pipelines.adapters.redis.store import RedisStore
-from pipelines.contract.plan.plan import Plan
-from pipelines.contract.plan.views import StreamView
-from pipelines.contract.store.entity_key import EntityKeyEncoder, feature_field, timestamp_field
-from pipelines.contract.store.list_values import decode_list
-from pipelines.contract.store.values import decode_timestamp, decode_value
-from serving.features.rows import StreamRows
+from forebay.pipelines.adapters.redis.store import RedisStore
+from forebay.pipelines.contract.plan.plan import Plan
+from forebay.pipelines.contract.plan.views import StreamView
+from forebay.pipelines.contract.store.entity_key import EntityKeyEncoder, feature_field, timestamp_field
+from forebay.pipelines.contract.store.list_values import decode_list
+from forebay.pipelines.contract.store.values import decode_timestamp, decode_value
+from forebay.serving.features.rows import StreamRows
 from tests.e2e.offline import At, Contained, Entity, bits, position, window_values
 from tests.e2e.payments_run import Outcome
 

@@ -12,15 +12,20 @@ from typing import NamedTuple
 from forebay.definitions.topics import needed_topics
 from forebay.local.process import ChildProcess, Command
 from forebay.local.topics import create_topics
+from forebay.pipelines.adapters.kafka.admin import Topics, group_name
+from forebay.pipelines.adapters.progress_reader import ViewTopic
+from forebay.pipelines.adapters.redis.store import RedisStore
+from forebay.pipelines.contract.plan.plan import Plan
+from forebay.pipelines.contract.store.publication import (
+    decode_published_rows,
+    is_published,
+    publication_key,
+    rows_field,
+)
+from forebay.pipelines.errors import SettingsError, StoreUnavailable
+from forebay.serving.worker.build import online_views
+from forebay.serving.worker.settings import worker_group
 from forebay.watch.lag import ProcessorLag
-from pipelines.adapters.kafka.admin import Topics, group_name
-from pipelines.adapters.progress_reader import ViewTopic
-from pipelines.adapters.redis.store import RedisStore
-from pipelines.contract.plan.plan import Plan
-from pipelines.contract.store.publication import decode_published_rows, is_published, publication_key, rows_field
-from pipelines.errors import SettingsError, StoreUnavailable
-from serving.worker.build import online_views
-from serving.worker.settings import worker_group
 from tests.e2e.broker import PARTITIONS, members_missing, until
 
 FOREBAY = str(Path(sys.executable).with_name("forebay"))

@@ -26,7 +26,7 @@ def demanded() -> bool:
 
 def hang_in_commit() -> None:
     """A call that was given one second does not return."""
-    from serving.worker import commit
+    from forebay.serving.worker import commit
 
     class Producer(commit.Producer):  # type: ignore[misc]
         def send_offsets_to_transaction(self, *args: Any) -> None:
@@ -39,7 +39,7 @@ def hang_in_commit() -> None:
 
 def hang_in_function() -> None:
     """A user's function loops."""
-    from pipelines.feature_processor.walk import partition as partition_pipeline
+    from forebay.pipelines.feature_processor.walk import partition as partition_pipeline
 
     decode = partition_pipeline.PartitionPipeline.prepare
 
@@ -54,7 +54,7 @@ def hang_in_function() -> None:
 
 def read_nothing() -> None:
     """A consumer keeps its partitions, and brings nothing any more; a new one does."""
-    from serving.worker import loop as worker
+    from forebay.serving.worker import loop as worker
 
     worker.QUIET_POLLS = 4
 

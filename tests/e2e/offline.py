@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 from confluent_kafka import Message
 
-from pipelines.contract.plan.functions import spelled
-from pipelines.contract.plan.views import Aggregation, Feature, StreamView
+from forebay.pipelines.contract.plan.functions import spelled
+from forebay.pipelines.contract.plan.views import Aggregation, Feature, StreamView
 from tests.e2e.payments import MINUTE, Payment
 from tests.oracle import Event, Window, repeated, value_as_of
 

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 from confluent_kafka import Message
 
-from pipelines.contract.kafka.topics import view_topic
-from pipelines.contract.plan.views import StreamView
+from forebay.pipelines.contract.kafka.topics import view_topic
+from forebay.pipelines.contract.plan.views import StreamView
 from tests.e2e.broker import PARTITIONS, Outgoing, produce, produce_in_transactions, read_topic
 from tests.e2e.deployment import SERVICE, Place
 from tests.e2e.offline import At, Contained, Entity, Folded, direct, events_up_to, fold, position, routed, values_of_row

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from pipelines.contract.plan.plan_file import read_plan, write_plan
+from forebay.pipelines.contract.plan.plan_file import read_plan, write_plan
 from tests.e2e.broker import PARTITIONS
 from tests.e2e.deployment import SERVICE, Place, run_forebay
 from tests.support.models import write_sum_model

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pipelines.contract.kafka.topics import dead_letter_topic
+from forebay.pipelines.contract.kafka.topics import dead_letter_topic
 from tests.e2e.broker import read_topic, until
 from tests.e2e.conftest import Deploy
 from tests.e2e.deployment import Deployment

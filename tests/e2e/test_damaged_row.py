@@ -7,7 +7,7 @@ import random
 import pytest
 import redis
 
-from pipelines.contract.store.entity_key import decode_entity_key, head_field
+from forebay.pipelines.contract.store.entity_key import decode_entity_key, head_field
 from tests.e2e.broker import until
 from tests.e2e.conftest import Deploy
 from tests.e2e.payments import Disorder, random_payments

@@ -10,9 +10,9 @@ from collections import Counter
 import msgspec
 import pytest
 
-from pipelines.contract.kafka.recipients import only_for
-from pipelines.contract.kafka.topics import dead_letter_topic
-from pipelines.contract.plan.plan_file import write_plan
+from forebay.pipelines.contract.kafka.recipients import only_for
+from forebay.pipelines.contract.kafka.topics import dead_letter_topic
+from forebay.pipelines.contract.plan.plan_file import write_plan
 from tests.e2e.broker import read_topic, until
 from tests.e2e.checks import check_rows
 from tests.e2e.conftest import Deploy

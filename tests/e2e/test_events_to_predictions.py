@@ -15,7 +15,7 @@ import redis
 
 from forebay.local.ports import free_port
 from forebay.local.valkey import Valkey
-from pipelines.contract.kafka.topics import dead_letter_topic, late_topic
+from forebay.pipelines.contract.kafka.topics import dead_letter_topic, late_topic
 from tests.e2e.broker import read_topic, until
 from tests.e2e.deployment import Deployment, Place
 from tests.e2e.offline import At, bits, position, values_of_row, window_values

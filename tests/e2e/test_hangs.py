@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from forebay.local.process import ChildProcess, Command
-from pipelines.process.status import START_AGAIN
+from forebay.pipelines.process.status import START_AGAIN
 from tests.e2e.broker import until
 from tests.e2e.conftest import Deploy
 from tests.e2e.deployment import Deployment

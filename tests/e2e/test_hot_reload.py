@@ -10,9 +10,9 @@ import msgspec
 import pytest
 
 from forebay.local.process import ChildProcess
-from pipelines.contract.plan.plan import Plan
-from pipelines.contract.plan.plan_file import write_plan
-from pipelines.contract.plan.views import StreamView
+from forebay.pipelines.contract.plan.plan import Plan
+from forebay.pipelines.contract.plan.plan_file import write_plan
+from forebay.pipelines.contract.plan.views import StreamView
 from tests.e2e.conftest import Deploy
 from tests.e2e.deployment import Deployment
 from tests.e2e.payments import HOUR, random_payments

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from forebay.local.process import ChildProcess
-from pipelines.contract.kafka.topics import dead_letter_topic
+from forebay.pipelines.contract.kafka.topics import dead_letter_topic
 from tests.e2e.broker import Outgoing, produce, read_topic, until
 from tests.e2e.conftest import Deploy
 from tests.e2e.deployment import Deployment, run_forebay

@@ -10,9 +10,9 @@ import pytest
 from confluent_kafka import Consumer, Message, TopicPartition
 
 from forebay.local.topics import create_topics
-from serving.worker.events import OutgoingRecord
-from serving.worker.loop import Worker
-from serving.worker.settings import WorkerSettings
+from forebay.serving.worker.events import OutgoingRecord
+from forebay.serving.worker.loop import Worker
+from forebay.serving.worker.settings import WorkerSettings
 from tests.e2e.broker import Outgoing, members_missing, produce, read_topic, until
 from tests.kafka.apache_kafka import ApacheKafka
 

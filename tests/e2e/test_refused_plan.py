@@ -14,15 +14,15 @@ import pytest
 
 from forebay.local.ports import free_port
 from forebay.local.process import ChildProcess
-from pipelines.adapters.redis.store import RedisStore
-from pipelines.contract.kafka.incarnation import Lineage
-from pipelines.contract.plan.functions import Function
-from pipelines.contract.plan.plan import Plan
-from pipelines.contract.plan.plan_file import write_plan
-from pipelines.contract.plan.types import DataType
-from pipelines.contract.plan.views import Aggregation, Feature, StreamView
-from pipelines.contract.store.keys import progress_field, progress_key
-from pipelines.contract.store.progress import Progress, encode_progress
+from forebay.pipelines.adapters.redis.store import RedisStore
+from forebay.pipelines.contract.kafka.incarnation import Lineage
+from forebay.pipelines.contract.plan.functions import Function
+from forebay.pipelines.contract.plan.plan import Plan
+from forebay.pipelines.contract.plan.plan_file import write_plan
+from forebay.pipelines.contract.plan.types import DataType
+from forebay.pipelines.contract.plan.views import Aggregation, Feature, StreamView
+from forebay.pipelines.contract.store.keys import progress_field, progress_key
+from forebay.pipelines.contract.store.progress import Progress, encode_progress
 from tests.e2e.broker import PARTITIONS, until
 from tests.e2e.checks import check_predictions
 from tests.e2e.deployment import SERVICE, Deployment, Place

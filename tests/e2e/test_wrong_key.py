@@ -7,7 +7,7 @@ from itertools import islice
 
 import pytest
 
-from pipelines.contract.kafka.topics import dead_letter_topic
+from forebay.pipelines.contract.kafka.topics import dead_letter_topic
 from tests.e2e.broker import PARTITIONS, produce, read_topic
 from tests.e2e.conftest import Deploy
 from tests.e2e.payments import Disorder, random_payments

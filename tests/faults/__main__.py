@@ -17,7 +17,7 @@ from rich.table import Table
 
 from benchmarks.report import RESULTS
 from forebay.cli.error_line import error_line
-from pipelines.errors import SettingsError
+from forebay.pipelines.errors import SettingsError
 from tests.e2e.place import compiled_place
 from tests.faults.jobs import run_seeds
 from tests.faults.result import FaultsReport, SeedResult, report_of

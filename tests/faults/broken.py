@@ -11,7 +11,7 @@ from confluent_kafka import KafkaException
 from redis import RedisError
 
 from forebay.local.process import StackError
-from pipelines.errors import BrokersUnavailable, ForebayError
+from forebay.pipelines.errors import BrokersUnavailable, ForebayError
 
 T = TypeVar("T")
 

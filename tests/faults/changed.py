@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
-from pipelines.contract.plan.plan import Plan
-from pipelines.contract.plan.views import StreamView
+from forebay.pipelines.contract.plan.plan import Plan
+from forebay.pipelines.contract.plan.views import StreamView
 
 
 def with_longer_windows(plan: Plan, target: int) -> Plan:

@@ -7,11 +7,11 @@ from typing import NamedTuple
 
 from confluent_kafka import Message
 
+from forebay.pipelines.adapters.redis.store import RedisStore
+from forebay.pipelines.contract.kafka.topics import view_topic
+from forebay.pipelines.contract.plan.views import StreamView
+from forebay.pipelines.contract.store.entity_key import head_field
 from forebay.store.walk import entity_rows, opened
-from pipelines.adapters.redis.store import RedisStore
-from pipelines.contract.kafka.topics import view_topic
-from pipelines.contract.plan.views import StreamView
-from pipelines.contract.store.entity_key import head_field
 from tests.e2e.broker import read_topic
 from tests.e2e.checks import expected_row, row_of
 from tests.e2e.deployment import Place

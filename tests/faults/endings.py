@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from pipelines.contract.kafka.topics import view_topic
+from forebay.pipelines.contract.kafka.topics import view_topic
 from tests.e2e.broker import PARTITIONS
 from tests.faults.compare import Readable
 from tests.faults.refusal import refusal, repair

@@ -9,10 +9,10 @@ from typing import NamedTuple
 
 from confluent_kafka import Consumer, Message, TopicPartition
 
-from pipelines.adapters.redis.store import RedisStore
-from pipelines.contract.kafka.topics import feeds
-from pipelines.contract.store.keys import progress_key, tells_progress
-from pipelines.contract.store.progress import decode_progress
+from forebay.pipelines.adapters.redis.store import RedisStore
+from forebay.pipelines.contract.kafka.topics import feeds
+from forebay.pipelines.contract.store.keys import progress_key, tells_progress
+from forebay.pipelines.contract.store.progress import decode_progress
 from tests.e2e.broker import read_topic
 from tests.e2e.deployment import Place
 from tests.e2e.offline import At

@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from pipelines.contract.plan.plan import Plan
+from forebay.pipelines.contract.plan.plan import Plan
 from tests.e2e.broker import PARTITIONS, members_missing, until
 from tests.e2e.deployment import Deployment, Place
 from tests.e2e.payments import Payment

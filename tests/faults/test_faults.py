@@ -5,14 +5,14 @@ from __future__ import annotations
 import pytest
 
 from forebay.local.process import StackError
-from forebay.store.walk import entity_rows, opened
-from pipelines.contract.store.entity_key import (
+from forebay.pipelines.contract.store.entity_key import (
     EntityKeyEncoder,
     closed_field,
     feature_field,
     head_field,
     timestamp_field,
 )
+from forebay.store.walk import entity_rows, opened
 from tests.e2e.deployment import Place
 from tests.faults.acts import ACTS
 from tests.faults.broken import HarnessError, harness

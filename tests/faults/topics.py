@@ -8,8 +8,8 @@ from confluent_kafka import TopicPartition
 from confluent_kafka.admin import NewPartitions, OffsetSpec
 
 from forebay.local.topics import create_topics
-from pipelines.adapters.kafka.admin import Topics, new_admin
-from pipelines.contract.kafka.incarnation import Lineage
+from forebay.pipelines.adapters.kafka.admin import Topics, new_admin
+from forebay.pipelines.contract.kafka.incarnation import Lineage
 from tests.e2e.broker import until
 from tests.faults.broken import harness, patiently
 

@@ -1,4 +1,4 @@
-"""Tests of `pipelines.feature_processor`."""
+"""Tests of `forebay.pipelines.feature_processor`."""
 
 import pytest
 

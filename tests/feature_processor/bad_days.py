@@ -5,9 +5,9 @@ from typing import NamedTuple
 
 from hypothesis import strategies as st
 
-from pipelines.adapters.memory_store import MemoryStore
-from pipelines.errors import StoreUnavailable
-from pipelines.feature_processor.rows.writer import StoreRolledBack
+from forebay.pipelines.adapters.memory_store import MemoryStore
+from forebay.pipelines.errors import StoreUnavailable
+from forebay.pipelines.feature_processor.rows.writer import StoreRolledBack
 from tests.feature_processor.partition import batches, of
 from tests.support.build import HOUR
 

@@ -4,16 +4,16 @@ import numpy as np
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from pipelines.adapters.kafka.producer import DeliveryFailed
-from pipelines.contract.kafka.incarnation import Lineage
-from pipelines.contract.kafka.topics import Feed, Route
-from pipelines.contract.plan.views import JoinKey
-from pipelines.contract.store.entity_key import EntityKeyEncoder, closed_field, head_field
-from pipelines.contract.store.keys import progress_field, progress_key
-from pipelines.contract.store.progress import decode_progress
-from pipelines.feature_processor.walk.topic_batch import FeedPipeline
-from pipelines.steps.tile_state.row_codec import StoredRow
-from pipelines.steps.windows.aggregate import ViewAggregator
+from forebay.pipelines.adapters.kafka.producer import DeliveryFailed
+from forebay.pipelines.contract.kafka.incarnation import Lineage
+from forebay.pipelines.contract.kafka.topics import Feed, Route
+from forebay.pipelines.contract.plan.views import JoinKey
+from forebay.pipelines.contract.store.entity_key import EntityKeyEncoder, closed_field, head_field
+from forebay.pipelines.contract.store.keys import progress_field, progress_key
+from forebay.pipelines.contract.store.progress import decode_progress
+from forebay.pipelines.feature_processor.walk.topic_batch import FeedPipeline
+from forebay.pipelines.steps.tile_state.row_codec import StoredRow
+from forebay.pipelines.steps.windows.aggregate import ViewAggregator
 from tests.oracle import Event, Window
 from tests.support.build import HOUR, MINUTE, SECOND, SOURCE, START_MS, expected, make_view, rows_of
 

@@ -2,13 +2,13 @@
 
 import pytest
 
-from pipelines.adapters.memory_store import MemoryStore
-from pipelines.contract.kafka.recipients import ONLY_FOR_HEADER, Recipients
-from pipelines.contract.kafka.record import Record
-from pipelines.contract.kafka.topics import Feed
-from pipelines.contract.plan.definition import definition
-from pipelines.feature_processor.walk.rekey import Router
-from pipelines.feature_processor.walk.topic_batch import FeedPipeline
+from forebay.pipelines.adapters.memory_store import MemoryStore
+from forebay.pipelines.contract.kafka.recipients import ONLY_FOR_HEADER, Recipients
+from forebay.pipelines.contract.kafka.record import Record
+from forebay.pipelines.contract.kafka.topics import Feed
+from forebay.pipelines.contract.plan.definition import definition
+from forebay.pipelines.feature_processor.walk.rekey import Router
+from forebay.pipelines.feature_processor.walk.topic_batch import FeedPipeline
 from tests.feature_processor.partition import (
     CARDS,
     LIFE,

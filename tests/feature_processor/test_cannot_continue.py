@@ -2,13 +2,13 @@
 
 import pytest
 
-from pipelines.adapters.memory_store import MemoryStore
-from pipelines.contract.kafka.incarnation import Lineage
-from pipelines.contract.kafka.topics import Feed, Route
-from pipelines.contract.plan.types import DataType
-from pipelines.contract.plan.views import JoinKey
-from pipelines.errors import ProgressMismatch
-from pipelines.feature_processor.progress.ledger import Lives, ProgressLedger, encoded
+from forebay.pipelines.adapters.memory_store import MemoryStore
+from forebay.pipelines.contract.kafka.incarnation import Lineage
+from forebay.pipelines.contract.kafka.topics import Feed, Route
+from forebay.pipelines.contract.plan.types import DataType
+from forebay.pipelines.contract.plan.views import JoinKey
+from forebay.pipelines.errors import ProgressMismatch
+from forebay.pipelines.feature_processor.progress.ledger import Lives, ProgressLedger, encoded
 from tests.oracle import Window
 from tests.support.build import HOUR, SOURCE, make_view
 

@@ -9,16 +9,16 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from prometheus_client import REGISTRY
 
-from pipelines.adapters.memory_store import MemoryStore
-from pipelines.contract.plan.plan import PLAN_FORMAT, Plan
-from pipelines.contract.plan.types import EventId
-from pipelines.contract.store.entity_key import EntityKeyEncoder, ids_field
-from pipelines.contract.store.keys import progress_field, progress_key
-from pipelines.errors import StoreUnavailable
-from pipelines.history.as_of import ViewHistory
-from pipelines.steps.decode.decoder import event_type
-from pipelines.steps.validate import Validator
-from serving.features.rows import StreamRows
+from forebay.pipelines.adapters.memory_store import MemoryStore
+from forebay.pipelines.contract.plan.plan import PLAN_FORMAT, Plan
+from forebay.pipelines.contract.plan.types import EventId
+from forebay.pipelines.contract.store.entity_key import EntityKeyEncoder, ids_field
+from forebay.pipelines.contract.store.keys import progress_field, progress_key
+from forebay.pipelines.errors import StoreUnavailable
+from forebay.pipelines.history.as_of import ViewHistory
+from forebay.pipelines.steps.decode.decoder import event_type
+from forebay.pipelines.steps.validate import Validator
+from forebay.serving.features.rows import StreamRows
 from tests.feature_processor.bad_days import (
     OVERTAKEN,
     FlakyStore,

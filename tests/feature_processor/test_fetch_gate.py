@@ -2,7 +2,7 @@
 
 import asyncio
 
-from pipelines.feature_processor.membership.fetch_gate import InFlight
+from forebay.pipelines.feature_processor.membership.fetch_gate import InFlight
 
 SOON_S = 0.01
 

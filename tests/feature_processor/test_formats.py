@@ -7,16 +7,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.adapters.memory_store import MemoryStore
-from pipelines.compiler.avro import avro_schema
-from pipelines.contract.kafka.incarnation import Lineage
-from pipelines.contract.kafka.topics import Feed, dead_letter_topic
-from pipelines.contract.plan.services import FeatureService
-from pipelines.contract.plan.sources import Source
-from pipelines.contract.plan.types import Column, DataType
-from pipelines.errors import StoreUnavailable
-from pipelines.feature_processor.walk.topic_batch import FeedPipeline
-from serving.worker.events import EventScorer
+from forebay.pipelines.adapters.memory_store import MemoryStore
+from forebay.pipelines.compiler.avro import avro_schema
+from forebay.pipelines.contract.kafka.incarnation import Lineage
+from forebay.pipelines.contract.kafka.topics import Feed, dead_letter_topic
+from forebay.pipelines.contract.plan.services import FeatureService
+from forebay.pipelines.contract.plan.sources import Source
+from forebay.pipelines.contract.plan.types import Column, DataType
+from forebay.pipelines.errors import StoreUnavailable
+from forebay.pipelines.feature_processor.walk.topic_batch import FeedPipeline
+from forebay.serving.worker.events import EventScorer
 from tests.oracle import Window
 from tests.support.build import HOUR, MINUTE, START_MS, make_view, record
 from tests.support.wire import (

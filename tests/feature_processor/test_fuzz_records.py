@@ -9,8 +9,8 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipelines.adapters.memory_store import MemoryStore
-from pipelines.contract.kafka.record import Record
+from forebay.pipelines.adapters.memory_store import MemoryStore
+from forebay.pipelines.contract.kafka.record import Record
 from tests.feature_processor.partition import CARDS, Producer, folded, of, progress, rows, start
 from tests.oracle import Event
 from tests.support.build import HOUR, MINUTE, SOURCE, START_MS, WRITTEN_MS

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pipelines.adapters.memory_store import MemoryStore
-from pipelines.errors import StoreUnavailable
-from pipelines.feature_processor.rows.writer import StoreRolledBack
+from forebay.pipelines.adapters.memory_store import MemoryStore
+from forebay.pipelines.errors import StoreUnavailable
+from forebay.pipelines.feature_processor.rows.writer import StoreRolledBack
 from tests.feature_processor.bad_days import (
     OVERTAKEN,
     FlakyStore,

@@ -4,16 +4,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.adapters.kafka.producer import DeliveryFailed
-from pipelines.adapters.memory_store import MemoryStore
-from pipelines.contract.kafka.topics import Feed
-from pipelines.contract.store.entity_key import EntityKeyEncoder, feature_field, head_field, timestamp_field
-from pipelines.contract.store.progress import NOTHING_YET
-from pipelines.contract.store.row_header import Header
-from pipelines.contract.store.values import decode_timestamp, decode_value
-from pipelines.errors import StoreUnavailable
-from pipelines.feature_processor.walk.rekey import Router
-from pipelines.feature_processor.walk.topic_batch import FeedPipeline
+from forebay.pipelines.adapters.kafka.producer import DeliveryFailed
+from forebay.pipelines.adapters.memory_store import MemoryStore
+from forebay.pipelines.contract.kafka.topics import Feed
+from forebay.pipelines.contract.store.entity_key import EntityKeyEncoder, feature_field, head_field, timestamp_field
+from forebay.pipelines.contract.store.progress import NOTHING_YET
+from forebay.pipelines.contract.store.row_header import Header
+from forebay.pipelines.contract.store.values import decode_timestamp, decode_value
+from forebay.pipelines.errors import StoreUnavailable
+from forebay.pipelines.feature_processor.walk.rekey import Router
+from forebay.pipelines.feature_processor.walk.topic_batch import FeedPipeline
 from tests.feature_processor.bad_days import FlakyStore
 from tests.feature_processor.partition import (
     CARDS,

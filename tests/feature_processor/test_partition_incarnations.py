@@ -2,12 +2,12 @@
 
 import pytest
 
-from pipelines.adapters.memory_store import MemoryStore
-from pipelines.contract.kafka.incarnation import Lineage
-from pipelines.contract.store.entity_key import EntityKeyEncoder, feature_field, timestamp_field
-from pipelines.contract.store.keys import progress_key
-from pipelines.contract.store.progress import NOTHING_YET
-from pipelines.errors import ProgressMismatch
+from forebay.pipelines.adapters.memory_store import MemoryStore
+from forebay.pipelines.contract.kafka.incarnation import Lineage
+from forebay.pipelines.contract.store.entity_key import EntityKeyEncoder, feature_field, timestamp_field
+from forebay.pipelines.contract.store.keys import progress_key
+from forebay.pipelines.contract.store.progress import NOTHING_YET
+from forebay.pipelines.errors import ProgressMismatch
 from tests.e2e.broker import until
 from tests.feature_processor.partition import CARDS, PROJECT, WINDOWS, card, folded, of, row, start
 from tests.oracle import Window

@@ -2,11 +2,11 @@
 
 import pytest
 
-from pipelines.adapters.memory_store import MemoryStore
-from pipelines.contract.kafka.topics import Feed
-from pipelines.errors import StoreUnavailable, TooManyDeadLetters
-from pipelines.feature_processor.walk.topic_batch import FeedPipeline
-from pipelines.steps.dead_letter_limit import Allowance
+from forebay.pipelines.adapters.memory_store import MemoryStore
+from forebay.pipelines.contract.kafka.topics import Feed
+from forebay.pipelines.errors import StoreUnavailable, TooManyDeadLetters
+from forebay.pipelines.feature_processor.walk.topic_batch import FeedPipeline
+from forebay.pipelines.steps.dead_letter_limit import Allowance
 from tests.feature_processor.partition import CARDS, LIFE, PROJECT, Producer, card, progress
 from tests.support.build import HOUR, SOURCE, record
 

@@ -2,13 +2,13 @@
 
 import pytest
 
-from pipelines.adapters.memory_store import MemoryStore
-from pipelines.contract.kafka.recipients import decode_recipients
-from pipelines.contract.kafka.record import SOURCE_HEADER, Record
-from pipelines.contract.plan.definition import definition
-from pipelines.contract.store.keys import progress_key
-from pipelines.contract.store.publication import publication_key
-from pipelines.feature_processor.walk.rekey import Router
+from forebay.pipelines.adapters.memory_store import MemoryStore
+from forebay.pipelines.contract.kafka.recipients import decode_recipients
+from forebay.pipelines.contract.kafka.record import SOURCE_HEADER, Record
+from forebay.pipelines.contract.plan.definition import definition
+from forebay.pipelines.contract.store.keys import progress_key
+from forebay.pipelines.contract.store.publication import publication_key
+from forebay.pipelines.feature_processor.walk.rekey import Router
 from tests.feature_processor.partition import (
     CARDS,
     MERCHANTS,

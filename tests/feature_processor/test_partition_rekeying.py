@@ -4,13 +4,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.adapters.memory_store import MemoryStore
-from pipelines.contract.kafka.incarnation import Lineage
-from pipelines.contract.kafka.record import SOURCE_HEADER, SOURCE_KEY_HEADER, Record, SourcePosition, source_header
-from pipelines.contract.kafka.rekeying import routed_partition, routing_key
-from pipelines.contract.store.progress import NOTHING_YET
-from pipelines.errors import ProgressMismatch
-from pipelines.feature_processor.walk.rekey import Router
+from forebay.pipelines.adapters.memory_store import MemoryStore
+from forebay.pipelines.contract.kafka.incarnation import Lineage
+from forebay.pipelines.contract.kafka.record import (
+    SOURCE_HEADER,
+    SOURCE_KEY_HEADER,
+    Record,
+    SourcePosition,
+    source_header,
+)
+from forebay.pipelines.contract.kafka.rekeying import routed_partition, routing_key
+from forebay.pipelines.contract.store.progress import NOTHING_YET
+from forebay.pipelines.errors import ProgressMismatch
+from forebay.pipelines.feature_processor.walk.rekey import Router
 from tests.feature_processor.bad_days import FlakyStore, run
 from tests.feature_processor.partition import (
     CARDS,

@@ -4,12 +4,12 @@ from itertools import pairwise
 
 import msgspec
 
-from pipelines.adapters.memory_store import MemoryStore
-from pipelines.contract.kafka.incarnation import Lineage
-from pipelines.contract.kafka.topics import Feed
-from pipelines.contract.store.keys import progress_key
-from pipelines.contract.store.publication import DEFINITION, decode_publication, publication_key
-from pipelines.feature_processor.walk.topic_batch import FeedPipeline
+from forebay.pipelines.adapters.memory_store import MemoryStore
+from forebay.pipelines.contract.kafka.incarnation import Lineage
+from forebay.pipelines.contract.kafka.topics import Feed
+from forebay.pipelines.contract.store.keys import progress_key
+from forebay.pipelines.contract.store.publication import DEFINITION, decode_publication, publication_key
+from forebay.pipelines.feature_processor.walk.topic_batch import FeedPipeline
 from tests.feature_processor.partition import CARDS, PROJECT, Producer, card
 from tests.feature_processor.test_sweep import CHANGED, feast, payments, walk
 from tests.support.build import SOURCE, record

@@ -3,14 +3,14 @@
 import msgspec
 import pytest
 
-from pipelines.adapters.memory_store import MemoryStore
-from pipelines.contract.kafka.incarnation import Lineage
-from pipelines.contract.kafka.topics import route_for
-from pipelines.contract.plan.plan import PLAN_FORMAT, Plan
-from pipelines.contract.store.keys import progress_field, progress_key, route_field
-from pipelines.contract.store.progress import Progress, encode_progress
-from pipelines.contract.store.publication import DEFINITION, Publication, encode_publication, publication_key
-from pipelines.feature_processor.rollout.readiness import part, unsettled
+from forebay.pipelines.adapters.memory_store import MemoryStore
+from forebay.pipelines.contract.kafka.incarnation import Lineage
+from forebay.pipelines.contract.kafka.topics import route_for
+from forebay.pipelines.contract.plan.plan import PLAN_FORMAT, Plan
+from forebay.pipelines.contract.store.keys import progress_field, progress_key, route_field
+from forebay.pipelines.contract.store.progress import Progress, encode_progress
+from forebay.pipelines.contract.store.publication import DEFINITION, Publication, encode_publication, publication_key
+from forebay.pipelines.feature_processor.rollout.readiness import part, unsettled
 from tests.oracle import Window
 from tests.support.build import HOUR, MINUTE, SOURCE, make_view
 

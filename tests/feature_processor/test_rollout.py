@@ -6,17 +6,17 @@ import msgspec
 import pytest
 from prometheus_client import REGISTRY
 
-from pipelines.adapters.memory_store import MemoryStore
-from pipelines.contract.plan.plan import PLAN_FORMAT, Plan
-from pipelines.contract.plan.plan_file import read_plan, write_plan
-from pipelines.contract.store.keys import progress_field
-from pipelines.contract.store.lease import Lease, encode_lease, leases_key
-from pipelines.contract.store.publication import DEFINITION, Publication, encode_publication, publication_key
-from pipelines.errors import SettingsError, StoreUnavailable
-from pipelines.feature_processor.backoff import Backoff
-from pipelines.feature_processor.rollout import follow as module
-from pipelines.feature_processor.rollout import leased as keep_up
-from pipelines.feature_processor.settings import ProcessorSettings
+from forebay.pipelines.adapters.memory_store import MemoryStore
+from forebay.pipelines.contract.plan.plan import PLAN_FORMAT, Plan
+from forebay.pipelines.contract.plan.plan_file import read_plan, write_plan
+from forebay.pipelines.contract.store.keys import progress_field
+from forebay.pipelines.contract.store.lease import Lease, encode_lease, leases_key
+from forebay.pipelines.contract.store.publication import DEFINITION, Publication, encode_publication, publication_key
+from forebay.pipelines.errors import SettingsError, StoreUnavailable
+from forebay.pipelines.feature_processor.backoff import Backoff
+from forebay.pipelines.feature_processor.rollout import follow as module
+from forebay.pipelines.feature_processor.rollout import leased as keep_up
+from forebay.pipelines.feature_processor.settings import ProcessorSettings
 from tests.oracle import Window
 from tests.support.build import HOUR, SOURCE, make_view
 

@@ -1,7 +1,7 @@
 """The bound on rows kept in the process."""
 
-from pipelines.feature_processor.rows.cache import RowCache
-from pipelines.steps.tile_state.row_codec import StoredRow
+from forebay.pipelines.feature_processor.rows.cache import RowCache
+from forebay.pipelines.steps.tile_state.row_codec import StoredRow
 
 
 def row(size):

@@ -2,10 +2,10 @@
 
 import pytest
 
-from pipelines.adapters.memory_store import MemoryStore
-from pipelines.feature_processor.rows import slices as row_slices
-from pipelines.feature_processor.rows.slices import RowSlices
-from pipelines.steps.tile_state.row_codec import StoredRow
+from forebay.pipelines.adapters.memory_store import MemoryStore
+from forebay.pipelines.feature_processor.rows import slices as row_slices
+from forebay.pipelines.feature_processor.rows.slices import RowSlices
+from forebay.pipelines.steps.tile_state.row_codec import StoredRow
 from tests.feature_processor.partition import CARDS, card, of, row, start
 from tests.support.build import record
 

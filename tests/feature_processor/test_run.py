@@ -8,11 +8,11 @@ import msgspec
 import pytest
 from aiokafka.errors import KafkaConnectionError, KafkaError
 
-from pipelines.adapters.memory_store import MemoryStore
-from pipelines.contract.plan.plan import PLAN_FORMAT, Plan
-from pipelines.errors import Crashed, ForebayError, SettingsError
-from pipelines.feature_processor import run as module
-from pipelines.feature_processor.settings import ProcessorSettings
+from forebay.pipelines.adapters.memory_store import MemoryStore
+from forebay.pipelines.contract.plan.plan import PLAN_FORMAT, Plan
+from forebay.pipelines.errors import Crashed, ForebayError, SettingsError
+from forebay.pipelines.feature_processor import run as module
+from forebay.pipelines.feature_processor.settings import ProcessorSettings
 from tests.oracle import Window
 from tests.support.build import HOUR, SOURCE, make_view
 

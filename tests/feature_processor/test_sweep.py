@@ -7,14 +7,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.adapters.memory_store import MemoryStore
-from pipelines.contract.kafka.topics import Feed
-from pipelines.contract.store.entity_key import EntityKeyEncoder, feature_field, head_field, timestamp_field
-from pipelines.contract.store.keys import progress_field, removed_key
-from pipelines.contract.store.publication import is_published, publication_key
-from pipelines.contract.store.values import decode_value
-from pipelines.feature_processor.upkeep.sweep import RowWalk
-from pipelines.feature_processor.walk.topic_batch import FeedPipeline
+from forebay.pipelines.adapters.memory_store import MemoryStore
+from forebay.pipelines.contract.kafka.topics import Feed
+from forebay.pipelines.contract.store.entity_key import EntityKeyEncoder, feature_field, head_field, timestamp_field
+from forebay.pipelines.contract.store.keys import progress_field, removed_key
+from forebay.pipelines.contract.store.publication import is_published, publication_key
+from forebay.pipelines.contract.store.values import decode_value
+from forebay.pipelines.feature_processor.upkeep.sweep import RowWalk
+from forebay.pipelines.feature_processor.walk.topic_batch import FeedPipeline
 from tests.feature_processor.bad_days import FlakyStore
 from tests.feature_processor.partition import CARDS, LIFE, PROJECT, Producer, card, folded, row
 from tests.oracle import Event, Window

@@ -11,8 +11,8 @@ from aiokafka.errors import KafkaError
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
-from pipelines.feature_processor.membership.fetch_gate import InFlight
-from pipelines.feature_processor.membership.transport import Consumer, ConsumerThread, RecordBatch
+from forebay.pipelines.feature_processor.membership.fetch_gate import InFlight
+from forebay.pipelines.feature_processor.membership.transport import Consumer, ConsumerThread, RecordBatch
 
 
 def fetched(*offsets):

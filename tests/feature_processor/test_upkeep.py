@@ -5,12 +5,12 @@ import threading
 
 import pytest
 
-from pipelines.adapters.memory_store import MemoryStore
-from pipelines.contract.store.keys import progress_field
-from pipelines.contract.store.lease import Lease, encode_lease, leases_key
-from pipelines.errors import StoreUnavailable
-from pipelines.feature_processor.upkeep import schedule as module
-from pipelines.feature_processor.upkeep.schedule import FIRST_WALK_S, LOOK_AGAIN_S, WALK_EVERY_S, Caretaker
+from forebay.pipelines.adapters.memory_store import MemoryStore
+from forebay.pipelines.contract.store.keys import progress_field
+from forebay.pipelines.contract.store.lease import Lease, encode_lease, leases_key
+from forebay.pipelines.errors import StoreUnavailable
+from forebay.pipelines.feature_processor.upkeep import schedule as module
+from forebay.pipelines.feature_processor.upkeep.schedule import FIRST_WALK_S, LOOK_AGAIN_S, WALK_EVERY_S, Caretaker
 from tests.feature_processor.bad_days import FlakyStore
 from tests.feature_processor.partition import CARDS, card, folded, progress, row
 from tests.feature_processor.test_sweep import CHANGED, begin, feast, payments, walk

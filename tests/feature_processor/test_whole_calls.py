@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from pipelines.feature_processor.whole_calls import whole_call
+from forebay.pipelines.feature_processor.whole_calls import whole_call
 
 
 def test_a_lock_stays_taken_until_the_thread_of_a_cancelled_call_is_done():

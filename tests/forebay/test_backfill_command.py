@@ -10,14 +10,14 @@ import pytest
 from rich.console import Console
 
 from forebay.history.backfill import Training, backfill
-from pipelines.contract.plan.plan import PLAN_FORMAT, Plan
-from pipelines.contract.plan.services import FeatureService, ServiceView
-from pipelines.contract.plan.types import DataType
-from pipelines.contract.plan.views import BatchView, JoinKey
-from pipelines.errors import PlanError
-from pipelines.history.load import History
-from pipelines.history.new_files import NewFiles
-from pipelines.history.parquet_columns import HistoryError
+from forebay.pipelines.contract.plan.plan import PLAN_FORMAT, Plan
+from forebay.pipelines.contract.plan.services import FeatureService, ServiceView
+from forebay.pipelines.contract.plan.types import DataType
+from forebay.pipelines.contract.plan.views import BatchView, JoinKey
+from forebay.pipelines.errors import PlanError
+from forebay.pipelines.history.load import History
+from forebay.pipelines.history.new_files import NewFiles
+from forebay.pipelines.history.parquet_columns import HistoryError
 from tests.oracle import Window
 from tests.support.build import HOUR, SOURCE, START_MS, make_view
 

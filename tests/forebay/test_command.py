@@ -7,7 +7,7 @@ import typer
 from typer.testing import CliRunner
 
 from forebay.cli import app
-from serving.worker.settings import worker_group
+from forebay.serving.worker.settings import worker_group
 
 PROCESSES = ("process", "score", "serve", "up")
 SCORE = ("score", "--model=m", "--topic=t", "--output=o", "--plan=/nowhere/plan")

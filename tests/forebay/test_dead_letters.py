@@ -8,18 +8,18 @@ from forebay.dead_letters.display import printed_letter
 from forebay.dead_letters.letter import Letter
 from forebay.dead_letters.selection import Selection, Span
 from forebay.dead_letters.summary import summarise
-from pipelines.contract.kafka.position import Position
-from pipelines.contract.kafka.recipients import Recipients
-from pipelines.contract.kafka.record import (
+from forebay.pipelines.contract.kafka.position import Position
+from forebay.pipelines.contract.kafka.recipients import Recipients
+from forebay.pipelines.contract.kafka.record import (
     SourcePosition,
     dead_letter_headers,
     kept_headers,
     late_headers,
     source_header,
 )
-from pipelines.contract.plan.definition import definition
-from pipelines.contract.plan.plan import PLAN_FORMAT, Plan
-from pipelines.errors import DecodeError, SettingsError, TransformError
+from forebay.pipelines.contract.plan.definition import definition
+from forebay.pipelines.contract.plan.plan import PLAN_FORMAT, Plan
+from forebay.pipelines.errors import DecodeError, SettingsError, TransformError
 from tests.feature_processor.partition import CARDS, MERCHANTS, ROUTED
 from tests.support.build import HOUR, MINUTE, SOURCE, START_MS
 

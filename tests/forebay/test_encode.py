@@ -15,14 +15,14 @@ from confluent_kafka.serialization import MessageField, SerializationContext
 
 from forebay.history.encode import encoder
 from forebay.history.replay import Span, replayed_events
-from pipelines.contract.plan.plan import PLAN_FORMAT, Plan
-from pipelines.contract.plan.sources import Source
-from pipelines.contract.plan.types import Column, DataType
-from pipelines.errors import SchemasUnavailable, SettingsError
-from pipelines.history.load import History
-from pipelines.steps.decode.decoder import JsonDecoder
-from pipelines.steps.decode.framing import message_index, read_message_index
-from pipelines.steps.validate import Validator
+from forebay.pipelines.contract.plan.plan import PLAN_FORMAT, Plan
+from forebay.pipelines.contract.plan.sources import Source
+from forebay.pipelines.contract.plan.types import Column, DataType
+from forebay.pipelines.errors import SchemasUnavailable, SettingsError
+from forebay.pipelines.history.load import History
+from forebay.pipelines.steps.decode.decoder import JsonDecoder
+from forebay.pipelines.steps.decode.framing import message_index, read_message_index
+from forebay.pipelines.steps.validate import Validator
 from tests.adapters.test_schema_registry import Server
 from tests.steps.test_decode_avro import source_of
 from tests.steps.test_decode_protobuf import FILE, FRAMED, SOURCE, Payment

@@ -11,11 +11,11 @@ from confluent_kafka import KafkaError
 
 from forebay.cli.error_line import error_line
 from forebay.local.process import StackError
-from pipelines import errors
-from pipelines.adapters.kafka.producer import IdempotentProducer
-from pipelines.history.parquet_columns import HistoryError
-from pipelines.process.status import CRASHED, INTERRUPTED, REPAIR_FIRST, START_AGAIN
-from serving.worker.commit import WorkerFailed
+from forebay.pipelines import errors
+from forebay.pipelines.adapters.kafka.producer import IdempotentProducer
+from forebay.pipelines.history.parquet_columns import HistoryError
+from forebay.pipelines.process.status import CRASHED, INTERRUPTED, REPAIR_FIRST, START_AGAIN
+from forebay.serving.worker.commit import WorkerFailed
 
 FOREBAY = str(Path(sys.executable).with_name("forebay"))
 NOBODY = "127.0.0.1:1"

@@ -3,20 +3,20 @@
 import pytest
 import redis
 
+from forebay.pipelines.adapters.kafka.producer import DeliveryFailed
+from forebay.pipelines.adapters.redis.forgotten import REMEMBERED_MS, forget_rows
+from forebay.pipelines.adapters.redis.store import RedisStore
+from forebay.pipelines.contract.kafka.incarnation import Lineage
+from forebay.pipelines.contract.kafka.topics import Feed
+from forebay.pipelines.contract.plan.plan import PLAN_FORMAT, Plan
+from forebay.pipelines.contract.plan.types import DataType
+from forebay.pipelines.contract.plan.views import JoinKey
+from forebay.pipelines.contract.store.entity_key import EntityKeyEncoder, decode_entity_key, feature_field
+from forebay.pipelines.contract.store.values import decode_value
+from forebay.pipelines.errors import SettingsError, StoreUnavailable
+from forebay.pipelines.feature_processor.rows.writer import StoreRolledBack
+from forebay.pipelines.feature_processor.walk.topic_batch import FeedPipeline
 from forebay.store.forget import forget, parse_entity
-from pipelines.adapters.kafka.producer import DeliveryFailed
-from pipelines.adapters.redis.forgotten import REMEMBERED_MS, forget_rows
-from pipelines.adapters.redis.store import RedisStore
-from pipelines.contract.kafka.incarnation import Lineage
-from pipelines.contract.kafka.topics import Feed
-from pipelines.contract.plan.plan import PLAN_FORMAT, Plan
-from pipelines.contract.plan.types import DataType
-from pipelines.contract.plan.views import JoinKey
-from pipelines.contract.store.entity_key import EntityKeyEncoder, decode_entity_key, feature_field
-from pipelines.contract.store.values import decode_value
-from pipelines.errors import SettingsError, StoreUnavailable
-from pipelines.feature_processor.rows.writer import StoreRolledBack
-from pipelines.feature_processor.walk.topic_batch import FeedPipeline
 from tests.oracle import Event, Window
 from tests.support.build import HOUR, SOURCE, START_MS, make_view, record
 

@@ -8,18 +8,18 @@ import redis
 from confluent_kafka import Consumer
 
 from forebay.local.topics import create_topics
+from forebay.pipelines.adapters.kafka.admin import group_name
+from forebay.pipelines.adapters.redis.store import RedisStore
+from forebay.pipelines.contract.kafka.incarnation import Lineage
+from forebay.pipelines.contract.kafka.topics import Feed, route_for
+from forebay.pipelines.contract.plan.plan import PLAN_FORMAT, Plan
+from forebay.pipelines.contract.plan.types import EventId
+from forebay.pipelines.contract.store.entity_key import EntityKeyEncoder, feature_field, ids_field
+from forebay.pipelines.contract.store.values import decode_value
+from forebay.pipelines.errors import ProgressMismatch, SettingsError, StoreUnavailable
+from forebay.pipelines.feature_processor.walk.rekey import Router
+from forebay.pipelines.feature_processor.walk.topic_batch import FeedPipeline
 from forebay.store.rebuild import check_stopped, clear_view
-from pipelines.adapters.kafka.admin import group_name
-from pipelines.adapters.redis.store import RedisStore
-from pipelines.contract.kafka.incarnation import Lineage
-from pipelines.contract.kafka.topics import Feed, route_for
-from pipelines.contract.plan.plan import PLAN_FORMAT, Plan
-from pipelines.contract.plan.types import EventId
-from pipelines.contract.store.entity_key import EntityKeyEncoder, feature_field, ids_field
-from pipelines.contract.store.values import decode_value
-from pipelines.errors import ProgressMismatch, SettingsError, StoreUnavailable
-from pipelines.feature_processor.walk.rekey import Router
-from pipelines.feature_processor.walk.topic_batch import FeedPipeline
 from tests.feature_processor.partition import Producer
 from tests.oracle import Event, Window
 from tests.support.build import HOUR, SOURCE, START_MS, make_view, record

@@ -5,11 +5,11 @@ import pytest
 
 from forebay.history.pace import Pace
 from forebay.history.replay import Span, replayed_events
-from pipelines.contract.plan.plan import PLAN_FORMAT, Plan
-from pipelines.contract.plan.sources import Source
-from pipelines.contract.plan.types import Column, DataType
-from pipelines.errors import SettingsError
-from pipelines.history.load import History
+from forebay.pipelines.contract.plan.plan import PLAN_FORMAT, Plan
+from forebay.pipelines.contract.plan.sources import Source
+from forebay.pipelines.contract.plan.types import Column, DataType
+from forebay.pipelines.errors import SettingsError
+from forebay.pipelines.history.load import History
 
 COLUMNS = (Column("event_ms", DataType.INT64, required=True), Column("who", DataType.STRING))
 

@@ -18,7 +18,7 @@ from forebay.dead_letters.display import print_groups
 from forebay.dead_letters.summary import Group
 from forebay.definitions.plan_view import print_plan
 from forebay.local.up import addresses
-from pipelines.contract.plan.plan_file import read_plan
+from forebay.pipelines.contract.plan.plan_file import read_plan
 from tests.support.payments import ROOT
 
 FOREBAY = (sys.executable, "-m", "forebay.cli")

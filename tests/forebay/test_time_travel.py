@@ -8,14 +8,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from forebay.pipelines.contract.plan.plan import PLAN_FORMAT, Plan
+from forebay.pipelines.contract.plan.plan_file import read_plan
+from forebay.pipelines.contract.plan.services import FeatureService, ServiceView
+from forebay.pipelines.contract.plan.types import DataType
+from forebay.pipelines.contract.plan.views import BatchView, Feature, JoinKey
+from forebay.pipelines.errors import RequestError, SettingsError
+from forebay.pipelines.steps.decode.framing import frame
 from forebay.time_travel import DECLARED_SCHEMA_ID, DeadLettersFound, TimeTravel
-from pipelines.contract.plan.plan import PLAN_FORMAT, Plan
-from pipelines.contract.plan.plan_file import read_plan
-from pipelines.contract.plan.services import FeatureService, ServiceView
-from pipelines.contract.plan.types import DataType
-from pipelines.contract.plan.views import BatchView, Feature, JoinKey
-from pipelines.errors import RequestError, SettingsError
-from pipelines.steps.decode.framing import frame
 from tests.oracle import Event, Window
 from tests.steps.test_decode_avro import source_of
 from tests.steps.test_decode_protobuf import FRAMED

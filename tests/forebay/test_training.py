@@ -13,13 +13,13 @@ from rich.console import Console
 
 from forebay.history.backfill import Training, backfill
 from forebay.history.training import feature_columns, training_rows
-from pipelines.contract.plan.plan import PLAN_FORMAT, Plan
-from pipelines.contract.plan.services import FeatureService, ServiceView
-from pipelines.contract.plan.types import Column, DataType
-from pipelines.contract.plan.views import BatchView, Feature, JoinKey
-from pipelines.errors import PlanError
-from pipelines.history.load import History
-from pipelines.history.parquet_columns import HistoryError
+from forebay.pipelines.contract.plan.plan import PLAN_FORMAT, Plan
+from forebay.pipelines.contract.plan.services import FeatureService, ServiceView
+from forebay.pipelines.contract.plan.types import Column, DataType
+from forebay.pipelines.contract.plan.views import BatchView, Feature, JoinKey
+from forebay.pipelines.errors import PlanError
+from forebay.pipelines.history.load import History
+from forebay.pipelines.history.parquet_columns import HistoryError
 from tests.oracle import Window
 from tests.support.build import HOUR, SOURCE, START_MS, make_view
 

@@ -1,1 +1,1 @@
-"""Tests of `pipelines.history`."""
+"""Tests of `forebay.pipelines.history`."""

@@ -12,23 +12,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from forebay.history.training import feature_columns, training_rows
-from pipelines.adapters.memory_store import MemoryStore
-from pipelines.contract.kafka.incarnation import Lineage
-from pipelines.contract.plan.plan import PLAN_FORMAT, Plan
-from pipelines.contract.plan.services import FeatureService, ServiceView
-from pipelines.contract.plan.types import Column, DataType
-from pipelines.contract.plan.views import BatchView, Feature, JoinKey, OnDemandInput, OnDemandView, Policy, Udf
-from pipelines.errors import PlanError
-from pipelines.feature_processor.rows.writer import ReadEvents, ViewWriter
-from pipelines.history.as_of import ViewHistory
-from pipelines.history.batch_source import batch_places, write_batch_source
-from pipelines.history.load import History
-from pipelines.history.parquet_columns import HistoryError
-from pipelines.steps.decode.decoder import event_type
-from pipelines.steps.validate import Validator
-from serving.features.assemble import FeatureAssembler
-from serving.features.read import FeatureReader, stored_views
-from serving.features.request import ScoringRequest
+from forebay.pipelines.adapters.memory_store import MemoryStore
+from forebay.pipelines.contract.kafka.incarnation import Lineage
+from forebay.pipelines.contract.plan.plan import PLAN_FORMAT, Plan
+from forebay.pipelines.contract.plan.services import FeatureService, ServiceView
+from forebay.pipelines.contract.plan.types import Column, DataType
+from forebay.pipelines.contract.plan.views import BatchView, Feature, JoinKey, OnDemandInput, OnDemandView, Policy, Udf
+from forebay.pipelines.errors import PlanError
+from forebay.pipelines.feature_processor.rows.writer import ReadEvents, ViewWriter
+from forebay.pipelines.history.as_of import ViewHistory
+from forebay.pipelines.history.batch_source import batch_places, write_batch_source
+from forebay.pipelines.history.load import History
+from forebay.pipelines.history.parquet_columns import HistoryError
+from forebay.pipelines.steps.decode.decoder import event_type
+from forebay.pipelines.steps.validate import Validator
+from forebay.serving.features.assemble import FeatureAssembler
+from forebay.serving.features.read import FeatureReader, stored_views
+from forebay.serving.features.request import ScoringRequest
 from tests.oracle import Event, Window
 from tests.support.build import (
     EVERY_FUNCTION,

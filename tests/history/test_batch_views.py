@@ -16,10 +16,10 @@ from feast import FeatureStore
 from rich.console import Console
 
 from forebay.history.materialize import materialize, print_materialized
-from pipelines.compiler.materialize import materialize as in_this_process
-from pipelines.contract.plan.plan_file import read_plan
-from pipelines.errors import PlanError, StoreUnavailable
-from serving.features.from_history import BatchHistory
+from forebay.pipelines.compiler.materialize import materialize as in_this_process
+from forebay.pipelines.contract.plan.plan_file import read_plan
+from forebay.pipelines.errors import PlanError, StoreUnavailable
+from forebay.serving.features.from_history import BatchHistory
 from tests.support.payments import run_compiler
 
 REPO = Path(__file__).parents[1] / "repos" / "profiles" / "feature_repo"

@@ -7,9 +7,9 @@ import sys
 import pandas as pd
 import pytest
 
-from pipelines.contract.plan.plan_file import read_plan
-from pipelines.history.batch_source import batch_places, write_batch_source
-from pipelines.history.load import History
+from forebay.pipelines.contract.plan.plan_file import read_plan
+from forebay.pipelines.history.batch_source import batch_places, write_batch_source
+from forebay.pipelines.history.load import History
 
 START = pd.Timestamp("2026-01-05 12:00", tz="UTC")
 NUMBERS = ["payments_count_1h", "amount_mean_1h", "amount_max_1d"]

@@ -11,13 +11,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipelines.contract.plan.plan import PLAN_FORMAT, Plan
-from pipelines.contract.plan.types import Column, DataType
-from pipelines.contract.plan.views import BatchView, Feature, JoinKey
-from pipelines.history.as_of import ViewHistory
-from pipelines.history.batch_rows import read_batch_rows
-from pipelines.history.load import History
-from pipelines.history.parquet_columns import HistoryError
+from forebay.pipelines.contract.plan.plan import PLAN_FORMAT, Plan
+from forebay.pipelines.contract.plan.types import Column, DataType
+from forebay.pipelines.contract.plan.views import BatchView, Feature, JoinKey
+from forebay.pipelines.history.as_of import ViewHistory
+from forebay.pipelines.history.batch_rows import read_batch_rows
+from forebay.pipelines.history.load import History
+from forebay.pipelines.history.parquet_columns import HistoryError
 from tests.oracle import Window
 from tests.support.build import HOUR, SOURCE, START_MS, make_view
 

@@ -28,7 +28,7 @@ from confluent_kafka.admin import (
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 
 from forebay.local.ports import free_port
-from pipelines.adapters.kafka.admin import new_admin
+from forebay.pipelines.adapters.kafka.admin import new_admin
 from tests.kafka.from_jars import KafkaFromJars
 
 USER, PASSWORD = "forebay", "p4ss-of-forebay"

@@ -13,12 +13,12 @@ import pytest
 from confluent_kafka import Consumer, Message, TopicPartition
 
 from forebay.local.topics import create_topics
-from pipelines.contract.kafka.position import Position
-from pipelines.contract.kafka.prediction import prediction_id
-from pipelines.errors import ProgressMismatch
-from serving.worker.events import OutgoingRecord
-from serving.worker.loop import Worker
-from serving.worker.settings import WorkerSettings
+from forebay.pipelines.contract.kafka.position import Position
+from forebay.pipelines.contract.kafka.prediction import prediction_id
+from forebay.pipelines.errors import ProgressMismatch
+from forebay.serving.worker.events import OutgoingRecord
+from forebay.serving.worker.loop import Worker
+from forebay.serving.worker.settings import WorkerSettings
 from tests.e2e.broker import Outgoing, produce, read_topic, until
 from tests.kafka.apache_kafka import ApacheKafka
 

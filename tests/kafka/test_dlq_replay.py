@@ -16,13 +16,13 @@ from confluent_kafka import Message, Producer
 from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 
 from forebay.local.topics import create_topics
-from pipelines.adapters.kafka.admin import new_admin
-from pipelines.contract.kafka.position import Position
-from pipelines.contract.kafka.recipients import Recipients, only_for
-from pipelines.contract.kafka.record import dead_letter_headers, kept_headers
-from pipelines.contract.plan.definition import definition
-from pipelines.contract.plan.plan_file import write_plan
-from pipelines.errors import DecodeError, InvalidEvent
+from forebay.pipelines.adapters.kafka.admin import new_admin
+from forebay.pipelines.contract.kafka.position import Position
+from forebay.pipelines.contract.kafka.recipients import Recipients, only_for
+from forebay.pipelines.contract.kafka.record import dead_letter_headers, kept_headers
+from forebay.pipelines.contract.plan.definition import definition
+from forebay.pipelines.contract.plan.plan_file import write_plan
+from forebay.pipelines.errors import DecodeError, InvalidEvent
 from tests.e2e.broker import read_topic, until
 from tests.e2e.deployment import FOREBAY, run_forebay
 from tests.kafka.apache_kafka import ApacheKafka

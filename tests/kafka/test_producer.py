@@ -7,8 +7,8 @@ from confluent_kafka import Consumer, TopicPartition
 from confluent_kafka.admin import NewTopic
 
 from forebay.local.topics import create_topics
-from pipelines.adapters.kafka.admin import new_admin
-from pipelines.adapters.kafka.producer import DeliveryFailed, IdempotentProducer
+from forebay.pipelines.adapters.kafka.admin import new_admin
+from forebay.pipelines.adapters.kafka.producer import DeliveryFailed, IdempotentProducer
 from tests.kafka.apache_kafka import ApacheKafka
 
 pytestmark = pytest.mark.kafka

@@ -20,14 +20,14 @@ from forebay.dead_letters.reader import TopicReader
 from forebay.history.replay import Published, publish
 from forebay.local.topics import create_topics
 from forebay.local.valkey import Valkey
+from forebay.pipelines.adapters.kafka.connection import KafkaConnection, variable_of
+from forebay.pipelines.contract.plan.plan import PLAN_FORMAT, Plan
+from forebay.pipelines.contract.plan.plan_file import write_plan
+from forebay.pipelines.errors import ForebayError
+from forebay.serving.worker.events import OutgoingRecord
+from forebay.serving.worker.loop import Worker
+from forebay.serving.worker.settings import WorkerSettings
 from forebay.store.rebuild import check_stopped
-from pipelines.adapters.kafka.connection import KafkaConnection, variable_of
-from pipelines.contract.plan.plan import PLAN_FORMAT, Plan
-from pipelines.contract.plan.plan_file import write_plan
-from pipelines.errors import ForebayError
-from serving.worker.events import OutgoingRecord
-from serving.worker.loop import Worker
-from serving.worker.settings import WorkerSettings
 from tests.e2e.broker import Outgoing, members_missing, produce, read_topic, until
 from tests.kafka.apache_kafka import jars_missing
 from tests.kafka.secured import PASSWORD, USER, SecuredKafka, TokenEndpoint

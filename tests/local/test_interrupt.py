@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from forebay.cli.error_line import error_line
-from pipelines.contract.plan.plan import PLAN_FORMAT, Plan
-from pipelines.contract.plan.plan_file import write_plan
+from forebay.pipelines.contract.plan.plan import PLAN_FORMAT, Plan
+from forebay.pipelines.contract.plan.plan_file import write_plan
 from tests.oracle import Window
 from tests.support.build import HOUR, SOURCE, make_view
 

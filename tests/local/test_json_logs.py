@@ -14,8 +14,8 @@ import pytest
 from forebay.definitions.topics import needed_topics
 from forebay.local.tansu import Tansu
 from forebay.local.topics import create_topics
-from pipelines.contract.plan.plan import PLAN_FORMAT, Plan
-from pipelines.contract.plan.plan_file import read_plan, write_plan
+from forebay.pipelines.contract.plan.plan import PLAN_FORMAT, Plan
+from forebay.pipelines.contract.plan.plan_file import read_plan, write_plan
 from tests.oracle import Window
 from tests.support.build import HOUR, SOURCE, make_view
 from tests.support.models import write_sum_model
@@ -86,7 +86,7 @@ def test_the_error_that_ends_a_process_is_json_too(tmp_path: Path) -> None:
 def test_a_crash_is_one_json_line_with_its_traceback(tmp_path: Path) -> None:
     code = (
         "from forebay.cli.error_line import error_line\n"
-        "from pipelines.process.logs import LogFormat, LogSettings, configure_logs\n"
+        "from forebay.pipelines.process.logs import LogFormat, LogSettings, configure_logs\n"
         "configure_logs(LogSettings(LogFormat.JSON))\n"
         "with error_line():\n"
         "    {}['missing']\n"

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.contract.plan.plan_file import read_plan
+from forebay.pipelines.contract.plan.plan_file import read_plan
 from tests.e2e.broker import until
 from tests.support.payments import REPO
 

@@ -9,7 +9,7 @@ import pytest
 
 from forebay.local.process import ChildProcess, Command, ProcessEnded
 from forebay.local.restarted import MOST, WINDOW_S, Restarted
-from pipelines.process.status import REPAIR_FIRST, START_AGAIN
+from forebay.pipelines.process.status import REPAIR_FIRST, START_AGAIN
 from tests.e2e.broker import until
 
 

@@ -17,7 +17,7 @@ from forebay.local.process import StackError
 from forebay.local.tansu import Tansu, TansuSettings
 from forebay.local.topics import create_topics
 from forebay.local.valkey import Valkey, ValkeySettings
-from pipelines.errors import BrokersUnavailable, SettingsError
+from forebay.pipelines.errors import BrokersUnavailable, SettingsError
 from tests.kafka.apache_kafka import ApacheKafka
 
 

@@ -14,8 +14,8 @@ from forebay.definitions.topics import needed_topics
 from forebay.local.tansu import Tansu
 from forebay.local.topics import create_topics
 from forebay.local.valkey import Valkey
-from pipelines.contract.plan.plan_file import read_plan
-from pipelines.process.status import REPAIR_FIRST
+from forebay.pipelines.contract.plan.plan_file import read_plan
+from forebay.pipelines.process.status import REPAIR_FIRST
 from tests.support.models import write_sum_model
 
 FOREBAY = str(Path(sys.executable).with_name("forebay"))

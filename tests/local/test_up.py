@@ -23,7 +23,7 @@ from typer.testing import CliRunner
 from forebay.cli import app
 from forebay.local.ports import claim_port
 from forebay.local.tansu import Tansu
-from pipelines.errors import SettingsError
+from forebay.pipelines.errors import SettingsError
 from tests.e2e.broker import until
 from tests.local.test_process import alive
 from tests.support.models import write_sum_model

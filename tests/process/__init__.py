@@ -1,1 +1,1 @@
-"""Tests of `pipelines.process`."""
+"""Tests of `forebay.pipelines.process`."""

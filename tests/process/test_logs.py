@@ -6,7 +6,7 @@ import msgspec
 import pytest
 import structlog
 
-from pipelines.process.logs import (
+from forebay.pipelines.process.logs import (
     REMEMBERED,
     REPEATED_AFTER_S,
     LogFormat,

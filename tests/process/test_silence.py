@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from pipelines.feature_processor.membership import client_health as vitals
-from pipelines.feature_processor.membership.client_health import ClientFailed, Vitals
-from pipelines.process.silence import Positions, Silence
+from forebay.pipelines.feature_processor.membership import client_health as vitals
+from forebay.pipelines.feature_processor.membership.client_health import ClientFailed, Vitals
+from forebay.pipelines.process.silence import Positions, Silence
 
 HERE = {("payments", 0): 7, ("payments", 1): 3}
 

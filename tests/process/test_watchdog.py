@@ -13,10 +13,10 @@ import urllib.request
 
 import pytest
 
-from pipelines.process import cpu_alarm, pages
-from pipelines.process.livez import livez
-from pipelines.process.status import START_AGAIN
-from pipelines.process.watchdog import HANG_AFTER_S, LONG, TICK_S, Watchdog, step
+from forebay.pipelines.process import cpu_alarm, pages
+from forebay.pipelines.process.livez import livez
+from forebay.pipelines.process.status import START_AGAIN
+from forebay.pipelines.process.watchdog import HANG_AFTER_S, LONG, TICK_S, Watchdog, step
 
 TICKS = int(HANG_AFTER_S / TICK_S) + 2
 
@@ -115,7 +115,7 @@ def test_the_metrics_server_answers_livez_too(monkeypatch: pytest.MonkeyPatch) -
 
 STANDS_STILL = """
 import time
-from pipelines.process.watchdog import WATCHDOG
+from forebay.pipelines.process.watchdog import WATCHDOG
 WATCHDOG.start(1.0)
 loop = WATCHDOG.watch("loop")
 while True:
@@ -140,7 +140,7 @@ def test_a_process_that_stood_still_as_a_whole_has_not_hung() -> None:
 
 
 LOOPS_FOR_EVER = """
-from pipelines.process.watchdog import WATCHDOG, step
+from forebay.pipelines.process.watchdog import WATCHDOG, step
 WATCHDOG.start(1.0)
 with WATCHDOG.watch("batches").here():
     step("preparing payments[0]@7-9")
@@ -163,7 +163,7 @@ def test_a_users_function_that_loops_ends_the_process() -> None:
 
 KEEPS_THE_LOCK = """
 import re
-from pipelines.process.watchdog import WATCHDOG
+from forebay.pipelines.process.watchdog import WATCHDOG
 WATCHDOG.start(1.0)
 def users_function():
     re.match("(a|aa)+$", "a" * 100 + "b")

@@ -15,13 +15,13 @@ import onnx
 from onnx import TensorProto, helper
 from starlette.types import ASGIApp
 
-from pipelines.adapters.memory_store import MemoryStore
-from pipelines.adapters.online_store import Store
-from pipelines.contract.kafka.incarnation import Lineage
-from pipelines.contract.plan.plan import PLAN_FORMAT, Plan
-from pipelines.contract.plan.services import FeatureService, ServiceView
-from pipelines.contract.plan.types import Column, DataType, Function
-from pipelines.contract.plan.views import (
+from forebay.pipelines.adapters.memory_store import MemoryStore
+from forebay.pipelines.adapters.online_store import Store
+from forebay.pipelines.contract.kafka.incarnation import Lineage
+from forebay.pipelines.contract.plan.plan import PLAN_FORMAT, Plan
+from forebay.pipelines.contract.plan.services import FeatureService, ServiceView
+from forebay.pipelines.contract.plan.types import Column, DataType, Function
+from forebay.pipelines.contract.plan.views import (
     Aggregation,
     Feature,
     JoinKey,
@@ -31,15 +31,15 @@ from pipelines.contract.plan.views import (
     StreamView,
     Udf,
 )
-from pipelines.errors import StoreUnavailable
-from pipelines.feature_processor.rows.writer import ReadEvents, ViewWriter
-from pipelines.steps.decode.decoder import JsonDecoder
-from pipelines.steps.validate import Validator
-from serving.features.read import RowReader
-from serving.http.app import build_app
-from serving.http.settings import HttpSettings
-from serving.models.model import load_model
-from serving.scoring.scorer import Scorer
+from forebay.pipelines.errors import StoreUnavailable
+from forebay.pipelines.feature_processor.rows.writer import ReadEvents, ViewWriter
+from forebay.pipelines.steps.decode.decoder import JsonDecoder
+from forebay.pipelines.steps.validate import Validator
+from forebay.serving.features.read import RowReader
+from forebay.serving.http.app import build_app
+from forebay.serving.http.settings import HttpSettings
+from forebay.serving.models.model import load_model
+from forebay.serving.scoring.scorer import Scorer
 from tests.support.build import HOUR, MINUTE, SOURCE, START_MS, record
 
 NOW_MS = START_MS + HOUR

@@ -13,12 +13,12 @@ import httpx
 import msgspec
 
 from forebay.local.ports import free_port
-from pipelines.adapters.memory_store import MemoryStore
-from serving.http.app import build_app
-from serving.http.server import run_server
-from serving.http.settings import HttpSettings
-from serving.models.model import load_model
-from serving.scoring.scorer import Scorer
+from forebay.pipelines.adapters.memory_store import MemoryStore
+from forebay.serving.http.app import build_app
+from forebay.serving.http.server import run_server
+from forebay.serving.http.settings import HttpSettings
+from forebay.serving.models.model import load_model
+from forebay.serving.scoring.scorer import Scorer
 from tests.serving.endpoint import PLAN, FixedClock, fill, write_model
 
 

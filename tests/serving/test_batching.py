@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from serving.scoring.batching import Batcher, Overloaded
+from forebay.serving.scoring.batching import Batcher, Overloaded
 
 
 class Doubler:

@@ -3,9 +3,9 @@
 import pytest
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
-from serving.worker import commit as module
-from serving.worker.commit import AtLeastOnceCommitter, TransactionalCommitter, TransactionLost
-from serving.worker.settings import WorkerSettings
+from forebay.serving.worker import commit as module
+from forebay.serving.worker.commit import AtLeastOnceCommitter, TransactionalCommitter, TransactionLost
+from forebay.serving.worker.settings import WorkerSettings
 
 SETTINGS = WorkerSettings(brokers="127.0.0.1:1", topic="payments", group="shop.score")
 

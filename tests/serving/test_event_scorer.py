@@ -8,21 +8,21 @@ import msgspec
 import pytest
 from prometheus_client import REGISTRY
 
-from pipelines.adapters.memory_store import MemoryStore
-from pipelines.adapters.progress_reader import ProgressReader, ViewTopic
-from pipelines.contract.kafka.incarnation import Lineage
-from pipelines.contract.kafka.recipients import ONLY_FOR_HEADER, Recipients
-from pipelines.contract.kafka.record import REPLAY_OF_HEADER
-from pipelines.contract.plan.types import Column, DataType
-from pipelines.contract.store.entity_key import EntityKeyEncoder, head_field
-from pipelines.contract.store.keys import progress_field, progress_key
-from pipelines.contract.store.progress import Progress, SourceProgress, encode_progress
-from pipelines.errors import StoreRefused, StoreUnavailable
-from serving.models.model import load_model
-from serving.observe.metrics import MODEL_INFO, show_model
-from serving.scoring.scorer import Scorer
-from serving.worker.barrier import Awaited, Barrier
-from serving.worker.events import EventScorer
+from forebay.pipelines.adapters.memory_store import MemoryStore
+from forebay.pipelines.adapters.progress_reader import ProgressReader, ViewTopic
+from forebay.pipelines.contract.kafka.incarnation import Lineage
+from forebay.pipelines.contract.kafka.recipients import ONLY_FOR_HEADER, Recipients
+from forebay.pipelines.contract.kafka.record import REPLAY_OF_HEADER
+from forebay.pipelines.contract.plan.types import Column, DataType
+from forebay.pipelines.contract.store.entity_key import EntityKeyEncoder, head_field
+from forebay.pipelines.contract.store.keys import progress_field, progress_key
+from forebay.pipelines.contract.store.progress import Progress, SourceProgress, encode_progress
+from forebay.pipelines.errors import StoreRefused, StoreUnavailable
+from forebay.serving.models.model import load_model
+from forebay.serving.observe.metrics import MODEL_INFO, show_model
+from forebay.serving.scoring.scorer import Scorer
+from forebay.serving.worker.barrier import Awaited, Barrier
+from forebay.serving.worker.events import EventScorer
 from tests.serving.endpoint import NOW_MS, PLAN, REFUSED_LIMIT, SERVICE, VIEW, FaultyStore, fill, write_model
 from tests.support.build import SOURCE, WRITTEN_MS
 
@@ -212,7 +212,7 @@ class TestBarrier:
 
     def test_what_was_seen_long_ago_is_not_believed(self, monkeypatch):
         """The store may have fallen back to older data meanwhile."""
-        monkeypatch.setattr("serving.worker.reached_offsets.KNOWN_FOR_S", 0.05)
+        monkeypatch.setattr("forebay.serving.worker.reached_offsets.KNOWN_FOR_S", 0.05)
         store = MemoryStore()
         self.contains(store, 0, 500)
         barrier = self.barrier(store, 0)

@@ -9,8 +9,8 @@ from typing import Any
 import httpx
 import pytest
 
-from pipelines.errors import ModelError, StoreUnavailable
-from serving.http.settings import HttpSettings
+from forebay.pipelines.errors import ModelError, StoreUnavailable
+from forebay.serving.http.settings import HttpSettings
 from tests.serving.endpoint import NOW_MS, REFUSED_LIMIT, World, client
 from tests.support.build import HOUR, START_MS
 

@@ -10,9 +10,9 @@ import pytest
 import structlog
 from structlog.testing import capture_logs
 
-from pipelines.contract.store.entity_key import EntityKeyEncoder, head_field
-from pipelines.process.logs import configure_logs
-from serving.http.settings import HttpSettings
+from forebay.pipelines.contract.store.entity_key import EntityKeyEncoder, head_field
+from forebay.pipelines.process.logs import configure_logs
+from forebay.serving.http.settings import HttpSettings
 from tests.serving.endpoint import PLAN, VIEW, World, client
 
 A = {"card": "a", "limit": 120.0}

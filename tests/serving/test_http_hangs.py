@@ -11,13 +11,13 @@ import httpx
 import msgspec
 
 from forebay.local.ports import free_port
-from pipelines.process.status import START_AGAIN
-from pipelines.process.watchdog import WATCHDOG
-from serving.http.app import build_app
-from serving.http.server import run_server
-from serving.http.settings import HttpSettings
-from serving.models.model import load_model
-from serving.scoring.scorer import Scorer
+from forebay.pipelines.process.status import START_AGAIN
+from forebay.pipelines.process.watchdog import WATCHDOG
+from forebay.serving.http.app import build_app
+from forebay.serving.http.server import run_server
+from forebay.serving.http.settings import HttpSettings
+from forebay.serving.models.model import load_model
+from forebay.serving.scoring.scorer import Scorer
 from tests.e2e.broker import until
 from tests.serving.endpoint import PLAN, FixedClock, fill, write_model
 from tests.serving.process import SlowStore

@@ -11,7 +11,7 @@ from contextlib import ExitStack, closing
 import httpx
 import pytest
 
-from serving.http.settings import HttpSettings
+from forebay.serving.http.settings import HttpSettings
 from tests.serving.process import endpoint
 from tests.serving.raw_client import Client
 

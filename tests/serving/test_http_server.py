@@ -13,9 +13,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from pipelines.errors import SettingsError
-from serving.http.server import listen
-from serving.http.settings import HttpSettings, token_of_environment
+from forebay.pipelines.errors import SettingsError
+from forebay.serving.http.server import listen
+from forebay.serving.http.settings import HttpSettings, token_of_environment
 from tests.serving.process import endpoint
 
 BODY = {"entities": [{"card": "a", "limit": 120}]}

@@ -3,12 +3,12 @@
 import pytest
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
-from pipelines.contract.kafka.incarnation import Lineage
-from pipelines.contract.kafka.position import Position
-from pipelines.contract.kafka.prediction import prediction_id
-from pipelines.errors import ProgressMismatch
-from serving.worker.incarnation import ScoredIncarnation
-from serving.worker.settings import WorkerSettings
+from forebay.pipelines.contract.kafka.incarnation import Lineage
+from forebay.pipelines.contract.kafka.position import Position
+from forebay.pipelines.contract.kafka.prediction import prediction_id
+from forebay.pipelines.errors import ProgressMismatch
+from forebay.serving.worker.incarnation import ScoredIncarnation
+from forebay.serving.worker.settings import WorkerSettings
 
 SETTINGS = WorkerSettings(brokers="kafka:9092", topic="payments", group="shop.score")
 KNOWN = Lineage("payments", "id-2", 2)

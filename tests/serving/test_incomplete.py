@@ -7,18 +7,18 @@ import numpy as np
 import pytest
 from prometheus_client import REGISTRY
 
-from pipelines.adapters.memory_store import MemoryStore
-from pipelines.contract.kafka.incarnation import Lineage
-from pipelines.contract.plan.plan import Plan
-from pipelines.contract.store.keys import progress_field, removed_key
-from pipelines.errors import FeatureRefused
-from pipelines.feature_processor.rows.writer import ReadEvents, ViewWriter
-from pipelines.steps.decode.decoder import JsonDecoder
-from pipelines.steps.validate import Validator
-from serving.features.assemble import FeatureAssembler, FeatureVectors
-from serving.features.read import FeatureReader, stored_views
-from serving.features.request import ScoringRequest
-from serving.observe import metrics
+from forebay.pipelines.adapters.memory_store import MemoryStore
+from forebay.pipelines.contract.kafka.incarnation import Lineage
+from forebay.pipelines.contract.plan.plan import Plan
+from forebay.pipelines.contract.store.keys import progress_field, removed_key
+from forebay.pipelines.errors import FeatureRefused
+from forebay.pipelines.feature_processor.rows.writer import ReadEvents, ViewWriter
+from forebay.pipelines.steps.decode.decoder import JsonDecoder
+from forebay.pipelines.steps.validate import Validator
+from forebay.serving.features.assemble import FeatureAssembler, FeatureVectors
+from forebay.serving.features.read import FeatureReader, stored_views
+from forebay.serving.features.request import ScoringRequest
+from forebay.serving.observe import metrics
 from tests.serving.endpoint import PLAN, VIEW
 from tests.support.build import HOUR, MINUTE, SOURCE, START_MS, record
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.errors import StoreRefused, StoreUnavailable
-from serving.features.isolate import isolate
+from forebay.pipelines.errors import StoreRefused, StoreUnavailable
+from forebay.serving.features.isolate import isolate
 
 
 def runs_of(bad):

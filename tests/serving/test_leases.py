@@ -2,17 +2,17 @@
 
 import pytest
 
-from pipelines.adapters.memory_store import MemoryStore
-from pipelines.contract.kafka.incarnation import Lineage
-from pipelines.contract.plan.plan import PLAN_FORMAT, Plan
-from pipelines.contract.plan.services import FeatureService, ServiceView
-from pipelines.contract.store.keys import progress_field, progress_key
-from pipelines.contract.store.lease import Lease, decode_lease, encode_lease, leased, leases_key
-from pipelines.contract.store.progress import Progress, encode_progress
-from pipelines.contract.store.publication import DEFINITION, Publication, encode_publication, publication_key
-from pipelines.errors import StoreUnavailable
-from serving.rollout.definitions_read import LEVEL_RECORDS, stream_views_read, unreadable
-from serving.rollout.leases import LEASE_S, LINGER_S, DefinitionLeases
+from forebay.pipelines.adapters.memory_store import MemoryStore
+from forebay.pipelines.contract.kafka.incarnation import Lineage
+from forebay.pipelines.contract.plan.plan import PLAN_FORMAT, Plan
+from forebay.pipelines.contract.plan.services import FeatureService, ServiceView
+from forebay.pipelines.contract.store.keys import progress_field, progress_key
+from forebay.pipelines.contract.store.lease import Lease, decode_lease, encode_lease, leased, leases_key
+from forebay.pipelines.contract.store.progress import Progress, encode_progress
+from forebay.pipelines.contract.store.publication import DEFINITION, Publication, encode_publication, publication_key
+from forebay.pipelines.errors import StoreUnavailable
+from forebay.serving.rollout.definitions_read import LEVEL_RECORDS, stream_views_read, unreadable
+from forebay.serving.rollout.leases import LEASE_S, LINGER_S, DefinitionLeases
 from tests.e2e.broker import until
 from tests.oracle import Window
 from tests.support.build import HOUR, SOURCE, make_view
@@ -85,7 +85,7 @@ def test_a_lease_that_is_renewed_holds_on(store):
 
 
 def test_it_is_renewed_in_the_background(store, monkeypatch):
-    monkeypatch.setattr("serving.rollout.leases.RENEW_S", 0.001)
+    monkeypatch.setattr("forebay.serving.rollout.leases.RENEW_S", 0.001)
     leases = DefinitionLeases("shop", store)
     with leases.renewed():
         leases.hold(OLD)

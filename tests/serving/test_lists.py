@@ -9,13 +9,12 @@ import pandas as pd
 import pytest
 from onnx import TensorProto, helper
 
-from forebay.time_travel import TimeTravel
-from pipelines.adapters.memory_store import MemoryStore
-from pipelines.contract.kafka.incarnation import Lineage
-from pipelines.contract.plan.plan import PLAN_FORMAT, Plan
-from pipelines.contract.plan.services import FeatureService, ServiceView
-from pipelines.contract.plan.types import DataType, Function
-from pipelines.contract.plan.views import (
+from forebay.pipelines.adapters.memory_store import MemoryStore
+from forebay.pipelines.contract.kafka.incarnation import Lineage
+from forebay.pipelines.contract.plan.plan import PLAN_FORMAT, Plan
+from forebay.pipelines.contract.plan.services import FeatureService, ServiceView
+from forebay.pipelines.contract.plan.types import DataType, Function
+from forebay.pipelines.contract.plan.views import (
     Aggregation,
     BatchView,
     Feature,
@@ -26,19 +25,20 @@ from pipelines.contract.plan.views import (
     StreamView,
     Udf,
 )
-from pipelines.errors import FeatureRefused, ModelError
-from pipelines.feature_processor.rows.writer import ReadEvents, ViewWriter
-from pipelines.history.load import History
-from pipelines.steps.decode.decoder import JsonDecoder
-from pipelines.steps.validate import Validator
-from serving.features.assemble import FeatureAssembler
-from serving.features.from_history import HistoryReader
-from serving.features.read import stored_views
-from serving.features.request import ScoringRequest
-from serving.http.app import build_app
-from serving.http.settings import HttpSettings
-from serving.models.model import load_model
-from serving.scoring.scorer import Scorer
+from forebay.pipelines.errors import FeatureRefused, ModelError
+from forebay.pipelines.feature_processor.rows.writer import ReadEvents, ViewWriter
+from forebay.pipelines.history.load import History
+from forebay.pipelines.steps.decode.decoder import JsonDecoder
+from forebay.pipelines.steps.validate import Validator
+from forebay.serving.features.assemble import FeatureAssembler
+from forebay.serving.features.from_history import HistoryReader
+from forebay.serving.features.read import stored_views
+from forebay.serving.features.request import ScoringRequest
+from forebay.serving.http.app import build_app
+from forebay.serving.http.settings import HttpSettings
+from forebay.serving.models.model import load_model
+from forebay.serving.scoring.scorer import Scorer
+from forebay.time_travel import TimeTravel
 from tests.serving.endpoint import NOW_MS, FixedClock, client
 from tests.support.build import HOUR, MINUTE, SOURCE, START_MS, record
 

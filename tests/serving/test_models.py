@@ -10,12 +10,12 @@ from onnxmltools.convert.common.data_types import FloatTensorType
 from skl2onnx import to_onnx
 from sklearn.linear_model import LogisticRegression
 
-from pipelines.adapters.memory_store import MemoryStore
-from pipelines.errors import ModelError
-from serving.features.request import ScoringRequest
-from serving.models.card import load_card
-from serving.models.model import load_model
-from serving.scoring.scorer import Scorer
+from forebay.pipelines.adapters.memory_store import MemoryStore
+from forebay.pipelines.errors import ModelError
+from forebay.serving.features.request import ScoringRequest
+from forebay.serving.models.card import load_card
+from forebay.serving.models.model import load_model
+from forebay.serving.scoring.scorer import Scorer
 from tests.serving.endpoint import NOW_MS, PLAN, SERVICE, fill, write_model
 
 FEATURES = [f"{view.alias}__{name}" for view in SERVICE.views for name in view.features]

@@ -7,15 +7,15 @@ import pytest
 import structlog
 from prometheus_client import REGISTRY
 
-from pipelines.adapters.memory_store import MemoryStore
-from pipelines.contract.plan.plan import PLAN_FORMAT, Plan
-from pipelines.contract.plan.plan_file import write_plan
-from pipelines.contract.plan.services import FeatureService, ServiceView
-from pipelines.contract.store.publication import DEFINITION, Publication, encode_publication, publication_key
-from pipelines.errors import ModelError, SettingsError, StoreUnavailable
-from serving.http.renewed_app import RenewedApp
-from serving.rollout import follow_plan as module
-from serving.rollout.follow_plan import PlanFollower, Renewed
+from forebay.pipelines.adapters.memory_store import MemoryStore
+from forebay.pipelines.contract.plan.plan import PLAN_FORMAT, Plan
+from forebay.pipelines.contract.plan.plan_file import write_plan
+from forebay.pipelines.contract.plan.services import FeatureService, ServiceView
+from forebay.pipelines.contract.store.publication import DEFINITION, Publication, encode_publication, publication_key
+from forebay.pipelines.errors import ModelError, SettingsError, StoreUnavailable
+from forebay.serving.http.renewed_app import RenewedApp
+from forebay.serving.rollout import follow_plan as module
+from forebay.serving.rollout.follow_plan import PlanFollower, Renewed
 from tests.oracle import Window
 from tests.support.build import HOUR, SOURCE, make_view
 from tests.support.models import write_sum_model
@@ -235,7 +235,7 @@ class TestRenewed:
 def test_an_application_is_replaced_while_it_serves(monkeypatch):
     """What came to the first is answered by the first."""
     monkeypatch.setattr(module, "LOOK_S", 0.0)
-    monkeypatch.setattr("serving.http.renewed_app.LOOK_S", 0.001)
+    monkeypatch.setattr("forebay.serving.http.renewed_app.LOOK_S", 0.001)
 
     async def serve():
         answers, replaced, ended = [], asyncio.Event(), asyncio.Event()

@@ -2,10 +2,10 @@
 
 import pytest
 
-from pipelines.errors import TooManyDeadLetters
-from pipelines.steps.dead_letter_limit import Allowance
-from serving.worker.loop import Worker
-from serving.worker.settings import WorkerSettings
+from forebay.pipelines.errors import TooManyDeadLetters
+from forebay.pipelines.steps.dead_letter_limit import Allowance
+from forebay.serving.worker.loop import Worker
+from forebay.serving.worker.settings import WorkerSettings
 from tests.serving.test_event_scorer import Message, asked, memory, score, store
 
 __all__ = ["memory", "score", "store"]

@@ -1,1 +1,1 @@
-"""Tests of `pipelines.steps`."""
+"""Tests of `forebay.pipelines.steps`."""

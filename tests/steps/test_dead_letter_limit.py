@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.contract.kafka.position import Position
-from pipelines.errors import TooManyDeadLetters
-from pipelines.steps import dead_letter_limit as poison
-from pipelines.steps.dead_letter_limit import Allowance, Attempt, GivenUp, Tally, judged
+from forebay.pipelines.contract.kafka.position import Position
+from forebay.pipelines.errors import TooManyDeadLetters
+from forebay.pipelines.steps import dead_letter_limit as poison
+from forebay.pipelines.steps.dead_letter_limit import Allowance, Attempt, GivenUp, Tally, judged
 
 
 def attempt(first, bad, partition=0, error="bad bytes"):

@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.contract.plan.sources import Source
-from pipelines.contract.plan.types import Column, DataType
-from pipelines.errors import DecodeError
-from pipelines.steps.decode.decoder import JsonDecoder
-from pipelines.steps.event_time import to_event_ms
-from pipelines.steps.validate import Validator
+from forebay.pipelines.contract.plan.sources import Source
+from forebay.pipelines.contract.plan.types import Column, DataType
+from forebay.pipelines.errors import DecodeError
+from forebay.pipelines.steps.decode.decoder import JsonDecoder
+from forebay.pipelines.steps.event_time import to_event_ms
+from forebay.pipelines.steps.validate import Validator
 from tests.support.build import SOURCE
 
 GOOD = b'{"event_ms": 1, "card": "a"}'

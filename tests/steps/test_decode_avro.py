@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.compiler.avro import avro_schema
-from pipelines.contract.plan.sources import Source
-from pipelines.errors import DecodeError, SchemasUnavailable, SettingsError
-from pipelines.steps.decode.avro import AvroDecoder
-from pipelines.steps.validate import Validator
+from forebay.pipelines.compiler.avro import avro_schema
+from forebay.pipelines.contract.plan.sources import Source
+from forebay.pipelines.errors import DecodeError, SchemasUnavailable, SettingsError
+from forebay.pipelines.steps.decode.avro import AvroDecoder
+from forebay.pipelines.steps.validate import Validator
 from tests.support.wire import Schemas, avro, avro_record, field, framed
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

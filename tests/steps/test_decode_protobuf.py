@@ -10,10 +10,10 @@ from google.protobuf.descriptor_pb2 import FieldDescriptorProto
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.contract.plan.types import Column, DataType
-from pipelines.errors import DecodeError
-from pipelines.steps.decode.protobuf import ProtobufDecoder, message_class, message_path
-from pipelines.steps.validate import Validator
+from forebay.pipelines.contract.plan.types import Column, DataType
+from forebay.pipelines.errors import DecodeError
+from forebay.pipelines.steps.decode.protobuf import ProtobufDecoder, message_class, message_path
+from forebay.pipelines.steps.validate import Validator
 from tests.support.wire import TIMESTAMP, framed, proto_class, proto_field, proto_file, proto_source
 
 COLUMNS = (
@@ -283,7 +283,7 @@ class TestFraming:
 
 def test_decoding_imports_neither_feast_nor_a_generated_module():
     script = (
-        "import sys, pipelines.steps.decode.decoder; "
+        "import sys, forebay.pipelines.steps.decode.decoder; "
         "print([name for name in sys.modules if name.startswith('feast') or name.endswith('_pb2')])"
     )
     result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)

@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.contract.plan.types import MAX_EVENT_IDS
-from pipelines.steps.arrays import WholeNumbers
-from pipelines.steps.duplicates import NEVER_MS, IdMemory
-from pipelines.steps.events import EventBatch
-from pipelines.steps.tile_state.row_codec import ABSENT, StoredRow
-from pipelines.steps.windows.aggregate import ViewAggregator
-from pipelines.steps.windows.fold import Events
+from forebay.pipelines.contract.plan.types import MAX_EVENT_IDS
+from forebay.pipelines.steps.arrays import WholeNumbers
+from forebay.pipelines.steps.duplicates import NEVER_MS, IdMemory
+from forebay.pipelines.steps.events import EventBatch
+from forebay.pipelines.steps.tile_state.row_codec import ABSENT, StoredRow
+from forebay.pipelines.steps.windows.aggregate import ViewAggregator
+from forebay.pipelines.steps.windows.fold import Events
 from tests.oracle import Window, repeated
 from tests.support.build import HOUR, LINEAGE, MINUTE, SECOND, SOURCE, START_MS, make_view
 

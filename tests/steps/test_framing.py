@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.errors import DecodeError, SettingsError
-from pipelines.steps.decode.avro import AvroDecoder
-from pipelines.steps.decode.decoder import JsonDecoder, decoder_for, needs_schemas
-from pipelines.steps.decode.framing import Framed, Indexed, read_message_index, unframe
-from pipelines.steps.decode.protobuf import ProtobufDecoder
+from forebay.pipelines.errors import DecodeError, SettingsError
+from forebay.pipelines.steps.decode.avro import AvroDecoder
+from forebay.pipelines.steps.decode.decoder import JsonDecoder, decoder_for, needs_schemas
+from forebay.pipelines.steps.decode.framing import Framed, Indexed, read_message_index, unframe
+from forebay.pipelines.steps.decode.protobuf import ProtobufDecoder
 from tests.steps.test_decode_avro import GOOD, SCHEMA
 from tests.steps.test_decode_avro import source_of as avro_source
 from tests.steps.test_decode_protobuf import FRAMED, Payment

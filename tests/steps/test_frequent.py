@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.steps.arrays import objects
-from pipelines.steps.tile_state.frequent import CAPACITY, ERROR, absorb_numbers, add_texts, ranked
-from pipelines.steps.tile_state.oldest_newest import add_timed_numbers, add_timed_texts
-from pipelines.steps.tile_state.sketches import BLOCK, add
-from pipelines.steps.tile_state.texts import MAX_TEXT_BYTES, bounded_text, join_texts, split_texts
-from pipelines.steps.windows.layout import Accumulator, Kind
+from forebay.pipelines.steps.arrays import objects
+from forebay.pipelines.steps.tile_state.frequent import CAPACITY, ERROR, absorb_numbers, add_texts, ranked
+from forebay.pipelines.steps.tile_state.oldest_newest import add_timed_numbers, add_timed_texts
+from forebay.pipelines.steps.tile_state.sketches import BLOCK, add
+from forebay.pipelines.steps.tile_state.texts import MAX_TEXT_BYTES, bounded_text, join_texts, split_texts
+from forebay.pipelines.steps.windows.layout import Accumulator, Kind
 
 SEEDS = range(10)
 K = 20

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.steps.lateness import NO_WATERMARK, too_late, watermarks
+from forebay.pipelines.steps.lateness import NO_WATERMARK, too_late, watermarks
 
 
 def test_an_event_is_judged_by_those_before_it():

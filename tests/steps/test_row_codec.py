@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.contract.kafka.incarnation import Lineage
-from pipelines.contract.store.row_header import HEADER_BYTES, Header
-from pipelines.steps.tile_state.row_codec import ABSENT, RowCodec, StoredRow
-from pipelines.steps.windows.fold import Tiles
+from forebay.pipelines.contract.kafka.incarnation import Lineage
+from forebay.pipelines.contract.store.row_header import HEADER_BYTES, Header
+from forebay.pipelines.steps.tile_state.row_codec import ABSENT, RowCodec, StoredRow
+from forebay.pipelines.steps.windows.fold import Tiles
 from tests.oracle import Event
 from tests.support.build import EVERY_FUNCTION, MINUTE, ONE_NUMBER, START_MS, Folded, make_view
 

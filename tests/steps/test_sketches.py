@@ -5,11 +5,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.history.as_of import ViewHistory
-from pipelines.steps.decode.decoder import decoder_for
-from pipelines.steps.identities import float_identities
-from pipelines.steps.tile_state.sketches import BLOCK, Quantiles, absorb_digest, absorb_distinct, add, distinct
-from pipelines.steps.validate import Validator
+from forebay.pipelines.history.as_of import ViewHistory
+from forebay.pipelines.steps.decode.decoder import decoder_for
+from forebay.pipelines.steps.identities import float_identities
+from forebay.pipelines.steps.tile_state.sketches import BLOCK, Quantiles, absorb_digest, absorb_distinct, add, distinct
+from forebay.pipelines.steps.validate import Validator
 from tests.oracle import Event, Window
 from tests.support.build import HOUR, MINUTE, SOURCE, START_MS, Folded, make_view, record, rows_of, same
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.steps.tile_state.row_codec import ABSENT
-from pipelines.steps.windows.layout import Kind, tile_groups
+from forebay.pipelines.steps.tile_state.row_codec import ABSENT
+from forebay.pipelines.steps.windows.layout import Kind, tile_groups
 from tests.oracle import Event, Window, exact_value_as_of
 from tests.support.build import (
     EVERY_FUNCTION,

@@ -9,16 +9,16 @@ import pytest
 from feast import Field
 from feast.types import Array, Int64, UnixTimestamp
 
-from pipelines.adapters.memory_store import MemoryStore
-from pipelines.contract.kafka.incarnation import Lineage
-from pipelines.contract.kafka.topics import Feed
-from pipelines.contract.plan.types import Column, DataType, Function
-from pipelines.contract.plan.views import Aggregation, Feature
-from pipelines.contract.store.entity_key import feature_field
-from pipelines.contract.store.values import decode_value
-from pipelines.errors import PlanError
-from pipelines.feature_processor.walk.topic_batch import FeedPipeline
-from pipelines.steps.validate import Validator
+from forebay.pipelines.adapters.memory_store import MemoryStore
+from forebay.pipelines.contract.kafka.incarnation import Lineage
+from forebay.pipelines.contract.kafka.topics import Feed
+from forebay.pipelines.contract.plan.types import Column, DataType, Function
+from forebay.pipelines.contract.plan.views import Aggregation, Feature
+from forebay.pipelines.contract.store.entity_key import feature_field
+from forebay.pipelines.contract.store.values import decode_value
+from forebay.pipelines.errors import PlanError
+from forebay.pipelines.feature_processor.walk.topic_batch import FeedPipeline
+from forebay.pipelines.steps.validate import Validator
 from tests.compiler.definitions import total, view_of
 from tests.feature_processor.partition import Producer
 from tests.oracle import Window

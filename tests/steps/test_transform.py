@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.contract.plan.views import Udf
-from pipelines.errors import PlanError
-from pipelines.steps.decode.decoder import JsonDecoder
-from pipelines.steps.transform import load_udf, transform_each, view_transform
-from pipelines.steps.validate import Validator
+from forebay.pipelines.contract.plan.views import Udf
+from forebay.pipelines.errors import PlanError
+from forebay.pipelines.steps.decode.decoder import JsonDecoder
+from forebay.pipelines.steps.transform import load_udf, transform_each, view_transform
+from forebay.pipelines.steps.validate import Validator
 from tests.oracle import Window
 from tests.support.build import MINUTE, SOURCE, START_MS, make_view, record
 

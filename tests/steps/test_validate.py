@@ -4,13 +4,13 @@ import msgspec
 import numpy as np
 import pytest
 
-from pipelines.contract.kafka.record import recorded_ms
-from pipelines.contract.plan.sources import Source
-from pipelines.contract.plan.types import Column, DataType
-from pipelines.errors import InvalidEvent
-from pipelines.steps.decode.decoder import JsonDecoder
-from pipelines.steps.event_time import EARLIEST_MS, LATEST_MS
-from pipelines.steps.validate import MAX_KEY_CHARACTERS, Validator
+from forebay.pipelines.contract.kafka.record import recorded_ms
+from forebay.pipelines.contract.plan.sources import Source
+from forebay.pipelines.contract.plan.types import Column, DataType
+from forebay.pipelines.errors import InvalidEvent
+from forebay.pipelines.steps.decode.decoder import JsonDecoder
+from forebay.pipelines.steps.event_time import EARLIEST_MS, LATEST_MS
+from forebay.pipelines.steps.validate import MAX_KEY_CHARACTERS, Validator
 from tests.support.build import SOURCE
 
 STRICT = Source(

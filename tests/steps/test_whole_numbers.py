@@ -11,17 +11,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.contract.plan.functions import parse_function
-from pipelines.contract.plan.types import DataType
-from pipelines.contract.plan.views import Aggregation, Feature, OnDemandInput, OnDemandView, Udf
-from pipelines.contract.store.list_values import decode_list
-from pipelines.contract.store.values import decode_value, encode_columns
-from pipelines.steps.arrays import joined_columns, objects
-from pipelines.steps.decode.decoder import JsonDecoder
-from pipelines.steps.validate import Validator
-from serving.features.columns import to_column, to_values
-from serving.features.on_demand import OnDemandTransform
-from serving.models.tensors import as_tensor, unheld
+from forebay.pipelines.contract.plan.functions import parse_function
+from forebay.pipelines.contract.plan.types import DataType
+from forebay.pipelines.contract.plan.views import Aggregation, Feature, OnDemandInput, OnDemandView, Udf
+from forebay.pipelines.contract.store.list_values import decode_list
+from forebay.pipelines.contract.store.values import decode_value, encode_columns
+from forebay.pipelines.steps.arrays import joined_columns, objects
+from forebay.pipelines.steps.decode.decoder import JsonDecoder
+from forebay.pipelines.steps.validate import Validator
+from forebay.serving.features.columns import to_column, to_values
+from forebay.serving.features.on_demand import OnDemandTransform
+from forebay.serving.models.tensors import as_tensor, unheld
 from tests.oracle import Event, Window
 from tests.support.build import HOUR, MINUTE, SOURCE, START_MS, Folded, make_view
 

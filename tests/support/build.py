@@ -10,16 +10,16 @@ import dill
 import numpy as np
 import pandas as pd
 
-from pipelines.contract.kafka.record import Record
-from pipelines.contract.plan.functions import PARAMETRIC, parse_function, spelled
-from pipelines.contract.plan.sources import Source
-from pipelines.contract.plan.types import Column, DataType, EventId, Function
-from pipelines.contract.plan.views import Aggregation, Feature, JoinKey, StreamView, Udf
-from pipelines.steps.events import EventBatch
-from pipelines.steps.tile_state.row_codec import ABSENT, StoredRow
-from pipelines.steps.windows.aggregate import ViewAggregator
-from pipelines.steps.windows.columns import AggregatedColumns
-from pipelines.steps.windows.fold import NO_TILE, Events
+from forebay.pipelines.contract.kafka.record import Record
+from forebay.pipelines.contract.plan.functions import PARAMETRIC, parse_function, spelled
+from forebay.pipelines.contract.plan.sources import Source
+from forebay.pipelines.contract.plan.types import Column, DataType, EventId, Function
+from forebay.pipelines.contract.plan.views import Aggregation, Feature, JoinKey, StreamView, Udf
+from forebay.pipelines.steps.events import EventBatch
+from forebay.pipelines.steps.tile_state.row_codec import ABSENT, StoredRow
+from forebay.pipelines.steps.windows.aggregate import ViewAggregator
+from forebay.pipelines.steps.windows.columns import AggregatedColumns
+from forebay.pipelines.steps.windows.fold import NO_TILE, Events
 from tests.oracle import Event, Window, value_as_of
 
 SECOND, MINUTE, HOUR = 1_000, 60_000, 3_600_000

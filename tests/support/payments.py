@@ -14,7 +14,7 @@ REPO = ROOT / "tests" / "repos" / "payments" / "feature_repo"
 
 def run_compiler(repo: Path, out: Path, seed: int) -> subprocess.CompletedProcess[str]:
     """Compiles in a process of its own, with this seed of Python's hashes."""
-    command = [sys.executable, "-m", "pipelines.compiler", "--repo", str(repo), "--out", str(out)]
+    command = [sys.executable, "-m", "forebay.pipelines.compiler", "--repo", str(repo), "--out", str(out)]
     environment = os.environ | {"PYTHONHASHSEED": str(seed)}
     return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
 

@@ -15,9 +15,9 @@ from google.protobuf.descriptor_pool import DescriptorPool
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
-from pipelines.contract.plan.sources import Source
-from pipelines.contract.plan.types import Column
-from pipelines.errors import DecodeError, SchemasUnavailable
+from forebay.pipelines.contract.plan.sources import Source
+from forebay.pipelines.contract.plan.types import Column
+from forebay.pipelines.errors import DecodeError, SchemasUnavailable
 
 TIMESTAMP = "google.protobuf.Timestamp"
 

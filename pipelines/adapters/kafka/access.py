@@ -11,8 +11,8 @@ from typing import Any
 
 from confluent_kafka import KafkaError
 
-from pipelines.adapters.kafka.connection import Brokers, client_config
-from pipelines.errors import SettingsError
+from forebay.pipelines.adapters.kafka.connection import Brokers, client_config
+from forebay.pipelines.errors import SettingsError
 
 STARTING_S = 5.0
 """So long a client that has never been let in must be refused."""

@@ -9,12 +9,12 @@ import structlog
 from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient
 
-from pipelines.adapters.kafka.access import STARTING_S, Access, denied
-from pipelines.adapters.kafka.connection import Brokers, client_config
-from pipelines.adapters.kafka.producer import AWAY
-from pipelines.contract.kafka.incarnation import Lineage
-from pipelines.errors import SettingsError
-from pipelines.process.watchdog import step
+from forebay.pipelines.adapters.kafka.access import STARTING_S, Access, denied
+from forebay.pipelines.adapters.kafka.connection import Brokers, client_config
+from forebay.pipelines.adapters.kafka.producer import AWAY
+from forebay.pipelines.contract.kafka.incarnation import Lineage
+from forebay.pipelines.errors import SettingsError
+from forebay.pipelines.process.watchdog import step
 
 log = structlog.get_logger("forebay.kafka")
 

@@ -11,7 +11,7 @@ from typing import Any
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
-from pipelines.errors import SettingsError
+from forebay.pipelines.errors import SettingsError
 
 VARIABLE_PREFIX = "FOREBAY_KAFKA_"
 """`FOREBAY_KAFKA_SASL_USERNAME` is the property `sasl.username`."""

@@ -12,7 +12,7 @@ from collections.abc import Callable
 import structlog
 from confluent_kafka import KafkaError
 
-from pipelines.errors import RestartNeeded, SettingsError
+from forebay.pipelines.errors import RestartNeeded, SettingsError
 
 log = structlog.get_logger("forebay.kafka")
 

@@ -7,8 +7,8 @@ import time
 import structlog
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, TopicPartition
 
-from pipelines.adapters.kafka.connection import Brokers, client_config
-from pipelines.process.silence import Positions
+from forebay.pipelines.adapters.kafka.connection import Brokers, client_config
+from forebay.pipelines.process.silence import Positions
 
 log = structlog.get_logger("forebay.kafka")
 

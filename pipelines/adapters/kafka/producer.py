@@ -7,10 +7,10 @@ from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
-from pipelines.adapters.kafka.access import RUNNING_S, Access, denied
-from pipelines.adapters.kafka.connection import Brokers
-from pipelines.errors import ForebayError, RestartNeeded
-from pipelines.process.watchdog import step
+from forebay.pipelines.adapters.kafka.access import RUNNING_S, Access, denied
+from forebay.pipelines.adapters.kafka.connection import Brokers
+from forebay.pipelines.errors import ForebayError, RestartNeeded
+from forebay.pipelines.process.watchdog import step
 
 AWAY = (
     KafkaError._TRANSPORT,

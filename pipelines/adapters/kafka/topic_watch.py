@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from typing import Protocol
 
-from pipelines.contract.kafka.incarnation import Lineage
+from forebay.pipelines.contract.kafka.incarnation import Lineage
 
 LOOK_S = 1.0
 """How often the brokers are asked."""

@@ -6,7 +6,7 @@ import re
 
 import redis
 
-from pipelines.errors import StoreRefused, StoreUnavailable
+from forebay.pipelines.errors import StoreRefused, StoreUnavailable
 
 CLIENT_ERRORS = (redis.ConnectionError, redis.TimeoutError, redis.ResponseError)
 

@@ -8,7 +8,7 @@ from typing import Any
 import redis
 import structlog
 
-from pipelines.errors import StoreRefused
+from forebay.pipelines.errors import StoreRefused
 
 log = structlog.get_logger("forebay.store")
 

@@ -12,7 +12,7 @@ import struct
 from collections.abc import Sequence
 from typing import Any
 
-from pipelines.adapters.redis.scripts import FORGET
+from forebay.pipelines.adapters.redis.scripts import FORGET
 
 REMEMBERED_MS = 7 * 86_400_000
 """How long fences of forgotten rows are kept by default: as long as Kafka keeps records where nobody says otherwise."""

@@ -11,19 +11,19 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from pipelines.adapters.online_store import ANYONE, Outcome, Removal, RowWrite, SharedBy
-from pipelines.adapters.redis.errors import CLIENT_ERRORS, explained
-from pipelines.adapters.redis.eviction import refuse_eviction
-from pipelines.adapters.redis.read_slices import ReadSlices
-from pipelines.adapters.redis.scripts import (
+from forebay.pipelines.adapters.online_store import ANYONE, Outcome, Removal, RowWrite, SharedBy
+from forebay.pipelines.adapters.redis.errors import CLIENT_ERRORS, explained
+from forebay.pipelines.adapters.redis.eviction import refuse_eviction
+from forebay.pipelines.adapters.redis.read_slices import ReadSlices
+from forebay.pipelines.adapters.redis.scripts import (
     COMPARE_AND_REMOVE,
     COMPARE_AND_SET,
     RAISE_IN_HASH,
     REMOVE_UNLESS_LEASED,
     REPLACE_IN_HASH,
 )
-from pipelines.contract.store.keys import glob_literal
-from pipelines.errors import SettingsError, StoreRefused, StoreUnavailable
+from forebay.pipelines.contract.store.keys import glob_literal
+from forebay.pipelines.errors import SettingsError, StoreRefused, StoreUnavailable
 
 _SENT_AT_ONCE = 200
 _SCANNED_AT_ONCE = 1_000
@@ -66,7 +66,7 @@ def parse_connection_string(connection: str) -> dict[str, Any]:
 
 
 class RedisStore:
-    """Implements `pipelines.adapters.online_store.Store` on one connection, re-made after every failure."""
+    """Implements `forebay.pipelines.adapters.online_store.Store` on one connection, re-made after every failure."""
 
     def __init__(self, connection: str, timeout_s: float = 5.0) -> None:
         self._client = redis.Redis(

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from pipelines.contract.kafka.position import Position
+from forebay.pipelines.contract.kafka.position import Position
 
 
 class Timings(msgspec.Struct, frozen=True):

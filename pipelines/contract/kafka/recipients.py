@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from pipelines.errors import DecodeError
+from forebay.pipelines.errors import DecodeError
 
 ONLY_FOR_HEADER = "forebay-only-for"
 """On replayed records: who takes them, as `Recipients.encode` says it. Every other reader passes over them."""

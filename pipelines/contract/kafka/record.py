@@ -9,9 +9,9 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from pipelines.contract.kafka.position import Position
-from pipelines.contract.kafka.recipients import Recipients
-from pipelines.errors import DecodeError, RecordError
+from forebay.pipelines.contract.kafka.position import Position
+from forebay.pipelines.contract.kafka.recipients import Recipients
+from forebay.pipelines.errors import DecodeError, RecordError
 
 Headers = list[tuple[str, bytes | None]]
 

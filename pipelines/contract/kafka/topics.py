@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import NamedTuple
 
-from pipelines.contract.plan.definition import definition
-from pipelines.contract.plan.plan import Plan
-from pipelines.contract.plan.sources import Source
-from pipelines.contract.plan.views import JoinKey, StreamView
+from forebay.pipelines.contract.plan.definition import definition
+from forebay.pipelines.contract.plan.plan import Plan
+from forebay.pipelines.contract.plan.sources import Source
+from forebay.pipelines.contract.plan.views import JoinKey, StreamView
 
 
 class Route(NamedTuple):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipelines.contract.plan.views import StreamView
+from forebay.pipelines.contract.plan.views import StreamView
 
 
 def definition(view: StreamView) -> str:

@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import re
 
-from pipelines.contract.plan.durations import UNIT_MS, duration_text
-from pipelines.contract.plan.types import Function
-from pipelines.contract.plan.views import Aggregation
+from forebay.pipelines.contract.plan.durations import UNIT_MS, duration_text
+from forebay.pipelines.contract.plan.types import Function
+from forebay.pipelines.contract.plan.views import Aggregation
 
 PARAMETRIC = (Function.QUANTILE, Function.DECAYED_SUM, Function.LAST_N, Function.TOP_K)
 SPELLINGS = (

@@ -1,6 +1,6 @@
 """The plan: everything the long-running processes need to know of a Feast registry.
 
-`pipelines.compiler` writes it (the only code that imports Feast); every other process reads it.
+`forebay.pipelines.compiler` writes it (the only code that imports Feast); every other process reads it.
 All structs are frozen. Durations are integer milliseconds and say so in their names.
 """
 
@@ -10,9 +10,9 @@ from typing import TypeVar
 
 import msgspec
 
-from pipelines.contract.plan.services import FeatureService
-from pipelines.contract.plan.sources import Source
-from pipelines.contract.plan.views import BatchView, OnDemandView, StreamView
+from forebay.pipelines.contract.plan.services import FeatureService
+from forebay.pipelines.contract.plan.sources import Source
+from forebay.pipelines.contract.plan.views import BatchView, OnDemandView, StreamView
 
 Named = TypeVar("Named", "Source", "StreamView", "BatchView", "OnDemandView", "FeatureService")
 

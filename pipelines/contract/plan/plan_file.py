@@ -14,8 +14,8 @@ from pathlib import Path
 
 import msgspec
 
-from pipelines.contract.plan.plan import PLAN_FORMAT, Plan
-from pipelines.errors import PlanError
+from forebay.pipelines.contract.plan.plan import PLAN_FORMAT, Plan
+from forebay.pipelines.errors import PlanError
 
 _MAGIC = b"forebay plan\r\n\x1a\n"
 _HASH_BYTES = 32

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
-from pipelines.contract.plan.types import Column, DataType
-from pipelines.contract.plan.views import JoinKey
+from forebay.pipelines.contract.plan.types import Column, DataType
+from forebay.pipelines.contract.plan.views import JoinKey
 
 
 class ServiceView(msgspec.Struct, frozen=True):

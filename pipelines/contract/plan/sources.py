@@ -6,8 +6,8 @@ from typing import Literal
 
 import msgspec
 
-from pipelines.contract.plan.types import Column, EventId, TimeUnit
-from pipelines.contract.plan.views import HOUR_MS, StreamView
+from forebay.pipelines.contract.plan.types import Column, EventId, TimeUnit
+from forebay.pipelines.contract.plan.views import HOUR_MS, StreamView
 
 
 class Source(msgspec.Struct, frozen=True):

@@ -87,7 +87,7 @@ class Column(msgspec.Struct, frozen=True):
 
 
 class EventId(msgspec.Struct, frozen=True):
-    """What tells an event that was sent twice from two events (see `pipelines.steps.duplicates`)."""
+    """What tells an event that was sent twice from two events (see `forebay.pipelines.steps.duplicates`)."""
 
     column: str
     """Tag `event_id`: a text or whole number that no other event of the entity has."""

@@ -7,7 +7,7 @@ from typing import Literal
 
 import msgspec
 
-from pipelines.contract.plan.types import DataType, EventId, Function
+from forebay.pipelines.contract.plan.types import DataType, EventId, Function
 
 MAX_TILES_PER_WINDOW = 1_024
 

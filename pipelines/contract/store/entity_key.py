@@ -12,8 +12,8 @@ from collections.abc import Callable, Sequence
 
 import mmh3
 
-from pipelines.contract.plan.types import DataType
-from pipelines.contract.plan.views import JoinKey, StreamView
+from forebay.pipelines.contract.plan.types import DataType
+from forebay.pipelines.contract.plan.views import JoinKey, StreamView
 
 _STRING_TAG = 2
 _U32 = struct.Struct("<I")

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from pipelines.contract.kafka.topics import Route
-from pipelines.contract.plan.definition import definition
-from pipelines.contract.plan.views import StreamView
+from forebay.pipelines.contract.kafka.topics import Route
+from forebay.pipelines.contract.plan.definition import definition
+from forebay.pipelines.contract.plan.views import StreamView
 
 
 def progress_key(project: str, topic: str, partition: int) -> bytes:

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.contract.plan.types import DataType
-from pipelines.contract.store.varint import read_varint, signed, varint
+from forebay.pipelines.contract.plan.types import DataType
+from forebay.pipelines.contract.store.varint import read_varint, signed, varint
 
 _FIELDS = {
     DataType.STRING: 12,

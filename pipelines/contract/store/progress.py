@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from pipelines.contract.kafka.incarnation import Lineage
+from forebay.pipelines.contract.kafka.incarnation import Lineage
 
 NOTHING_YET = -1
 

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from pipelines.contract.plan.views import StreamView
+from forebay.pipelines.contract.plan.views import StreamView
 
 DEFINITION = b"definition"
 """The field that names the published definition."""

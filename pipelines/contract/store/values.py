@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pipelines.contract.plan.types import DataType
-from pipelines.contract.store.list_values import encode_list
-from pipelines.contract.store.varint import read_varint, signed, varint
+from forebay.pipelines.contract.plan.types import DataType
+from forebay.pipelines.contract.store.list_values import encode_list
+from forebay.pipelines.contract.store.varint import read_varint, signed, varint
 
 _STRING, _INT32, _INT64, _DOUBLE, _FLOAT, _BOOL, _UNIX = 2, 3, 4, 5, 6, 7, 8
 _VARINT_KIND = {DataType.INT32: 3, DataType.INT64: 4, DataType.BOOL: 7, DataType.UNIX_TIMESTAMP: 8}

@@ -14,22 +14,22 @@ import msgspec
 import structlog
 from faust.types import TP
 
-from pipelines.adapters import metrics
-from pipelines.adapters.kafka.admin import Topics
-from pipelines.adapters.kafka.probe import RecordProbe
-from pipelines.adapters.kafka.topic_watch import LOOK_S
-from pipelines.errors import ForebayError, ProgressMismatch, StoreRefused, StoreUnavailable
-from pipelines.feature_processor.membership.client_health import Vitals
-from pipelines.feature_processor.membership.faust_connection import faust_settings
-from pipelines.feature_processor.membership.transport import Consumer, RecordBatch
-from pipelines.feature_processor.progress.cannot_continue import another_life
-from pipelines.feature_processor.rows.writer import StoreRolledBack
-from pipelines.feature_processor.settings import ProcessorSettings
-from pipelines.feature_processor.upkeep.schedule import Caretaker
-from pipelines.feature_processor.walk.topic_batch import FeedPipeline
-from pipelines.feature_processor.whole_calls import whole_call
-from pipelines.process.silence import Silence
-from pipelines.process.watchdog import WATCHDOG, rest, step
+from forebay.pipelines.adapters import metrics
+from forebay.pipelines.adapters.kafka.admin import Topics
+from forebay.pipelines.adapters.kafka.probe import RecordProbe
+from forebay.pipelines.adapters.kafka.topic_watch import LOOK_S
+from forebay.pipelines.errors import ForebayError, ProgressMismatch, StoreRefused, StoreUnavailable
+from forebay.pipelines.feature_processor.membership.client_health import Vitals
+from forebay.pipelines.feature_processor.membership.faust_connection import faust_settings
+from forebay.pipelines.feature_processor.membership.transport import Consumer, RecordBatch
+from forebay.pipelines.feature_processor.progress.cannot_continue import another_life
+from forebay.pipelines.feature_processor.rows.writer import StoreRolledBack
+from forebay.pipelines.feature_processor.settings import ProcessorSettings
+from forebay.pipelines.feature_processor.upkeep.schedule import Caretaker
+from forebay.pipelines.feature_processor.walk.topic_batch import FeedPipeline
+from forebay.pipelines.feature_processor.whole_calls import whole_call
+from forebay.pipelines.process.silence import Silence
+from forebay.pipelines.process.watchdog import WATCHDOG, rest, step
 
 log = structlog.get_logger("forebay.process")
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import structlog
 
-from pipelines.errors import ForebayError
-from pipelines.feature_processor.membership.denied import denied
-from pipelines.process.silence import Positions, Silence
-from pipelines.process.watchdog import WATCHDOG, Watched
+from forebay.pipelines.errors import ForebayError
+from forebay.pipelines.feature_processor.membership.denied import denied
+from forebay.pipelines.process.silence import Positions, Silence
+from forebay.pipelines.process.watchdog import WATCHDOG, Watched
 
 log = structlog.get_logger("forebay.process")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aiokafka.errors import GroupAuthorizationFailedError, TopicAuthorizationFailedError
 
-from pipelines.errors import SettingsError
+from forebay.pipelines.errors import SettingsError
 
 
 def denied(error: BaseException | None) -> SettingsError | None:

@@ -10,9 +10,9 @@ from typing import Any
 import structlog
 from faust.auth import OAuthCredentials, SASLCredentials, SSLCredentials
 
-from pipelines.adapters.kafka.connection import Brokers, connection_of
-from pipelines.errors import SettingsError
-from pipelines.feature_processor.membership.oidc import OidcTokens
+from forebay.pipelines.adapters.kafka.connection import Brokers, connection_of
+from forebay.pipelines.errors import SettingsError
+from forebay.pipelines.feature_processor.membership.oidc import OidcTokens
 
 log = structlog.get_logger("forebay.process")
 

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from aiokafka.abc import AbstractTokenProvider
 from aiokafka.errors import KafkaConnectionError
 
-from pipelines.errors import SettingsError
+from forebay.pipelines.errors import SettingsError
 
 ANSWER_S = 10.0
 

@@ -21,9 +21,9 @@ from aiokafka.errors import IllegalStateError, KafkaError
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
 
-from pipelines.adapters.kafka.producer import FETCH_WAIT_MS
-from pipelines.contract.kafka.record import Record
-from pipelines.feature_processor.membership.fetch_gate import InFlight
+from forebay.pipelines.adapters.kafka.producer import FETCH_WAIT_MS
+from forebay.pipelines.contract.kafka.record import Record
+from forebay.pipelines.feature_processor.membership.fetch_gate import InFlight
 
 FETCH_TIMEOUT_S = 1.0
 """How long a fetch may take before Faust looks whether it should stop."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pipelines.contract.kafka.incarnation import Lineage
-from pipelines.contract.kafka.topics import Feed
-from pipelines.contract.plan.sources import Source
-from pipelines.errors import ProgressMismatch, WrongKey
+from forebay.pipelines.contract.kafka.incarnation import Lineage
+from forebay.pipelines.contract.kafka.topics import Feed
+from forebay.pipelines.contract.plan.sources import Source
+from forebay.pipelines.errors import ProgressMismatch, WrongKey
 
 KEYS_MOVED = (
     "unless every key stayed in its partition, first delete the records from before the partitions were added, since "

@@ -8,14 +8,20 @@ from typing import NamedTuple
 
 import msgspec
 
-from pipelines.adapters.online_store import Store
-from pipelines.contract.kafka.incarnation import Lineage
-from pipelines.contract.kafka.topics import Feed
-from pipelines.contract.plan.views import StreamView
-from pipelines.contract.store.keys import is_progress_of, progress_field, progress_key, route_field
-from pipelines.contract.store.lease import leases_key
-from pipelines.contract.store.progress import NOTHING_YET, Progress, SourceProgress, decode_progress, encode_progress
-from pipelines.feature_processor.progress.cannot_continue import another_life, not_retained
+from forebay.pipelines.adapters.online_store import Store
+from forebay.pipelines.contract.kafka.incarnation import Lineage
+from forebay.pipelines.contract.kafka.topics import Feed
+from forebay.pipelines.contract.plan.views import StreamView
+from forebay.pipelines.contract.store.keys import is_progress_of, progress_field, progress_key, route_field
+from forebay.pipelines.contract.store.lease import leases_key
+from forebay.pipelines.contract.store.progress import (
+    NOTHING_YET,
+    Progress,
+    SourceProgress,
+    decode_progress,
+    encode_progress,
+)
+from forebay.pipelines.feature_processor.progress.cannot_continue import another_life, not_retained
 
 
 class Lives(NamedTuple):

@@ -7,13 +7,13 @@ from collections.abc import Callable, Mapping, Sequence
 import msgspec
 import structlog
 
-from pipelines.adapters import metrics
-from pipelines.adapters.online_store import Store
-from pipelines.contract.kafka.incarnation import Lineage
-from pipelines.contract.plan.views import StreamView
-from pipelines.contract.store.keys import progress_field, progress_key
-from pipelines.contract.store.progress import Progress
-from pipelines.contract.store.publication import (
+from forebay.pipelines.adapters import metrics
+from forebay.pipelines.adapters.online_store import Store
+from forebay.pipelines.contract.kafka.incarnation import Lineage
+from forebay.pipelines.contract.plan.views import StreamView
+from forebay.pipelines.contract.store.keys import progress_field, progress_key
+from forebay.pipelines.contract.store.progress import Progress
+from forebay.pipelines.contract.store.publication import (
     DEFINITION,
     Publication,
     PublishedRows,
@@ -23,7 +23,7 @@ from pipelines.contract.store.publication import (
     publication_key,
     rows_field,
 )
-from pipelines.feature_processor.progress.ledger import definitions
+from forebay.pipelines.feature_processor.progress.ledger import definitions
 
 log = structlog.get_logger("forebay.process")
 

@@ -15,9 +15,9 @@ from typing import Any
 
 import structlog
 
-from pipelines.errors import ForebayError
-from pipelines.feature_processor.build import Share
-from pipelines.process.logs import LogSettings, configure_logs, log_settings
+from forebay.pipelines.errors import ForebayError
+from forebay.pipelines.feature_processor.build import Share
+from forebay.pipelines.process.logs import LogSettings, configure_logs, log_settings
 
 log = structlog.get_logger("forebay.process")
 

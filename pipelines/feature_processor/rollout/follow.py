@@ -12,21 +12,21 @@ import asyncio
 
 import structlog
 
-from pipelines.adapters.kafka.admin import Topics
-from pipelines.adapters.plan_watch import PlanWatch
-from pipelines.adapters.redis.store import RedisStore
-from pipelines.adapters.refused_plan import RefusedPlan
-from pipelines.contract.kafka.topics import feeds
-from pipelines.contract.plan.plan import Plan
-from pipelines.errors import PlanError, StoreUnavailable
-from pipelines.feature_processor.backoff import Backoff
-from pipelines.feature_processor.build import Share, build_pipelines, close
-from pipelines.feature_processor.rollout.bootstrap import CatchUp, Work
-from pipelines.feature_processor.rollout.former_plans import KeptPlans
-from pipelines.feature_processor.rollout.leased import KeepUp
-from pipelines.feature_processor.rollout.readiness import part, unsettled
-from pipelines.feature_processor.settings import ProcessorSettings
-from pipelines.feature_processor.whole_calls import whole_call
+from forebay.pipelines.adapters.kafka.admin import Topics
+from forebay.pipelines.adapters.plan_watch import PlanWatch
+from forebay.pipelines.adapters.redis.store import RedisStore
+from forebay.pipelines.adapters.refused_plan import RefusedPlan
+from forebay.pipelines.contract.kafka.topics import feeds
+from forebay.pipelines.contract.plan.plan import Plan
+from forebay.pipelines.errors import PlanError, StoreUnavailable
+from forebay.pipelines.feature_processor.backoff import Backoff
+from forebay.pipelines.feature_processor.build import Share, build_pipelines, close
+from forebay.pipelines.feature_processor.rollout.bootstrap import CatchUp, Work
+from forebay.pipelines.feature_processor.rollout.former_plans import KeptPlans
+from forebay.pipelines.feature_processor.rollout.leased import KeepUp
+from forebay.pipelines.feature_processor.rollout.readiness import part, unsettled
+from forebay.pipelines.feature_processor.settings import ProcessorSettings
+from forebay.pipelines.feature_processor.whole_calls import whole_call
 
 log = structlog.get_logger("forebay.process")
 

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import structlog
 
-from pipelines.contract.plan.plan import Plan
-from pipelines.contract.plan.plan_file import read_plan, write_plan
-from pipelines.contract.store.keys import progress_field
-from pipelines.errors import PlanError
+from forebay.pipelines.contract.plan.plan import Plan
+from forebay.pipelines.contract.plan.plan_file import read_plan, write_plan
+from forebay.pipelines.contract.store.keys import progress_field
+from forebay.pipelines.errors import PlanError
 
 log = structlog.get_logger("forebay.process")
 

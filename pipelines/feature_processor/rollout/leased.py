@@ -11,19 +11,19 @@ import hashlib
 
 import structlog
 
-from pipelines.adapters.online_store import Store
-from pipelines.contract.kafka.topics import feeds
-from pipelines.contract.plan.plan import Plan
-from pipelines.contract.plan.views import StreamView
-from pipelines.contract.store.keys import progress_field
-from pipelines.contract.store.lease import leased, leases_key
-from pipelines.contract.store.publication import is_published, publication_key
-from pipelines.errors import StoreUnavailable
-from pipelines.feature_processor.backoff import Backoff
-from pipelines.feature_processor.build import Share
-from pipelines.feature_processor.rollout.bootstrap import CatchUp, Work
-from pipelines.feature_processor.rollout.former_plans import KeptPlans
-from pipelines.feature_processor.rollout.readiness import part
+from forebay.pipelines.adapters.online_store import Store
+from forebay.pipelines.contract.kafka.topics import feeds
+from forebay.pipelines.contract.plan.plan import Plan
+from forebay.pipelines.contract.plan.views import StreamView
+from forebay.pipelines.contract.store.keys import progress_field
+from forebay.pipelines.contract.store.lease import leased, leases_key
+from forebay.pipelines.contract.store.publication import is_published, publication_key
+from forebay.pipelines.errors import StoreUnavailable
+from forebay.pipelines.feature_processor.backoff import Backoff
+from forebay.pipelines.feature_processor.build import Share
+from forebay.pipelines.feature_processor.rollout.bootstrap import CatchUp, Work
+from forebay.pipelines.feature_processor.rollout.former_plans import KeptPlans
+from forebay.pipelines.feature_processor.rollout.readiness import part
 
 log = structlog.get_logger("forebay.process")
 

@@ -11,14 +11,14 @@ from typing import Protocol
 
 import msgspec
 
-from pipelines.adapters.progress_reader import HashReader
-from pipelines.contract.kafka.incarnation import Lineage
-from pipelines.contract.kafka.topics import is_direct, route_for, view_topic
-from pipelines.contract.plan.plan import Plan
-from pipelines.contract.plan.views import StreamView
-from pipelines.contract.store.keys import progress_field, progress_key, route_field, tells_progress
-from pipelines.contract.store.progress import NOTHING_YET, decode_progress
-from pipelines.contract.store.publication import is_published, publication_key
+from forebay.pipelines.adapters.progress_reader import HashReader
+from forebay.pipelines.contract.kafka.incarnation import Lineage
+from forebay.pipelines.contract.kafka.topics import is_direct, route_for, view_topic
+from forebay.pipelines.contract.plan.plan import Plan
+from forebay.pipelines.contract.plan.views import StreamView
+from forebay.pipelines.contract.store.keys import progress_field, progress_key, route_field, tells_progress
+from forebay.pipelines.contract.store.progress import NOTHING_YET, decode_progress
+from forebay.pipelines.contract.store.publication import is_published, publication_key
 
 
 class TopicLives(Protocol):

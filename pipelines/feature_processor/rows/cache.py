@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipelines.steps.tile_state.row_codec import StoredRow
+from forebay.pipelines.steps.tile_state.row_codec import StoredRow
 
 _OVERHEAD_BYTES = 300
 """Of the objects around one row's bytes: key, tuple, two or three byte strings, and the dictionary's entry."""

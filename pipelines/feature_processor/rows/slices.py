@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from pipelines.steps.tile_state.row_codec import StoredRow
+from forebay.pipelines.steps.tile_state.row_codec import StoredRow
 
 HELD_BYTES = 64 * 1024 * 1024
 """Of stored rows that are folded together; as much again is held of the rows that come of it."""

@@ -8,24 +8,24 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from pipelines.adapters import metrics
-from pipelines.adapters.online_store import Outcome, RowWrite, SharedBy, Store
-from pipelines.adapters.redis.forgotten import after_forgotten, forgotten_at, forgotten_key, forgotten_place
-from pipelines.contract.kafka.incarnation import Lineage
-from pipelines.contract.plan.views import StreamView
-from pipelines.contract.store.entity_key import EntityKeyEncoder, feature_field, state_fields, timestamp_field
-from pipelines.contract.store.publication import DEFINITION, publication_key
-from pipelines.contract.store.values import encode_columns, encode_timestamp
-from pipelines.errors import ForebayError
-from pipelines.feature_processor.progress.cannot_continue import foreign_row
-from pipelines.feature_processor.rows.cache import RowCache
-from pipelines.feature_processor.rows.slices import RowSlices
-from pipelines.steps.arrays import Ints
-from pipelines.steps.events import EventBatch, distinct_entities
-from pipelines.steps.tile_state.row_codec import StoredRow
-from pipelines.steps.windows.aggregate import Aggregated, ViewAggregator
-from pipelines.steps.windows.columns import AggregatedColumns
-from pipelines.steps.windows.fold import Events
+from forebay.pipelines.adapters import metrics
+from forebay.pipelines.adapters.online_store import Outcome, RowWrite, SharedBy, Store
+from forebay.pipelines.adapters.redis.forgotten import after_forgotten, forgotten_at, forgotten_key, forgotten_place
+from forebay.pipelines.contract.kafka.incarnation import Lineage
+from forebay.pipelines.contract.plan.views import StreamView
+from forebay.pipelines.contract.store.entity_key import EntityKeyEncoder, feature_field, state_fields, timestamp_field
+from forebay.pipelines.contract.store.publication import DEFINITION, publication_key
+from forebay.pipelines.contract.store.values import encode_columns, encode_timestamp
+from forebay.pipelines.errors import ForebayError
+from forebay.pipelines.feature_processor.progress.cannot_continue import foreign_row
+from forebay.pipelines.feature_processor.rows.cache import RowCache
+from forebay.pipelines.feature_processor.rows.slices import RowSlices
+from forebay.pipelines.steps.arrays import Ints
+from forebay.pipelines.steps.events import EventBatch, distinct_entities
+from forebay.pipelines.steps.tile_state.row_codec import StoredRow
+from forebay.pipelines.steps.windows.aggregate import Aggregated, ViewAggregator
+from forebay.pipelines.steps.windows.columns import AggregatedColumns
+from forebay.pipelines.steps.windows.fold import Events
 
 CACHED_BYTES = 128 * 1024 * 1024
 """Rows of one view kept in the process; beyond it the oldest are dropped and read again when needed."""

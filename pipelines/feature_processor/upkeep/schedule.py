@@ -8,14 +8,14 @@ from collections.abc import Awaitable, Callable, Collection
 
 import structlog
 
-from pipelines.contract.plan.views import StreamView
-from pipelines.contract.store.progress import Progress
-from pipelines.errors import StoreUnavailable
-from pipelines.feature_processor.upkeep.sweep import RowWalk
-from pipelines.feature_processor.walk.partition import PartitionPipeline
-from pipelines.feature_processor.walk.topic_batch import FeedPipeline
-from pipelines.feature_processor.whole_calls import whole_call
-from pipelines.process.watchdog import WATCHDOG, rest, step
+from forebay.pipelines.contract.plan.views import StreamView
+from forebay.pipelines.contract.store.progress import Progress
+from forebay.pipelines.errors import StoreUnavailable
+from forebay.pipelines.feature_processor.upkeep.sweep import RowWalk
+from forebay.pipelines.feature_processor.walk.partition import PartitionPipeline
+from forebay.pipelines.feature_processor.walk.topic_batch import FeedPipeline
+from forebay.pipelines.feature_processor.whole_calls import whole_call
+from forebay.pipelines.process.watchdog import WATCHDOG, rest, step
 
 log = structlog.get_logger("forebay.process")
 

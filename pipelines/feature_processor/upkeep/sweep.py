@@ -7,17 +7,17 @@ from typing import NamedTuple
 
 import msgspec
 
-from pipelines.adapters import metrics
-from pipelines.adapters.online_store import Removal
-from pipelines.contract.plan.views import StreamView
-from pipelines.contract.store.entity_key import decode_entity_key, head_field, state_fields
-from pipelines.contract.store.keys import progress_field, progress_key, removed_key
-from pipelines.contract.store.row_header import HEADER_BYTES, Header
-from pipelines.feature_processor.rows.writer import ViewWriter
-from pipelines.feature_processor.walk.partition import PartitionPipeline
-from pipelines.feature_processor.walk.topic_batch import FeedPipeline
-from pipelines.steps.expiry import oldest_needed_ms
-from pipelines.steps.tile_state.row_codec import StoredRow
+from forebay.pipelines.adapters import metrics
+from forebay.pipelines.adapters.online_store import Removal
+from forebay.pipelines.contract.plan.views import StreamView
+from forebay.pipelines.contract.store.entity_key import decode_entity_key, head_field, state_fields
+from forebay.pipelines.contract.store.keys import progress_field, progress_key, removed_key
+from forebay.pipelines.contract.store.row_header import HEADER_BYTES, Header
+from forebay.pipelines.feature_processor.rows.writer import ViewWriter
+from forebay.pipelines.feature_processor.walk.partition import PartitionPipeline
+from forebay.pipelines.feature_processor.walk.topic_batch import FeedPipeline
+from forebay.pipelines.steps.expiry import oldest_needed_ms
+from forebay.pipelines.steps.tile_state.row_codec import StoredRow
 
 
 class Found(NamedTuple):

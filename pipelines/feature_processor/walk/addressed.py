@@ -6,10 +6,10 @@ from collections.abc import Collection, Iterable, Sequence
 
 import numpy as np
 
-from pipelines.contract.kafka.recipients import ONLY_FOR_HEADER, only_for
-from pipelines.contract.kafka.record import Record
-from pipelines.errors import DecodeError
-from pipelines.steps.events import EventBatch
+from forebay.pipelines.contract.kafka.recipients import ONLY_FOR_HEADER, only_for
+from forebay.pipelines.contract.kafka.record import Record
+from forebay.pipelines.errors import DecodeError
+from forebay.pipelines.steps.events import EventBatch
 
 
 class Addressed:

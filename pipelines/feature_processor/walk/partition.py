@@ -8,22 +8,22 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from pipelines.adapters import metrics
-from pipelines.contract.kafka.position import Position
-from pipelines.contract.kafka.record import Record, recorded_ms, source_position
-from pipelines.contract.plan.definition import definition
-from pipelines.contract.plan.views import StreamView
-from pipelines.contract.store.progress import Progress, SourceProgress
-from pipelines.errors import DecodeError, RecordError, TransformError
-from pipelines.feature_processor.progress.cannot_continue import misplaced, no_key
-from pipelines.feature_processor.progress.ledger import Lives, ProgressLedger
-from pipelines.feature_processor.walk.addressed import Addressed
-from pipelines.feature_processor.walk.refused import LateEvent, RefusedRecords
-from pipelines.steps.arrays import Ints
-from pipelines.steps.dead_letter_limit import Attempt
-from pipelines.steps.events import EventBatch
-from pipelines.steps.lateness import too_late, watermarks
-from pipelines.steps.transform import Transform, transform_each
+from forebay.pipelines.adapters import metrics
+from forebay.pipelines.contract.kafka.position import Position
+from forebay.pipelines.contract.kafka.record import Record, recorded_ms, source_position
+from forebay.pipelines.contract.plan.definition import definition
+from forebay.pipelines.contract.plan.views import StreamView
+from forebay.pipelines.contract.store.progress import Progress, SourceProgress
+from forebay.pipelines.errors import DecodeError, RecordError, TransformError
+from forebay.pipelines.feature_processor.progress.cannot_continue import misplaced, no_key
+from forebay.pipelines.feature_processor.progress.ledger import Lives, ProgressLedger
+from forebay.pipelines.feature_processor.walk.addressed import Addressed
+from forebay.pipelines.feature_processor.walk.refused import LateEvent, RefusedRecords
+from forebay.pipelines.steps.arrays import Ints
+from forebay.pipelines.steps.dead_letter_limit import Attempt
+from forebay.pipelines.steps.events import EventBatch
+from forebay.pipelines.steps.lateness import too_late, watermarks
+from forebay.pipelines.steps.transform import Transform, transform_each
 
 
 class Origins(NamedTuple):
@@ -39,7 +39,7 @@ _NOWHERE = (-1, -1)
 
 
 if TYPE_CHECKING:
-    from pipelines.feature_processor.walk.topic_batch import FeedPipeline
+    from forebay.pipelines.feature_processor.walk.topic_batch import FeedPipeline
 
 
 class Prepared(NamedTuple):

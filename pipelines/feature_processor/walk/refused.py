@@ -9,16 +9,16 @@ import time
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from pipelines.adapters import metrics
-from pipelines.contract.kafka.position import Position
-from pipelines.contract.kafka.recipients import Recipients
-from pipelines.contract.kafka.record import Record, dead_letter_headers, kept_headers, late_headers
-from pipelines.contract.kafka.topics import Feed, dead_letter_topic, late_topic
-from pipelines.contract.plan.definition import definition
-from pipelines.contract.plan.views import StreamView
-from pipelines.errors import RecordError
-from pipelines.feature_processor.walk.rekey import Producer
-from pipelines.steps.dead_letter_limit import GivenUp
+from forebay.pipelines.adapters import metrics
+from forebay.pipelines.contract.kafka.position import Position
+from forebay.pipelines.contract.kafka.recipients import Recipients
+from forebay.pipelines.contract.kafka.record import Record, dead_letter_headers, kept_headers, late_headers
+from forebay.pipelines.contract.kafka.topics import Feed, dead_letter_topic, late_topic
+from forebay.pipelines.contract.plan.definition import definition
+from forebay.pipelines.contract.plan.views import StreamView
+from forebay.pipelines.errors import RecordError
+from forebay.pipelines.feature_processor.walk.rekey import Producer
+from forebay.pipelines.steps.dead_letter_limit import GivenUp
 
 
 class _DeadLetter(NamedTuple):

@@ -12,13 +12,13 @@ from typing import Protocol
 
 import numpy as np
 
-from pipelines.adapters import metrics
-from pipelines.contract.kafka.incarnation import Lineage
-from pipelines.contract.kafka.record import Record, SourcePosition, routed_headers
-from pipelines.contract.kafka.rekeying import routed_partition, routing_key
-from pipelines.contract.kafka.topics import Route
-from pipelines.contract.store.keys import route_field
-from pipelines.steps.events import EventBatch
+from forebay.pipelines.adapters import metrics
+from forebay.pipelines.contract.kafka.incarnation import Lineage
+from forebay.pipelines.contract.kafka.record import Record, SourcePosition, routed_headers
+from forebay.pipelines.contract.kafka.rekeying import routed_partition, routing_key
+from forebay.pipelines.contract.kafka.topics import Route
+from forebay.pipelines.contract.store.keys import route_field
+from forebay.pipelines.steps.events import EventBatch
 
 
 class Producer(Protocol):

@@ -8,23 +8,23 @@ from types import MappingProxyType
 
 import numpy as np
 
-from pipelines.adapters.online_store import Store
-from pipelines.contract.kafka.incarnation import Lineage
-from pipelines.contract.kafka.record import Record
-from pipelines.contract.kafka.topics import Feed
-from pipelines.contract.plan.definition import definition
-from pipelines.contract.store.progress import SourceProgress
-from pipelines.feature_processor.progress.cannot_continue import foreign_row
-from pipelines.feature_processor.progress.ledger import encoded
-from pipelines.feature_processor.progress.published import Publications
-from pipelines.feature_processor.rows.writer import ReadEvents, ViewWriter
-from pipelines.feature_processor.walk.partition import PartitionPipeline, Prepared
-from pipelines.feature_processor.walk.rekey import Producer, Router
-from pipelines.process.watchdog import step
-from pipelines.steps.dead_letter_limit import Allowance, Tally, judged
-from pipelines.steps.decode.decoder import SchemaSource, decoder_for
-from pipelines.steps.transform import Transform, view_transform
-from pipelines.steps.validate import Validator
+from forebay.pipelines.adapters.online_store import Store
+from forebay.pipelines.contract.kafka.incarnation import Lineage
+from forebay.pipelines.contract.kafka.record import Record
+from forebay.pipelines.contract.kafka.topics import Feed
+from forebay.pipelines.contract.plan.definition import definition
+from forebay.pipelines.contract.store.progress import SourceProgress
+from forebay.pipelines.feature_processor.progress.cannot_continue import foreign_row
+from forebay.pipelines.feature_processor.progress.ledger import encoded
+from forebay.pipelines.feature_processor.progress.published import Publications
+from forebay.pipelines.feature_processor.rows.writer import ReadEvents, ViewWriter
+from forebay.pipelines.feature_processor.walk.partition import PartitionPipeline, Prepared
+from forebay.pipelines.feature_processor.walk.rekey import Producer, Router
+from forebay.pipelines.process.watchdog import step
+from forebay.pipelines.steps.dead_letter_limit import Allowance, Tally, judged
+from forebay.pipelines.steps.decode.decoder import SchemaSource, decoder_for
+from forebay.pipelines.steps.transform import Transform, view_transform
+from forebay.pipelines.steps.validate import Validator
 
 
 def _wall_clock_ms() -> int:

@@ -10,12 +10,12 @@ from typing import Any, Protocol, cast
 import msgspec
 from fastavro import schemaless_reader
 
-from pipelines.contract.plan.sources import Source
-from pipelines.contract.plan.types import DataType
-from pipelines.errors import DecodeError, SettingsError
-from pipelines.steps.decode.avro_schema import Written, load_record, units_of_times, written
-from pipelines.steps.decode.event_type import Decoded, Payload, event_type, float_or_null, one_by_one
-from pipelines.steps.decode.framing import unframe
+from forebay.pipelines.contract.plan.sources import Source
+from forebay.pipelines.contract.plan.types import DataType
+from forebay.pipelines.errors import DecodeError, SettingsError
+from forebay.pipelines.steps.decode.avro_schema import Written, load_record, units_of_times, written
+from forebay.pipelines.steps.decode.event_type import Decoded, Payload, event_type, float_or_null, one_by_one
+from forebay.pipelines.steps.decode.framing import unframe
 
 _LONGEST_REASON = 200
 """Characters; the library's messages repeat whole schemas."""

@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 
 from fastavro import parse_schema
 
-from pipelines.contract.plan.sources import Source
-from pipelines.contract.plan.types import DataType, TimeUnit
-from pipelines.steps.event_time import PER_SECOND
+from forebay.pipelines.contract.plan.sources import Source
+from forebay.pipelines.contract.plan.types import DataType, TimeUnit
+from forebay.pipelines.steps.event_time import PER_SECOND
 
 _PRIMITIVE = frozenset({"null", "boolean", "int", "long", "float", "double", "bytes", "string"})
 

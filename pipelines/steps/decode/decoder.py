@@ -5,11 +5,11 @@ One file per format; `decoded` is what they have in common, and `framing` what m
 
 from __future__ import annotations
 
-from pipelines.contract.plan.sources import Source
-from pipelines.steps.decode.avro import AvroDecoder, SchemaSource
-from pipelines.steps.decode.event_type import Decoded, Decoder, Payload, event_type
-from pipelines.steps.decode.json import JsonDecoder
-from pipelines.steps.decode.protobuf import ProtobufDecoder
+from forebay.pipelines.contract.plan.sources import Source
+from forebay.pipelines.steps.decode.avro import AvroDecoder, SchemaSource
+from forebay.pipelines.steps.decode.event_type import Decoded, Decoder, Payload, event_type
+from forebay.pipelines.steps.decode.json import JsonDecoder
+from forebay.pipelines.steps.decode.protobuf import ProtobufDecoder
 
 __all__ = [
     "Decoded",

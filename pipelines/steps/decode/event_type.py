@@ -10,8 +10,8 @@ from typing import Annotated, Any, NamedTuple, Protocol, TypeVar
 
 import msgspec
 
-from pipelines.contract.plan.types import Column, DataType
-from pipelines.errors import DecodeError
+from forebay.pipelines.contract.plan.types import Column, DataType
+from forebay.pipelines.errors import DecodeError
 
 Payload = bytes | None
 Given = TypeVar("Given")

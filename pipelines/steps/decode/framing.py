@@ -8,8 +8,8 @@ from __future__ import annotations
 import struct
 from typing import NamedTuple
 
-from pipelines.errors import DecodeError
-from pipelines.steps.decode.event_type import Payload
+from forebay.pipelines.errors import DecodeError
+from forebay.pipelines.steps.decode.event_type import Payload
 
 _HEADER = struct.Struct(">bI")
 _MAGIC = 0

@@ -7,9 +7,9 @@ from typing import Any
 
 import msgspec
 
-from pipelines.contract.plan.sources import Source
-from pipelines.errors import DecodeError
-from pipelines.steps.decode.event_type import Decoded, Payload, event_type, one_by_one
+from forebay.pipelines.contract.plan.sources import Source
+from forebay.pipelines.errors import DecodeError
+from forebay.pipelines.steps.decode.event_type import Decoded, Payload, event_type, one_by_one
 
 
 class JsonDecoder:

@@ -14,11 +14,11 @@ from google.protobuf.descriptor_pool import DescriptorPool
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
-from pipelines.contract.plan.sources import Source
-from pipelines.contract.plan.types import Column, DataType
-from pipelines.errors import DecodeError
-from pipelines.steps.decode.event_type import Decoded, Payload, event_type, float_or_null, one_by_one
-from pipelines.steps.decode.framing import read_message_index, unframe
+from forebay.pipelines.contract.plan.sources import Source
+from forebay.pipelines.contract.plan.types import Column, DataType
+from forebay.pipelines.errors import DecodeError
+from forebay.pipelines.steps.decode.event_type import Decoded, Payload, event_type, float_or_null, one_by_one
+from forebay.pipelines.steps.decode.framing import read_message_index, unframe
 
 _FLOATS = (DataType.FLOAT32, DataType.FLOAT64)
 _EARLIEST_S, _LATEST_S = -62_135_596_800, 253_402_300_799

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pipelines.steps.arrays import Ints, Payloads
-from pipelines.steps.tile_state.frequent import absorb_numbers, add_texts
-from pipelines.steps.tile_state.oldest_newest import add_timed_numbers, add_timed_texts
-from pipelines.steps.tile_state.sketches import absorb_digest, absorb_distinct, add
-from pipelines.steps.windows.layout import Accumulator, Kind
+from forebay.pipelines.steps.arrays import Ints, Payloads
+from forebay.pipelines.steps.tile_state.frequent import absorb_numbers, add_texts
+from forebay.pipelines.steps.tile_state.oldest_newest import add_timed_numbers, add_timed_texts
+from forebay.pipelines.steps.tile_state.sketches import absorb_digest, absorb_distinct, add
+from forebay.pipelines.steps.windows.layout import Accumulator, Kind
 
 _ABSORB: dict[Kind, Callable[[bytes, Any], bytes]] = {
     Kind.DISTINCT: absorb_distinct,

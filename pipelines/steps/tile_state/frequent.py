@@ -1,7 +1,7 @@
 """Frequencies of the values of a tile, by the frequent-items sketch of the Apache DataSketches library.
 
 A payload is laid out as in `steps.tile_state.sketches`; where the values are texts, how many wait beside the sketch
-(one byte) and then those (see `pipelines.steps.tile_state.texts`).
+(one byte) and then those (see `forebay.pipelines.steps.tile_state.texts`).
 
 The sketch counts exactly while there are no more than CAPACITY different values. To take in another it subtracts the
 median of all counts and forgets values that have none left, so that what it counts of a value is too low, by a share
@@ -24,10 +24,10 @@ from datasketches import (
     frequent_strings_sketch,
 )
 
-from pipelines.steps.arrays import Floats, Ints
-from pipelines.steps.tile_state.sketches import BLOCK, joined, split
-from pipelines.steps.tile_state.texts import join_texts, split_texts
-from pipelines.steps.windows.layout import Accumulator
+from forebay.pipelines.steps.arrays import Floats, Ints
+from forebay.pipelines.steps.tile_state.sketches import BLOCK, joined, split
+from forebay.pipelines.steps.tile_state.texts import join_texts, split_texts
+from forebay.pipelines.steps.windows.layout import Accumulator
 
 _LG_MAP = 9
 

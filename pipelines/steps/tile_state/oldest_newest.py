@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.steps.arrays import Floats, Ints, Texts
-from pipelines.steps.tile_state.texts import join_texts, split_texts
-from pipelines.steps.windows.layout import Accumulator
+from forebay.pipelines.steps.arrays import Floats, Ints, Texts
+from forebay.pipelines.steps.tile_state.texts import join_texts, split_texts
+from forebay.pipelines.steps.windows.layout import Accumulator
 
 _TIMED = {whole: np.dtype([("ms", "<i8"), ("value", "<i8" if whole else "<f8")]) for whole in (False, True)}
 """By whether values are whole numbers."""

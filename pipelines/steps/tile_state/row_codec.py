@@ -19,10 +19,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pipelines.contract.store.row_header import HEADER, HEADER_BYTES, IDENTITY, ROW_FORMAT, Header
-from pipelines.steps.arrays import Floats, Ints, Payloads
-from pipelines.steps.windows.fold import NO_TILE, Tiles, no_tiles
-from pipelines.steps.windows.layout import TileGroup
+from forebay.pipelines.contract.store.row_header import HEADER, HEADER_BYTES, IDENTITY, ROW_FORMAT, Header
+from forebay.pipelines.steps.arrays import Floats, Ints, Payloads
+from forebay.pipelines.steps.windows.fold import NO_TILE, Tiles, no_tiles
+from forebay.pipelines.steps.windows.layout import TileGroup
 
 _WORD = 8
 _GROUP_WORDS = 2
@@ -36,7 +36,7 @@ class StoredRow(NamedTuple):
     head: bytes | None
     closed: bytes | None
     ids: bytes | None = None
-    """Events by their ids (see `pipelines.steps.duplicates`); None where the view's source does not name them."""
+    """Events by their ids (see `steps.duplicates`); None where the view's source does not name them."""
 
 
 ABSENT = StoredRow(None, None)

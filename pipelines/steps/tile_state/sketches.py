@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from datasketches import hll_sketch, hll_union, tdigest_double, tgt_hll_type
 
-from pipelines.steps.arrays import Floats, Ints
+from forebay.pipelines.steps.arrays import Floats, Ints
 
 BLOCK = 128
 """Values that go into a sketch at once; up to one less wait beside it."""

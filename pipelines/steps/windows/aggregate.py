@@ -7,13 +7,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pipelines.contract.plan.views import StreamView
-from pipelines.contract.store.row_header import Header
-from pipelines.steps.arrays import Column, Ints
-from pipelines.steps.duplicates import NEVER_MS, IdMemory
-from pipelines.steps.tile_state.row_codec import RowCodec, StoredRow
-from pipelines.steps.windows.evaluate import WindowEvaluator
-from pipelines.steps.windows.fold import Events, Tiles, fold, retain
+from forebay.pipelines.contract.plan.views import StreamView
+from forebay.pipelines.contract.store.row_header import Header
+from forebay.pipelines.steps.arrays import Column, Ints
+from forebay.pipelines.steps.duplicates import NEVER_MS, IdMemory
+from forebay.pipelines.steps.tile_state.row_codec import RowCodec, StoredRow
+from forebay.pipelines.steps.windows.evaluate import WindowEvaluator
+from forebay.pipelines.steps.windows.fold import Events, Tiles, fold, retain
 
 _NONE = np.empty(0, dtype=np.int64)
 

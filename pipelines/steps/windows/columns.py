@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from pipelines.contract.plan.types import Function
-from pipelines.contract.plan.views import StreamView
-from pipelines.steps.arrays import Floats, Texts, WholeNumbers
-from pipelines.steps.events import EventBatch
+from forebay.pipelines.contract.plan.types import Function
+from forebay.pipelines.contract.plan.views import StreamView
+from forebay.pipelines.steps.arrays import Floats, Texts, WholeNumbers
+from forebay.pipelines.steps.events import EventBatch
 
 
 class EventColumns(NamedTuple):

@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 
-from pipelines.steps.arrays import Floats
+from forebay.pipelines.steps.arrays import Floats
 
 _TERMS = 18
 """Of the Taylor series of 2^-f for f in [0, 1): the next one is below 1e-19."""

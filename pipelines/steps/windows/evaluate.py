@@ -15,19 +15,19 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from pipelines.contract.plan.types import DataType, Function
-from pipelines.contract.plan.views import Aggregation, StreamView
-from pipelines.contract.store.values import whole_numbers
-from pipelines.steps.arrays import Column, Floats, Ints, Payloads, WholeNumbers, objects
-from pipelines.steps.tile_state.frequent import ranked
-from pipelines.steps.tile_state.oldest_newest import newest, oldest
-from pipelines.steps.tile_state.sketches import Quantiles, distinct
-from pipelines.steps.windows.decay import decayed
-from pipelines.steps.windows.fold import NO_TILE, Tiles
-from pipelines.steps.windows.layout import SKETCHED, Accumulator, Kind, TileGroup, accumulators_of, tile_groups
-from pipelines.steps.windows.moments import variances
-from pipelines.steps.windows.representable import fitting
-from pipelines.steps.windows.sums import WholeTotals, compensated_totals
+from forebay.pipelines.contract.plan.types import DataType, Function
+from forebay.pipelines.contract.plan.views import Aggregation, StreamView
+from forebay.pipelines.contract.store.values import whole_numbers
+from forebay.pipelines.steps.arrays import Column, Floats, Ints, Payloads, WholeNumbers, objects
+from forebay.pipelines.steps.tile_state.frequent import ranked
+from forebay.pipelines.steps.tile_state.oldest_newest import newest, oldest
+from forebay.pipelines.steps.tile_state.sketches import Quantiles, distinct
+from forebay.pipelines.steps.windows.decay import decayed
+from forebay.pipelines.steps.windows.fold import NO_TILE, Tiles
+from forebay.pipelines.steps.windows.layout import SKETCHED, Accumulator, Kind, TileGroup, accumulators_of, tile_groups
+from forebay.pipelines.steps.windows.moments import variances
+from forebay.pipelines.steps.windows.representable import fitting
+from forebay.pipelines.steps.windows.sums import WholeTotals, compensated_totals
 
 _BEGINNING_MS = -(2**62)
 """Before every event, and far enough from the smallest integer to be added to."""

@@ -16,12 +16,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from pipelines.steps.arrays import Chosen, Floats, Ints, Payloads, Texts, WholeNumbers
-from pipelines.steps.tile_state.blobs import add_to_payloads
-from pipelines.steps.windows.decay import decayed
-from pipelines.steps.windows.layout import Accumulator, Kind, TileGroup
-from pipelines.steps.windows.moments import add_to_centre, differences
-from pipelines.steps.windows.sums import add_compensated, add_halves
+from forebay.pipelines.steps.arrays import Chosen, Floats, Ints, Payloads, Texts, WholeNumbers
+from forebay.pipelines.steps.tile_state.blobs import add_to_payloads
+from forebay.pipelines.steps.windows.decay import decayed
+from forebay.pipelines.steps.windows.layout import Accumulator, Kind, TileGroup
+from forebay.pipelines.steps.windows.moments import add_to_centre, differences
+from forebay.pipelines.steps.windows.sums import add_compensated, add_halves
 
 
 class Tiles(NamedTuple):
@@ -34,7 +34,7 @@ class Tiles(NamedTuple):
     values: Floats
     """Shape (r, accumulators)."""
     sketches: Payloads
-    """Shape (r, sketches), see `pipelines.steps.tile_state.blobs`."""
+    """Shape (r, sketches), see `forebay.pipelines.steps.tile_state.blobs`."""
 
     def take(self, chosen: Chosen) -> Tiles:
         """Some of the tiles, by mask or by index."""

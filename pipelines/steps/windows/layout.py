@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from pipelines.contract.plan.types import Function
-from pipelines.contract.plan.views import Aggregation, StreamView
-from pipelines.steps.arrays import Floats, Ints
+from forebay.pipelines.contract.plan.types import Function
+from forebay.pipelines.contract.plan.views import Aggregation, StreamView
+from forebay.pipelines.steps.arrays import Floats, Ints
 
 
 class Kind(enum.StrEnum):
@@ -20,7 +20,7 @@ class Kind(enum.StrEnum):
     COUNT = "count"
     SUM = "sum"
     SUM_ERROR = "sum_error"
-    """What rounding lost of the sum (see `pipelines.steps.windows.sums`)."""
+    """What rounding lost of the sum (see `forebay.pipelines.steps.windows.sums`)."""
     SUM_HIGH = "sum_high"
     SUM_LOW = "sum_low"
     """The two halves of a sum of whole numbers."""
@@ -28,7 +28,7 @@ class Kind(enum.StrEnum):
     """The first value that came."""
     SHIFTED_SUM = "shifted_sum"
     SHIFTED_SQUARES = "shifted_squares"
-    """Of the differences from the centre, and of their squares (see `pipelines.steps.windows.moments`)."""
+    """Of the differences from the centre, and of their squares (see `forebay.pipelines.steps.windows.moments`)."""
     MIN = "min"
     MAX = "max"
     FIRST_MS = "first_ms"

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pipelines.steps.arrays import Floats, Ints
-from pipelines.steps.windows.sums import added_up
+from forebay.pipelines.steps.arrays import Floats, Ints
+from forebay.pipelines.steps.windows.sums import added_up
 
 Numbers = npt.NDArray[Any]
 """float64, or int64 of whole numbers."""

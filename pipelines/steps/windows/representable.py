@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from pipelines.contract.plan.types import DataType
-from pipelines.steps.arrays import Column
+from forebay.pipelines.contract.plan.types import DataType
+from forebay.pipelines.steps.arrays import Column
 
 _LARGEST = {
     DataType.INT32: 2.0**31 - 1,

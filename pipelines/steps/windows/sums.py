@@ -13,7 +13,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from pipelines.steps.arrays import Floats, Ints
+from forebay.pipelines.steps.arrays import Floats, Ints
 
 _HALF_BITS = 32
 _LOW_BITS = (1 << _HALF_BITS) - 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from pipelines.contract.plan.plan_file import write_plan
+from forebay.pipelines.contract.plan.plan_file import write_plan
 from tests.faults.changed import longer, next_fingerprint
 from tests.faults.schedule import Step
 from tests.faults.site import Site

@@ -16,7 +16,7 @@ from rich.console import Console
 
 from benchmarks.report import RESULTS
 from forebay.cli.error_line import error_line
-from pipelines.errors import SettingsError
+from forebay.pipelines.errors import SettingsError
 from tests.e2e.place import compiled_place
 from tests.faults.__main__ import NO_STORE
 from tests.faults.jobs import run_seeds

@@ -13,7 +13,7 @@ from pathlib import Path
 from confluent_kafka import KafkaException
 
 from forebay.history.replay import Published, publish
-from pipelines.contract.kafka.topics import dead_letter_topic
+from forebay.pipelines.contract.kafka.topics import dead_letter_topic
 from tests.e2e.broker import PARTITIONS, read_topic
 from tests.e2e.deployment import Place
 from tests.e2e.payments import Disorder, random_payments

@@ -15,7 +15,7 @@ from tempfile import TemporaryDirectory
 import msgspec
 
 from forebay.local.process import ChildProcess
-from pipelines.contract.plan.plan_file import read_plan, write_plan
+from forebay.pipelines.contract.plan.plan_file import read_plan, write_plan
 from tests.e2e.deployment import Deployment, Place
 from tests.e2e.payments import HOUR
 from tests.e2e.place import renamed, with_horizon

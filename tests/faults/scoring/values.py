@@ -7,7 +7,7 @@ import random
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from pipelines.contract.plan.plan import Plan
+from forebay.pipelines.contract.plan.plan import Plan
 from tests.e2e.broker import read_topic
 from tests.e2e.deployment import Place
 from tests.e2e.offline import bits
