@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from forebay.cli import definitions, dlq, local
+from forebay.cli import definitions, dlq, local, models
 from forebay.cli.command import from_environment, logged
 from forebay.cli.error_line import error_line
 from forebay.cli.process import process
@@ -48,6 +48,7 @@ for command in (
 for process_command in (process, score, serve, local.up):
     app.command()(logged(from_environment(process_command)))
 app.add_typer(dlq.app, name="dlq")
+app.add_typer(models.app, name="models")
 
 
 def main() -> None:

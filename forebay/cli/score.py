@@ -72,9 +72,9 @@ def score(
     from forebay.pipelines.process.shutdown import leave_if_late
     from forebay.pipelines.process.watchdog import WATCHDOG
     from forebay.pipelines.steps.dead_letter_limit import Allowance
-    from forebay.serving.models.model import model_name
-    from forebay.serving.rollout.follow_plan import LOOK_S
+    from forebay.serving.models.catalog import Catalog
     from forebay.serving.rollout.following import Files, following
+    from forebay.serving.rollout.renewed import LOOK_S
     from forebay.serving.scoring.scorer import Scorer
     from forebay.serving.worker.build import build_event_scorer
     from forebay.serving.worker.events import EventScorer
@@ -98,12 +98,12 @@ def score(
 
     if metrics_port:
         serve_metrics(metrics_host, metrics_port)
-    with following(compiled, Files(plan_file, model), store, event_scorer) as renewed:
+    with following(compiled, Files.of(plan_file, model), store, event_scorer) as renewed:
         worker = Worker(
             WorkerSettings(
                 brokers=addresses,
                 topic=topic,
-                group=group or worker_group(compiled.project, topic, output, model_name(model)),
+                group=group or worker_group(compiled.project, topic, output, Catalog(model).name),
                 delivery=delivery.value,
                 instance=instance,
                 max_batch_records=max_batch_records,

@@ -98,8 +98,9 @@ def serve(
 
     def app(plan: Plan, scorer: Scorer) -> ASGIApp:
         now: Clock = WallClock() if wall else watermark_clock(plan, kafka_of(plan, brokers, kafka_properties), store)
-        return build_app(scorer, now, settings)
+        return build_app(scorer, now, settings, lambda: files.refused.reasons)
 
-    with following(compiled, Files(plan_file, model), store, app, reads_all=not wall) as renewed:
+    files = Files.of(plan_file, model)
+    with following(compiled, files, store, app, reads_all=not wall) as renewed:
         WATCHDOG.start(hang_after_s)
         run_server(RenewedApp(renewed), settings)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import Any
@@ -49,12 +49,33 @@ class ModelDescription(BaseModel):
     scores: list[str]
 
 
-def build_app(scorer: Scorer, clock: Clock, settings: HttpSettings) -> ASGIApp:
+class RefusedVersion(BaseModel):
+    """A version of the model that is on disk and can't be served."""
+
+    name: str
+    version: str
+    """`live.yaml`, where it is the choice of a version that can't be followed."""
+    reason: str
+
+
+class Served(BaseModel):
+    """What is served, and what could not be."""
+
+    models: list[ModelDescription]
+    refused: list[RefusedVersion]
+
+
+Refusals = Callable[[], Mapping[str, str]]
+"""Version -> why it is refused; called on the event loop."""
+
+
+def build_app(scorer: Scorer, clock: Clock, settings: HttpSettings, refused: Refusals = dict) -> ASGIApp:
     """The endpoint as an ASGI application.
 
     Args:
         scorer: warm; from now on used by the application's own thread only.
         clock: what "now" means; called on the same thread.
+        refused: versions of the model that can't be served.
     """
     thread = ThreadPoolExecutor(1, "forebay-score")
     batcher: Batcher[Question, bytes] = Batcher(
@@ -68,12 +89,12 @@ def build_app(scorer: Scorer, clock: Clock, settings: HttpSettings) -> ASGIApp:
         )
         for path, scored in (("/v1/predict", True), ("/v1/features", False))
     }
-    surface = _surface(scorer, thread)
+    surface = _surface(scorer, thread, refused)
     paths = frozenset(getattr(route, "path", "other") for route in surface.routes)
     return Front(hot, surface, paths, settings.token)
 
 
-def _surface(scorer: Scorer, thread: ThreadPoolExecutor) -> FastAPI:
+def _surface(scorer: Scorer, thread: ThreadPoolExecutor, refused: Refusals) -> FastAPI:
     """Everything but the hot routes, which it documents too."""
 
     @asynccontextmanager
@@ -103,8 +124,10 @@ def _surface(scorer: Scorer, thread: ThreadPoolExecutor) -> FastAPI:
         return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
     @app.get("/v1/models", summary="What is served")
-    async def models() -> dict[str, list[ModelDescription]]:
-        return {"models": [_describe(scorer)]}
+    async def models() -> Served:
+        name = scorer.model.name
+        reasons = [RefusedVersion(name=name, version=each, reason=reason) for each, reason in refused().items()]
+        return Served(models=[_describe(scorer)], refused=reasons)
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:

@@ -6,7 +6,7 @@ import asyncio
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from forebay.serving.rollout.follow_plan import LOOK_S, Renewed
+from forebay.serving.rollout.renewed import LOOK_S, Renewed
 
 
 class RenewedApp:

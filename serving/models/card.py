@@ -9,6 +9,7 @@ import msgspec
 import yaml
 
 from forebay.pipelines.errors import ModelError
+from forebay.serving.models.catalog import Catalog
 
 SHAPE = "service: SERVICE, and scores: {NAME: {output: OUTPUT, column: NUMBER}}"
 """What stands in every card, for messages."""
@@ -60,12 +61,12 @@ class _UniqueKeys(yaml.SafeLoader):
 
 
 def load_card(folder: Path) -> ModelCard:
-    """The card of `models/<name>/<version>`, or of the highest version of `models/<name>`.
+    """The card of `models/<name>/<version>`, or of the version of `models/<name>` that is to score.
 
     Raises:
         ModelError: it is missing or can't be used.
     """
-    path = version_folder(folder) / "model.yaml"
+    path = Catalog(folder).candidates()[0] / "model.yaml"
     try:
         content = yaml.load(path.read_bytes(), _UniqueKeys)
         card = msgspec.convert(content, ModelCard)
@@ -92,17 +93,3 @@ def _check(card: ModelCard, path: Path) -> None:
             raise ModelError(f"{where}.scores {said}: give scores of this card, {', '.join(card.scores)}")
         if not 0 <= example.tolerance < float("inf"):
             raise ModelError(f"{where}.tolerance is {example.tolerance}: give a number from 0 on")
-
-
-def version_folder(folder: Path) -> Path:
-    """`models/<name>/<version>`: the folder itself, or its highest version.
-
-    Raises:
-        ModelError: it holds no model.
-    """
-    if (folder / "model.yaml").exists() or (folder / "model.onnx").exists():
-        return folder.resolve()
-    versions = [each for each in folder.iterdir() if each.name.isdecimal()] if folder.is_dir() else []
-    if not versions:
-        raise ModelError(f"{folder} holds no model: expected {folder}/<version>/model.onnx and model.yaml")
-    return max(versions, key=lambda each: int(each.name)).resolve()

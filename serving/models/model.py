@@ -13,7 +13,8 @@ import onnxruntime as ort
 from forebay.pipelines.contract.plan.types import DataType
 from forebay.pipelines.errors import FeatureRefused, ModelError
 from forebay.pipelines.steps.arrays import Column
-from forebay.serving.models.card import ModelCard, load_card, version_folder
+from forebay.serving.models.card import ModelCard, load_card
+from forebay.serving.models.catalog import Catalog
 from forebay.serving.models.outputs import check_outputs, read_scores
 from forebay.serving.models.tensors import LIST_FILLS, TYPES, as_padded_tensor, as_tensor, unheld
 
@@ -177,12 +178,12 @@ def _is_fixed(shape: list[Any]) -> bool:
 
 
 def load_model(folder: Path) -> Model:
-    """Loads `models/<name>/<version>`, or the highest version of `models/<name>`.
+    """Loads `models/<name>/<version>`, or the version of `models/<name>` that is to score.
 
     Raises:
         ModelError: a file is missing or corrupt.
     """
-    folder = version_folder(folder)
+    folder = Catalog(folder).candidates()[0]
     card = load_card(folder)
     path = folder / "model.onnx"
     try:
@@ -193,23 +194,6 @@ def load_model(folder: Path) -> Model:
     except Exception as error:
         raise ModelError(f"{path} can't be loaded: {error}; export the model to ONNX again") from error
     return Model(folder, card, session, hashlib.sha256(data).hexdigest()[:16])
-
-
-def model_name(folder: Path) -> str:
-    """The name of the model that `load_model` would load. Raises `ModelError` if there is none."""
-    return version_folder(folder).parent.name
-
-
-def content_stamp(folder: Path) -> frozenset[tuple[str, int, int]]:
-    """Changes whenever a file of the folder, or of a version in it, does: path, time and size of each."""
-    found = set()
-    for path in folder.rglob("*"):
-        try:
-            state = path.stat()
-        except FileNotFoundError:
-            continue  # it was replaced this very moment; the next look sees by what
-        found.add((str(path), state.st_mtime_ns, state.st_size))
-    return frozenset(found)
 
 
 def _options() -> ort.SessionOptions:

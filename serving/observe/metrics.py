@@ -21,6 +21,10 @@ PREDICTIONS = Counter(
 
 MODEL_INFO = Gauge("forebay_model_info", "1 for the model that scores now.", ["model", "version", "hash"])
 
+MODEL_REFUSED = Gauge(
+    "forebay_model_refused", "1 while this version of the model is refused.", ["model", "version", "reason"]
+)
+
 BARRIER_NOT_MET = Counter(
     "forebay_barrier_not_met_total",
     "Events scored before every view of their own topic contained them, since that took too long.",

@@ -13,11 +13,15 @@ import structlog
 from forebay.pipelines.adapters.redis.store import RedisStore
 from forebay.pipelines.contract.plan.plan import Plan
 from forebay.pipelines.contract.plan.views import StreamView
-from forebay.serving.models.card import load_card
+from forebay.pipelines.errors import ForebayError, ModelError, PlanError
+from forebay.serving.models.catalog import Catalog
 from forebay.serving.observe.metrics import show_model
+from forebay.serving.rollout.candidate import Candidate
 from forebay.serving.rollout.definitions_read import definition_names, stream_views_read, unreadable
-from forebay.serving.rollout.follow_plan import PlanFollower, Renewed
+from forebay.serving.rollout.follower import Follower
 from forebay.serving.rollout.leases import DefinitionLeases
+from forebay.serving.rollout.refused_models import RefusedModels
+from forebay.serving.rollout.renewed import Renewed
 from forebay.serving.scoring.scorer import Scorer
 from forebay.serving.scoring.warm import RETRY_SECONDS, build_scorer, wait_for_store
 
@@ -32,8 +36,18 @@ class Files(NamedTuple):
     """What a scoring process is made from, and made again when it changes."""
 
     plan: Path
-    model: Path
-    """The folder of a model, or of a version of it."""
+    catalog: Catalog
+    refused: RefusedModels
+    """Versions of the catalog that can't be scored with."""
+
+    @classmethod
+    def of(cls, plan: Path, model: Path) -> Files:
+        """Args:
+        plan: the plan file.
+        model: `models/<name>`, or `models/<name>/<version>`.
+        """
+        catalog = Catalog(model)
+        return cls(plan, catalog, RefusedModels(catalog.name))
 
 
 @contextmanager
@@ -52,29 +66,55 @@ def following(
         reads_all: whether it reads the progress of all online views, and not only those of the model's service.
 
     Raises:
-        ModelError, PlanError: the model can't be used with the present plan.
+        ModelError, PlanError: no version of the model can be used with the present plan; says why not the best one.
     """
-    leases = DefinitionLeases(plan.project, RedisStore(redis))
+    leases, store = DefinitionLeases(plan.project, RedisStore(redis)), RedisStore(redis)
 
-    def read(each: Plan) -> Sequence[StreamView]:
-        service = load_card(files.model).service
-        return [view for view in each.stream_views if view.online] if reads_all else stream_views_read(each, service)
+    def read(candidate: Candidate) -> frozenset[bytes]:
+        views = stream_views_read(candidate.plan, candidate.service)
+        return definition_names([view for view in candidate.plan.stream_views if view.online] if reads_all else views)
 
-    def made(each: Plan) -> T:
-        scorer = build_scorer(each, files.model, redis)
-        found = make(each, scorer)
+    def made(candidate: Candidate) -> T:
+        scorer = build_scorer(candidate.plan, candidate.version, redis)
+        found = make(candidate.plan, scorer)
         show_model(scorer.model)
         return found
 
-    def remake(newer: Plan) -> T:
-        with leases.switching(definition_names(read(newer))):
-            return made(newer)
+    def first(candidate: Candidate) -> T:
+        leased, views = read(candidate), stream_views_read(plan, candidate.service)
+        wait_for_store(lambda: leases.hold(leased))
+        _wait_until_readable(plan, views, store)
+        return made(candidate)
+
+    def remake(candidate: Candidate) -> T:
+        with leases.switching(read(candidate)):
+            return made(candidate)
 
     with leases.renewed():
-        views, store = read(plan), RedisStore(redis)
-        wait_for_store(lambda: leases.hold(definition_names(views)))
-        _wait_until_readable(plan, stream_views_read(plan, load_card(files.model).service), store)
-        yield Renewed(made(plan), PlanFollower(files.plan, plan, files.model, store), remake)
+        candidates = [Candidate(plan, version) for version in files.catalog.candidates()]
+        present, made_of, refused = _first_usable(candidates, first)
+        follower = Follower(files.plan, made_of, files.catalog, store, files.refused)
+        for candidate, error in refused:
+            follower.refused(candidate, error)
+        yield Renewed(present, follower, remake)
+
+
+Refused = list[tuple[Candidate, ForebayError]]
+
+
+def _first_usable(candidates: Sequence[Candidate], make: Callable[[Candidate], T]) -> tuple[T, Candidate, Refused]:
+    """What is made of the first candidate that can be used, and why those before it can't.
+
+    Raises:
+        ModelError, PlanError: none can; this is the first one's error.
+    """
+    refused: Refused = []
+    for candidate in candidates:
+        try:
+            return make(candidate), candidate, refused
+        except (ModelError, PlanError) as error:
+            refused.append((candidate, error))
+    raise refused[0][1]
 
 
 def _wait_until_readable(plan: Plan, views: Sequence[StreamView], store: RedisStore) -> None:

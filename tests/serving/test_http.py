@@ -10,8 +10,9 @@ import httpx
 import pytest
 
 from forebay.pipelines.errors import ModelError, StoreUnavailable
+from forebay.serving.http.app import build_app
 from forebay.serving.http.settings import HttpSettings
-from tests.serving.endpoint import NOW_MS, REFUSED_LIMIT, World, client
+from tests.serving.endpoint import NOW_MS, REFUSED_LIMIT, FixedClock, World, client
 from tests.support.build import HOUR, START_MS
 
 A = {"card": "a", "limit": 120.0}
@@ -291,3 +292,15 @@ def test_with_a_token_only_probes_are_open(tmp_path: Path) -> None:
     assert world.ask("GET", "/healthz").status_code == world.ask("GET", "/readyz").status_code == 200
     authorized = world.post("/v1/predict", {"entities": [A]}, headers={"authorization": "Bearer correct"})
     assert authorized.status_code == 200
+
+
+def test_versions_that_could_not_be_served_are_listed_with_the_reason(world):
+    app = build_app(world.scorer, FixedClock(), HttpSettings(), lambda: {"2": "score 'risk' is 1, expected 2"})
+
+    async def ask():
+        async with client(app) as http:
+            return (await http.get("/v1/models")).json()
+
+    assert asyncio.run(ask())["refused"] == [
+        {"name": "risk", "version": "2", "reason": "score 'risk' is 1, expected 2"}
+    ]

@@ -1,6 +1,8 @@
-"""A newer plan is scored with when its features are there, and not before."""
+"""A newer plan or model version is scored with once all it needs is there, and not before."""
 
 import asyncio
+import shutil
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -14,8 +16,13 @@ from forebay.pipelines.contract.plan.services import FeatureService, ServiceView
 from forebay.pipelines.contract.store.publication import DEFINITION, Publication, encode_publication, publication_key
 from forebay.pipelines.errors import ModelError, SettingsError, StoreUnavailable
 from forebay.serving.http.renewed_app import RenewedApp
-from forebay.serving.rollout import follow_plan as module
-from forebay.serving.rollout.follow_plan import PlanFollower, Renewed
+from forebay.serving.models.catalog import LIVE, Catalog, Live
+from forebay.serving.rollout import follower as module
+from forebay.serving.rollout import renewed as renewed_module
+from forebay.serving.rollout.candidate import Candidate
+from forebay.serving.rollout.follower import Follower
+from forebay.serving.rollout.refused_models import RefusedModels
+from forebay.serving.rollout.renewed import Renewed
 from tests.oracle import Window
 from tests.support.build import HOUR, SOURCE, make_view
 from tests.support.models import write_sum_model
@@ -45,14 +52,37 @@ class Followed:
         self.now_s = 0.0
         write_sum_model(self.model / "1", 1, "fraud")
         write_plan(plan(CARDS), self.path)
-        self.follower = PlanFollower(self.path, plan(CARDS), self.model, self.store, lambda: self.now_s)
+        self.refused = RefusedModels("sum", self.clock)
+        present = Candidate(plan(CARDS), self.version(1))
+        self.follower = Follower(self.path, present, Catalog(self.model), self.store, self.refused, self.clock)
+
+    def clock(self):
+        return self.now_s
+
+    def version(self, number):
+        return (self.model / str(number)).resolve()
+
+    def add_version(self, number, width=1, service="fraud"):
+        write_sum_model(self.model / str(number), width, service)
+        return self.version(number)
 
     def replace(self, newer):
         write_plan(newer, self.path)
         return newer
 
     def newer(self):
-        return self.follower.newer()
+        candidate = self.follower.better()
+        return candidate and candidate.plan
+
+    def better_version(self):
+        candidate = self.follower.better()
+        return candidate and candidate.version.name
+
+    def take(self, newer, version=1):
+        self.follower.taken(Candidate(newer, self.version(version)))
+
+    def refuse(self, newer, error, version=1):
+        self.follower.refused(Candidate(newer, self.version(version)), error)
 
 
 @pytest.fixture
@@ -67,7 +97,7 @@ class TestFollower:
         assert followed.newer() is None
         publish(followed.store, CHANGED)
         assert followed.newer() == newer
-        followed.follower.taken(newer)
+        followed.take(newer)
         assert followed.newer() is None
 
     def test_a_view_that_nothing_is_published_of_is_waited_for(self, followed):
@@ -96,38 +126,43 @@ class TestRefused:
     def refused(self, followed):
         newer = followed.replace(plan(CARDS, OTHER, fingerprint="02" * 8))
         assert followed.newer() == newer
-        followed.follower.refused(ModelError("model sum does not fit"))
+        followed.refuse(newer, ModelError("model sum does not fit"))
         assert followed.newer() is None
         yield followed
-        followed.follower.taken(newer)
+        followed.take(newer)
 
     @pytest.mark.parametrize("change", ["version", "file", "publication", "plan"])
     def test_it_is_tried_again_when_anything_that_decides_it_changes(self, refused, change):
-        followed = refused
+        followed, version = refused, 1
         if change == "version":
-            write_sum_model(followed.model / "2", 2, "fraud")
+            followed.add_version(2)
+            version = 2
+            # At the next look its files may still be growing.
+            assert followed.newer() is None
         elif change == "file":
             (followed.model / "1" / "model.yaml").write_text("service: fraud\nscores: {a: {output: total}}\n")
         elif change == "publication":
             publish(followed.store, CARDS)
         else:
             followed.replace(plan(CARDS, OTHER, fingerprint="03" * 8))
-        assert followed.newer() is not None
-        followed.follower.refused(ModelError("still not"))
-        assert followed.newer() is None
+        candidate = followed.follower.better()
+        assert (candidate.plan.fingerprint != "01" * 8, candidate.version) == (True, followed.version(version))
+        followed.follower.refused(candidate, ModelError("still not"))
+        assert followed.newer() is None or change == "version"
 
     def test_time_alone_does_not_try_it_again(self, refused):
         refused.now_s = 1e9
         assert refused.newer() is None
 
     @pytest.mark.parametrize("error", [SettingsError("topic 'x' does not exist"), RuntimeError("a bug")])
-    def test_what_neither_plan_nor_model_is_to_blame_for_is_tried_again_after_a_while(self, refused, error):
-        write_sum_model(refused.model / "2", 2, "fraud")
-        refused.newer()
-        refused.follower.refused(error)
-        assert refused.newer() is None
-        refused.now_s += module.TRY_AGAIN_S
-        assert refused.newer() is not None
+    def test_what_neither_plan_nor_model_is_to_blame_for_is_tried_again_after_a_while(self, followed, error):
+        newer = followed.replace(plan(CARDS, OTHER, fingerprint="02" * 8))
+        assert followed.newer() == newer
+        followed.refuse(newer, error)
+        assert followed.newer() is None
+        followed.now_s += module.TRY_AGAIN_S
+        assert followed.newer() == newer
+        followed.take(newer)
 
     def test_metric_and_log_say_which_and_why_for_as_long_as_it_is(self, followed, capsys):
         def refused():
@@ -138,7 +173,7 @@ class TestRefused:
 
         newer = followed.replace(plan(CARDS, OTHER, fingerprint="02" * 8))
         followed.newer()
-        followed.follower.refused(ModelError("model sum does not fit"))
+        followed.refuse(newer, ModelError("model sum does not fit"))
         assert refused() == 1
         (line,) = lines()
         assert all(word in line for word in ("02" * 8, "model sum does not fit"))
@@ -146,7 +181,7 @@ class TestRefused:
             followed.now_s += 1.0
             assert followed.newer() is None
         assert len(lines()) == 1
-        followed.follower.taken(newer)
+        followed.take(newer)
         assert refused() == 0
         followed.now_s += 1e6
         followed.newer()
@@ -162,29 +197,125 @@ class TestRefused:
         assert (followed.newer(), refused()) == (None, 0)
 
 
+class TestVersions:
+    """Of one plan, while the model's folder changes."""
+
+    def test_a_higher_version_is_tried_once_its_files_are_still(self, followed):
+        followed.add_version(2)
+        assert [followed.better_version() for _ in range(2)] == [None, "2"]
+        followed.take(plan(CARDS), 2)
+        assert followed.better_version() is None
+
+    def test_a_version_that_is_being_copied_is_left_alone(self, followed):
+        folder = followed.add_version(2)
+        with (folder / "model.onnx").open("ab") as file:
+            for _ in range(3):
+                assert followed.better_version() is None
+                file.write(b"more")
+                file.flush()
+
+    def test_a_refused_version_is_said_and_the_next_lower_one_tried(self, followed, capsys):
+        for number in (2, 3):
+            followed.add_version(number)
+        assert [followed.better_version() for _ in range(2)] == [None, "3"]
+        followed.refuse(plan(CARDS), ModelError("score is 1, expected 2"), 3)
+        assert followed.better_version() == "2"
+        labels = {"model": "sum", "version": "3", "reason": "ModelError"}
+        assert REGISTRY.get_sample_value("forebay_model_refused", labels) == 1
+        assert followed.refused.reasons == {"3": "score is 1, expected 2"}
+        assert "score is 1, expected 2" in capsys.readouterr().out
+        followed.take(plan(CARDS), 2)
+        assert followed.better_version() is None
+        shutil.rmtree(followed.version(3))
+        assert followed.better_version() is None
+        assert (REGISTRY.get_sample_value("forebay_model_refused", labels), followed.refused.reasons) == (0, {})
+
+    def test_a_refused_version_is_tried_again_when_its_files_change(self, followed):
+        folder = followed.add_version(2)
+        assert [followed.better_version() for _ in range(2)] == [None, "2"]
+        followed.refuse(plan(CARDS), ModelError("no"), 2)
+        assert followed.better_version() is None
+        (folder / "model.yaml").write_text("service: fraud\nscores: {a: {output: total}}\n")
+        assert [followed.better_version() for _ in range(2)] == [None, "2"]
+
+    @pytest.mark.parametrize("number", [1, 2])
+    def test_live_yaml_chooses(self, followed, number):
+        """Going back to a lower version, and forth again, is one file."""
+        followed.add_version(2)
+        assert [followed.better_version() for _ in range(2)] == [None, "2"]
+        followed.take(plan(CARDS), 2)
+        Catalog(followed.model).set_live(Live(str(number)))
+        assert followed.better_version() == (None if number == 2 else "1")
+        followed.take(plan(CARDS), number)
+        followed.add_version(3)
+        assert [followed.better_version() for _ in range(2)] == [None, None]
+        Catalog(followed.model).set_live(None)
+        assert followed.better_version() == "3"
+
+    @pytest.mark.parametrize("content", ["version: '7'\n", "version: 1\n", "{", "versoin: '1'\n", ""])
+    def test_a_live_yaml_that_can_not_be_followed_is_said_and_changes_nothing(self, followed, content):
+        followed.add_version(2)
+        (followed.model / LIVE).write_text(content)
+        assert [followed.better_version() for _ in range(3)] == [None] * 3
+        assert LIVE in followed.refused.reasons[LIVE]
+        (followed.model / LIVE).unlink()
+        assert followed.better_version() == "2"
+        assert followed.refused.reasons == {}
+
+    def test_a_version_that_changes_while_it_scores_is_said(self, followed):
+        write_sum_model(followed.model / "scratch", 1, "fraud")
+        (followed.model / "scratch" / "model.onnx").replace(followed.model / "1" / "model.onnx")
+        assert followed.better_version() is None
+        assert "put what is new into a version of its own" in followed.refused.reasons["1"]
+
+    def test_a_version_that_reads_other_features_waits_until_they_are_published(self, followed):
+        both = msgspec.structs.replace(
+            plan(CARDS, OTHER), services=(*SERVICES, FeatureService("wide", (ServiceView("other", "other", ("f0",)),)))
+        )
+        followed.replace(both)
+        followed.take(both)
+        followed.add_version(2, service="wide")
+        assert [followed.better_version() for _ in range(3)] == [None] * 3
+        publish(followed.store, OTHER)
+        assert followed.better_version() == "2"
+
+    def test_a_new_plan_comes_before_a_new_version(self, followed):
+        """The plan's definitions replace those that are read now; the version may need them."""
+        followed.add_version(2)
+        followed.better_version()
+        newer = followed.replace(plan(CARDS, OTHER, fingerprint="02" * 8))
+        tried = followed.follower.better()
+        assert (tried.plan, tried.version.name) == (newer, "2")
+        followed.refuse(newer, ModelError("2 does not fit"), 2)
+        tried = followed.follower.better()
+        assert (tried.plan, tried.version.name) == (newer, "1")
+        followed.take(newer, 1)
+        assert followed.better_version() == "2"
+
+
 class Plans:
     """Says these newer plans, one at a time, each until it is taken."""
 
     def __init__(self, *plans):
-        self.plans, self.errors = list(plans), []
+        self.candidates, self.errors = [Candidate(each, Path("models/sum/1")) for each in plans], []
 
-    def newer(self):
-        return self.plans[0] if self.plans else None
+    def better(self):
+        return self.candidates[0] if self.candidates else None
 
-    def taken(self, newer):
-        self.plans.remove(newer)
+    def taken(self, candidate):
+        self.candidates.remove(candidate)
 
-    def refused(self, error):
+    def refused(self, _candidate, error):
         self.errors.append(error)
 
 
 class TestRenewed:
     @pytest.fixture(autouse=True)
     def always_looks(self, monkeypatch):
-        monkeypatch.setattr(module, "LOOK_S", 0.0)
+        monkeypatch.setattr(renewed_module, "LOOK_S", 0.0)
 
     def test_it_is_made_again_from_a_newer_plan(self):
-        renewed = Renewed("first", Plans(plan(CARDS)), lambda newer: newer.fingerprint)
+        renewed = Renewed("first", Plans(plan(CARDS)), lambda candidate: candidate.plan.fingerprint)
         assert [renewed.look() for _ in range(3)] == ["01" * 8] * 3
 
     @pytest.mark.parametrize("error", [ModelError("does not fit"), RuntimeError("a bug"), KeyError("view")])
@@ -192,10 +323,10 @@ class TestRenewed:
         """One unexpected error must not end the switching for good."""
         failures = [error]
 
-        def make(newer):
+        def make(candidate):
             if failures:
                 raise failures.pop()
-            return newer.fingerprint
+            return candidate.plan.fingerprint
 
         plans = Plans(plan(CARDS))
         renewed = Renewed("first", plans, make)
@@ -206,13 +337,13 @@ class TestRenewed:
         class Failing(Plans):
             fails = True
 
-            def newer(self):
+            def better(self):
                 if self.fails:
                     raise RuntimeError("a bug")
-                return super().newer()
+                return super().better()
 
         plans = Failing(plan(CARDS))
-        renewed = Renewed("first", plans, lambda newer: newer.fingerprint)
+        renewed = Renewed("first", plans, lambda candidate: candidate.plan.fingerprint)
         assert renewed.look() == "first"
         plans.fails = False
         assert renewed.look() == "01" * 8
@@ -227,14 +358,14 @@ class TestRenewed:
         assert (plans.errors, [each["error"] for each in logs]) == ([], ["away"])
 
     def test_looks_are_not_more_frequent_than_that(self, monkeypatch):
-        monkeypatch.setattr(module, "LOOK_S", 60.0)
-        renewed = Renewed("first", Plans(plan(CARDS)), lambda newer: "second")
+        monkeypatch.setattr(renewed_module, "LOOK_S", 60.0)
+        renewed = Renewed("first", Plans(plan(CARDS)), lambda _: "second")
         assert renewed.look() == "first"
 
 
 def test_an_application_is_replaced_while_it_serves(monkeypatch):
     """What came to the first is answered by the first."""
-    monkeypatch.setattr(module, "LOOK_S", 0.0)
+    monkeypatch.setattr(renewed_module, "LOOK_S", 0.0)
     monkeypatch.setattr("forebay.serving.http.renewed_app.LOOK_S", 0.001)
 
     async def serve():

@@ -1,0 +1,1 @@
+"""Commands on models: list versions, check one, choose which one scores."""

@@ -1,0 +1,142 @@
+"""Check versions of a model as a worker would before it scores with one, and measure one on given rows."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from forebay.pipelines.adapters.memory_store import MemoryStore
+from forebay.pipelines.contract.plan.plan import Plan
+from forebay.pipelines.contract.plan.types import DataType
+from forebay.pipelines.errors import ModelError, PlanError
+from forebay.pipelines.steps.arrays import Column
+from forebay.serving.features.columns import to_column
+from forebay.serving.models.catalog import Catalog
+from forebay.serving.models.model import Model, load_model
+from forebay.serving.scoring.scorer import Scorer
+
+MAX_ROWS = 20_000
+"""Rows that are scored together, and one by one as well."""
+
+
+class Checked(NamedTuple):
+    """One version of a model."""
+
+    version: str
+    hash: str
+    service: str
+    scores: tuple[str, ...]
+    examples: int
+    """How many of the card were checked."""
+    load_ms: float
+    problem: str
+    """Why it can't score; empty: it can."""
+
+
+def check(plan: Plan, version: Path) -> Checked:
+    """Loads a version, holds it to its service and its examples, and runs it once."""
+    started = time.perf_counter()
+    try:
+        model = load_model(version)
+        Scorer(plan, model, MemoryStore()).warm_up()
+    except (ModelError, PlanError) as error:
+        return Checked(version.name, "", "", (), 0, _ms_since(started), str(error))
+    card = model.card
+    return Checked(
+        version.name, model.hash, card.service, tuple(card.scores), len(card.examples), _ms_since(started), ""
+    )
+
+
+def live_version(plan: Plan, catalog: Catalog) -> str | None:
+    """The version that processes with this plan score with; None: none can. Raises `ModelError`: there is none."""
+    return next((each.name for each in catalog.candidates() if not check(plan, each).problem), None)
+
+
+def read_rows(path: Path) -> pd.DataFrame:
+    """Rows of a Parquet file.
+
+    Raises:
+        ModelError: it can't be read, or has too many rows, or none.
+    """
+    try:
+        rows = pd.read_parquet(path)
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{path}: can't be read: {error}; give a Parquet file") from error
+    if not 0 < len(rows) <= MAX_ROWS:
+        raise ModelError(f"{path} has {len(rows)} rows: give 1 to {MAX_ROWS}, a sample will do")
+    return rows
+
+
+class Shift(NamedTuple):
+    """How far a score is from the one expected of it, over the rows of a file."""
+
+    score: str
+    rows: int
+    largest: float
+    """The largest absolute difference; NaN counts as infinity where one of the two alone is NaN."""
+    beyond: int
+    """Rows that differ by more than the bound."""
+    alone: int
+    """Rows whose score has other bits when the row is scored alone: how many rows stand in a batch then matters."""
+
+
+def shifts(plan: Plan, version: Path, rows: pd.DataFrame, bound: float) -> list[Shift]:
+    """Scores rows, and compares with the scores that stand beside the features.
+
+    Args:
+        rows: a column for every feature of the service, by full name, and one for each score to compare, by its name:
+            what the library that trained the model predicts.
+        bound: largest difference that is expected.
+
+    Raises:
+        ModelError, PlanError: the version can't score, or the rows lack a column.
+    """
+    scorer = Scorer(plan, load_model(version), MemoryStore())
+    features = scorer.assembler.features
+    columns = _columns(rows, features)
+    compared = [name for name in scorer.model.card.scores if name in rows]
+    if not compared:
+        names = ", ".join(scorer.model.card.scores)
+        raise ModelError(f"the rows have no column of a score to compare with: add one named {names}")
+    together = scorer.model.run(columns).scores
+    alone = _one_by_one(scorer.model, columns, len(rows))
+    found = []
+    for name in compared:
+        scores, expected = np.asarray(together[name]), rows[name].to_numpy(np.float64)
+        apart = np.abs(scores - expected)
+        apart[np.isnan(scores) & np.isnan(expected)] = 0.0
+        apart[np.isnan(apart)] = np.inf
+        differ = np.asarray(alone[name]).tobytes() != scores.tobytes()
+        bits = np.asarray(alone[name]).view(np.int64) != scores.view(np.int64) if differ else np.zeros(len(rows), bool)
+        found.append(Shift(name, len(rows), float(apart.max(initial=0.0)), int((apart > bound).sum()), int(bits.sum())))
+    return found
+
+
+def _columns(rows: pd.DataFrame, features: Mapping[str, DataType]) -> dict[str, Column]:
+    lacking = [name for name in features if name not in rows]
+    if lacking:
+        raise ModelError(f"the rows lack columns of features: {', '.join(lacking)}")
+    return {name: to_column([_plain(value) for value in rows[name]], dtype) for name, dtype in features.items()}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    return None if value is None or value is pd.NA or value is pd.NaT or value != value else value
+
+
+def _one_by_one(model: Model, columns: Mapping[str, Column], count: int) -> dict[str, list[float]]:
+    scores: dict[str, list[float]] = {name: [] for name in model.card.scores}
+    for at in range(count):
+        for name, values in model.run({each: column[at : at + 1] for each, column in columns.items()}).scores.items():
+            scores[name] += values
+    return scores
+
+
+def _ms_since(started: float) -> float:
+    return (time.perf_counter() - started) * 1e3
