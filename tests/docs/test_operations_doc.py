@@ -6,10 +6,16 @@ from prometheus_client import REGISTRY
 
 import forebay.pipelines.adapters.metrics
 import forebay.serving.http.metrics
+import forebay.serving.observe.batches
 import forebay.serving.observe.metrics
 from tests.support.payments import ROOT
 
-MODULES = (forebay.pipelines.adapters.metrics, forebay.serving.observe.metrics, forebay.serving.http.metrics)
+MODULES = (
+    forebay.pipelines.adapters.metrics,
+    forebay.serving.observe.batches,
+    forebay.serving.observe.metrics,
+    forebay.serving.http.metrics,
+)
 
 
 def test_every_metric_is_documented_and_none_is_invented():
