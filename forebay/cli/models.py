@@ -15,6 +15,8 @@ from forebay.pipelines.errors import ModelError
 
 app = typer.Typer(no_args_is_help=True, help="Versions of models: list, check, promote, and roll back.")
 
+_INVARIANT = {True: "yes", False: "no", None: "not known, the model refuses random rows"}
+
 ModelArgument = Annotated[Path, typer.Argument(metavar="MODEL", help="models/<name>.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print it as JSON.")]
 
@@ -70,7 +72,8 @@ def check_model(
     else:
         console.print(
             f"version {checked.version} fits service {checked.service}; {checked.examples} examples hold; loaded and "
-            f"run in {checked.load_ms:.0f} ms",
+            f"run in {checked.load_ms:.0f} ms; a row has the same bits alone and in company: "
+            f"{_INVARIANT[checked.batch_invariant]}",
             highlight=False,
         )
         if found:

@@ -17,6 +17,7 @@ from forebay.pipelines.errors import ModelError, PlanError
 from forebay.pipelines.steps.arrays import Column
 from forebay.serving.features.columns import to_column
 from forebay.serving.models.catalog import Catalog
+from forebay.serving.models.invariance import is_batch_invariant
 from forebay.serving.models.model import Model, load_model
 from forebay.serving.scoring.scorer import Scorer
 
@@ -33,6 +34,8 @@ class Checked(NamedTuple):
     scores: tuple[str, ...]
     examples: int
     """How many of the card were checked."""
+    batch_invariant: bool | None
+    """Whether rows have the same bits alone and in company; None: not known."""
     load_ms: float
     problem: str
     """Why it can't score; empty: it can."""
@@ -43,12 +46,14 @@ def check(plan: Plan, version: Path) -> Checked:
     started = time.perf_counter()
     try:
         model = load_model(version)
-        Scorer(plan, model, MemoryStore()).warm_up()
+        scorer = Scorer(plan, model, MemoryStore())
+        scorer.warm_up()
     except (ModelError, PlanError) as error:
-        return Checked(version.name, "", "", (), 0, _ms_since(started), str(error))
-    card = model.card
+        return Checked(version.name, "", "", (), 0, None, _ms_since(started), str(error))
+    load_ms = _ms_since(started)
+    card, invariant = model.card, is_batch_invariant(model, scorer.assembler.features)
     return Checked(
-        version.name, model.hash, card.service, tuple(card.scores), len(card.examples), _ms_since(started), ""
+        version.name, model.hash, card.service, tuple(card.scores), len(card.examples), invariant, load_ms, ""
     )
 
 

@@ -22,6 +22,8 @@ class ScoreOutput(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Name of the ONNX output, of shape (n,), (n, 1) or (n, columns)."""
     column: int | None = None
     """From 0; may be left out only where the output has one column."""
+    label: int | str | None = None
+    """The class, in place of a column: for an output that is a map of class to probability per row."""
 
 
 class Example(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -85,6 +87,8 @@ def _check(card: ModelCard, path: Path) -> None:
     for name, score in card.scores.items():
         if score.column is not None and score.column < 0:
             raise ModelError(f"{path}: $.scores.{name}.column is {score.column}: columns are counted from 0")
+        if score.column is not None and score.label is not None:
+            raise ModelError(f"{path}: $.scores.{name} has a column and a label: give the one that the output takes")
     for at, example in enumerate(card.examples):
         where = f"{path}: $.examples[{at}]"
         unknown = [name for name in example.scores if name not in card.scores]

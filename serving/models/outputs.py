@@ -15,6 +15,12 @@ _KINDS = "float double float16 int64 int32 int16 int8 uint64 uint32 uint16 uint8
 NUMBERS = frozenset(f"tensor({kind})" for kind in _KINDS.split())
 """The types of outputs that can be scores."""
 
+MAPS: Mapping[str, type] = {
+    "seq(map(int64,tensor(float)))": int,
+    "seq(map(string,tensor(float)))": str,
+}
+"""The types of outputs that are a map per row, of class to probability, and what a class is."""
+
 
 def check_outputs(scores: Mapping[str, ScoreOutput], outputs: Sequence[Any]) -> None:
     """Checks what the card names against what the model declares.
@@ -35,10 +41,12 @@ def check_outputs(scores: Mapping[str, ScoreOutput], outputs: Sequence[Any]) -> 
                 f"{', '.join(sorted(declared))}: correct model.yaml"
             )
         kind = declared[score.output].type
-        if kind.startswith("seq("):
+        if kind in MAPS:
+            _check_label(place, score, MAPS[kind])
+            continue
+        if score.label is not None:
             raise ModelError(
-                f"{place}: output {score.output!r} is {kind}, a map per row: export the model with zipmap=False "
-                f"(skl2onnx: options={{'zipmap': False}}), and name the column"
+                f"{place}: `label: {score.label}`, but output {score.output!r} is {kind}, no map: give a `column`"
             )
         if kind not in NUMBERS:
             raise ModelError(
@@ -60,16 +68,49 @@ def read_scores(scores: Mapping[str, ScoreOutput], outputs: Mapping[str, Any], r
     Raises:
         ModelError: an output has another shape than (rows,) or (rows, columns).
     """
-    return {name: _column(name, score, np.asarray(outputs[score.output]), rows) for name, score in scores.items()}
+    return {name: _scores(name, score, outputs[score.output], rows) for name, score in scores.items()}
+
+
+def _scores(name: str, score: ScoreOutput, output: Any, rows: int) -> list[float]:
+    if score.label is not None:
+        return _of_label(name, score, output, rows)
+    return _column(name, score, np.asarray(output), rows)
+
+
+def _of_label(name: str, score: ScoreOutput, maps: Sequence[Mapping[Any, float]], rows: int) -> list[float]:
+    place = f"$.scores.{name} of model.yaml"
+    _check_rows(place, score, len(maps), rows)
+    try:
+        return [float(each[score.label]) for each in maps]
+    except KeyError as error:
+        known = ", ".join(repr(each) for each in maps[0])
+        raise ModelError(
+            f"{place}: output {score.output!r} has no class {score.label!r}, only {known}: correct `label`"
+        ) from error
+
+
+def _check_label(place: str, score: ScoreOutput, kind: type) -> None:
+    if type(score.label) is not kind:
+        wanted = "a number, as in `label: 1`" if kind is int else "a text, as in `label: fraud`"
+        given = "the card gives none" if score.label is None else f"the card gives {score.label!r}"
+        raise ModelError(
+            f"{place}: output {score.output!r} is a map of class to probability per row, and {given}: add the class "
+            f"whose probability is the score as `label`, {wanted}; or export the model with zipmap=False, "
+            f"which is faster, and give a `column`"
+        )
+
+
+def _check_rows(place: str, score: ScoreOutput, found: int, rows: int) -> None:
+    if found != rows:
+        raise ModelError(
+            f"{place}: output {score.output!r} has {found} rows for {rows} requests: export a model that answers each "
+            f"row on its own"
+        )
 
 
 def _column(name: str, score: ScoreOutput, output: Column, rows: int) -> list[float]:
     _check_shape(name, score, output.shape)
-    if len(output) != rows:
-        raise ModelError(
-            f"$.scores.{name} of model.yaml: output {score.output!r} has {len(output)} rows for {rows} requests: "
-            f"export a model that answers each row on its own"
-        )
+    _check_rows(f"$.scores.{name} of model.yaml", score, len(output), rows)
     column = output if output.ndim == 1 else output[:, score.column or 0]
     values: list[float] = column.astype(np.float64).tolist()
     return values

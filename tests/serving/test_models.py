@@ -62,14 +62,19 @@ class TestOutputs:
         found = scorer(tmp_path, classifier()).model.run({name: ROWS[:, at] for at, name in enumerate(FEATURES)})
         np.testing.assert_allclose(found.scores["risk"], CLASSIFIER.predict_proba(ROWS)[:, 1], atol=1e-6)
 
-    def test_a_map_per_row_is_refused(self, tmp_path):
-        with pytest.raises(ModelError, match=r"\$\.scores\.risk of model\.yaml: .* a map per row: .*zipmap=False"):
+    def test_a_map_per_row_without_a_class_is_refused(self, tmp_path):
+        with pytest.raises(
+            ModelError, match=r"\$\.scores\.risk of model\.yaml: .* a map of class to probability per row.*zipmap=False"
+        ):
             scorer(tmp_path, classifier(zipmap=True), card(risk={"output": "output_probability"}))
 
-    def test_a_map_per_row_of_a_converted_lightgbm_model_is_refused(self, tmp_path):
+    def test_a_map_per_row_of_a_converted_lightgbm_model_without_a_class_is_refused(self, tmp_path):
         booster = lightgbm.train({"objective": "binary", "verbose": -1}, lightgbm.Dataset(ROWS, LABELS), 2)
         model = convert_lightgbm(booster, initial_types=[("features", FloatTensorType([None, 4]))], target_opset=15)
-        with pytest.raises(ModelError, match=r"'probabilities' .*a map per row: export the model with zipmap=False"):
+        with pytest.raises(
+            ModelError,
+            match=r"'probabilities' .*a map of class to probability per row.*export the model with zipmap=False",
+        ):
             scorer(tmp_path, model)
 
     def test_labels_that_are_texts_are_refused(self, tmp_path):
