@@ -46,7 +46,7 @@ def check(plan: Plan, version: Path) -> Checked:
     started = time.perf_counter()
     try:
         model = load_model(version)
-        scorer = Scorer(plan, model, MemoryStore())
+        scorer = Scorer.of(plan, [model], MemoryStore())
         scorer.warm_up()
     except (ModelError, PlanError) as error:
         return Checked(version.name, "", "", (), 0, None, _ms_since(started), str(error))
@@ -101,7 +101,7 @@ def shifts(plan: Plan, version: Path, rows: pd.DataFrame, bound: float) -> list[
     Raises:
         ModelError, PlanError: the version can't score, or the rows lack a column.
     """
-    scorer = Scorer(plan, load_model(version), MemoryStore())
+    scorer = Scorer.of(plan, [load_model(version)], MemoryStore())
     features = scorer.assembler.features
     columns = _columns(rows, features)
     compared = [name for name in scorer.model.card.scores if name in rows]

@@ -20,8 +20,8 @@ from forebay.pipelines.adapters.clock import Clock
 from forebay.pipelines.contract.plan.types import DataType
 from forebay.pipelines.errors import ForebayError, StoreRefused, StoreUnavailable
 from forebay.pipelines.process.livez import livez as liveness
-from forebay.serving.http.answers import BatchAnswerer
-from forebay.serving.http.codec import Question, QuestionDecoder
+from forebay.serving.http.codec import QuestionDecoder
+from forebay.serving.http.encode import ReplyEncoder
 from forebay.serving.http.error_table import NotReady, render
 from forebay.serving.http.front import Front
 from forebay.serving.http.hot_routes import HotRoute
@@ -29,6 +29,7 @@ from forebay.serving.http.openapi import add_hot_routes
 from forebay.serving.http.settings import HttpSettings
 from forebay.serving.http.watched import watched
 from forebay.serving.scoring.batching import Batcher
+from forebay.serving.scoring.questions import BatchAnswerer, Question, Reply
 from forebay.serving.scoring.scorer import Scorer
 
 log = structlog.get_logger("forebay.serve")
@@ -78,16 +79,18 @@ def build_app(scorer: Scorer, clock: Clock, settings: HttpSettings, refused: Ref
         refused: versions of the model that can't be served.
     """
     thread = ThreadPoolExecutor(1, "forebay-score")
-    batcher: Batcher[Question, bytes] = Batcher(
+    batcher: Batcher[Question, Reply] = Batcher(
         watched(BatchAnswerer(scorer, clock)), thread, settings.max_batch_entities, settings.max_queued_entities
     )
+    encode = ReplyEncoder(scorer.service.name, scorer.model)
     hot = {
         path: HotRoute(
-            QuestionDecoder(scorer.service, settings.max_entities, scored, scorer.earliest_ms),
+            QuestionDecoder(scorer.service, settings.max_entities, models, scorer.earliest_ms),
             batcher,
+            encode,
             settings.max_body_bytes,
         )
-        for path, scored in (("/v1/predict", True), ("/v1/features", False))
+        for path, models in (("/v1/predict", (scorer.model.name,)), ("/v1/features", ()))
     }
     surface = _surface(scorer, thread, refused)
     paths = frozenset(getattr(route, "path", "other") for route in surface.routes)

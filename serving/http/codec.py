@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any
 
 import msgspec
 
@@ -10,6 +10,7 @@ from forebay.pipelines.contract.plan.services import FeatureService
 from forebay.pipelines.errors import ForebayError, RequestError
 from forebay.pipelines.steps.event_time import meant_by
 from forebay.serving.features.request import RequestChecker
+from forebay.serving.scoring.questions import Question
 
 LAST_MS = 253_402_300_799_999
 """The end of the year 9999."""
@@ -82,29 +83,19 @@ class FeaturesResponse(msgspec.Struct, frozen=True):
     results: list[EntityAnswer]
 
 
-class Question(NamedTuple):
-    """One checked HTTP request."""
-
-    entities: list[dict[str, Any]]
-    as_of_ms: int | None
-    """None: now."""
-    scored: bool
-    include_features: bool
-
-
 class QuestionDecoder:
     """Bodies to questions for one feature service."""
 
-    def __init__(self, service: FeatureService, max_entities: int, scored: bool, earliest_ms: int) -> None:
+    def __init__(self, service: FeatureService, max_entities: int, models: tuple[str, ...], earliest_ms: int) -> None:
         """Args:
-        scored: whether the model runs; if not, features are always included.
+        models: names of those that score; if there are none, features are always included.
         earliest_ms: the earliest time that events of the plan may have.
         """
         self._earliest_ms = earliest_ms
         self._decode = msgspec.json.Decoder(Body).decode
         self._check = RequestChecker(service)
         self._max_entities = max_entities
-        self._scored = scored
+        self._models = models
 
     def __call__(self, data: bytes) -> Question:
         """The question in a body.
@@ -120,7 +111,7 @@ class QuestionDecoder:
             self._check(fields, f"$.entities[{at}]")
         if body.as_of_ms is not None and body.as_of_ms < self._earliest_ms:
             raise RequestError("$.as_of_ms", _too_early(body.as_of_ms))
-        return Question(body.entities, body.as_of_ms, self._scored, body.include_features or not self._scored)
+        return Question(body.entities, body.as_of_ms, self._models, body.include_features or not self._models)
 
     def _body(self, data: bytes) -> Body:
         try:

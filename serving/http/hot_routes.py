@@ -7,7 +7,6 @@ from collections.abc import Callable
 import structlog
 from starlette.types import Message, Receive, Scope, Send
 
-from forebay.serving.http.codec import Question
 from forebay.serving.http.error_table import (
     OK,
     BodyTooLarge,
@@ -17,6 +16,7 @@ from forebay.serving.http.error_table import (
     render,
 )
 from forebay.serving.scoring.batching import Batcher
+from forebay.serving.scoring.questions import Question, Reply
 
 log = structlog.get_logger("forebay.serve")
 
@@ -25,10 +25,15 @@ class HotRoute:
     """One route that takes a question and answers it through the batcher. An ASGI application."""
 
     def __init__(
-        self, decode: Callable[[bytes], Question], batcher: Batcher[Question, bytes], max_body_bytes: int
+        self,
+        decode: Callable[[bytes], Question],
+        batcher: Batcher[Question, Reply],
+        encode: Callable[[Question, Reply], bytes],
+        max_body_bytes: int,
     ) -> None:
         self._decode = decode
         self._batcher = batcher
+        self._encode = encode
         self._max_body_bytes = max_body_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -40,7 +45,8 @@ class HotRoute:
             if data is None:
                 return
             question = self._decode(data)
-            answer = Rendered(OK, [], await self._batcher.submit(question, len(question.entities)))
+            reply = await self._batcher.submit(question, len(question.entities))
+            answer = Rendered(OK, [], self._encode(question, reply))
         except Exception as error:
             if is_unexpected(error):
                 log.error("request failed", path=scope["path"], exc_info=True)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from forebay.pipelines.contract.plan.plan import Plan
 from forebay.pipelines.contract.plan.services import FeatureService
-from forebay.pipelines.errors import PlanError
+from forebay.pipelines.errors import ModelError, PlanError, RequestError
 from forebay.pipelines.steps.event_time import EARLIEST_MS, earliest_ms
 from forebay.serving.features.assemble import _PLACEHOLDERS, FeatureAssembler, FeatureVectors
 from forebay.serving.features.read import FeatureReader, RowReader, stored_views
@@ -17,66 +17,104 @@ from forebay.serving.models.examples import check_examples
 from forebay.serving.models.model import Model
 
 
-class Scored(NamedTuple):
-    """The answer to n requests."""
+class ModelScores(NamedTuple):
+    """What one model says of n requests."""
 
-    vectors: FeatureVectors
     scores: dict[str, list[float]]
-    """Score name -> one per request."""
+    """Score name -> one per request; of a refused one, without meaning."""
+    refusals: Mapping[int, RequestError]
+    """Requests that a policy refuses, or with a value that the model's input can't hold."""
     model_ms: float
 
 
-class Scorer:
-    """Features and model together. One thread at a time."""
+class Scored(NamedTuple):
+    """The features of n requests, and what models say of them."""
 
-    def __init__(self, plan: Plan, model: Model, store: RowReader) -> None:
-        """Raises:
-        ModelError: the model does not fit its feature service.
-        PlanError: the plan has no such feature service.
+    vectors: FeatureVectors
+    models: dict[str, ModelScores]
+    """Model name -> its scores."""
+
+    @property
+    def model_ms(self) -> float:
+        """What all models took together."""
+        return sum(each.model_ms for each in self.models.values())
+
+
+class Scorer:
+    """One assembler of features, and the models that take them. One thread at a time."""
+
+    def __init__(self, plan: Plan, assembler: FeatureAssembler, models: Mapping[str, Model]) -> None:
+        """Args:
+            models: by name, one or more; the first is the one that answers where a request names none.
+
+        Raises:
+            ModelError: a model does not fit the assembler's feature service.
         """
-        try:
-            service = plan.service(model.card.service)
-        except KeyError as error:
-            raise PlanError(f"{model} needs {error.args[0]}") from error
         self.project = plan.project
         self.earliest_ms = min((earliest_ms(source) for source in plan.sources), default=EARLIEST_MS)
         """The earliest time that an event may have."""
-        self.model = model
-        self.assembler = FeatureAssembler(plan, service, FeatureReader(plan, stored_views(plan, service), store))
-        model.check(self.assembler.features)
-        check_examples(model, self.assembler.features)
+        self.assembler = assembler
+        self.models = dict(models)
+        for model in self.models.values():
+            if model.card.service != assembler.service.name:
+                raise ModelError(
+                    f"{model} takes feature service {model.card.service!r}, the others {assembler.service.name!r}: "
+                    f"models that score together share one service"
+                )
+            model.check(assembler.features)
+            check_examples(model, assembler.features)
+
+    @classmethod
+    def of(cls, plan: Plan, models: Sequence[Model], store: RowReader) -> Scorer:
+        """The scorer of these models, whose features are read from a store.
+
+        Raises:
+            ModelError: a model does not fit its feature service, or takes another one than the first.
+            PlanError: the plan has no such feature service.
+        """
+        try:
+            service = plan.service(models[0].card.service)
+        except KeyError as error:
+            raise PlanError(f"{models[0]} needs {error.args[0]}") from error
+        assembler = FeatureAssembler(plan, service, FeatureReader(plan, stored_views(plan, service), store))
+        return cls(plan, assembler, {model.name: model for model in models})
+
+    @property
+    def model(self) -> Model:
+        """The model that answers where a request names none."""
+        return next(iter(self.models.values()))
 
     @property
     def service(self) -> FeatureService:
-        """The feature service that fills the model's input."""
+        """The feature service that fills the models' input."""
         return self.assembler.service
 
-    def features(self, requests: Sequence[ScoringRequest]) -> FeatureVectors:
-        """The features alone. Raises as `FeatureAssembler.assemble`."""
-        return self.assembler.assemble(requests)
+    def score(self, requests: Sequence[ScoringRequest], names: Iterable[str] | None = None) -> Scored:
+        """Features and scores of n requests: one round trip, one run of each model.
 
-    def score(self, requests: Sequence[ScoringRequest]) -> Scored:
-        """Features and scores of n requests: one round trip, one run of the model.
+        Args:
+            names: of the models that score, in any order; none: the features alone; None: all models.
 
         Raises:
             StoreUnavailable: as `FeatureAssembler.assemble`.
-            ModelError: the model failed.
+            ModelError: a model failed.
         """
-        vectors = self.features(requests)
+        vectors = self.assembler.assemble(requests)
+        return Scored(vectors, {name: self._run(name, vectors) for name in (self.models if names is None else names)})
+
+    def _run(self, name: str, vectors: FeatureVectors) -> ModelScores:
         started = time.perf_counter()
-        answer = self.model.run(vectors.columns)
-        model_ms = (time.perf_counter() - started) * 1e3
-        if answer.refusals:
-            vectors = vectors._replace(refusals={**answer.refusals, **vectors.refusals})
-        return Scored(vectors, answer.scores, model_ms)
+        answer = self.models[name].run(vectors.columns)
+        refusals = {**answer.refusals, **vectors.refusals}
+        return ModelScores(answer.scores, refusals, (time.perf_counter() - started) * 1e3)
 
     def warm_up(self) -> None:
         """Runs the whole path once, so that the first real request pays for nothing.
 
         Raises:
             StoreUnavailable: the store can't be reached.
-            ModelError: the model fails on empty features.
+            ModelError: a model fails on empty features.
         """
         fields = {name: _PLACEHOLDERS[dtype] for name, dtype in self.service.field_types.items()}
-        # An on-demand function need not take placeholders (it may divide by a field): the model runs all the same.
+        # An on-demand function need not take placeholders (it may divide by a field): the models run all the same.
         self.score([ScoringRequest(fields, 0)])

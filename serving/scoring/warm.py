@@ -30,7 +30,7 @@ def build_scorer(plan: Plan, model: Path, redis: str) -> Scorer:
         ModelError, PlanError: the model can't be used with this plan.
     """
     step("loading the model", LONG)
-    scorer = Scorer(plan, load_model(model), RedisStore(redis))
+    scorer = Scorer.of(plan, [load_model(model)], RedisStore(redis))
     wait_for_store(scorer.warm_up)
     return scorer
 

@@ -23,13 +23,14 @@ from forebay.pipelines.contract.kafka.record import (
 )
 from forebay.pipelines.contract.kafka.topics import dead_letter_topic
 from forebay.pipelines.contract.plan.sources import Source
-from forebay.pipelines.errors import ForebayError, RecordError
+from forebay.pipelines.errors import ForebayError, RecordError, RequestError
 from forebay.pipelines.process.watchdog import step
 from forebay.pipelines.steps.decode.decoder import SchemaSource, decoder_for
 from forebay.pipelines.steps.validate import Validator
 from forebay.serving.features.isolate import isolate
 from forebay.serving.features.request import ScoringRequest, check_asks
 from forebay.serving.observe.metrics import BARRIER_NOT_MET, count_predictions, observe_stages
+from forebay.serving.scoring.answers import Answer, answers
 from forebay.serving.scoring.scorer import Scored, Scorer
 from forebay.serving.worker.addressed import counted_at, for_model
 from forebay.serving.worker.barrier import Awaited, Barrier
@@ -87,7 +88,8 @@ class EventScorer:
             SettingsError: events name their schema by an id, and `schemas` is not there.
         """
         self._scorer = scorer
-        self._recipients = Recipients(scorer.project, model=scorer.model.name)
+        self._model = scorer.model
+        self._recipients = Recipients(scorer.project, model=self._model.name)
         self._source = source
         self._barrier = barrier
         self._output = output
@@ -149,7 +151,7 @@ class EventScorer:
 
         def run(part: Sequence[tuple[Incoming, bool]]) -> list[OutgoingRecord]:
             events = [event for event, _ in part]
-            scored = self._scorer.score([each.request for each in events])
+            scored = self._scorer.score([each.request for each in events], [self._model.name])
             return self._encode(events, [ok for _, ok in part], waited_ms, scored)
 
         def alone(one: tuple[Incoming, bool], error: Exception) -> OutgoingRecord:
@@ -163,41 +165,43 @@ class EventScorer:
         vectors = scored.vectors
         observe_stages(vectors, scored.model_ms, waited_ms)
         timings = Timings(waited_ms, vectors.read_ms, vectors.on_demand_ms, scored.model_ms)
-        features = self._scorer.assembler.values(vectors) if self._include_features else None
-        out = []
-        for at, each in enumerate(incoming):
-            refusal = vectors.refusals.get(at)
-            if refusal is not None:
-                out.append(self._dead_letter(each.message, Refused(str(refusal))))
-                continue
-            prediction = Prediction(
-                id=prediction_id(each.position, self._topic_id, self._scorer.model.name, self._scorer.model.version),
-                source=str(each.position),
-                source_timestamp_ms=each.message.timestamp()[1],
-                model=self._scorer.model.name,
-                version=self._scorer.model.version,
-                model_hash=self._scorer.model.hash,
-                entities=self._pick(self._keys, each.request.fields),
-                event_ms=each.request.as_of_ms,
-                scores={name: values[at] for name, values in scored.scores.items()},
-                fences={alias: view.fences[at] for alias, view in vectors.views.items() if view.streamed},
-                complete=vectors.complete(at),
-                ahead_ms=vectors.ahead_ms(at),
-                whole_from_ms=vectors.whole_from_ms(at) or None,
-                barrier_met=met[at],
-                timings_ms=timings,
-                request=self._pick(self._request, each.request.fields),
-                features={name: values[at] for name, values in features.items()} if features else None,
-                ages_ms={
-                    alias: _age(each.request.as_of_ms, view.event_ms[at]) for alias, view in vectors.views.items()
-                },
-            )
-            headers = prediction_headers(
-                each.message.headers() or (), each.position, prediction.model, prediction.version
-            )
-            out.append(OutgoingRecord(self._output, each.message.key(), msgspec.json.encode(prediction), headers))
-        count_predictions(self._scorer.model, len(incoming) - len(vectors.refusals))
-        return out
+        values = self._scorer.assembler.values(vectors) if self._include_features else None
+        outcomes = answers(scored, [each.request for each in incoming], values)
+        records = [self._record(*each, timings) for each in zip(incoming, met, outcomes, strict=True)]
+        count_predictions(self._model, len(incoming) - len(scored.models[self._model.name].refusals))
+        return records
+
+    def _record(self, event: Incoming, met: bool, answer: Answer | RequestError, timings: Timings) -> OutgoingRecord:
+        """The prediction of an event, or the dead letter of one that is refused."""
+        if isinstance(answer, RequestError):
+            return self._dead_letter(event.message, Refused(str(answer)))
+        scores = answer.scores[self._model.name]
+        if isinstance(scores, RequestError):
+            return self._dead_letter(event.message, Refused(str(scores)))
+        prediction = Prediction(
+            id=prediction_id(event.position, self._topic_id, self._model.name, self._model.version),
+            source=str(event.position),
+            source_timestamp_ms=event.message.timestamp()[1],
+            model=self._model.name,
+            version=self._model.version,
+            model_hash=self._model.hash,
+            entities=self._pick(self._keys, event.request.fields),
+            event_ms=event.request.as_of_ms,
+            scores=scores,
+            fences=answer.fences,
+            complete=answer.complete,
+            ahead_ms=answer.ahead_ms,
+            whole_from_ms=answer.whole_from_ms or None,
+            barrier_met=met,
+            timings_ms=timings,
+            request=self._pick(self._request, event.request.fields),
+            features=answer.values,
+            ages_ms=answer.ages_ms,
+        )
+        headers = prediction_headers(
+            event.message.headers() or (), event.position, prediction.model, prediction.version
+        )
+        return OutgoingRecord(self._output, event.message.key(), msgspec.json.encode(prediction), headers)
 
     @staticmethod
     def _pick(names: Sequence[str], fields: Mapping[str, Any]) -> dict[str, Any]:
@@ -221,7 +225,3 @@ def _refused(error: Exception, position: Position) -> Refused:
 
 def _position(message: Message) -> Position:
     return Position(str(message.topic()), int(message.partition() or 0), int(message.offset() or 0))
-
-
-def _age(as_of_ms: int, event_ms: float) -> int | None:
-    return None if event_ms != event_ms else as_of_ms - int(event_ms)

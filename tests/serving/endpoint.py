@@ -154,7 +154,7 @@ class World:
         self.memory = MemoryStore()
         fill(self.memory)
         self.store = FaultyStore(self.memory)
-        self.scorer = Scorer(PLAN, load_model(write_model(folder)), self.store)
+        self.scorer = Scorer.of(PLAN, [load_model(write_model(folder))], self.store)
         self.app = build_app(self.scorer, FixedClock(), settings or HttpSettings())
 
     def post(self, path: str, body: Any, **more: Any) -> httpx.Response:

@@ -65,7 +65,7 @@ def main(folder: str, settings: str, read_s: str) -> None:
     """Serves until a signal: `python -m tests.serving.process <folder> <settings as JSON> <seconds of a read>`."""
     store = SlowStore(float(read_s))
     fill(store)
-    scorer = Scorer(PLAN, load_model(write_model(Path(folder))), store)
+    scorer = Scorer.of(PLAN, [load_model(write_model(Path(folder)))], store)
     chosen = msgspec.json.decode(settings, type=HttpSettings)
     run_server(build_app(scorer, FixedClock(), chosen), chosen)
 

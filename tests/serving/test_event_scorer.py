@@ -73,7 +73,7 @@ def store(memory):
 
 @pytest.fixture
 def score(store, tmp_path):
-    scorer = Scorer(PLAN, load_model(write_model(tmp_path)), store)
+    scorer = Scorer.of(PLAN, [load_model(write_model(tmp_path))], store)
     barrier = Barrier(SCORED, [], ProgressReader(PLAN.project, [], MemoryStore()), 0)
     return EventScorer(scorer, SCORED, barrier, "predictions", include_features=True, topic_id="id-1")
 
@@ -244,7 +244,7 @@ class TestTimes:
         source = msgspec.structs.replace(SCORED, columns=(*SOURCE.columns, times))
         service = msgspec.structs.replace(SERVICE, request=(times,))
         plan = msgspec.structs.replace(PLAN, services=(service,))
-        scorer = Scorer(plan, load_model(write_model(tmp_path)), store)
+        scorer = Scorer.of(plan, [load_model(write_model(tmp_path))], store)
         barrier = Barrier(source, [], ProgressReader(PLAN.project, [], MemoryStore()), 0)
         score = EventScorer(scorer, source, barrier, "predictions", include_features=False, topic_id="id-1")
         (record,) = score([Message(0, {"card": "a", "limit": "2013-10-01T12:00:00Z"})])

@@ -66,7 +66,9 @@ def test_a_request_of_which_every_entity_fails_is_hardly_run_more_often_than_it_
     damage(world, "b")
     runs: list[int] = []
     whole = world.scorer.score
-    monkeypatch.setattr(world.scorer, "score", lambda requests: runs.append(len(requests)) or whole(requests))
+    monkeypatch.setattr(
+        world.scorer, "score", lambda requests, names: runs.append(len(requests)) or whole(requests, names)
+    )
     answer = world.predict(A, *[B] * 499)["predictions"]
     assert [at for at, each in enumerate(answer) if "error" not in each] == [0]
     assert len(runs) <= 520

@@ -28,7 +28,7 @@ def main(folder: str, settings: str) -> None:
     store = SlowStore(0.0)
     fill(store)
     store.read_s = 3_600.0
-    scorer = Scorer(PLAN, load_model(write_model(Path(folder))), store)
+    scorer = Scorer.of(PLAN, [load_model(write_model(Path(folder)))], store)
     chosen = msgspec.json.decode(settings, type=HttpSettings)
     WATCHDOG.start(2.0)
     run_server(build_app(scorer, FixedClock(), chosen), chosen)

@@ -45,7 +45,7 @@ def forebay(folder, model, scores, rows):
     elif model is not None:
         (version / "model.onnx").write_bytes(model.SerializeToString())
     (version / "model.yaml").write_text(yaml.safe_dump({"service": "card_risk", "scores": scores}))
-    scorer = Scorer(PLAN, load_model(version), MemoryStore())
+    scorer = Scorer.of(PLAN, [load_model(version)], MemoryStore())
     columns = dict(zip(FEATURES, rows.astype(np.float64).T, strict=True))
     return {name: np.array(values) for name, values in scorer.model.run(columns).scores.items()}
 
@@ -221,7 +221,7 @@ class TestBatchInvariance:
     def found(self, folder, model, scores):
         forebay(folder, model, scores, FULL)
         loaded = load_model(folder / "risk")
-        scorer = Scorer(PLAN, loaded, MemoryStore())
+        scorer = Scorer.of(PLAN, [loaded], MemoryStore())
         return is_batch_invariant(loaded, scorer.assembler.features)
 
     def test_trees_are(self, tmp_path):

@@ -34,7 +34,7 @@ def scorer(folder, model, card=CARD):
     (version / "model.yaml").write_text(card if isinstance(card, str) else yaml.safe_dump(card))
     store = MemoryStore()
     fill(store)
-    return Scorer(PLAN, load_model(version), store)
+    return Scorer.of(PLAN, [load_model(version)], store)
 
 
 def classifier(zipmap=False, labels=LABELS):
@@ -153,7 +153,8 @@ class TestInputs:
         found = self.integers(tmp_path).score(
             [ScoringRequest({"card": "a", "limit": limit}, NOW_MS) for limit in (60.0, 7.0, 30.0)]
         )
-        assert (found.scores["risk"][0], found.scores["risk"][2], list(found.vectors.refusals)) == (1.0, 2.0, [1])
+        said = found.models["risk"]
+        assert (said.scores["risk"][0], said.scores["risk"][2], list(said.refusals)) == (1.0, 2.0, [1])
 
     def test_a_model_of_a_fixed_number_of_rows_is_refused(self, tmp_path):
         model = node_model("Identity", [tensor("features", shape=(1, 4))], tensor("out", shape=(1, 4)))
@@ -246,4 +247,4 @@ def test_an_on_demand_function_that_fails_on_one_request_costs_that_request_alon
     assert "unlucky" in str(found.vectors.refusals[1])
     assert list(found.vectors.refusals) == [1]
     expected = CLASSIFIER.predict_proba(np.array([[3, 60, 20, 1], [3, 60, 20, 2]], dtype=np.float32))[:, 1]
-    np.testing.assert_allclose(found.scores["risk"][::2], expected, atol=1e-6)
+    np.testing.assert_allclose(found.models["risk"].scores["risk"][::2], expected, atol=1e-6)
