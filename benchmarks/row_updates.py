@@ -17,7 +17,7 @@ from forebay.pipelines.steps.tile_state.row_codec import ABSENT, StoredRow
 from forebay.pipelines.steps.windows.aggregate import ViewAggregator
 from forebay.pipelines.steps.windows.fold import Events
 
-LINEAGE = bytes(8)
+INCARNATION = bytes(8)
 PARTITION = 0
 _SEED = 11
 _FIRST_TILE = 1_000_000
@@ -78,7 +78,7 @@ class RowSet:
         events = Events(entity, tile * SLIDE_MS, {"amount": self._random.random(len(tile))})
         offsets = np.full(len(tile), self._offset, dtype=np.int64)
         partitions = np.full(len(stored), PARTITION, dtype=np.int64)
-        result = self._aggregate(stored, events, offsets, LINEAGE, partitions)
+        result = self._aggregate(stored, events, offsets, INCARNATION, partitions)
         self._rows = result.rows
         cells = encode_columns(result.values, [feature.dtype for feature in self.view.features])
         times = map(encode_timestamp, result.last_event_ms.tolist())

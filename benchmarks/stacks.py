@@ -13,7 +13,7 @@ from typing import NamedTuple
 from benchmarks.rate import MeasurementError
 
 STEPS = {
-    "decode, validate": ("PartitionPipeline._decode",),
+    "decode, validate": ("Partition._decode",),
     "aggregate: read stored rows' bytes": ("RowCodec.unpack", "RowCodec.header"),
     "aggregate: fold events into tiles": ("ViewAggregator.__call__", "fold", "retain"),
     "aggregate: evaluate windows": ("WindowEvaluator.__call__",),
@@ -24,7 +24,7 @@ STEPS = {
     "write rows: send, wait for the store": ("RedisStore.write",),
     "cache rows": ("RowCache.put", "RowCache.shrink"),
     "progress": ("ProgressLedger.advanced", "RedisStore.write_hashes"),
-    "batch, the rest": ("FeedPipeline.process",),
+    "batch, the rest": ("TopicBatches.process",),
 }
 """Step -> functions that it is. The innermost one of a stack names its step."""
 

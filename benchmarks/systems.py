@@ -76,7 +76,7 @@ class Forebay:
         plan = stream_plan(run.name, run.topic, self._aggregations)
         plan_file = run.folder / "plan.msgpack"
         write_plan(plan, plan_file)
-        view = ViewTopic(plan.stream_views[0], run.topic, Topics(run.brokers).lineage(run.topic))
+        view = ViewTopic(plan.stream_views[0], run.topic, Topics(run.brokers).incarnation(run.topic))
         reader = ProgressReader(plan.project, [view], RedisStore(run.redis))
 
         def count() -> int:

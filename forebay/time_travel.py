@@ -15,7 +15,7 @@ import msgspec
 
 from forebay.history.encode import Encode, encoder
 from forebay.pipelines.adapters.memory_store import MemoryStore
-from forebay.pipelines.contract.kafka.incarnation import Lineage
+from forebay.pipelines.contract.kafka.incarnation import Incarnation
 from forebay.pipelines.contract.kafka.record import Record
 from forebay.pipelines.contract.kafka.topics import Feed, feeds
 from forebay.pipelines.contract.plan.plan import Plan
@@ -25,8 +25,8 @@ from forebay.pipelines.contract.plan.views import BatchView
 from forebay.pipelines.contract.store.entity_key import EntityKeyEncoder, feature_field, timestamp_field
 from forebay.pipelines.contract.store.values import encode_timestamp, encode_value
 from forebay.pipelines.errors import DecodeError, ForebayError, RequestError, SettingsError
-from forebay.pipelines.feature_processor.walk.rekey import Router
-from forebay.pipelines.feature_processor.walk.topic_batch import FeedPipeline
+from forebay.pipelines.feature_processor.walk.rekey import Rekeyer
+from forebay.pipelines.feature_processor.walk.topic_batch import TopicBatches
 from forebay.pipelines.steps.decode.event_type import attribute
 from forebay.pipelines.steps.decode.framing import frame
 from forebay.pipelines.steps.event_time import LATEST_MS, to_event_ms
@@ -74,18 +74,18 @@ class TimeTravel:
         self._done = {(topic, each): 0 for topic in self._pipelines for each in range(partitions)}
         self._assemblers: dict[str, FeatureAssembler] = {}
 
-    def _pipeline(self, feed: Feed) -> FeedPipeline:
-        source = self._life(feed.source.topic)
-        lives = {route.topic: self._life(route.topic).routed_from(source) for route in feed.routes}
-        router = Router(feed.routes, lives, self._log)
-        lineage = self._life(feed.topic).routed_from(source) if feed.routed else source
-        pipeline = FeedPipeline(
+    def _pipeline(self, feed: Feed) -> TopicBatches:
+        source = self._incarnation(feed.source.topic)
+        incarnations = {route.topic: self._incarnation(route.topic).routed_from(source) for route in feed.routes}
+        rekeyer = Rekeyer(feed.routes, incarnations, self._log)
+        incarnation = self._incarnation(feed.topic).routed_from(source) if feed.routed else source
+        pipeline = TopicBatches(
             feed,
             self._plan.project,
             self._store,
             self._log,
-            lineage,
-            router if feed.routes else None,
+            incarnation,
+            rekeyer if feed.routes else None,
             _DeclaredSchema(feed.source),
             # Records without a timestamp, never read too early: an event is written down at its own time.
             now_ms=lambda: LATEST_MS,
@@ -94,8 +94,8 @@ class TimeTravel:
         pipeline.begin()
         return pipeline
 
-    def _life(self, topic: str) -> Lineage:
-        return Lineage(topic, "memory", self._partitions)
+    def _incarnation(self, topic: str) -> Incarnation:
+        return Incarnation(topic, "memory", self._partitions)
 
     def feed(self, topic: str, *events: Mapping[str, Any] | bytes) -> None:
         """Publishes events on a topic, and processes them completely.

@@ -79,7 +79,7 @@ class SchemasUnavailable(StoreUnavailable):
 
 
 class ProgressMismatch(ForebayError):
-    """The progress kept in Redis belongs to another life of the topic: refused, never skipped."""
+    """The progress kept in Redis belongs to another incarnation of the topic: refused, never skipped."""
 
 
 class TooManyDeadLetters(ForebayError):

@@ -67,7 +67,7 @@ class MemoryStore:
         offset = -1
         if stored[IDENTITY] == head[IDENTITY]:
             old, new = Header.unpack(stored), Header.unpack(head)
-            if (old.lineage, old.partition) != (new.lineage, new.partition):
+            if (old.incarnation, old.partition) != (new.incarnation, new.partition):
                 return Outcome.FOREIGN
             offset = old.offset
         if offset == write.expected_offset:

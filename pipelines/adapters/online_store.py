@@ -16,7 +16,7 @@ class Outcome(enum.IntEnum):
     ROLLED_BACK = -1
     """The stored row is older than the one folded onto: the store lost writes. Start again from progress."""
     FOREIGN = -2
-    """The stored row belongs to another partition, or another life of the topic."""
+    """The stored row belongs to another partition, or another incarnation of the topic."""
     FORGOTTEN = -3
     """The row is absent because it was forgotten (see `adapters.redis.forgotten`): the store lost nothing."""
 

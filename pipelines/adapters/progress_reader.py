@@ -7,7 +7,7 @@ from typing import Protocol
 
 import msgspec
 
-from forebay.pipelines.contract.kafka.incarnation import Lineage
+from forebay.pipelines.contract.kafka.incarnation import Incarnation
 from forebay.pipelines.contract.plan.views import StreamView
 from forebay.pipelines.contract.store.keys import progress_field, progress_key
 from forebay.pipelines.contract.store.progress import Progress, decode_progress
@@ -34,7 +34,7 @@ class ViewTopic(msgspec.Struct, frozen=True):
 
     view: StreamView
     topic: str
-    incarnation: Lineage
+    incarnation: Incarnation
     """Of the topic. Progress that was made on another one is as good as none: its offsets do not compare."""
 
     @property
@@ -74,4 +74,4 @@ class ProgressReader:
 
 def _present(each: ViewTopic, data: bytes | None) -> Progress | None:
     progress = decode_progress(data) if data else None
-    return progress if progress is not None and progress.lineage == each.incarnation else None
+    return progress if progress is not None and progress.incarnation == each.incarnation else None

@@ -12,8 +12,8 @@ from forebay.pipelines.adapters.schema_registry import schemas_of
 from forebay.pipelines.contract.kafka.topics import Feed, feeds
 from forebay.pipelines.contract.plan.plan import Plan
 from forebay.pipelines.feature_processor.settings import ProcessorSettings
-from forebay.pipelines.feature_processor.walk.rekey import Router
-from forebay.pipelines.feature_processor.walk.topic_batch import FeedPipeline
+from forebay.pipelines.feature_processor.walk.rekey import Rekeyer
+from forebay.pipelines.feature_processor.walk.topic_batch import TopicBatches
 
 
 class Share(NamedTuple):
@@ -30,7 +30,7 @@ class Share(NamedTuple):
 
 def build_pipelines(
     share: Share, settings: ProcessorSettings, generation: Callable[[], int] | None = None
-) -> list[FeedPipeline]:
+) -> list[TopicBatches]:
     """One pipeline per topic; a connection and a producer each, since topics are processed side by side.
 
     Args:
@@ -45,7 +45,7 @@ def build_pipelines(
     return [_build(share, feed, topics, settings, known) for feed in feeds(share.plan, share.routed_elsewhere)]
 
 
-def close(pipelines: Sequence[FeedPipeline]) -> None:
+def close(pipelines: Sequence[TopicBatches]) -> None:
     """Gives up their connections to the store."""
     for pipeline in pipelines:
         pipeline.store.close()
@@ -53,17 +53,17 @@ def close(pipelines: Sequence[FeedPipeline]) -> None:
 
 def _build(
     share: Share, feed: Feed, topics: Topics, settings: ProcessorSettings, generation: Callable[[], int]
-) -> FeedPipeline:
-    source = topics.lineage(feed.source.topic)  # first: it says it where the brokers refuse
+) -> TopicBatches:
+    source = topics.incarnation(feed.source.topic)  # first: it says it where the brokers refuse
     producer = IdempotentProducer(settings.brokers)
-    lives = {route.topic: topics.lineage(route.topic).routed_from(source) for route in feed.routes}
-    return FeedPipeline(
+    incarnations = {route.topic: topics.incarnation(route.topic).routed_from(source) for route in feed.routes}
+    return TopicBatches(
         feed,
         share.plan.project,
         RedisStore(settings.redis),
         producer,
-        topics.lineage(feed.topic).routed_from(source) if feed.routed else source,
-        Router(feed.routes, lives, producer) if feed.routes else None,
+        topics.incarnation(feed.topic).routed_from(source) if feed.routed else source,
+        Rekeyer(feed.routes, incarnations, producer) if feed.routes else None,
         schemas_of(feed.source, settings.schema_registry),
         publishes=share.publishes,
         source_partitions=source.partitions,

@@ -24,9 +24,9 @@ from forebay.pipelines.feature_processor.build import Share, build_pipelines, cl
 from forebay.pipelines.feature_processor.membership.app import ProcessorApp
 from forebay.pipelines.feature_processor.membership.client_health import ClientFailed
 from forebay.pipelines.feature_processor.membership.denied import denied
-from forebay.pipelines.feature_processor.rollout.follow import Reload
+from forebay.pipelines.feature_processor.rollout.follow import PlanFollower
 from forebay.pipelines.feature_processor.settings import ProcessorSettings
-from forebay.pipelines.feature_processor.walk.topic_batch import FeedPipeline
+from forebay.pipelines.feature_processor.walk.topic_batch import TopicBatches
 from forebay.pipelines.process.shutdown import leave_if_late
 from forebay.pipelines.process.status import START_AGAIN
 from forebay.pipelines.process.watchdog import WATCHDOG
@@ -65,23 +65,23 @@ def run(plan: Plan, settings: ProcessorSettings) -> None:
     WATCHDOG.start(settings.hang_after_s)
     if settings.metrics_port:
         serve_metrics(settings.metrics_host, settings.metrics_port)
-    reload = Reload(plan, settings, partial(catch_up, settings=settings))
-    reload.begin()
+    follower = PlanFollower(plan, settings, partial(catch_up, settings=settings))
+    follower.begin()
     group = group_name(plan.project, "process")
     try:
-        while _run_until_told(_built(reload, settings), group, settings, reload.switch_due, reload.wanted):
-            reload.switch()
+        while _run_until_told(_built(follower, settings), group, settings, follower.switch_due, follower.wanted):
+            follower.switch()
     finally:
-        reload.end()
+        follower.end()
 
 
-def _built(reload: Reload, settings: ProcessorSettings) -> list[FeedPipeline]:
+def _built(follower: PlanFollower, settings: ProcessorSettings) -> list[TopicBatches]:
     """The live plan's pipelines; those of the plan before where a newer one can't be built after all."""
     while True:
         try:
-            return build_pipelines(Share(reload.live), settings, reload.generation)
+            return build_pipelines(Share(follower.live), settings, follower.generation)
         except Exception as error:
-            if not reload.go_back(error):
+            if not follower.go_back(error):
                 raise
 
 
@@ -105,7 +105,7 @@ def _tune_interpreter() -> None:
 
 
 def _run_until_told(
-    pipelines: Sequence[FeedPipeline],
+    pipelines: Sequence[TopicBatches],
     group: str,
     settings: ProcessorSettings,
     switch_due: Callable[[], Awaitable[object]],
@@ -124,13 +124,13 @@ def _run_until_told(
             log.warning("starting again", error=str(error))
             time.sleep(START_AGAIN_S)
             # aiokafka does not tell a broker that refuses its password from one that is away.
-            Topics(settings.brokers).lineage(pipelines[0].feed.topic)
+            Topics(settings.brokers).incarnation(pipelines[0].feed.topic)
 
 
 class ProcessorSetup(NamedTuple):
     """What an app is made of."""
 
-    pipelines: Sequence[FeedPipeline]
+    pipelines: Sequence[TopicBatches]
     group: str
     settings: ProcessorSettings
     wanted: Callable[[], Collection[str]]

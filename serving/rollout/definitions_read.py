@@ -61,7 +61,7 @@ def _is_readable(plan: Plan, view: StreamView, store: HashReader) -> bool:
         own, other = (_progress(stored.get(field)) for field in (progress_field(view), published))
         if own is None or (other is not None and other.offset - own.offset > LEVEL_RECORDS):
             return False
-        partitions = own.lineage.partitions
+        partitions = own.incarnation.partitions
         partition += 1
     return True
 

@@ -8,7 +8,7 @@ from forebay.pipelines.adapters.kafka.connection import Brokers
 from forebay.pipelines.adapters.progress_reader import ProgressReader, ViewTopic
 from forebay.pipelines.adapters.redis.store import RedisStore
 from forebay.pipelines.adapters.schema_registry import schemas_of
-from forebay.pipelines.contract.kafka.incarnation import Lineage
+from forebay.pipelines.contract.kafka.incarnation import Incarnation
 from forebay.pipelines.contract.kafka.topics import view_topic
 from forebay.pipelines.contract.plan.plan import Plan
 from forebay.pipelines.contract.plan.sources import Source
@@ -37,9 +37,9 @@ def online_views(plan: Plan, topics: Topics) -> list[ViewTopic]:
     """Every online stream view with its topic."""
     found = [(view, view_topic(plan, view)) for view in plan.stream_views if view.online]
     asked = {topic for _, topic in found} | {plan.source(view.source).topic for view, _ in found}
-    present = {topic: topics.lineage(topic) for topic in asked}
+    present = {topic: topics.incarnation(topic) for topic in asked}
 
-    def incarnation(view: StreamView, topic: str) -> Lineage:
+    def incarnation(view: StreamView, topic: str) -> Incarnation:
         source = plan.source(view.source).topic
         return present[topic] if topic == source else present[topic].routed_from(present[source])
 
@@ -76,5 +76,5 @@ def build_event_scorer(plan: Plan, scorer: Scorer, settings: ScoringSettings) ->
         settings.output,
         settings.include_features,
         schemas_of(source, settings.schema_registry),
-        topic_id=topics.lineage(settings.topic).topic_id,
+        topic_id=topics.incarnation(settings.topic).topic_id,
     )

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from forebay.pipelines.adapters.kafka.topic_watch import Glance, TopicWatch
-from forebay.pipelines.contract.kafka.incarnation import Lineage
+from forebay.pipelines.contract.kafka.incarnation import Incarnation
 from forebay.pipelines.errors import ProgressMismatch
 from forebay.serving.worker.settings import WorkerSettings
 
@@ -22,7 +22,7 @@ ANSWER_S = 1.0
 class ScoredIncarnation:
     """Refuses to go on in another incarnation of the topic than the worker began, or committed, in."""
 
-    def __init__(self, settings: WorkerSettings, topics: Glance, known: Lineage) -> None:
+    def __init__(self, settings: WorkerSettings, topics: Glance, known: Incarnation) -> None:
         """Args:
         known: the incarnation that is read.
         """

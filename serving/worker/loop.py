@@ -85,7 +85,7 @@ class Worker:
             TooManyDeadLetters: nothing of the batch that has them is committed.
         """
         topics = Topics(self._settings.brokers)
-        self._incarnation = ScoredIncarnation(self._settings, topics, topics.lineage(self._settings.topic))
+        self._incarnation = ScoredIncarnation(self._settings, topics, topics.incarnation(self._settings.topic))
         self._incarnation.start()
         try:
             with WATCHDOG.watch("scoring").here():

@@ -56,8 +56,8 @@ def unused_port():
         return probe.getsockname()[1]
 
 
-def head(offset, view=b"11111111", lineage=b"lineage!", partition=0, version=ROW_FORMAT):
-    return HEADER.pack(version, view, lineage, partition, offset, 1) + b"tiles"
+def head(offset, view=b"11111111", incarnation=b"topic id", partition=0, version=ROW_FORMAT):
+    return HEADER.pack(version, view, incarnation, partition, offset, 1) + b"tiles"
 
 
 def write(expected, offset, key=KEY, fields=(), **header):
@@ -277,7 +277,7 @@ class TestOutcomes:
         assert store.write([write(5, 9)]) == [Outcome.ROLLED_BACK]
         assert stored_head(store) == (None if before is None else head(before))
 
-    @pytest.mark.parametrize("other", [{"partition": 1}, {"lineage": b"another!"}])
+    @pytest.mark.parametrize("other", [{"partition": 1}, {"incarnation": b"another!"}])
     @pytest.mark.parametrize("expected", [-1, 5, 9])
     def test_a_row_of_another_partition_or_life_is_foreign(self, store, other, expected):
         store.write([write(-1, 5, **other)])
@@ -419,8 +419,8 @@ class TestForgotten:
         assert store.write([write(after_forgotten(5), 10)]) == [Outcome.FORGOTTEN]
         assert store.write([write(after_forgotten(9), 10)]) == [Outcome.WRITTEN]
 
-    @pytest.mark.parametrize("other", [{"partition": 1}, {"lineage": b"another!"}])
-    def test_a_fence_of_another_life_says_nothing(self, store, request, other):
+    @pytest.mark.parametrize("other", [{"partition": 1}, {"incarnation": b"another!"}])
+    def test_a_fence_of_another_incarnation_says_nothing(self, store, request, other):
         store.write([write(-1, 5, **other)])
         self.forget(store, request, KEY)
         assert store.write([write(3, 4)]) == [Outcome.ROLLED_BACK]

@@ -9,7 +9,7 @@ from benchmarks.rate import MeasurementError
 from benchmarks.stacks import OUTSIDE, STEPS, Place, places
 from tests.support.payments import ROOT
 
-BATCH = "Thread._bootstrap (threading.py:995);FeedPipeline.process (pipelines/feature_processor/membership/app.py:12)"
+BATCH = "Thread._bootstrap (threading.py:995);TopicBatches.process (pipelines/feature_processor/membership/app.py:12)"
 WRITE = f"{BATCH};ViewWriter._send (pipelines/view_writer.py:9);RedisStore.write (pipelines/redis_store.py:3)"
 WAITING = "Thread._bootstrap (threading.py:995);_worker (concurrent/futures/thread.py:81) 400"
 

@@ -41,7 +41,7 @@ def hang_in_function() -> None:
     """A user's function loops."""
     from forebay.pipelines.feature_processor.walk import partition as partition_pipeline
 
-    decode = partition_pipeline.PartitionPipeline.prepare
+    decode = partition_pipeline.Partition.prepare
 
     def prepare(self: Any, records: Any) -> Any:
         while demanded():
@@ -49,7 +49,7 @@ def hang_in_function() -> None:
                 pass
         return decode(self, records)
 
-    partition_pipeline.PartitionPipeline.prepare = prepare  # type: ignore[method-assign]
+    partition_pipeline.Partition.prepare = prepare  # type: ignore[method-assign]
 
 
 def read_nothing() -> None:

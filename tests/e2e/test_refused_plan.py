@@ -15,7 +15,7 @@ import pytest
 from forebay.local.ports import free_port
 from forebay.local.process import ChildProcess
 from forebay.pipelines.adapters.redis.store import RedisStore
-from forebay.pipelines.contract.kafka.incarnation import Lineage
+from forebay.pipelines.contract.kafka.incarnation import Incarnation
 from forebay.pipelines.contract.plan.functions import Function
 from forebay.pipelines.contract.plan.plan import Plan
 from forebay.pipelines.contract.plan.plan_file import write_plan
@@ -91,7 +91,7 @@ def unused_definition_is_retired(place: Place, view: StreamView, fingerprint: st
     store = RedisStore(place.redis)
     field = progress_field(msgspec.structs.replace(view, fingerprint=fingerprint))
     keys = [progress_key(place.plan.project, place.topic, at) for at in range(PARTITIONS)]
-    unused = encode_progress(Progress(Lineage(place.topic, "id", PARTITIONS), 0))
+    unused = encode_progress(Progress(Incarnation(place.topic, "id", PARTITIONS), 0))
     for key in keys:
         store.write_hash(key, {field: unused})
     until(lambda: not any(field in store.read_hash(key) for key in keys), 60, "the end of an unused definition")

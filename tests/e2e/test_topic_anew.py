@@ -12,7 +12,7 @@ from tests.e2e.broker import PARTITIONS, until
 from tests.e2e.conftest import Deploy
 from tests.e2e.payments import Disorder, random_payments
 from tests.e2e.payments_run import Published, predictions, publish
-from tests.faults.topics import life_of, make_anew
+from tests.faults.topics import incarnation_of, make_anew
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(240)]
 
@@ -39,10 +39,10 @@ def test_a_topic_made_anew_is_refused_by_all_that_read_it(deploy: Deploy) -> Non
     publish(place, islice(payments, 100), Published({}, {}))
     deployment.wait_until_processed()
     until(lambda: len(predictions(place)) >= 100, 60, "all predictions")
-    before = life_of(place.brokers, place.topic)
+    before = incarnation_of(place.brokers, place.topic)
     make_anew(place.brokers, place.topic, PARTITIONS)
     publish(place, payments, Published({}, {}))
-    now = life_of(place.brokers, place.topic)
+    now = incarnation_of(place.brokers, place.topic)
     for child, repair in ((processor, "forebay rebuild"), (worker, "--reset-offsets --to-earliest")):
         line = refusal(child)
         for part in (place.topic, before.topic_id, now.topic_id, repair):

@@ -11,7 +11,7 @@ from tests.faults.refusal import refusal, repair
 from tests.faults.routed import routed_topics
 from tests.faults.schedule import LARGEST_BURST, Ending
 from tests.faults.site import Site
-from tests.faults.topics import delete_up_to, ends, grow, life_of, make_anew
+from tests.faults.topics import delete_up_to, ends, grow, incarnation_of, make_anew
 
 MORE_PARTITIONS = 6
 
@@ -20,11 +20,11 @@ def source_anew(site: Site) -> Readable:
     """Its offsets begin again, and what was routed from it counts no more."""
     place = site.place
     routed_from = _routed_ends(site)
-    before = life_of(place.brokers, place.topic)
+    before = incarnation_of(place.brokers, place.topic)
     make_anew(place.brokers, place.topic, PARTITIONS)
     site.published.payments.clear()
     line = refusal(site)
-    _names(line, place.topic, before.topic_id, life_of(place.brokers, place.topic).topic_id)
+    _names(line, place.topic, before.topic_id, incarnation_of(place.brokers, place.topic).topic_id)
     assert set(repair(site, line)) == {view.name for view in place.plan.stream_views}
     _go_on(site)
     published = site.published.payments
@@ -50,10 +50,10 @@ def source_grown(site: Site) -> Readable:
 def routed_anew(site: Site) -> Readable:
     """All that the source retains is routed again."""
     (topic,) = routed_topics(site.place)
-    before = life_of(site.place.brokers, topic)
+    before = incarnation_of(site.place.brokers, topic)
     make_anew(site.place.brokers, topic, PARTITIONS)
     line = refusal(site)
-    _names(line, topic, before.topic_id, life_of(site.place.brokers, topic).topic_id)
+    _names(line, topic, before.topic_id, incarnation_of(site.place.brokers, topic).topic_id)
     assert set(repair(site, line)) == _views_of(site, topic)
     _go_on(site)
     return Readable.all_of(site.published)

@@ -9,16 +9,16 @@ from confluent_kafka.admin import NewPartitions, OffsetSpec
 
 from forebay.local.topics import create_topics
 from forebay.pipelines.adapters.kafka.admin import Topics, new_admin
-from forebay.pipelines.contract.kafka.incarnation import Lineage
+from forebay.pipelines.contract.kafka.incarnation import Incarnation
 from tests.e2e.broker import until
 from tests.faults.broken import harness, patiently
 
 ANSWER_S = 10.0
 
 
-def life_of(brokers: str, topic: str) -> Lineage:
+def incarnation_of(brokers: str, topic: str) -> Incarnation:
     """Its id and number of partitions."""
-    return Topics(brokers).lineage(topic)
+    return Topics(brokers).incarnation(topic)
 
 
 def make_anew(brokers: str, topic: str, partitions: int) -> None:

@@ -5,27 +5,27 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 from forebay.pipelines.adapters.kafka.producer import DeliveryFailed
-from forebay.pipelines.contract.kafka.incarnation import Lineage
+from forebay.pipelines.contract.kafka.incarnation import Incarnation
 from forebay.pipelines.contract.kafka.topics import Feed, Route
 from forebay.pipelines.contract.plan.views import JoinKey
 from forebay.pipelines.contract.store.entity_key import EntityKeyEncoder, closed_field, head_field
 from forebay.pipelines.contract.store.keys import progress_field, progress_key
 from forebay.pipelines.contract.store.progress import decode_progress
-from forebay.pipelines.feature_processor.walk.topic_batch import FeedPipeline
+from forebay.pipelines.feature_processor.walk.topic_batch import TopicBatches
 from forebay.pipelines.steps.tile_state.row_codec import StoredRow
 from forebay.pipelines.steps.windows.aggregate import ViewAggregator
 from tests.oracle import Event, Window
 from tests.support.build import HOUR, MINUTE, SECOND, SOURCE, START_MS, expected, make_view, rows_of
 
 PROJECT = "shop"
-LIFE = Lineage("payments", "id-1", 4)
+INCARNATION = Incarnation("payments", "id-1", 4)
 WINDOWS = [
     Window(each, "amount", *sizes) for each in ("sum", "last") for sizes in ((HOUR, 5 * MINUTE), (MINUTE, SECOND))
 ]
 CARDS = make_view(WINDOWS)
 MERCHANTS = make_view(WINDOWS, name="merchant_activity", keys=["merchant"], fingerprint="22" * 8)
 ROUTED = Route("shop.merchant.payments", (JoinKey("merchant", "string"),))
-ROUTED_LIFE = Lineage(ROUTED.topic, "id-2", 3).routed_from(LIFE)
+ROUTED_INCARNATION = Incarnation(ROUTED.topic, "id-2", 3).routed_from(INCARNATION)
 moderately = settings(max_examples=50, deadline=None)
 cuts_of = st.lists(st.integers(1, 8), max_size=25)
 
@@ -50,11 +50,11 @@ class Producer:
         return [each for each in self.sent if each[0] == topic]
 
 
-def start(store, *views, lineage=LIFE, partition=0, routed=False, router=None, routes=(), producer=None):
+def start(store, *views, incarnation=INCARNATION, partition=0, routed=False, rekeyer=None, routes=(), producer=None):
     """A pipeline on one partition, as after an assignment."""
     topic = ROUTED.topic if routed else SOURCE.topic
     feed = Feed(topic, SOURCE, routed, tuple(views), routes)
-    shared = FeedPipeline(feed, PROJECT, store, producer or Producer(), lineage, router)
+    shared = TopicBatches(feed, PROJECT, store, producer or Producer(), incarnation, rekeyer)
     shared.assign({partition: 0})
     shared.begin()
     return shared.partitions[partition]

@@ -7,15 +7,15 @@ from forebay.pipelines.contract.kafka.recipients import ONLY_FOR_HEADER, Recipie
 from forebay.pipelines.contract.kafka.record import Record
 from forebay.pipelines.contract.kafka.topics import Feed
 from forebay.pipelines.contract.plan.definition import definition
-from forebay.pipelines.feature_processor.walk.rekey import Router
-from forebay.pipelines.feature_processor.walk.topic_batch import FeedPipeline
+from forebay.pipelines.feature_processor.walk.rekey import Rekeyer
+from forebay.pipelines.feature_processor.walk.topic_batch import TopicBatches
 from tests.feature_processor.partition import (
     CARDS,
-    LIFE,
+    INCARNATION,
     MERCHANTS,
     PROJECT,
     ROUTED,
-    ROUTED_LIFE,
+    ROUTED_INCARNATION,
     WINDOWS,
     Producer,
     card,
@@ -84,9 +84,9 @@ class TestViews:
 class TestRoutes:
     def routed(self, store, *records):
         producer = Producer()
-        router = Router([ROUTED], {ROUTED.topic: ROUTED_LIFE}, producer)
+        rekeyer = Rekeyer([ROUTED], {ROUTED.topic: ROUTED_INCARNATION}, producer)
         feed = Feed(SOURCE.topic, SOURCE, False, (CARDS,), (ROUTED,), (MERCHANTS.name,), (definition(MERCHANTS),))
-        shared = FeedPipeline(feed, PROJECT, store, producer, LIFE, router)
+        shared = TopicBatches(feed, PROJECT, store, producer, INCARNATION, rekeyer)
         shared.assign({0: 0})
         shared.begin()
         shared.process({0: records})
@@ -111,7 +111,7 @@ class TestRoutes:
         ).to(ROUTED.topic)
         store = MemoryStore()
         records = [Record(at, each[2], each[3], list(each[4].items()), START_MS) for at, each in enumerate(sent)]
-        pipeline = start(store, MERCHANTS, second, routed=True, lineage=ROUTED_LIFE)
+        pipeline = start(store, MERCHANTS, second, routed=True, incarnation=ROUTED_INCARNATION)
         pipeline.process(records)
         assert len(records) == 1  # the feed of the source topic knows of no view `second`
         assert (amount_sum(store, MERCHANTS, "m"), amount_sum(store, second, "m")) == (1.0, 1.0)

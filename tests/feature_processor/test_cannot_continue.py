@@ -3,36 +3,36 @@
 import pytest
 
 from forebay.pipelines.adapters.memory_store import MemoryStore
-from forebay.pipelines.contract.kafka.incarnation import Lineage
+from forebay.pipelines.contract.kafka.incarnation import Incarnation
 from forebay.pipelines.contract.kafka.topics import Feed, Route
 from forebay.pipelines.contract.plan.types import DataType
 from forebay.pipelines.contract.plan.views import JoinKey
 from forebay.pipelines.errors import ProgressMismatch
-from forebay.pipelines.feature_processor.progress.ledger import Lives, ProgressLedger, encoded
+from forebay.pipelines.feature_processor.progress.ledger import Incarnations, ProgressLedger, encoded
 from tests.oracle import Window
 from tests.support.build import HOUR, SOURCE, make_view
 
 WINDOWS = [Window("count", "", HOUR, HOUR)]
 VIEWS = (make_view(WINDOWS), make_view(WINDOWS, name="others", fingerprint="22" * 8))
 FEED = Feed(SOURCE.topic, SOURCE, False, VIEWS, (), ("merchant_activity",))
-LIFE = Lineage(SOURCE.topic, "id-1", 4)
+INCARNATION = Incarnation(SOURCE.topic, "id-1", 4)
 ROUTE = Route("shop.merchant.payments", (JoinKey("merchant", DataType.STRING),))
-ROUTED_LIFE = Lineage(ROUTE.topic, "id-2", 4).routed_from(LIFE)
+ROUTED_INCARNATION = Incarnation(ROUTE.topic, "id-2", 4).routed_from(INCARNATION)
 
 
-def refusal(now: Lineage) -> str:
+def refusal(now: Incarnation) -> str:
     store = MemoryStore()
-    made = ProgressLedger("shop", FEED, store, Lives(LIFE), 0)
+    made = ProgressLedger("shop", FEED, store, Incarnations(INCARNATION), 0)
     made.load(0)
     store.write_hash(made.key, encoded(made.advanced(9, {view.name: {} for view in VIEWS})))
     with pytest.raises(ProgressMismatch) as raised:
-        ProgressLedger("shop", FEED, store, Lives(now), 0).load(0)
+        ProgressLedger("shop", FEED, store, Incarnations(now), 0).load(0)
     assert "\n" not in str(raised.value)
     return str(raised.value)
 
 
 def test_a_topic_made_anew_concerns_the_views_that_are_routed_from_it_too():
-    line = refusal(Lineage(SOURCE.topic, "id-2", 4))
+    line = refusal(Incarnation(SOURCE.topic, "id-2", 4))
     assert "'payments'" in line
     assert "id-1 and 4 partitions" in line
     assert "id-2 and 4 partitions" in line
@@ -40,7 +40,7 @@ def test_a_topic_made_anew_concerns_the_views_that_are_routed_from_it_too():
 
 
 def test_more_partitions_concern_the_views_read_from_it_and_the_records_whose_keys_moved():
-    line = refusal(Lineage(SOURCE.topic, "id-1", 6))
+    line = refusal(Incarnation(SOURCE.topic, "id-1", 6))
     assert "4 partitions" in line
     assert "6 partitions" in line
     assert "`forebay rebuild card_activity others`" in line
@@ -48,17 +48,17 @@ def test_more_partitions_concern_the_views_read_from_it_and_the_records_whose_ke
 
 
 def start(progress: int, routed: int, earliest: int) -> int:
-    """Where a partition starts that views and router have read up to these offsets; -1: nothing yet."""
+    """Where a partition starts that views and rekeyer have read up to these offsets; -1: nothing yet."""
     store = MemoryStore()
-    lives = Lives(LIFE, {ROUTE.topic: ROUTED_LIFE})
+    incarnations = Incarnations(INCARNATION, {ROUTE.topic: ROUTED_INCARNATION})
     both = FEED._replace(routes=(ROUTE,))
     for feed, reached in ((FEED, progress), (FEED._replace(views=(), routes=(ROUTE,)), routed)):
-        made = ProgressLedger("shop", feed, store, lives, 0)
+        made = ProgressLedger("shop", feed, store, incarnations, 0)
         made.load(0)
         made.begin()
         if reached >= 0:
             store.write_hash(made.key, encoded(made.advanced(reached, {view.name: {} for view in VIEWS})))
-    ledger = ProgressLedger("shop", both, store, lives, 0)
+    ledger = ProgressLedger("shop", both, store, incarnations, 0)
     ledger.load(earliest)
     return ledger.offset + 1
 
@@ -80,9 +80,11 @@ def test_records_lost_before_they_were_read_or_routed_are_named(progress, routed
 def test_a_routed_topic_made_anew_is_filled_from_the_beginning():
     """Its views are refused until they are rebuilt; the route has nothing to be rebuilt."""
     store, feed = MemoryStore(), FEED._replace(views=(), routes=(ROUTE,))
-    made = ProgressLedger("shop", feed, store, Lives(LIFE, {ROUTE.topic: ROUTED_LIFE}), 0)
+    made = ProgressLedger("shop", feed, store, Incarnations(INCARNATION, {ROUTE.topic: ROUTED_INCARNATION}), 0)
     made.load(0)
     store.write_hash(made.key, encoded(made.advanced(9, {})))
-    again = ProgressLedger("shop", feed, store, Lives(LIFE, {ROUTE.topic: Lineage(ROUTE.topic, "id-3", 4)}), 0)
+    again = ProgressLedger(
+        "shop", feed, store, Incarnations(INCARNATION, {ROUTE.topic: Incarnation(ROUTE.topic, "id-3", 4)}), 0
+    )
     again.load(0)
     assert again.offset == -1

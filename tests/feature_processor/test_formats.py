@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 
 from forebay.pipelines.adapters.memory_store import MemoryStore
 from forebay.pipelines.compiler.avro import avro_schema
-from forebay.pipelines.contract.kafka.incarnation import Lineage
+from forebay.pipelines.contract.kafka.incarnation import Incarnation
 from forebay.pipelines.contract.kafka.topics import Feed, dead_letter_topic
 from forebay.pipelines.contract.plan.services import FeatureService
 from forebay.pipelines.contract.plan.sources import Source
 from forebay.pipelines.contract.plan.types import Column, DataType
 from forebay.pipelines.errors import StoreUnavailable
-from forebay.pipelines.feature_processor.walk.topic_batch import FeedPipeline
+from forebay.pipelines.feature_processor.walk.topic_batch import TopicBatches
 from forebay.serving.worker.events import EventScorer
 from tests.oracle import Window
 from tests.support.build import HOUR, MINUTE, START_MS, make_view, record
@@ -107,7 +107,7 @@ class World:
         source, self.encode = FORMATS[kind]
         self.store, self.producer, self.schemas = MemoryStore(), Producer(), Schemas(id7=AVRO)
         feed = Feed("payments", source, False, (make_view(WINDOWS),), ())
-        shared = FeedPipeline(feed, "p", self.store, self.producer, Lineage("payments", "x", 1), None, self.schemas)
+        shared = TopicBatches(feed, "p", self.store, self.producer, Incarnation("payments", "x", 1), None, self.schemas)
         shared.assign({0: 0})
         shared.begin()
         self.partition = shared.partitions[0]

@@ -12,15 +12,15 @@ from forebay.pipelines.contract.store.progress import NOTHING_YET
 from forebay.pipelines.contract.store.row_header import Header
 from forebay.pipelines.contract.store.values import decode_timestamp, decode_value
 from forebay.pipelines.errors import StoreUnavailable
-from forebay.pipelines.feature_processor.walk.rekey import Router
-from forebay.pipelines.feature_processor.walk.topic_batch import FeedPipeline
+from forebay.pipelines.feature_processor.walk.rekey import Rekeyer
+from forebay.pipelines.feature_processor.walk.topic_batch import TopicBatches
 from tests.feature_processor.bad_days import FlakyStore
 from tests.feature_processor.partition import (
     CARDS,
-    LIFE,
+    INCARNATION,
     PROJECT,
     ROUTED,
-    ROUTED_LIFE,
+    ROUTED_INCARNATION,
     WINDOWS,
     Producer,
     batches,
@@ -84,8 +84,8 @@ class TestOrder:
     def test_a_store_that_takes_no_writes_does_not_multiply_what_is_refused_or_routed(self):
         """However often the batch is tried."""
         store, producer = FlakyStore(), Producer()
-        router = Router([ROUTED], {ROUTED.topic: ROUTED_LIFE}, producer)
-        pipeline = start(store, CARDS, routes=(ROUTED,), router=router, producer=producer)
+        rekeyer = Rekeyer([ROUTED], {ROUTED.topic: ROUTED_INCARNATION}, producer)
+        pipeline = start(store, CARDS, routes=(ROUTED,), rekeyer=rekeyer, producer=producer)
         first_write = len(store.calls) + 2
         store.failures = dict.fromkeys(range(first_write, first_write + 6), "none")
         batch = [record(0, b"x"), record(1, card("a", 2 * HOUR, merchant="m")), record(2, card("b", 0, merchant="m"))]
@@ -164,7 +164,7 @@ class TestTogether:
 
     def feed(self, store, partitions=(0, 1, 2)):
         feed = Feed(SOURCE.topic, SOURCE, False, (CARDS,), ())
-        shared = FeedPipeline(feed, PROJECT, store, Producer(), LIFE, None)
+        shared = TopicBatches(feed, PROJECT, store, Producer(), INCARNATION, None)
         shared.assign(dict.fromkeys(partitions, 0))
         shared.begin()
         return shared
@@ -218,8 +218,8 @@ class TestTogether:
         """It is the first one of its card at that merchant, and the rightly keyed ones after it would be refused."""
         pairs = make_view(WINDOWS, name="pairs", keys=["card", "merchant"], fingerprint="33" * 8)
         store = MemoryStore()
-        shared = FeedPipeline(
-            Feed("payments", SOURCE, False, (pairs, CARDS), ()), PROJECT, store, Producer(), LIFE, None
+        shared = TopicBatches(
+            Feed("payments", SOURCE, False, (pairs, CARDS), ()), PROJECT, store, Producer(), INCARNATION, None
         )
         shared.assign({0: 0, 1: 0})
         shared.begin()

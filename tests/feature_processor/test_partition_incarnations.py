@@ -1,9 +1,9 @@
-"""What a pipeline finds in the store that is not its own: another life of the topic, another definition, old rows."""
+"""What a partition finds in the store that is not its own: another incarnation, another definition, old rows."""
 
 import pytest
 
 from forebay.pipelines.adapters.memory_store import MemoryStore
-from forebay.pipelines.contract.kafka.incarnation import Lineage
+from forebay.pipelines.contract.kafka.incarnation import Incarnation
 from forebay.pipelines.contract.store.entity_key import EntityKeyEncoder, feature_field, timestamp_field
 from forebay.pipelines.contract.store.keys import progress_key
 from forebay.pipelines.contract.store.progress import NOTHING_YET
@@ -15,24 +15,24 @@ from tests.support.build import SECOND, make_view, record
 
 
 class TestAnotherLife:
-    @pytest.mark.parametrize("now", [Lineage("payments", "id-2", 4), Lineage("payments", "id-1", 8)])
-    def test_progress_of_another_life_of_the_topic_is_refused_with_the_repair(self, now):
+    @pytest.mark.parametrize("now", [Incarnation("payments", "id-2", 4), Incarnation("payments", "id-1", 8)])
+    def test_progress_of_another_incarnation_of_the_topic_is_refused_with_the_repair(self, now):
         """Re-created, or given more partitions: offsets do not compare."""
         store = MemoryStore()
         start(store, CARDS).process([record(0, card("a", 0))])
         with pytest.raises(ProgressMismatch, match=f"{now.topic_id} and {now.partitions} partitions.*rebuild"):
-            start(store, CARDS, lineage=now)
+            start(store, CARDS, incarnation=now)
 
     @pytest.mark.parametrize(
-        ("lineage", "partition"), [(Lineage("payments", "id-2", 4), 0), (Lineage("payments", "id-1", 8), 5)]
+        ("incarnation", "partition"), [(Incarnation("payments", "id-2", 4), 0), (Incarnation("payments", "id-1", 8), 5)]
     )
-    def test_a_row_of_another_life_is_never_taken_for_this_ones(self, lineage, partition):
+    def test_a_row_of_another_incarnation_is_never_taken_for_this_ones(self, incarnation, partition):
         """Its fence is higher than the new offsets: skipping these as contained would lose them in silence."""
         store = MemoryStore()
         start(store, CARDS).process([record(1_000, card("a", 0))])
         del store.hashes[progress_key(PROJECT, "payments", 0)]
         with pytest.raises(ProgressMismatch, match="rebuild"):
-            start(store, CARDS, lineage=lineage, partition=partition).process([record(0, card("a", 5))])
+            start(store, CARDS, incarnation=incarnation, partition=partition).process([record(0, card("a", 5))])
 
     def test_a_row_of_another_partition_is_never_taken_for_this_ones(self):
         """Nor does it end anything: the record is keyed otherwise than the source says, and others are not."""

@@ -5,15 +5,15 @@ import pytest
 from forebay.pipelines.adapters.memory_store import MemoryStore
 from forebay.pipelines.contract.kafka.topics import Feed
 from forebay.pipelines.errors import StoreUnavailable, TooManyDeadLetters
-from forebay.pipelines.feature_processor.walk.topic_batch import FeedPipeline
+from forebay.pipelines.feature_processor.walk.topic_batch import TopicBatches
 from forebay.pipelines.steps.dead_letter_limit import Allowance
-from tests.feature_processor.partition import CARDS, LIFE, PROJECT, Producer, card, progress
+from tests.feature_processor.partition import CARDS, INCARNATION, PROJECT, Producer, card, progress
 from tests.support.build import HOUR, SOURCE, record
 
 
 def limited(store, in_a_row):
     feed = Feed(SOURCE.topic, SOURCE, False, (CARDS,), ())
-    shared = FeedPipeline(feed, PROJECT, store, Producer(), LIFE, None, dead_letters=Allowance(in_a_row))
+    shared = TopicBatches(feed, PROJECT, store, Producer(), INCARNATION, None, dead_letters=Allowance(in_a_row))
     shared.assign({0: 0})
     shared.begin()
     return shared

@@ -8,13 +8,13 @@ from forebay.pipelines.contract.kafka.record import SOURCE_HEADER, Record
 from forebay.pipelines.contract.plan.definition import definition
 from forebay.pipelines.contract.store.keys import progress_key
 from forebay.pipelines.contract.store.publication import publication_key
-from forebay.pipelines.feature_processor.walk.rekey import Router
+from forebay.pipelines.feature_processor.walk.rekey import Rekeyer
 from tests.feature_processor.partition import (
     CARDS,
     MERCHANTS,
     PROJECT,
     ROUTED,
-    ROUTED_LIFE,
+    ROUTED_INCARNATION,
     WINDOWS,
     Producer,
     card,
@@ -78,9 +78,9 @@ class TestRefused:
     def test_a_record_without_a_key_is_a_dead_letter_that_names_the_tag_and_is_routed_all_the_same(self):
         """Its partition says nothing: the first one to get an entity would keep it from the right one."""
         producer = Producer()
-        router = Router([ROUTED], {ROUTED.topic: ROUTED_LIFE}, producer)
+        rekeyer = Rekeyer([ROUTED], {ROUTED.topic: ROUTED_INCARNATION}, producer)
         store = MemoryStore()
-        pipeline = start(store, CARDS, routes=(ROUTED,), router=router, producer=producer)
+        pipeline = start(store, CARDS, routes=(ROUTED,), rekeyer=rekeyer, producer=producer)
         unkeyed = record(0, card("a", 0, merchant="m"))._replace(key=None)
         pipeline.process([unkeyed, record(1, card("b", 0))])
         ((_, _, key, value, headers),) = producer.to("payments.dlq")
@@ -111,7 +111,7 @@ class TestRefused:
             b"shop.merchant.payments[0]@0",
             b"shop.merchant.payments[0]@1",
         ]
-        assert b"router" in letters[0][-1]["forebay-error"]
+        assert b"only Forebay may write" in letters[0][-1]["forebay-error"]
 
 
 class TestLate:

@@ -5,16 +5,16 @@ from itertools import pairwise
 import msgspec
 
 from forebay.pipelines.adapters.memory_store import MemoryStore
-from forebay.pipelines.contract.kafka.incarnation import Lineage
+from forebay.pipelines.contract.kafka.incarnation import Incarnation
 from forebay.pipelines.contract.kafka.topics import Feed
 from forebay.pipelines.contract.store.keys import progress_key
 from forebay.pipelines.contract.store.publication import DEFINITION, decode_publication, publication_key
-from forebay.pipelines.feature_processor.walk.topic_batch import FeedPipeline
+from forebay.pipelines.feature_processor.walk.topic_batch import TopicBatches
 from tests.feature_processor.partition import CARDS, PROJECT, Producer, card
 from tests.feature_processor.test_sweep import CHANGED, feast, payments, walk
 from tests.support.build import SOURCE, record
 
-TWO = Lineage("payments", "id-1", 2)
+TWO = Incarnation("payments", "id-1", 2)
 LOGS = [payments(10, entity)[1] for entity in "ab"]
 """By partition: an entity's records are all in one."""
 
@@ -22,7 +22,7 @@ LOGS = [payments(10, entity)[1] for entity in "ab"]
 def begin(store, *views, generation=0, partitions=(0, 1), publishes=True):
     """A processor of a topic with two partitions, as after an assignment."""
     feed = Feed(SOURCE.topic, SOURCE, False, views, ())
-    made = FeedPipeline(feed, PROJECT, store, Producer(), TWO, None, publishes=publishes, generation=lambda: generation)
+    made = TopicBatches(feed, PROJECT, store, Producer(), TWO, None, publishes=publishes, generation=lambda: generation)
     made.assign(dict.fromkeys(partitions, 0))
     made.begin()
     return made
@@ -92,7 +92,7 @@ def test_a_plan_that_is_made_anew_with_the_former_definitions_is_the_newer_one()
     store = MemoryStore()
     generations = [1]
     feed = Feed(SOURCE.topic, SOURCE, False, (CARDS,), ())
-    made = FeedPipeline(feed, PROJECT, store, Producer(), TWO, None, generation=lambda: generations[-1])
+    made = TopicBatches(feed, PROJECT, store, Producer(), TWO, None, generation=lambda: generations[-1])
     made.assign({0: 0, 1: 0})
     made.begin()
     new = begin(store, CHANGED, generation=2)

@@ -30,7 +30,7 @@ def plan(*views, fingerprint="01" * 8):
     return Plan(PLAN_FORMAT, "shop", fingerprint, "", (SOURCE,), views, (), (), ())
 
 
-class CatchUp:
+class Bootstrap:
     """Remembers what it was asked to do."""
 
     made = ()
@@ -40,7 +40,7 @@ class CatchUp:
         self.publishes = share.publishes
         self.group = share.group
         self.running = False
-        CatchUp.made = (*CatchUp.made, self)
+        Bootstrap.made = (*Bootstrap.made, self)
 
     def start(self):
         self.running = True
@@ -54,18 +54,18 @@ def world(monkeypatch):
     """What is behind, and what happens where a plan is tried."""
     state = {"behind": set(), "failure": None, "store": MemoryStore()}
 
-    def unsettled(asked, *_):
+    def not_ready(asked, *_):
         if state["failure"]:
             raise state["failure"]
         return state["behind"] & {view.name for view in asked.stream_views}
 
     monkeypatch.setattr(module, "Topics", lambda _: None)
-    monkeypatch.setattr(module, "CatchUp", CatchUp)
+    monkeypatch.setattr(module, "Bootstrap", Bootstrap)
     monkeypatch.setattr(module, "RedisStore", lambda _: state["store"])
-    monkeypatch.setattr(keep_up, "CatchUp", CatchUp)
-    monkeypatch.setattr(module, "unsettled", unsettled)
+    monkeypatch.setattr(keep_up, "Bootstrap", Bootstrap)
+    monkeypatch.setattr(module, "not_ready", not_ready)
     monkeypatch.setattr(module, "build_pipelines", lambda *_: [])
-    CatchUp.made = ()
+    Bootstrap.made = ()
     return state
 
 
@@ -85,7 +85,7 @@ def made(tmp_path, world):
 
     def make(first):
         write_plan(first, path)
-        reload = module.Reload(first, settings, print)
+        reload = module.PlanFollower(first, settings, print)
         reload.begin()
         return reload, path
 
@@ -103,7 +103,7 @@ def test_a_plan_whose_views_are_level_is_due_at_once(made):
     write_plan(newer, path)
     assert reload._look()
     reload.switch()
-    assert (reload.live, CatchUp.made) == (newer, ())
+    assert (reload.live, Bootstrap.made) == (newer, ())
     assert not reload._look()
 
 
@@ -112,7 +112,7 @@ def test_views_that_are_behind_are_brought_up_first(made, world):
     world["behind"] = {"other"}
     write_plan(plan(CARDS, OTHER, fingerprint="02" * 8), path)
     assert [reload._look(), reload._look()] == [False, False]
-    (catch_up,) = CatchUp.made
+    (catch_up,) = Bootstrap.made
     assert (catch_up.views, catch_up.running, catch_up.publishes) == ({"other"}, True, False)
     world["behind"] = set()
     assert reload._look()
@@ -125,9 +125,9 @@ def test_one_that_ended_is_started_again(made, world):
     world["behind"] = {"other"}
     write_plan(plan(CARDS, OTHER, fingerprint="02" * 8), path)
     reload._look()
-    CatchUp.made[0].running = False
+    Bootstrap.made[0].running = False
     reload._look()
-    assert [each.running for each in CatchUp.made] == [False, True]
+    assert [each.running for each in Bootstrap.made] == [False, True]
 
 
 def test_views_that_are_computed_anyway_are_not_brought_up(made, world):
@@ -136,7 +136,7 @@ def test_views_that_are_computed_anyway_are_not_brought_up(made, world):
     world["behind"] = {"card_activity"}
     write_plan(plan(CARDS, OTHER, fingerprint="02" * 8), path)
     assert reload._look()
-    assert CatchUp.made == ()
+    assert Bootstrap.made == ()
 
 
 def test_it_never_brings_up_fewer_views_than_before(made, world):
@@ -146,8 +146,8 @@ def test_it_never_brings_up_fewer_views_than_before(made, world):
     for behind in ({"other"}, {"third"}, {"other"}):
         world["behind"] = behind
         reload._look()
-    assert [each.views for each in CatchUp.made] == [{"other"}, {"other", "third"}]
-    assert [each.running for each in CatchUp.made] == [False, True]
+    assert [each.views for each in Bootstrap.made] == [{"other"}, {"other", "third"}]
+    assert [each.running for each in Bootstrap.made] == [False, True]
 
 
 def test_a_still_newer_plan_replaces_the_one_that_is_brought_up(made, world):
@@ -157,7 +157,7 @@ def test_a_still_newer_plan_replaces_the_one_that_is_brought_up(made, world):
     reload._look()
     write_plan(plan(CARDS, THIRD, fingerprint="03" * 8), path)
     reload._look()
-    assert [(each.views, each.running) for each in CatchUp.made] == [({"other"}, False), ({"third"}, True)]
+    assert [(each.views, each.running) for each in Bootstrap.made] == [({"other"}, False), ({"third"}, True)]
 
 
 def test_a_plan_that_changes_nothing_here_is_taken_without_a_switch(made):
@@ -194,10 +194,10 @@ def test_a_catch_up_process_that_fails_at_once_is_started_ever_later(made, world
     started_s = []
     for second in range(2_000):
         now[0] = float(second)
-        before = len(CatchUp.made)
-        CatchUp.made[-1].running = False
+        before = len(Bootstrap.made)
+        Bootstrap.made[-1].running = False
         assert not reload._look()
-        started_s += [second] * (len(CatchUp.made) - before)
+        started_s += [second] * (len(Bootstrap.made) - before)
     waits = [after - before for before, after in itertools.pairwise([0, *started_s])]
     # It is looked at once a second, and found ended at the second after its start.
     assert waits[:10] == [0, *(1 + 2**each for each in range(9))]
@@ -221,12 +221,12 @@ def test_one_that_ran_well_is_started_again_at_once_and_a_newer_plan_does_not_wa
     backoff.started()
     assert (backoff.ended(), backoff.due) == (1.0, False)
     reload._backoff = backoff
-    CatchUp.made[-1].running = False
+    Bootstrap.made[-1].running = False
     assert not reload._look()
-    assert len(CatchUp.made) == 1
+    assert len(Bootstrap.made) == 1
     write_plan(plan(CARDS, THIRD, fingerprint="03" * 8), path)
     reload._look()
-    assert CatchUp.made[-1].views == {"third"}
+    assert Bootstrap.made[-1].views == {"third"}
 
 
 def test_at_the_start_views_that_are_behind_are_left_to_a_process_of_their_own(made, world):
@@ -234,7 +234,7 @@ def test_at_the_start_views_that_are_behind_are_left_to_a_process_of_their_own(m
     reload, _ = made(plan(CARDS, OTHER))
     assert reload.live.stream_views == (CARDS,)
     assert not reload._look()
-    assert CatchUp.made[0].views == {"other"}
+    assert Bootstrap.made[0].views == {"other"}
 
 
 def test_at_the_start_nothing_is_left_out_where_nothing_is_level(made, world):
@@ -242,7 +242,7 @@ def test_at_the_start_nothing_is_left_out_where_nothing_is_level(made, world):
     reload, _ = made(plan(CARDS, OTHER))
     assert reload.live.stream_views == (CARDS, OTHER)
     assert not reload._look()
-    assert CatchUp.made == ()
+    assert Bootstrap.made == ()
 
 
 CHANGED = make_view(WINDOWS, fingerprint="99" * 8)
@@ -276,11 +276,11 @@ class TestKeepUp:
         reload, _ = switched
         self.publish(world, CARDS)
         reload._look()
-        assert CatchUp.made == ()
+        assert Bootstrap.made == ()
         self.publish(world, CHANGED)
         for _ in range(3):
             assert not reload._look()
-        (kept,) = CatchUp.made
+        (kept,) = Bootstrap.made
         assert (kept.views, kept.running, kept.publishes) == ({"card_activity"}, True, False)
 
     def test_it_ends_when_the_lease_does_and_begins_again_with_it(self, switched, world):
@@ -289,20 +289,20 @@ class TestKeepUp:
         reload._look()
         world["store"].hashes.pop(leases_key("shop"))
         reload._look()
-        assert [each.running for each in CatchUp.made] == [False]
+        assert [each.running for each in Bootstrap.made] == [False]
         self.lease(world, CARDS)
         reload._look()
-        assert [each.running for each in CatchUp.made] == [False, True]
+        assert [each.running for each in Bootstrap.made] == [False, True]
         reload.end()
-        assert [each.running for each in CatchUp.made] == [False, False]
+        assert [each.running for each in Bootstrap.made] == [False, False]
 
     def test_one_that_ended_is_started_again(self, switched, world):
         reload, _ = switched
         self.publish(world, CHANGED)
         reload._look()
-        CatchUp.made[0].running = False
+        Bootstrap.made[0].running = False
         reload._look()
-        assert [each.running for each in CatchUp.made] == [False, True]
+        assert [each.running for each in Bootstrap.made] == [False, True]
 
     def test_a_processor_that_was_started_again_still_knows_it(self, switched, made, world):
         reload, path = switched
@@ -310,7 +310,7 @@ class TestKeepUp:
         self.publish(world, CHANGED)
         again, _ = made(read_plan(path))
         again._look()
-        assert (CatchUp.made[-1].views, CatchUp.made[-1].running) == ({"card_activity"}, True)
+        assert (Bootstrap.made[-1].views, Bootstrap.made[-1].running) == ({"card_activity"}, True)
 
     def test_processes_that_compute_the_same_definitions_share_a_group_and_others_do_not(self, switched, made, world):
         reload, path = switched
@@ -326,9 +326,9 @@ class TestKeepUp:
         assert again._look()
         again.switch()
         again._look()
-        first, second, *_, third = CatchUp.made
+        first, second, *_, third = Bootstrap.made
         assert first.group == second.group != third.group
-        assert "" not in {each.group for each in CatchUp.made}
+        assert "" not in {each.group for each in Bootstrap.made}
 
     def test_plans_that_nobody_reads_are_not_kept(self, made, world):
         reload, path = made(plan(CARDS))

@@ -61,7 +61,7 @@ class App:
         pass
 
 
-class Reload:
+class PlanFollower:
     """Knows of one newer plan at most."""
 
     newer = None
@@ -78,33 +78,33 @@ class Reload:
         return set()
 
     async def switch_due(self):
-        if Reload.newer is None:
+        if PlanFollower.newer is None:
             await asyncio.Event().wait()
 
     def switch(self):
-        self.live, Reload.newer = Reload.newer, None
+        self.live, PlanFollower.newer = PlanFollower.newer, None
 
     def generation(self):
         return 0
 
     def go_back(self, error):
-        Reload.errors.append(error)
+        PlanFollower.errors.append(error)
         self.live, old = PLAN, self.live
         return old is not PLAN
 
     def end(self):
-        Reload.ended += 1
+        PlanFollower.ended += 1
 
 
 @pytest.fixture
 def app(monkeypatch):
     monkeypatch.setattr(module, "ProcessorApp", App)
-    monkeypatch.setattr(module, "Reload", Reload)
+    monkeypatch.setattr(module, "PlanFollower", PlanFollower)
     monkeypatch.setattr(module, "build_pipelines", lambda share, *_: App.built.append(share.plan) or [PIPELINE])
     monkeypatch.setattr(module, "START_AGAIN_S", 0.0)
     monkeypatch.setattr(module, "Topics", lambda _: Mock())
     App.started, App.failures, App.built = 0, [], []
-    Reload.newer, Reload.ended, Reload.errors = None, 0, []
+    PlanFollower.newer, PlanFollower.ended, PlanFollower.errors = None, 0, []
     return App
 
 
@@ -129,17 +129,17 @@ def test_any_other_crash_ends_it_with_an_error(app):
 
 
 def test_a_switch_starts_it_again_with_the_newer_plan(app):
-    Reload.newer = NEWER
+    PlanFollower.newer = NEWER
     module.run(PLAN, SETTINGS)
     assert app.built == [PLAN, NEWER]
-    assert Reload.ended == 1
+    assert PlanFollower.ended == 1
 
 
 def test_a_crash_ends_the_catch_up_process_too(app):
     app.failures = [ValueError("a bug")]
     with pytest.raises(ForebayError):
         module.run(PLAN, SETTINGS)
-    assert Reload.ended == 1
+    assert PlanFollower.ended == 1
 
 
 def test_a_plan_that_can_not_be_built_after_all_leaves_the_one_before(app, monkeypatch):
@@ -152,10 +152,10 @@ def test_a_plan_that_can_not_be_built_after_all_leaves_the_one_before(app, monke
         return build(share, *rest)
 
     monkeypatch.setattr(module, "build_pipelines", failing)
-    Reload.newer = NEWER
+    PlanFollower.newer = NEWER
     module.run(PLAN, SETTINGS)
     assert app.built == [PLAN, PLAN]
-    assert [str(each) for each in Reload.errors] == ["no topic"]
+    assert [str(each) for each in PlanFollower.errors] == ["no topic"]
 
 
 def test_a_plan_that_can_not_be_built_at_the_start_ends_the_process(app, monkeypatch):

@@ -13,10 +13,10 @@ from forebay.pipelines.contract.store.entity_key import EntityKeyEncoder, featur
 from forebay.pipelines.contract.store.keys import progress_field, removed_key
 from forebay.pipelines.contract.store.publication import is_published, publication_key
 from forebay.pipelines.contract.store.values import decode_value
-from forebay.pipelines.feature_processor.upkeep.sweep import RowWalk
-from forebay.pipelines.feature_processor.walk.topic_batch import FeedPipeline
+from forebay.pipelines.feature_processor.upkeep.sweep import Sweep
+from forebay.pipelines.feature_processor.walk.topic_batch import TopicBatches
 from tests.feature_processor.bad_days import FlakyStore
-from tests.feature_processor.partition import CARDS, LIFE, PROJECT, Producer, card, folded, row
+from tests.feature_processor.partition import CARDS, INCARNATION, PROJECT, Producer, card, folded, row
 from tests.oracle import Event, Window
 from tests.support.build import HOUR, MINUTE, SECOND, SOURCE, START_MS, make_view, record
 
@@ -27,7 +27,7 @@ CARD_KEY = EntityKeyEncoder(CARDS.join_keys, PROJECT)
 def assign(store, *views, publishes=True, partitions=(0,)):
     """A feed's pipelines that have read where they are, and said nothing yet."""
     feed = Feed(SOURCE.topic, SOURCE, False, views, ())
-    shared = FeedPipeline(feed, PROJECT, store, Producer(), LIFE, None, publishes=publishes)
+    shared = TopicBatches(feed, PROJECT, store, Producer(), INCARNATION, None, publishes=publishes)
     shared.assign(dict.fromkeys(partitions, 0))
     return shared
 
@@ -48,7 +48,7 @@ def feast(store, view, entity):
 
 
 def walk(pipeline, retired=None):
-    each = RowWalk(pipeline, retired or {})
+    each = Sweep(pipeline, retired or {})
     while not each.page():
         pass
 
@@ -116,7 +116,7 @@ class TestPublication:
         store, (_, log) = MemoryStore(), payments(40, "abcdefghijklmnopqrstuvwxyz")
         begin(store, CARDS, publishes=False).partitions[0].process(log)
         pipeline = begin(store, CARDS)
-        broken_off = RowWalk(pipeline, {})
+        broken_off = Sweep(pipeline, {})
         assert not broken_off.page()
         pipeline.assign({0: 0})
         pipeline.begin()
@@ -152,7 +152,7 @@ class TestPublication:
         behind = begin(store, CARDS, publishes=False)
         behind.partitions[0].process(log[:40])
         switched = begin(store, CARDS)
-        each = RowWalk(switched, {})
+        each = Sweep(switched, {})
         while feast(store, CARDS, "a") is None:
             assert not each.page()
         behind.partitions[0].process(log[40:])

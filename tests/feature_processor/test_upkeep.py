@@ -10,7 +10,7 @@ from forebay.pipelines.contract.store.keys import progress_field
 from forebay.pipelines.contract.store.lease import Lease, encode_lease, leases_key
 from forebay.pipelines.errors import StoreUnavailable
 from forebay.pipelines.feature_processor.upkeep import schedule as module
-from forebay.pipelines.feature_processor.upkeep.schedule import FIRST_WALK_S, LOOK_AGAIN_S, WALK_EVERY_S, Caretaker
+from forebay.pipelines.feature_processor.upkeep.schedule import FIRST_WALK_S, LOOK_AGAIN_S, WALK_EVERY_S, Upkeep
 from tests.feature_processor.bad_days import FlakyStore
 from tests.feature_processor.partition import CARDS, card, folded, progress, row
 from tests.feature_processor.test_sweep import CHANGED, begin, feast, payments, walk
@@ -37,16 +37,16 @@ def without_pauses(monkeypatch):
 
 
 def cared_for(pipeline, wanted=()):
-    """A caretaker, its clock, and how to let it look."""
+    """Upkeep, its clock, and how to let it look."""
     clock = Clock()
 
     async def make():
-        return Caretaker(
+        return Upkeep(
             pipeline, asyncio.Lock(), lambda: clock.trusted, clock.check, lambda: wanted, RETIRE_AFTER_S, clock
         )
 
-    caretaker = asyncio.run(make())
-    return clock, lambda: asyncio.run(caretaker.look())
+    upkeep = asyncio.run(make())
+    return clock, lambda: asyncio.run(upkeep.look())
 
 
 def silent(store):
@@ -189,15 +189,15 @@ class StuckStore(MemoryStore):
         assert self.let.wait(30)
 
 
-def test_a_caretaker_that_is_stopped_keeps_the_lock_until_its_thread_has_left_the_connection():
+def test_upkeep_that_is_stopped_keeps_the_lock_until_its_thread_has_left_the_connection():
     """Or a batch would begin on the same connection, amid the answer to the other call."""
     store = StuckStore()
     pipeline = begin(store, CARDS)
 
     async def stop_amid_a_call():
         busy, clock = asyncio.Lock(), Clock()
-        caretaker = Caretaker(pipeline, busy, lambda: True, clock.check, lambda: (), RETIRE_AFTER_S, clock)
-        looking = asyncio.create_task(caretaker.look())
+        upkeep = Upkeep(pipeline, busy, lambda: True, clock.check, lambda: (), RETIRE_AFTER_S, clock)
+        looking = asyncio.create_task(upkeep.look())
         await asyncio.to_thread(store.asked.wait, 30)
         for _ in range(2):
             looking.cancel()

@@ -6,7 +6,7 @@ import redis
 from forebay.pipelines.adapters.kafka.producer import DeliveryFailed
 from forebay.pipelines.adapters.redis.forgotten import REMEMBERED_MS, forget_rows
 from forebay.pipelines.adapters.redis.store import RedisStore
-from forebay.pipelines.contract.kafka.incarnation import Lineage
+from forebay.pipelines.contract.kafka.incarnation import Incarnation
 from forebay.pipelines.contract.kafka.topics import Feed
 from forebay.pipelines.contract.plan.plan import PLAN_FORMAT, Plan
 from forebay.pipelines.contract.plan.types import DataType
@@ -15,7 +15,7 @@ from forebay.pipelines.contract.store.entity_key import EntityKeyEncoder, decode
 from forebay.pipelines.contract.store.values import decode_value
 from forebay.pipelines.errors import SettingsError, StoreUnavailable
 from forebay.pipelines.feature_processor.rows.writer import StoreRolledBack
-from forebay.pipelines.feature_processor.walk.topic_batch import FeedPipeline
+from forebay.pipelines.feature_processor.walk.topic_batch import TopicBatches
 from forebay.store.forget import forget, parse_entity
 from tests.oracle import Event, Window
 from tests.support.build import HOUR, SOURCE, START_MS, make_view, record
@@ -36,7 +36,7 @@ class Silent:
 
 def pipeline(store, views=(CARDS, PAIRS)):
     feed = Feed(SOURCE.topic, SOURCE, False, views, ())
-    shared = FeedPipeline(feed, "shop", store, Silent(), Lineage(SOURCE.topic, "id", 1), None)
+    shared = TopicBatches(feed, "shop", store, Silent(), Incarnation(SOURCE.topic, "id", 1), None)
     shared.assign({0: 0})
     shared.begin()
     return shared.partitions[0]

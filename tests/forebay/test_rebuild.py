@@ -10,15 +10,15 @@ from confluent_kafka import Consumer
 from forebay.local.topics import create_topics
 from forebay.pipelines.adapters.kafka.admin import group_name
 from forebay.pipelines.adapters.redis.store import RedisStore
-from forebay.pipelines.contract.kafka.incarnation import Lineage
+from forebay.pipelines.contract.kafka.incarnation import Incarnation
 from forebay.pipelines.contract.kafka.topics import Feed, route_for
 from forebay.pipelines.contract.plan.plan import PLAN_FORMAT, Plan
 from forebay.pipelines.contract.plan.types import EventId
 from forebay.pipelines.contract.store.entity_key import EntityKeyEncoder, feature_field, ids_field
 from forebay.pipelines.contract.store.values import decode_value
 from forebay.pipelines.errors import ProgressMismatch, SettingsError, StoreUnavailable
-from forebay.pipelines.feature_processor.walk.rekey import Router
-from forebay.pipelines.feature_processor.walk.topic_batch import FeedPipeline
+from forebay.pipelines.feature_processor.walk.rekey import Rekeyer
+from forebay.pipelines.feature_processor.walk.topic_batch import TopicBatches
 from forebay.store.rebuild import check_stopped, clear_view
 from tests.feature_processor.partition import Producer
 from tests.oracle import Event, Window
@@ -30,7 +30,7 @@ OTHERS = make_view(WINDOWS, name="others", fingerprint="22" * 8)
 PAIRS = make_view(WINDOWS, name="pairs", keys=["merchant", "card"], fingerprint="33" * 8)
 MERCHANTS = make_view(WINDOWS, name="merchants", keys=["merchant"], fingerprint="44" * 8)
 PLAN = Plan(PLAN_FORMAT, "shop[1]", "0" * 16, "", (SOURCE,), (CARDS, OTHERS, PAIRS), (), (), ())
-FIRST, SECOND = Lineage(SOURCE.topic, "first life", 1), Lineage(SOURCE.topic, "second life", 1)
+FIRST, SECOND = Incarnation(SOURCE.topic, "first incarnation", 1), Incarnation(SOURCE.topic, "second incarnation", 1)
 
 
 class NoProducer:
@@ -41,9 +41,9 @@ class NoProducer:
         pass
 
 
-def pipeline(store, lineage, *views):
-    shared = FeedPipeline(
-        Feed(SOURCE.topic, SOURCE, False, views, ()), PLAN.project, store, NoProducer(), lineage, None
+def pipeline(store, incarnation, *views):
+    shared = TopicBatches(
+        Feed(SOURCE.topic, SOURCE, False, views, ()), PLAN.project, store, NoProducer(), incarnation, None
     )
     shared.assign({0: 0})
     shared.begin()
@@ -99,8 +99,8 @@ def test_a_rebuilt_view_of_another_entity_is_routed_again_from_the_beginning(val
     feed = Feed(SOURCE.topic, SOURCE, False, (CARDS,), (route,))
 
     def started():
-        router = Router([route], {route.topic: Lineage(route.topic, "id", 1)}, producer)
-        shared = FeedPipeline(feed, PLAN.project, store, producer, FIRST, router)
+        rekeyer = Rekeyer([route], {route.topic: Incarnation(route.topic, "id", 1)}, producer)
+        shared = TopicBatches(feed, PLAN.project, store, producer, FIRST, rekeyer)
         shared.assign({0: 0})
         shared.begin()
         return shared.partitions[0]

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from forebay.history.training import feature_columns, training_rows
 from forebay.pipelines.adapters.memory_store import MemoryStore
-from forebay.pipelines.contract.kafka.incarnation import Lineage
+from forebay.pipelines.contract.kafka.incarnation import Incarnation
 from forebay.pipelines.contract.plan.plan import PLAN_FORMAT, Plan
 from forebay.pipelines.contract.plan.services import FeatureService, ServiceView
 from forebay.pipelines.contract.plan.types import Column, DataType
@@ -206,7 +206,7 @@ def test_training_rows_equal_what_is_served_when_the_same_events_stream_in(rows)
     for offset, row in enumerate(rows):
         batch, _ = validate([make(**row)])
         for writer in writers:
-            writer.write([ReadEvents(0, batch, np.array([offset]))], Lineage("payments", "x", 1), True)
+            writer.write([ReadEvents(0, batch, np.array([offset]))], Incarnation("payments", "x", 1), True)
         served.append(assembler.assemble([ScoringRequest(row, row["event_ms"])]).columns)
     with tempfile.TemporaryDirectory() as folder:
         write_history(Path(folder), rows)

@@ -17,7 +17,7 @@ from starlette.types import ASGIApp
 
 from forebay.pipelines.adapters.memory_store import MemoryStore
 from forebay.pipelines.adapters.online_store import Store
-from forebay.pipelines.contract.kafka.incarnation import Lineage
+from forebay.pipelines.contract.kafka.incarnation import Incarnation
 from forebay.pipelines.contract.plan.plan import PLAN_FORMAT, Plan
 from forebay.pipelines.contract.plan.services import FeatureService, ServiceView
 from forebay.pipelines.contract.plan.types import Column, DataType, Function
@@ -99,7 +99,7 @@ def fill(store: Store) -> None:
     ]
     batch, _ = Validator(SOURCE)(JsonDecoder(SOURCE)([each.value for each in records]).events)
     writer = ViewWriter(VIEW, PLAN.project, store)
-    writer.write([ReadEvents(0, batch, np.arange(len(paid)))], Lineage("payments", "x", 4), True)
+    writer.write([ReadEvents(0, batch, np.arange(len(paid)))], Incarnation("payments", "x", 4), True)
 
 
 def write_model(folder: Path) -> Path:

@@ -10,7 +10,7 @@ from prometheus_client import REGISTRY
 
 from forebay.pipelines.adapters.memory_store import MemoryStore
 from forebay.pipelines.adapters.progress_reader import ProgressReader, ViewTopic
-from forebay.pipelines.contract.kafka.incarnation import Lineage
+from forebay.pipelines.contract.kafka.incarnation import Incarnation
 from forebay.pipelines.contract.kafka.recipients import ONLY_FOR_HEADER, Recipients
 from forebay.pipelines.contract.kafka.record import REPLAY_OF_HEADER
 from forebay.pipelines.contract.plan.types import Column, DataType
@@ -143,11 +143,11 @@ def test_a_store_that_refuses_is_no_dead_letter_either(score, store):
 
 class TestBarrier:
     def barrier(self, store, wait_ms):
-        view = ViewTopic(VIEW, SCORED.topic, Lineage(SCORED.topic, "x", 4))
+        view = ViewTopic(VIEW, SCORED.topic, Incarnation(SCORED.topic, "x", 4))
         return Barrier(SCORED, [view], ProgressReader(PLAN.project, [view], store), wait_ms)
 
     def contains(self, store, partition, offset, topic_id="x"):
-        progress = Progress(Lineage(SCORED.topic, topic_id, 4), offset, {partition: SourceProgress(offset, NOW_MS)})
+        progress = Progress(Incarnation(SCORED.topic, topic_id, 4), offset, {partition: SourceProgress(offset, NOW_MS)})
         store.write_hash(
             progress_key(PLAN.project, SCORED.topic, partition), {progress_field(VIEW): encode_progress(progress)}
         )
@@ -158,7 +158,7 @@ class TestBarrier:
         barrier = self.barrier(store, 20)
         assert barrier.wait([Awaited(0, offset, {}) for offset in (4, 5, 6)]) == [True, True, False]
 
-    def test_progress_of_a_former_life_of_the_topic_contains_nothing(self):
+    def test_progress_of_a_former_incarnation_of_the_topic_contains_nothing(self):
         """Its offsets are of other records."""
         store = MemoryStore()
         self.contains(store, 0, 500, topic_id="before")

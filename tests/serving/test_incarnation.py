@@ -3,7 +3,7 @@
 import pytest
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
-from forebay.pipelines.contract.kafka.incarnation import Lineage
+from forebay.pipelines.contract.kafka.incarnation import Incarnation
 from forebay.pipelines.contract.kafka.position import Position
 from forebay.pipelines.contract.kafka.prediction import prediction_id
 from forebay.pipelines.errors import ProgressMismatch
@@ -11,7 +11,7 @@ from forebay.serving.worker.incarnation import ScoredIncarnation
 from forebay.serving.worker.settings import WorkerSettings
 
 SETTINGS = WorkerSettings(brokers="kafka:9092", topic="payments", group="shop.score")
-KNOWN = Lineage("payments", "id-2", 2)
+KNOWN = Incarnation("payments", "id-2", 2)
 
 
 class Topics:
@@ -83,11 +83,11 @@ def test_nothing_is_scored_before_the_group_is_known_and_it_is_asked_once():
 def test_a_topic_made_anew_while_it_is_read_is_refused():
     topics = Topics()
     made = ScoredIncarnation(SETTINGS, topics, KNOWN)
-    for now in (KNOWN, None, Lineage("payments", "id-2", 4)):  # as it was; not described; with more partitions
+    for now in (KNOWN, None, Incarnation("payments", "id-2", 4)):  # as it was; not described; with more partitions
         topics.now = now
         made._watch.look()
         assert made.check(Group())
-    topics.now = Lineage("payments", "id-3", 2)
+    topics.now = Incarnation("payments", "id-3", 2)
     made._watch.look()
     with pytest.raises(ProgressMismatch, match="was read with id id-2; it now has id id-3"):
         made.check(Group())

@@ -8,7 +8,7 @@ import pytest
 from prometheus_client import REGISTRY
 
 from forebay.pipelines.adapters.memory_store import MemoryStore
-from forebay.pipelines.contract.kafka.incarnation import Lineage
+from forebay.pipelines.contract.kafka.incarnation import Incarnation
 from forebay.pipelines.contract.plan.plan import Plan
 from forebay.pipelines.contract.store.keys import progress_field, removed_key
 from forebay.pipelines.errors import FeatureRefused
@@ -42,7 +42,7 @@ def store_with(plan: Plan, *minutes: int) -> MemoryStore:
     ]
     batch, _ = Validator(SOURCE)(JsonDecoder(SOURCE)([each.value for each in records]).events)
     writer = ViewWriter(plan.stream_views[0], plan.project, store)
-    writer.write([ReadEvents(0, batch, np.arange(len(minutes)))], Lineage("payments", "x", 4), True)
+    writer.write([ReadEvents(0, batch, np.arange(len(minutes)))], Incarnation("payments", "x", 4), True)
     return store
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from forebay.pipelines.adapters.memory_store import MemoryStore
-from forebay.pipelines.contract.kafka.incarnation import Lineage
+from forebay.pipelines.contract.kafka.incarnation import Incarnation
 from forebay.pipelines.contract.plan.plan import PLAN_FORMAT, Plan
 from forebay.pipelines.contract.plan.services import FeatureService, ServiceView
 from forebay.pipelines.contract.store.keys import progress_field, progress_key
@@ -145,7 +145,7 @@ class TestReadable:
 
     def computed(self, store, view, *offsets):
         for partition, offset in enumerate(offsets):
-            progress = Progress(Lineage("payments", "id", 2), offset)
+            progress = Progress(Incarnation("payments", "id", 2), offset)
             store.write_hash(
                 progress_key("shop", "payments", partition), {progress_field(view): encode_progress(progress)}
             )

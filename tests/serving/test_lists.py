@@ -10,7 +10,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from forebay.pipelines.adapters.memory_store import MemoryStore
-from forebay.pipelines.contract.kafka.incarnation import Lineage
+from forebay.pipelines.contract.kafka.incarnation import Incarnation
 from forebay.pipelines.contract.plan.plan import PLAN_FORMAT, Plan
 from forebay.pipelines.contract.plan.services import FeatureService, ServiceView
 from forebay.pipelines.contract.plan.types import DataType, Function
@@ -249,7 +249,7 @@ def store():
     payloads = [record(at, event).value for at, event in enumerate(PAID)]
     batch, _ = Validator(SOURCE)(JsonDecoder(SOURCE)(payloads).events)
     writer = ViewWriter(view(), "shop", store)
-    writer.write([ReadEvents(0, batch, np.arange(len(PAID)))], Lineage("payments", "x", 4), True)
+    writer.write([ReadEvents(0, batch, np.arange(len(PAID)))], Incarnation("payments", "x", 4), True)
     return store
 
 

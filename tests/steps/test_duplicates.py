@@ -16,7 +16,7 @@ from forebay.pipelines.steps.tile_state.row_codec import ABSENT, StoredRow
 from forebay.pipelines.steps.windows.aggregate import ViewAggregator
 from forebay.pipelines.steps.windows.fold import Events
 from tests.oracle import Window, repeated
-from tests.support.build import HOUR, LINEAGE, MINUTE, SECOND, SOURCE, START_MS, make_view
+from tests.support.build import HOUR, INCARNATION, MINUTE, SECOND, SOURCE, START_MS, make_view
 
 WINDOW_MS, MOST = 10, 4
 HEADER = object()
@@ -214,6 +214,6 @@ class TestDamaged:
 
     def test_a_view_without_ids_has_none_in_its_rows(self):
         events = Events(np.zeros(2, np.int64), np.full(2, START_MS), {})
-        result = ViewAggregator(self.VIEW)([ABSENT], events, np.arange(2), LINEAGE, np.zeros(1, np.int64))
+        result = ViewAggregator(self.VIEW)([ABSENT], events, np.arange(2), INCARNATION, np.zeros(1, np.int64))
         assert [row.ids for row in result.rows] == [None]
         assert len(result.duplicates) == 0

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from forebay.pipelines.contract.kafka.incarnation import Lineage
+from forebay.pipelines.contract.kafka.incarnation import Incarnation
 from forebay.pipelines.contract.store.row_header import HEADER_BYTES, Header
 from forebay.pipelines.steps.tile_state.row_codec import ABSENT, RowCodec, StoredRow
 from forebay.pipelines.steps.windows.fold import Tiles
@@ -155,7 +155,7 @@ class TestHeader:
         with pytest.raises(ValueError, match=f"at least {HEADER_BYTES}"):
             Header.unpack(b"\x01" * (HEADER_BYTES - 1))
 
-    def test_a_lineage_differs_by_topic_id_and_partition_count(self):
+    def test_an_incarnation_differs_by_topic_id_and_partition_count(self):
         """Re-created or grown, a topic is another one."""
-        lives = [("t", "a", 1), ("t", "b", 1), ("t", "a", 2), ("u", "a", 1)]
-        assert len({Lineage(*each).digest for each in lives}) == len(lives)
+        incarnations = [("t", "a", 1), ("t", "b", 1), ("t", "a", 2), ("u", "a", 1)]
+        assert len({Incarnation(*each).digest for each in incarnations}) == len(incarnations)

@@ -13,7 +13,7 @@ from tests.oracle import Event, Window, exact_value_as_of
 from tests.support.build import (
     EVERY_FUNCTION,
     HOUR,
-    LINEAGE,
+    INCARNATION,
     MINUTE,
     SECOND,
     START_MS,
@@ -127,7 +127,7 @@ def test_the_fold_writes_the_values_as_of_the_last_event(events):
     entities = sorted({event.entity for event in events})
     batch = as_columns(view, events, entities)
     result = folded.aggregate(
-        [ABSENT] * len(entities), batch, np.arange(len(events)), LINEAGE, np.zeros(len(entities), int)
+        [ABSENT] * len(entities), batch, np.arange(len(events)), INCARNATION, np.zeros(len(entities), int)
     )
     newest = [last_ms(events, each) for each in entities]
     assert result.last_event_ms.tolist() == newest

@@ -10,14 +10,14 @@ from feast import Field
 from feast.types import Array, Int64, UnixTimestamp
 
 from forebay.pipelines.adapters.memory_store import MemoryStore
-from forebay.pipelines.contract.kafka.incarnation import Lineage
+from forebay.pipelines.contract.kafka.incarnation import Incarnation
 from forebay.pipelines.contract.kafka.topics import Feed
 from forebay.pipelines.contract.plan.types import Column, DataType, Function
 from forebay.pipelines.contract.plan.views import Aggregation, Feature
 from forebay.pipelines.contract.store.entity_key import feature_field
 from forebay.pipelines.contract.store.values import decode_value
 from forebay.pipelines.errors import PlanError
-from forebay.pipelines.feature_processor.walk.topic_batch import FeedPipeline
+from forebay.pipelines.feature_processor.walk.topic_batch import TopicBatches
 from forebay.pipelines.steps.validate import Validator
 from tests.compiler.definitions import total, view_of
 from tests.feature_processor.partition import Producer
@@ -41,7 +41,7 @@ def stored(function, parameter, dtype, *seen):
     )
     store = MemoryStore()
     feed = Feed("payments", TIMED, False, (view,), ())
-    shared = FeedPipeline(feed, "p", store, Producer(), Lineage("payments", "x", 1), None)
+    shared = TopicBatches(feed, "p", store, Producer(), Incarnation("payments", "x", 1), None)
     shared.assign({0: 0})
     shared.begin()
     events = [{"event_ms": START_MS + at, "card": "a", "seen": each} for at, each in enumerate(seen)]

@@ -29,7 +29,7 @@ START_MS = 1_356_998_400_000
 WRITTEN_MS = START_MS + 24 * HOUR
 """Kafka's timestamp of the records."""
 
-LINEAGE = b"lineage!"
+INCARNATION = b"topic id"
 
 TEXTS = ("card", "merchant")
 
@@ -157,7 +157,7 @@ class Folded:
         batch = as_columns(self.view, events, entities)
         offsets = np.arange(first_offset, first_offset + len(events))
         stored = [self.rows.get(entity, ABSENT) for entity in entities]
-        result = self.aggregate(stored, batch, offsets, LINEAGE, np.zeros(len(stored), dtype=np.int64))
+        result = self.aggregate(stored, batch, offsets, INCARNATION, np.zeros(len(stored), dtype=np.int64))
         for entity, row in zip(result.entities.tolist(), result.rows, strict=True):
             self.rows[entities[entity]] = row
         return self

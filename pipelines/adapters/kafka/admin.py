@@ -12,7 +12,7 @@ from confluent_kafka.admin import AdminClient
 from forebay.pipelines.adapters.kafka.access import STARTING_S, Access, denied
 from forebay.pipelines.adapters.kafka.connection import Brokers, client_config
 from forebay.pipelines.adapters.kafka.producer import AWAY
-from forebay.pipelines.contract.kafka.incarnation import Lineage
+from forebay.pipelines.contract.kafka.incarnation import Incarnation
 from forebay.pipelines.errors import SettingsError
 from forebay.pipelines.process.watchdog import step
 
@@ -37,8 +37,8 @@ class Topics:
         self._admin = new_admin(brokers, self._access)
         self._timeout_s = timeout_s
 
-    def lineage(self, topic: str) -> Lineage:
-        """The present life of a topic: its id and number of partitions. Waits for brokers that are not there yet.
+    def incarnation(self, topic: str) -> Incarnation:
+        """Looks up a topic's present incarnation: its id and number of partitions; waits for brokers that are away.
 
         Raises:
             SettingsError: the topic does not exist, or the brokers refuse to describe it, or the client as such.
@@ -57,9 +57,9 @@ class Topics:
                 self._access.check(STARTING_S, self._admin)
                 log.warning("waiting for the broker", brokers=str(self._brokers), error=reason.str())
         self._access.granted()
-        return Lineage(topic, str(described.topic_id), len(described.partitions))
+        return Incarnation(topic, str(described.topic_id), len(described.partitions))
 
-    def glance(self, *topics: str) -> dict[str, Lineage]:
+    def glance(self, *topics: str) -> dict[str, Incarnation]:
         """Those of the topics that the brokers describe now: one that does not exist is left out, as all are that are
         not answered in time.
         """
@@ -69,7 +69,7 @@ class Topics:
         ).items():
             with contextlib.suppress(KafkaException):
                 described = asked.result()
-                found[topic] = Lineage(topic, str(described.topic_id), len(described.partitions))
+                found[topic] = Incarnation(topic, str(described.topic_id), len(described.partitions))
         return found
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from typing import Protocol
 
-from forebay.pipelines.contract.kafka.incarnation import Lineage
+from forebay.pipelines.contract.kafka.incarnation import Incarnation
 
 LOOK_S = 1.0
 """How often the brokers are asked."""
@@ -14,7 +14,7 @@ LOOK_S = 1.0
 class Glance(Protocol):
     """What is asked of the brokers."""
 
-    def glance(self, *topics: str) -> dict[str, Lineage]:
+    def glance(self, *topics: str) -> dict[str, Incarnation]:
         """Those of the topics that the brokers describe now."""
         ...
 
@@ -22,11 +22,11 @@ class Glance(Protocol):
 class TopicWatch:
     """Looks at one topic from a thread of its own: an answer of the brokers may take long."""
 
-    def __init__(self, topics: Glance, known: Lineage) -> None:
+    def __init__(self, topics: Glance, known: Incarnation) -> None:
         self._topics = topics
         self._known = known
         self._stopped = threading.Event()
-        self.other: Lineage | None = None
+        self.other: Incarnation | None = None
         """Another incarnation of the topic, once it was seen."""
 
     def start(self) -> None:

@@ -7,8 +7,8 @@ import hashlib
 import msgspec
 
 
-class Lineage(msgspec.Struct, frozen=True):
-    """One life of a topic: offsets compare only within it."""
+class Incarnation(msgspec.Struct, frozen=True):
+    """Names one incarnation of a topic: offsets compare only within it."""
 
     topic: str
     topic_id: str
@@ -16,12 +16,12 @@ class Lineage(msgspec.Struct, frozen=True):
     source_id: str = ""
     """Of a routed topic: the id of the topic it is routed from, whose offsets its records carry."""
 
-    def routed_from(self, source: Lineage) -> Lineage:
-        """The life of a routed topic: one more begins where its source topic is made anew."""
+    def routed_from(self, source: Incarnation) -> Incarnation:
+        """Names the incarnation of a routed topic: another one begins where its source topic is made anew."""
         return msgspec.structs.replace(self, source_id=source.topic_id)
 
     @property
     def digest(self) -> bytes:
-        """8 bytes that name this life."""
+        """8 bytes that name this incarnation."""
         parts = [self.topic, self.topic_id, str(self.partitions), *([self.source_id] if self.source_id else [])]
         return hashlib.blake2b("\0".join(parts).encode(), digest_size=8).digest()

@@ -16,8 +16,8 @@ from forebay.pipelines.errors import DecodeError, RecordError
 Headers = list[tuple[str, bytes | None]]
 
 SOURCE_HEADER = "forebay-source"
-"""On routed records: partition (u32) and offset (u64) in the source topic, big endian, and the life of the routed
-topic that the router wrote to (8 bytes)."""
+"""On routed records: partition (u32) and offset (u64) in the source topic, big endian, and the
+incarnation of the routed topic that it was written to (8 bytes)."""
 
 SOURCE_KEY_HEADER = "forebay-source-key"
 """On routed records: the key that the record has in the source topic, where it has one."""
@@ -50,7 +50,7 @@ PREDICTION_HEADER_BYTES = 16_384
 """Of the event's headers, names and values, that a prediction carries."""
 
 _SOURCE = struct.Struct(">IQ")
-_LIFE_BYTES = 8
+_DIGEST_BYTES = 8
 
 
 class SourcePosition(NamedTuple):
@@ -58,8 +58,8 @@ class SourcePosition(NamedTuple):
 
     partition: int
     offset: int
-    life: bytes
-    """`Lineage.digest` of the routed topic as its router knew it; empty on records from before it was carried."""
+    incarnation: bytes
+    """`Incarnation.digest` of the routed topic as its writer knew it; empty on records from before it was carried."""
 
 
 class Record(NamedTuple):
@@ -85,21 +85,21 @@ def recorded_ms(timestamps_ms: Sequence[int], now_ms: int) -> npt.NDArray[np.int
 
 def source_header(position: SourcePosition) -> tuple[str, bytes]:
     """The header that says where a routed record comes from."""
-    return SOURCE_HEADER, _SOURCE.pack(position.partition, position.offset) + position.life
+    return SOURCE_HEADER, _SOURCE.pack(position.partition, position.offset) + position.incarnation
 
 
 def source_position(record: Record) -> SourcePosition:
     """Where a routed record comes from.
 
     Raises:
-        DecodeError: the record was not written by a router.
+        DecodeError: the record was not written by Forebay.
     """
     for name, value in record.headers:
-        if name == SOURCE_HEADER and value is not None and len(value) in (_SOURCE.size, _SOURCE.size + _LIFE_BYTES):
+        if name == SOURCE_HEADER and value is not None and len(value) in (_SOURCE.size, _SOURCE.size + _DIGEST_BYTES):
             partition, offset = _SOURCE.unpack_from(value)
             if offset < 2**63:
                 return SourcePosition(partition, offset, value[_SOURCE.size :])
-    raise DecodeError(f"no header {SOURCE_HEADER!r}: only Forebay's router may write to this topic")
+    raise DecodeError(f"no header {SOURCE_HEADER!r}: only Forebay may write to this topic")
 
 
 def routed_headers(record: Record, position: SourcePosition) -> Headers:

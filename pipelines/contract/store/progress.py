@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from forebay.pipelines.contract.kafka.incarnation import Lineage
+from forebay.pipelines.contract.kafka.incarnation import Incarnation
 
 NOTHING_YET = -1
 
@@ -21,7 +21,7 @@ class SourceProgress(msgspec.Struct, frozen=True):
 class Progress(msgspec.Struct, frozen=True):
     """All records of the partition up to `offset` are contained in the rows."""
 
-    lineage: Lineage
+    incarnation: Incarnation = msgspec.field(name="lineage")  # the name in stored bytes
     offset: int = NOTHING_YET
     sources: dict[int, SourceProgress] = {}
 

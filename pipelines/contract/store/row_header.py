@@ -5,7 +5,7 @@ Layout of `_fb:<view>@<definition>`: 37 bytes of header, then the newest tile of
 
     0   u8      format version
     1   8 bytes view fingerprint
-    9   8 bytes lineage: topic name, topic id and partition count, hashed
+    9   8 bytes incarnation: topic name, topic id and partition count, hashed
     17  u32 BE  partition of the last record contained
     21  u64 BE  its offset: the fence
     29  i64 BE  event time of the newest event contained, ms
@@ -31,7 +31,7 @@ class Header(NamedTuple):
 
     format: int
     fingerprint: bytes
-    lineage: bytes
+    incarnation: bytes
     partition: int
     offset: int
     last_event_ms: int

@@ -22,11 +22,11 @@ from forebay.pipelines.errors import ForebayError, ProgressMismatch, StoreRefuse
 from forebay.pipelines.feature_processor.membership.client_health import Vitals
 from forebay.pipelines.feature_processor.membership.faust_connection import faust_settings
 from forebay.pipelines.feature_processor.membership.transport import Consumer, RecordBatch
-from forebay.pipelines.feature_processor.progress.cannot_continue import another_life
+from forebay.pipelines.feature_processor.progress.cannot_continue import another_incarnation
 from forebay.pipelines.feature_processor.rows.writer import StoreRolledBack
 from forebay.pipelines.feature_processor.settings import ProcessorSettings
-from forebay.pipelines.feature_processor.upkeep.schedule import Caretaker
-from forebay.pipelines.feature_processor.walk.topic_batch import FeedPipeline
+from forebay.pipelines.feature_processor.upkeep.schedule import Upkeep
+from forebay.pipelines.feature_processor.walk.topic_batch import TopicBatches
 from forebay.pipelines.feature_processor.whole_calls import whole_call
 from forebay.pipelines.process.silence import Silence
 from forebay.pipelines.process.watchdog import WATCHDOG, rest, step
@@ -51,7 +51,7 @@ class ProcessorApp(faust.App):
 
     def __init__(
         self,
-        pipelines: Sequence[FeedPipeline],
+        pipelines: Sequence[TopicBatches],
         group: str,
         settings: ProcessorSettings,
         wanted: Callable[[], Collection[str]],
@@ -88,8 +88,8 @@ class ProcessorApp(faust.App):
         self._silences = {topic: Silence(probe, QUIET_LOOKS) for topic in self._pipelines}
         self._trusted: dict[str, int] = {}
         """Per topic, how many connections had been lost when the store was known to hold all that it acknowledged."""
-        self._caretakers = [
-            Caretaker(
+        self._upkeep = [
+            Upkeep(
                 pipeline,
                 self._busy[topic],
                 partial(self._is_trusted, topic),
@@ -113,7 +113,7 @@ class ProcessorApp(faust.App):
         vitals = Vitals(self._consumer_thread, self._positions, self._silences)
         try:
             await asyncio.gather(
-                *(each.run() for each in self._caretakers), self._report_lag(), self._watch_topics(), vitals.run()
+                *(each.run() for each in self._upkeep), self._report_lag(), self._watch_topics(), vitals.run()
             )
         finally:
             for watched in (*self._watched.values(), self._taking_over):
@@ -141,10 +141,10 @@ class ProcessorApp(faust.App):
             await asyncio.sleep(LOOK_S)
             for topic, present in (await asyncio.to_thread(topics.glance, *self._pipelines)).items():
                 pipeline = self._pipelines[topic]
-                now = msgspec.structs.replace(present, source_id=pipeline.lineage.source_id)
-                if now != pipeline.lineage:
+                now = msgspec.structs.replace(present, source_id=pipeline.incarnation.source_id)
+                if now != pipeline.incarnation:
                     views = [view.name for view in pipeline.feed.views]
-                    await self._give_up(another_life(pipeline.lineage, now, 0, pipeline.feed, views))
+                    await self._give_up(another_incarnation(pipeline.incarnation, now, 0, pipeline.feed, views))
                     return
 
     async def _report_lag(self) -> None:

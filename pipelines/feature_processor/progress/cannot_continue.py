@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from forebay.pipelines.contract.kafka.incarnation import Lineage
+from forebay.pipelines.contract.kafka.incarnation import Incarnation
 from forebay.pipelines.contract.kafka.topics import Feed
 from forebay.pipelines.contract.plan.sources import Source
 from forebay.pipelines.errors import ProgressMismatch, WrongKey
@@ -15,10 +15,10 @@ KEYS_MOVED = (
 )
 
 
-def another_life(
-    stored: Lineage, present: Lineage, partition: int, feed: Feed, views: Sequence[str]
+def another_incarnation(
+    stored: Incarnation, present: Incarnation, partition: int, feed: Feed, views: Sequence[str]
 ) -> ProgressMismatch:
-    """Progress was made on another life of the topic.
+    """Progress was made on another incarnation of the topic.
 
     Args:
         views: those of the topic that it was made by; views routed from it are named where they are concerned.
@@ -55,11 +55,12 @@ def not_retained(feed: Feed, partition: int, reached: int, earliest: int) -> Pro
     )
 
 
-def foreign_row(view: str, lineage: Lineage, partition: int) -> ProgressMismatch:
+def foreign_row(view: str, incarnation: Incarnation, partition: int) -> ProgressMismatch:
     """A row of the entity was computed in another incarnation of the topic."""
     return ProgressMismatch(
-        f"view {view!r}: a stored row was computed from another partition, or another life, of {lineage.topic}"
-        f"[{partition}]; the topic was re-created or given more partitions: {KEYS_MOVED}{rebuild([view])}"
+        f"view {view!r}: a stored row was computed from another partition, or another incarnation, of "
+        f"{incarnation.topic}[{partition}]; the topic was re-created or given more partitions: "
+        f"{KEYS_MOVED}{rebuild([view])}"
     )
 
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import msgspec
 
 from forebay.pipelines.adapters.online_store import Store
-from forebay.pipelines.contract.kafka.incarnation import Lineage
+from forebay.pipelines.contract.kafka.incarnation import Incarnation
 from forebay.pipelines.contract.kafka.topics import Feed
 from forebay.pipelines.contract.plan.views import StreamView
 from forebay.pipelines.contract.store.keys import is_progress_of, progress_field, progress_key, route_field
@@ -21,30 +21,30 @@ from forebay.pipelines.contract.store.progress import (
     decode_progress,
     encode_progress,
 )
-from forebay.pipelines.feature_processor.progress.cannot_continue import another_life, not_retained
+from forebay.pipelines.feature_processor.progress.cannot_continue import another_incarnation, not_retained
 
 
-class Lives(NamedTuple):
-    """The lives of topics that progress is made on."""
+class Incarnations(NamedTuple):
+    """The incarnations of topics that progress is made on."""
 
-    read: Lineage
+    read: Incarnation
     """Of the topic that is read."""
-    routes: Mapping[str, Lineage] = MappingProxyType({})
+    routes: Mapping[str, Incarnation] = MappingProxyType({})
     """By routed topic, of those it is routed into."""
 
 
 class ProgressLedger:
     """How far the views and routes of a feed have come on one partition, in the process and in the store."""
 
-    def __init__(self, project: str, feed: Feed, store: Store, lives: Lives, partition: int) -> None:
-        self.key = progress_key(project, lives.read.topic, partition)
+    def __init__(self, project: str, feed: Feed, store: Store, incarnations: Incarnations, partition: int) -> None:
+        self.key = progress_key(project, incarnations.read.topic, partition)
         """Of the hash in the store."""
         self._leases_key = leases_key(project)
         self._feed = feed
         self._store = store
         self._partition = partition
-        self._views = {progress_field(view): lives.read for view in feed.views}
-        self._routes = {route_field(route): lives.routes[route.topic] for route in feed.routes}
+        self._views = {progress_field(view): incarnations.read for view in feed.views}
+        self._routes = {route_field(route): incarnations.routes[route.topic] for route in feed.routes}
         self._progress: dict[bytes, Progress] = {}
         self._fresh: dict[bytes, Progress] = {}
 
@@ -60,15 +60,17 @@ class ProgressLedger:
             earliest: the first offset that Kafka retains: what has no progress has nothing to wait for before it.
 
         Raises:
-            ProgressMismatch: a view's progress was made on another life of the topic, or records were removed before
-                they were read.
+            ProgressMismatch: a view's progress was made on another incarnation of the topic, or records were removed
+                before they were read.
         """
         found = self._found(self._store.read_hash(self.key))
         reached = [each.offset for each in found.values() if each.offset != NOTHING_YET]
         if reached and min(reached) < earliest - 1:
             raise not_retained(self._feed, self._partition, min(reached) + 1, earliest)
         self._fresh = {
-            field: Progress(each.lineage, earliest - 1) for field, each in found.items() if each.offset == NOTHING_YET
+            field: Progress(each.incarnation, earliest - 1)
+            for field, each in found.items()
+            if each.offset == NOTHING_YET
         }
         self._progress = found | self._fresh
 
@@ -126,8 +128,8 @@ class ProgressLedger:
             if view.name in sources
         }
         forward |= {
-            field: Progress(life, offset)
-            for field, life in self._routes.items()
+            field: Progress(incarnation, offset)
+            for field, incarnation in self._routes.items()
             if self._progress[field].offset < offset
         }
         return forward
@@ -144,20 +146,20 @@ class ProgressLedger:
         self._store.write_hash(self.key, encoded(progress))
 
     def _found(self, stored: Mapping[bytes, bytes]) -> dict[bytes, Progress]:
-        """What has been reached in these lives of the topics. A route into a topic made anew begins afresh."""
+        """What has been reached in these incarnations of the topics. A route into a topic made anew begins afresh."""
         found = {}
-        mismatched: dict[str, Lineage] = {}
+        mismatched: dict[str, Incarnation] = {}
         for view in self._feed.views:
-            field, life = progress_field(view), self._views[progress_field(view)]
-            found[field] = _stored(stored, field, life)
-            if found[field].lineage != life:
-                mismatched[view.name] = found[field].lineage
+            field, incarnation = progress_field(view), self._views[progress_field(view)]
+            found[field] = _stored(stored, field, incarnation)
+            if found[field].incarnation != incarnation:
+                mismatched[view.name] = found[field].incarnation
         if mismatched:
             was, present = next(iter(mismatched.values())), next(iter(self._views.values()))
-            raise another_life(was, present, self._partition, self._feed, list(mismatched))
-        for field, life in self._routes.items():
-            progress = _stored(stored, field, life)
-            found[field] = progress if progress.lineage == life else Progress(life)
+            raise another_incarnation(was, present, self._partition, self._feed, list(mismatched))
+        for field, incarnation in self._routes.items():
+            progress = _stored(stored, field, incarnation)
+            found[field] = progress if progress.incarnation == incarnation else Progress(incarnation)
         return found
 
 
@@ -166,8 +168,8 @@ def encoded(progress: Mapping[bytes, Progress]) -> dict[bytes, bytes]:
     return {field: encode_progress(each) for field, each in progress.items()}
 
 
-def _stored(stored: Mapping[bytes, bytes], field: bytes, life: Lineage) -> Progress:
-    return decode_progress(stored[field]) if field in stored else Progress(life)
+def _stored(stored: Mapping[bytes, bytes], field: bytes, incarnation: Incarnation) -> Progress:
+    return decode_progress(stored[field]) if field in stored else Progress(incarnation)
 
 
 def definitions(stored: Mapping[bytes, bytes], view: StreamView) -> dict[bytes, Progress]:

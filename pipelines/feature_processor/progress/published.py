@@ -9,7 +9,7 @@ import structlog
 
 from forebay.pipelines.adapters import metrics
 from forebay.pipelines.adapters.online_store import Store
-from forebay.pipelines.contract.kafka.incarnation import Lineage
+from forebay.pipelines.contract.kafka.incarnation import Incarnation
 from forebay.pipelines.contract.plan.views import StreamView
 from forebay.pipelines.contract.store.keys import progress_field, progress_key
 from forebay.pipelines.contract.store.progress import Progress
@@ -35,19 +35,19 @@ class Publications:
         self,
         views: Sequence[StreamView],
         project: str,
-        lineage: Lineage,
+        incarnation: Incarnation,
         store: Store,
         publishes: bool,
         generation: Callable[[], int],
     ) -> None:
         """Args:
-        lineage: of the topic that the views are computed from.
+        incarnation: of the topic that the views are computed from.
         publishes: False for a process that computes definitions beside the published ones only.
         generation: of the plan that the views are of.
         """
         self._views = views
         self._project = project
-        self._lineage = lineage
+        self._incarnation = incarnation
         self._store = store
         self._publishes = publishes
         self._generation = generation
@@ -161,8 +161,8 @@ class Publications:
 
         Where none is published, all others count. A partition on which nothing has been computed asks for nothing.
         """
-        for partition in range(self._lineage.partitions):
-            stored = self._store.read_hash(progress_key(self._project, self._lineage.topic, partition))
+        for partition in range(self._incarnation.partitions):
+            stored = self._store.read_hash(progress_key(self._project, self._incarnation.topic, partition))
             if not stored:
                 continue
             known = definitions(stored, view)
@@ -195,7 +195,7 @@ class Publications:
         return publication_key(self._project, view.name)
 
     def _field(self, partition: int) -> bytes:
-        return rows_field(self._lineage.topic, partition)
+        return rows_field(self._incarnation.topic, partition)
 
 
 def _compared(others: Mapping[bytes, Progress], present: Publication | None) -> Sequence[Progress]:

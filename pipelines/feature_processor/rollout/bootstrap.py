@@ -27,7 +27,7 @@ Work = Callable[[Share], None]
 """Computes its share until SIGTERM. Can be pickled."""
 
 
-class CatchUp:
+class Bootstrap:
     """A process that computes some views; it ends with this one, whatever ends it."""
 
     def __init__(self, share: Share, work: Work) -> None:

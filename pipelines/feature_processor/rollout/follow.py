@@ -1,4 +1,4 @@
-"""Hot reload: which plan is computed now, which one is to come, and when the one replaces the other.
+"""Follow the plan file: which plan is computed now, which one is to come, and when the one replaces the other.
 
     plan file --newer--> target --views that are behind--> catch-up process --level--> switch: target is live
 
@@ -21,10 +21,10 @@ from forebay.pipelines.contract.plan.plan import Plan
 from forebay.pipelines.errors import PlanError, StoreUnavailable
 from forebay.pipelines.feature_processor.backoff import Backoff
 from forebay.pipelines.feature_processor.build import Share, build_pipelines, close
-from forebay.pipelines.feature_processor.rollout.bootstrap import CatchUp, Work
+from forebay.pipelines.feature_processor.rollout.bootstrap import Bootstrap, Work
 from forebay.pipelines.feature_processor.rollout.former_plans import KeptPlans
 from forebay.pipelines.feature_processor.rollout.leased import KeepUp
-from forebay.pipelines.feature_processor.rollout.readiness import part, unsettled
+from forebay.pipelines.feature_processor.rollout.readiness import not_ready, part
 from forebay.pipelines.feature_processor.settings import ProcessorSettings
 from forebay.pipelines.feature_processor.whole_calls import whole_call
 
@@ -35,8 +35,8 @@ TRY_AGAIN_LOOKS = 10
 """A plan that can't be run yet (a topic is missing) is tried again after so many looks."""
 
 
-class Reload:
-    """The plans of one processor. Its methods may wait for servers: not for an event loop."""
+class PlanFollower:
+    """Follows the plan file of one processor. Its methods may wait for servers: not for an event loop."""
 
     def __init__(self, plan: Plan, settings: ProcessorSettings, work: Work) -> None:
         """Args:
@@ -50,7 +50,7 @@ class Reload:
         self._store = RedisStore(settings.redis)
         self._topics = Topics(settings.brokers)
         self._watch = PlanWatch(settings.plan_file, plan) if settings.plan_file else None
-        self._catch_up: CatchUp | None = None
+        self._catch_up: Bootstrap | None = None
         self._keep_up = KeepUp(KeptPlans(settings.plan_file), self._store, work)
         self._replaced: Plan | None = None
         """What was live before the last switch."""
@@ -146,7 +146,7 @@ class Reload:
         self._looks_to_skip = TRY_AGAIN_LOOKS
 
     def _behind(self, plan: Plan) -> set[str]:
-        return unsettled(plan, self._store, self._topics, self._settings.level_records)
+        return not_ready(plan, self._store, self._topics, self._settings.level_records)
 
     def _to_bring_up(self) -> set[str]:
         """Views of the target that are behind, and that this process does not compute anyway."""
@@ -194,6 +194,6 @@ class Reload:
         views = behind | (self._catch_up.views if self._catch_up else set())
         self._end_catch_up()
         routed = frozenset(feed.topic for feed in feeds(self.live) if feed.routed)
-        self._catch_up = CatchUp(Share(part(self._target, views), routed, publishes=False), self._work)
+        self._catch_up = Bootstrap(Share(part(self._target, views), routed, publishes=False), self._work)
         self._catch_up.start()
         self._backoff.started()

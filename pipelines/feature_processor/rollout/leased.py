@@ -21,7 +21,7 @@ from forebay.pipelines.contract.store.publication import is_published, publicati
 from forebay.pipelines.errors import StoreUnavailable
 from forebay.pipelines.feature_processor.backoff import Backoff
 from forebay.pipelines.feature_processor.build import Share
-from forebay.pipelines.feature_processor.rollout.bootstrap import CatchUp, Work
+from forebay.pipelines.feature_processor.rollout.bootstrap import Bootstrap, Work
 from forebay.pipelines.feature_processor.rollout.former_plans import KeptPlans
 from forebay.pipelines.feature_processor.rollout.readiness import part
 
@@ -35,7 +35,7 @@ class KeepUp:
         self._kept = kept
         self._store = store
         self._work = work
-        self._processes: dict[str, CatchUp] = {}
+        self._processes: dict[str, Bootstrap] = {}
         """By fingerprint of the plan."""
         self._backoffs: dict[str, Backoff] = {}
         """By fingerprint of the plan, for processes that end by themselves."""
@@ -109,7 +109,7 @@ class KeepUp:
         log.info("computing what scorers still read of a former plan", plan=plan.fingerprint, views=sorted(views))
         rest = part(plan, views)
         routed = frozenset(feed.topic for feed in feeds(live) if feed.routed)
-        process = CatchUp(Share(rest, routed, publishes=False, group=_group(rest)), self._work)
+        process = Bootstrap(Share(rest, routed, publishes=False, group=_group(rest)), self._work)
         process.start()
         backoff.started()
         self._processes[plan.fingerprint] = process

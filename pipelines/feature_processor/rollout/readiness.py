@@ -1,7 +1,7 @@
-"""Settled: which views of a plan are level with their neighbours, and can be computed together with them.
+"""Tell which views of a plan are not ready: too far behind others of their topic to be computed together with them.
 
 A partition is read from where the slowest of its views stands. A view that begins afresh would hold up all others of
-its topic while it reads what Kafka retains, so it is brought up by a process of its own first (see `catch_up`).
+its topic while it reads what Kafka retains, so a process of its own computes it first (see `bootstrap`).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Protocol
 import msgspec
 
 from forebay.pipelines.adapters.progress_reader import HashReader
-from forebay.pipelines.contract.kafka.incarnation import Lineage
+from forebay.pipelines.contract.kafka.incarnation import Incarnation
 from forebay.pipelines.contract.kafka.topics import is_direct, route_for, view_topic
 from forebay.pipelines.contract.plan.plan import Plan
 from forebay.pipelines.contract.plan.views import StreamView
@@ -21,11 +21,11 @@ from forebay.pipelines.contract.store.progress import NOTHING_YET, decode_progre
 from forebay.pipelines.contract.store.publication import is_published, publication_key
 
 
-class TopicLives(Protocol):
+class TopicIncarnations(Protocol):
     """What is asked of the brokers."""
 
-    def lineage(self, topic: str) -> Lineage:
-        """The present life of a topic. Raises `SettingsError` if there is none."""
+    def incarnation(self, topic: str) -> Incarnation:
+        """The present incarnation of a topic. Raises `SettingsError` if there is none."""
         ...
 
 
@@ -34,7 +34,7 @@ def part(plan: Plan, views: Collection[str]) -> Plan:
     return msgspec.structs.replace(plan, stream_views=tuple(each for each in plan.stream_views if each.name in views))
 
 
-def unsettled(plan: Plan, store: HashReader, topics: TopicLives, level_records: int) -> set[str]:
+def not_ready(plan: Plan, store: HashReader, topics: TopicIncarnations, level_records: int) -> set[str]:
     """Names of online views that are further behind others of their topic than this, or whose route is.
 
     A view that is published is computed with the others: however far behind it may look, it is theirs to bring
@@ -52,7 +52,7 @@ def unsettled(plan: Plan, store: HashReader, topics: TopicLives, level_records: 
 
 
 def _places(
-    plan: Plan, view: StreamView, store: HashReader, topics: TopicLives
+    plan: Plan, view: StreamView, store: HashReader, topics: TopicIncarnations
 ) -> Iterator[tuple[Mapping[bytes, bytes], bytes]]:
     """Every progress hash that tells how far the view is, with the field that does."""
     source = plan.source(view.source)
@@ -65,8 +65,8 @@ def _places(
             yield stored, route_field(route_for(plan.project, source, view))
 
 
-def _hashes(plan: Plan, topic: str, store: HashReader, topics: TopicLives) -> Iterator[dict[bytes, bytes]]:
-    for partition in range(topics.lineage(topic).partitions):
+def _hashes(plan: Plan, topic: str, store: HashReader, topics: TopicIncarnations) -> Iterator[dict[bytes, bytes]]:
+    for partition in range(topics.incarnation(topic).partitions):
         yield store.read_hash(progress_key(plan.project, topic, partition))
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from forebay.pipelines.adapters import metrics
 from forebay.pipelines.adapters.online_store import Outcome, RowWrite, SharedBy, Store
 from forebay.pipelines.adapters.redis.forgotten import after_forgotten, forgotten_at, forgotten_key, forgotten_place
-from forebay.pipelines.contract.kafka.incarnation import Lineage
+from forebay.pipelines.contract.kafka.incarnation import Incarnation
 from forebay.pipelines.contract.plan.views import StreamView
 from forebay.pipelines.contract.store.entity_key import EntityKeyEncoder, feature_field, state_fields, timestamp_field
 from forebay.pipelines.contract.store.publication import DEFINITION, publication_key
@@ -57,7 +57,7 @@ class Misplaced(NamedTuple):
 class ReadFrom(NamedTuple):
     """Where the events of some entities were read, and what becomes of them."""
 
-    lineage: Lineage
+    incarnation: Incarnation
     partitions: Ints
     """Shape (entities,)."""
     records: Ints
@@ -108,7 +108,7 @@ class ViewWriter:
     def write(
         self,
         parts: Sequence[ReadEvents],
-        lineage: Lineage,
+        incarnation: Incarnation,
         published: bool,
         all_sent: Callable[[], None] = lambda: None,
     ) -> list[Misplaced]:
@@ -116,7 +116,7 @@ class ViewWriter:
 
         Args:
             parts: of different partitions.
-            lineage: the life of the topic that they were read from.
+            incarnation: of the topic that they were read from.
             published: whether the view's values are written too, where Feast reads them, or its state alone.
             all_sent: called when all rows are on their way to the store, maybe more than once; not if there are none.
 
@@ -126,7 +126,7 @@ class ViewWriter:
         Raises:
             StoreUnavailable: nothing can be said about which rows were written; the same batch can be tried again.
             StoreRolledBack: the store holds an older row than it had acknowledged.
-            ProgressMismatch: a row belongs to another life of the topic.
+            ProgressMismatch: a row belongs to another incarnation of the topic.
         """
         columns = [[value for part in parts for value in part.batch.values(key.name)] for key in self.view.join_keys]
         entities = distinct_entities(columns)
@@ -140,7 +140,7 @@ class ViewWriter:
         partition = np.repeat([part.partition for part in parts], [len(part.batch) for part in parts])[known]
         records = np.concatenate([part.batch.index for part in parts])[known]
         keys = [self._key(values) for values in entities.values]
-        owners = self._one_partition_each(keys, events, partition, lineage)
+        owners = self._one_partition_each(keys, events, partition, incarnation)
         here = owners[events.entity] == partition
         left_out = [
             Misplaced(*each)
@@ -150,7 +150,7 @@ class ViewWriter:
         ]
         if left_out:
             events, offsets, records = events.take(here), offsets[here], records[here]
-        read_from = ReadFrom(lineage, owners, records, published, all_sent)
+        read_from = ReadFrom(incarnation, owners, records, published, all_sent)
         return left_out + self._write_in_slices(keys, events, offsets, read_from)
 
     def _write_in_slices(
@@ -177,27 +177,29 @@ class ViewWriter:
         ids = None if self.view.event_id is None else batch.ids(self.view.event_id.column)
         return Events(np.empty(0, np.int64), batch.event_ms, *self._columns(batch), ids=ids)
 
-    def _one_partition_each(self, keys: Sequence[bytes], events: Events, partition: Ints, lineage: Lineage) -> Ints:
+    def _one_partition_each(
+        self, keys: Sequence[bytes], events: Events, partition: Ints, incarnation: Incarnation
+    ) -> Ints:
         """The partition whose events count, of each entity, shape (entities,)."""
         of_entity = np.empty(len(keys), dtype=np.int64)
         of_entity[events.entity[::-1]] = partition[::-1]  # the first event's
         elsewhere = of_entity[events.entity] != partition
         for entity in np.unique(events.entity[elsewhere]).tolist():
-            of_entity[entity] = self._owner(keys[entity], lineage, int(of_entity[entity]))
+            of_entity[entity] = self._owner(keys[entity], incarnation, int(of_entity[entity]))
         return of_entity
 
-    def _owner(self, key: bytes, lineage: Lineage, otherwise: int) -> int:
+    def _owner(self, key: bytes, incarnation: Incarnation, otherwise: int) -> int:
         """The partition that a stored row is computed from; `otherwise` where there is no row.
 
         Raises:
-            ProgressMismatch: the row is of another life of the topic.
+            ProgressMismatch: the row is of another incarnation of the topic.
         """
         self._cache.drop(key)
         header = self._aggregate.codec.header(self._load([key])[0])
         if header is None:
             return otherwise
-        if header.lineage != lineage.digest:
-            raise foreign_row(self.view.name, lineage, otherwise)
+        if header.incarnation != incarnation.digest:
+            raise foreign_row(self.view.name, incarnation, otherwise)
         return header.partition
 
     def _write_until_contained(
@@ -207,7 +209,7 @@ class ViewWriter:
         begun_anew: dict[int, int] = {}
         while len(offsets):
             stored = self._load(keys)
-            result = self._aggregate(stored, events, offsets, read_from.lineage.digest, read_from.partitions)
+            result = self._aggregate(stored, events, offsets, read_from.incarnation.digest, read_from.partitions)
             if begun_anew:
                 result = result._replace(stored_offsets=_expected_offsets(result, begun_anew))
             behind, forgotten, foreign = self._send(keys, stored, result, read_from)
@@ -217,7 +219,7 @@ class ViewWriter:
                 self.publish([keys[entity] for entity in theirs], [stored[entity] for entity in theirs])
             for entity in foreign:
                 here = int(read_from.partitions[entity])
-                owner = self._owner(keys[entity], read_from.lineage, here)
+                owner = self._owner(keys[entity], read_from.incarnation, here)
                 if owner == here:  # it has gone, or come back, since
                     behind.append(entity)
                 else:

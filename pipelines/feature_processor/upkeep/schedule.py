@@ -11,9 +11,9 @@ import structlog
 from forebay.pipelines.contract.plan.views import StreamView
 from forebay.pipelines.contract.store.progress import Progress
 from forebay.pipelines.errors import StoreUnavailable
-from forebay.pipelines.feature_processor.upkeep.sweep import RowWalk
-from forebay.pipelines.feature_processor.walk.partition import PartitionPipeline
-from forebay.pipelines.feature_processor.walk.topic_batch import FeedPipeline
+from forebay.pipelines.feature_processor.upkeep.sweep import Sweep
+from forebay.pipelines.feature_processor.walk.partition import Partition
+from forebay.pipelines.feature_processor.walk.topic_batch import TopicBatches
 from forebay.pipelines.feature_processor.whole_calls import whole_call
 from forebay.pipelines.process.watchdog import WATCHDOG, rest, step
 
@@ -34,12 +34,12 @@ LOOK_AGAIN_S = 10.0
 too, and publishes the rows then; but until a walk has seen them, who takes over would have to."""
 
 
-class Caretaker:
-    """Belongs to one feed, whose lock it takes page by page."""
+class Upkeep:
+    """Looks after the rows of one feed, whose lock it takes page by page."""
 
     def __init__(
         self,
-        pipeline: FeedPipeline,
+        pipeline: TopicBatches,
         busy: asyncio.Lock,
         is_trusted: Callable[[], bool],
         check: Callable[[], Awaitable[None]],
@@ -64,7 +64,7 @@ class Caretaker:
         self._retire_after_s = retire_after_s
         self._retire_at_s = monotonic_s() + retire_after_s
         self._look_again_s = monotonic_s() + LOOK_AGAIN_S
-        self._stood: dict[tuple[PartitionPipeline, str], dict[str, Progress]] = {}
+        self._stood: dict[tuple[Partition, str], dict[str, Progress]] = {}
         """By partition as it was assigned and view that was published completely, where its other definitions stood the
         last time."""
         self._retired: dict[str, set[str]] = {}
@@ -124,7 +124,7 @@ class Caretaker:
         )
 
     async def _walk(self) -> None:
-        walk = RowWalk(self._pipeline, self._retired)
+        walk = Sweep(self._pipeline, self._retired)
         while True:
             async with self._busy:
                 if not self._is_trusted():
@@ -157,7 +157,7 @@ class Caretaker:
         self._retired = {view: gone for view, gone in self._retired.items() if gone}
         self._retire_at_s = self._now_s() + self._retire_after_s
 
-    def _retire_others(self, partition: PartitionPipeline, view: StreamView, before: dict[str, Progress]) -> set[str]:
+    def _retire_others(self, partition: Partition, view: StreamView, before: dict[str, Progress]) -> set[str]:
         others = partition.ledger.others(view)
         gone = {each for each, progress in others.items() if before.get(each) == progress} - set(self._wanted())
         self._stood[partition, view.name] = others

@@ -14,8 +14,8 @@ from forebay.pipelines.contract.store.entity_key import decode_entity_key, head_
 from forebay.pipelines.contract.store.keys import progress_field, progress_key, removed_key
 from forebay.pipelines.contract.store.row_header import HEADER_BYTES, Header
 from forebay.pipelines.feature_processor.rows.writer import ViewWriter
-from forebay.pipelines.feature_processor.walk.partition import PartitionPipeline
-from forebay.pipelines.feature_processor.walk.topic_batch import FeedPipeline
+from forebay.pipelines.feature_processor.walk.partition import Partition
+from forebay.pipelines.feature_processor.walk.topic_batch import TopicBatches
 from forebay.pipelines.steps.expiry import oldest_needed_ms
 from forebay.pipelines.steps.tile_state.row_codec import StoredRow
 
@@ -32,10 +32,10 @@ class Found(NamedTuple):
         return head_field(view), self.row.head or b""
 
 
-class RowWalk:
+class Sweep:
     """One walk, page by page, between batches. Not thread-safe: like a batch, a page owns the feed while it lasts."""
 
-    def __init__(self, pipeline: FeedPipeline, retired: Mapping[str, Collection[str]]) -> None:
+    def __init__(self, pipeline: TopicBatches, retired: Mapping[str, Collection[str]]) -> None:
         """Args:
         retired: by view, the fingerprints of definitions whose rows are dead.
         """
@@ -136,16 +136,16 @@ class RowWalk:
         return found
 
     def _is_read_here(self, header: Header) -> bool:
-        if header.lineage != self._pipeline.lineage.digest or header.partition not in self._partitions:
+        if header.incarnation != self._pipeline.incarnation.digest or header.partition not in self._partitions:
             return False
         return self._same(header.partition, self._partitions[header.partition])
 
-    def _same(self, partition: int, pipeline: PartitionPipeline) -> bool:
+    def _same(self, partition: int, pipeline: Partition) -> bool:
         """Whether a partition has been read without a break since the walk began."""
         return self._pipeline.partitions.get(partition) is pipeline
 
     def _progress_key(self, found: Found) -> bytes:
-        return progress_key(self._pipeline.project, self._pipeline.lineage.topic, found.header.partition)
+        return progress_key(self._pipeline.project, self._pipeline.incarnation.topic, found.header.partition)
 
     def _complete(self) -> None:
         publications = self._pipeline.publications

@@ -16,7 +16,7 @@ from forebay.pipelines.contract.plan.views import StreamView
 from forebay.pipelines.contract.store.progress import Progress, SourceProgress
 from forebay.pipelines.errors import DecodeError, RecordError, TransformError
 from forebay.pipelines.feature_processor.progress.cannot_continue import misplaced, no_key
-from forebay.pipelines.feature_processor.progress.ledger import Lives, ProgressLedger
+from forebay.pipelines.feature_processor.progress.ledger import Incarnations, ProgressLedger
 from forebay.pipelines.feature_processor.walk.addressed import Addressed
 from forebay.pipelines.feature_processor.walk.refused import LateEvent, RefusedRecords
 from forebay.pipelines.steps.arrays import Ints
@@ -30,7 +30,7 @@ class Origins(NamedTuple):
     """Where the records of a batch were first produced."""
 
     partitions: Ints
-    """Shape (n,): source partition per record; -1 where the record does not say, or speaks of a former life."""
+    """Shape (n,): source partition per record; -1 where the record does not say, or speaks of a former incarnation."""
     offsets: Ints
     """Shape (n,): source offset per record."""
 
@@ -39,7 +39,7 @@ _NOWHERE = (-1, -1)
 
 
 if TYPE_CHECKING:
-    from forebay.pipelines.feature_processor.walk.topic_batch import FeedPipeline
+    from forebay.pipelines.feature_processor.walk.topic_batch import TopicBatches
 
 
 class Prepared(NamedTuple):
@@ -55,20 +55,20 @@ class Prepared(NamedTuple):
     """Which of the records are dead letters."""
 
 
-class PartitionPipeline:
-    """What belongs to one partition: its progress, and what its batches are before they are folded."""
+class Partition:
+    """Prepares the batches of one partition, and keeps its progress."""
 
-    def __init__(self, shared: FeedPipeline, partition: int, earliest: int) -> None:
+    def __init__(self, shared: TopicBatches, partition: int, earliest: int) -> None:
         self._shared = shared
         self._feed = shared.feed
         self._partition = partition
         self._refused = RefusedRecords(shared.feed, shared.project, shared.producer, partition)
-        lives = Lives(shared.lineage, shared.router.lives if shared.router else {})
-        self.ledger = ProgressLedger(shared.project, shared.feed, shared.store, lives, partition)
+        incarnations = Incarnations(shared.incarnation, shared.rekeyer.incarnations if shared.rekeyer else {})
+        self.ledger = ProgressLedger(shared.project, shared.feed, shared.store, incarnations, partition)
         self.ledger.load(earliest)
 
     def process(self, records: Sequence[Record]) -> None:
-        """A batch of this partition alone. See `FeedPipeline.process`."""
+        """A batch of this partition alone. See `TopicBatches.process`."""
         self._shared.process({self._partition: records})
 
     def prepare(self, records: Sequence[Record]) -> Prepared:
@@ -79,9 +79,9 @@ class PartitionPipeline:
         self._refused.begin_attempt()
         addressed = Addressed(self._shared.project, records)
         batch, origins = self._decode(records, addressed)
-        if self._shared.router and self._refused.first_attempt("route", records[0].offset):
+        if self._shared.rekeyer and self._refused.first_attempt("route", records[0].offset):
             to_route = addressed.select(batch, self._feed.routed_definitions)
-            self._shared.router.route(to_route, records, self._partition, self.ledger.routed())
+            self._shared.rekeyer.rekey(to_route, records, self._partition, self.ledger.routed())
         prepared = Prepared(self._partition, records, {}, {}, Attempt(len(records), self._refused.given_up))
         offsets = np.array([record.offset for record in records], dtype=np.int64)
         for progress, members in self._by_progress():
@@ -172,9 +172,9 @@ class PartitionPipeline:
         positions = []
         for index, record in enumerate(records):
             try:
-                partition, offset, life = source_position(record)
-                # What was routed in a former life of either topic: its source position says nothing in this one.
-                positions.append((partition, offset) if life == self._shared.lineage.digest else _NOWHERE)
+                partition, offset, incarnation = source_position(record)
+                # What was routed in a former incarnation of either topic: its source position says nothing in this one.
+                positions.append((partition, offset) if incarnation == self._shared.incarnation.digest else _NOWHERE)
             except DecodeError as error:
                 errors[index] = error
                 positions.append(_NOWHERE)

@@ -1,8 +1,9 @@
-"""Route: a source topic's records, re-keyed for entities that its own key scatters over partitions.
+"""Re-key: a source topic's records, re-keyed for entities that its own key scatters over partitions.
 
 Idempotent without transactions: every routed record carries its source position, records of one
-source partition are produced in order, and the reader drops positions it has already seen. It carries the life of
-the routed topic too: what a router wrote before one of the topics was made anew, or given more partitions, is skipped.
+source partition are produced in order, and the reader drops positions it has already seen. It carries the
+incarnation of the routed topic too: what was routed before one of the topics was made anew, or given more partitions,
+is skipped.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Protocol
 import numpy as np
 
 from forebay.pipelines.adapters import metrics
-from forebay.pipelines.contract.kafka.incarnation import Lineage
+from forebay.pipelines.contract.kafka.incarnation import Incarnation
 from forebay.pipelines.contract.kafka.record import Record, SourcePosition, routed_headers
 from forebay.pipelines.contract.kafka.rekeying import routed_partition, routing_key
 from forebay.pipelines.contract.kafka.topics import Route
@@ -46,18 +47,18 @@ class Producer(Protocol):
         ...
 
 
-class Router:
-    """Re-keys the records of one source topic."""
+class Rekeyer:
+    """Re-keys the records of one source topic for the topics it is routed into."""
 
-    def __init__(self, routes: Sequence[Route], lives: Mapping[str, Lineage], producer: Producer) -> None:
+    def __init__(self, routes: Sequence[Route], incarnations: Mapping[str, Incarnation], producer: Producer) -> None:
         """Args:
-        lives: by routed topic, its present life.
+        incarnations: by routed topic, its present incarnation.
         """
         self._routes = routes
-        self.lives = lives
+        self.incarnations = incarnations
         self._producer = producer
 
-    def route(self, batch: EventBatch, records: Sequence[Record], partition: int, routed: Mapping[bytes, int]) -> None:
+    def rekey(self, batch: EventBatch, records: Sequence[Record], partition: int, routed: Mapping[bytes, int]) -> None:
         """Queues every event of the batch once per route; events without the entity are not routed.
 
         Args:
@@ -67,7 +68,7 @@ class Router:
         for route in self._routes:
             new = batch.select(offsets[batch.index] > routed[route_field(route)])
             columns = [new.values(key.name) for key in route.join_keys]
-            life = self.lives[route.topic]
+            incarnation = self.incarnations[route.topic]
             count = 0
             for at, values in zip(new.index.tolist(), zip(*columns, strict=True), strict=True):
                 if None in values:
@@ -78,8 +79,8 @@ class Router:
                     route.topic,
                     record.value,
                     key,
-                    routed_headers(record, SourcePosition(partition, record.offset, life.digest)),
-                    routed_partition(key, life.partitions),
+                    routed_headers(record, SourcePosition(partition, record.offset, incarnation.digest)),
+                    routed_partition(key, incarnation.partitions),
                     record.timestamp_ms,
                 )
                 count += 1

@@ -9,7 +9,7 @@ from types import MappingProxyType
 import numpy as np
 
 from forebay.pipelines.adapters.online_store import Store
-from forebay.pipelines.contract.kafka.incarnation import Lineage
+from forebay.pipelines.contract.kafka.incarnation import Incarnation
 from forebay.pipelines.contract.kafka.record import Record
 from forebay.pipelines.contract.kafka.topics import Feed
 from forebay.pipelines.contract.plan.definition import definition
@@ -18,8 +18,8 @@ from forebay.pipelines.feature_processor.progress.cannot_continue import foreign
 from forebay.pipelines.feature_processor.progress.ledger import encoded
 from forebay.pipelines.feature_processor.progress.published import Publications
 from forebay.pipelines.feature_processor.rows.writer import ReadEvents, ViewWriter
-from forebay.pipelines.feature_processor.walk.partition import PartitionPipeline, Prepared
-from forebay.pipelines.feature_processor.walk.rekey import Producer, Router
+from forebay.pipelines.feature_processor.walk.partition import Partition, Prepared
+from forebay.pipelines.feature_processor.walk.rekey import Producer, Rekeyer
 from forebay.pipelines.process.watchdog import step
 from forebay.pipelines.steps.dead_letter_limit import Allowance, Tally, judged
 from forebay.pipelines.steps.decode.decoder import SchemaSource, decoder_for
@@ -35,8 +35,8 @@ def _nothing() -> None:
     """Called where nobody waits for rows to be sent."""
 
 
-class FeedPipeline:
-    """Everything that is shared by the partitions of one topic. Not thread-safe."""
+class TopicBatches:
+    """Processes the batches of one topic's partitions. Not thread-safe."""
 
     def __init__(
         self,
@@ -44,8 +44,8 @@ class FeedPipeline:
         project: str,
         store: Store,
         producer: Producer,
-        lineage: Lineage,
-        router: Router | None,
+        incarnation: Incarnation,
+        rekeyer: Rekeyer | None,
         schemas: SchemaSource | None = None,
         *,
         publishes: bool = True,
@@ -69,17 +69,17 @@ class FeedPipeline:
         self.project = project
         self.store = store
         self.producer = producer
-        self.lineage = lineage
-        self.router = router
+        self.incarnation = incarnation
+        self.rekeyer = rekeyer
         self.source_partitions = source_partitions if feed.routed else 1
         """How many partitions of the source an entity's events may come from; None where that is not known."""
         self.decode = decoder_for(feed.source, schemas)
         entities = [view.join_keys for view in feed.views] + [route.join_keys for route in feed.routes]
         self.validate = Validator(feed.source, {key.name for keys in entities for key in keys})
-        self.publications = Publications(feed.views, project, lineage, store, publishes, generation)
+        self.publications = Publications(feed.views, project, incarnation, store, publishes, generation)
         self.writers = [ViewWriter(view, project, store) for view in feed.views]
         self.transforms: list[Transform] = [view_transform(view) for view in feed.views]
-        self.partitions: dict[int, PartitionPipeline] = {}
+        self.partitions: dict[int, Partition] = {}
         self.now_ms = now_ms
         self._allowed = dead_letters or Allowance(0, 0.0)
         self._tally = Tally()
@@ -98,7 +98,7 @@ class FeedPipeline:
             writer.forget()
         self._tally = Tally()
         self.partitions = {
-            partition: PartitionPipeline(self, partition, earliest) for partition, earliest in partitions.items()
+            partition: Partition(self, partition, earliest) for partition, earliest in partitions.items()
         }
         self.publications.assign(list(self.partitions))
 
@@ -182,9 +182,9 @@ class FeedPipeline:
             sent = all_sent if number == len(writes) else _nothing
             published = self.publications.published(writer.view)
             lacking = [definition(later.view) for later, _ in writes[number - 1 :]]
-            for each in writer.write(_without(parts, refused), self.lineage, published, sent):
+            for each in writer.write(_without(parts, refused), self.incarnation, published, sent):
                 if self.feed.routed:  # Forebay keyed it itself
-                    raise foreign_row(writer.view.name, self.lineage, each.partition)
+                    raise foreign_row(writer.view.name, self.incarnation, each.partition)
                 refused.setdefault(each.partition, set()).add(each.record)
                 self.partitions[each.partition].refuse_misplaced(
                     each.record, records[each.partition][each.record], each.owner, lacking

@@ -192,9 +192,9 @@ class RowCodec:
             rows.append(StoredRow(b"".join(head), b"".join(older)))
         return rows
 
-    def new_header(self, lineage: bytes, partition: int, offset: int, last_event_ms: int) -> Header:
+    def new_header(self, incarnation: bytes, partition: int, offset: int, last_event_ms: int) -> Header:
         """A header of this view's definition."""
-        return Header(ROW_FORMAT, self._fingerprint, lineage, partition, offset, last_event_ms)
+        return Header(ROW_FORMAT, self._fingerprint, incarnation, partition, offset, last_event_ms)
 
 
 def _framed(payloads: Payloads) -> list[bytes]:

@@ -50,7 +50,7 @@ class ViewAggregator:
         stored: Sequence[StoredRow],
         events: Events,
         offsets: Ints,
-        lineage: bytes,
+        incarnation: bytes,
         partitions: Ints,
     ) -> Aggregated:
         """Folds the events that the stored rows do not contain yet, duplicates (see `steps.duplicates`) left out.
@@ -59,17 +59,17 @@ class ViewAggregator:
             stored: the rows of the batch's entities, by entity index.
             events: n events in arrival order.
             offsets: shape (n,), their offsets, each in the partition of its entity.
-            lineage: digest of the topic's life.
+            incarnation: digest of the topic's incarnation.
             partitions: shape (entities,), the partition that each entity's events were read from.
 
         A record at or below its entity's fence is already in the state and is skipped. Fences of another
-        partition, or another life of the topic, do not compare: nothing is skipped, and the store refuses
+        partition, or another incarnation of the topic, do not compare: nothing is skipped, and the store refuses
         the write as foreign.
         """
         headers = [self.codec.header(row) for row in stored]
         fences = np.array(
             [
-                header.offset if header and header[2:4] == (lineage, partition) else -1
+                header.offset if header and header[2:4] == (incarnation, partition) else -1
                 for header, partition in zip(headers, partitions.tolist(), strict=True)
             ],
             dtype=np.int64,
@@ -78,11 +78,11 @@ class ViewAggregator:
         contained = _NONE if fresh.all() else np.setdiff1d(events.entity, events.entity[fresh])
         events, offsets = events.take(fresh), offsets[fresh]
         if self._memory is None:
-            return self._fold(stored, headers, events, offsets, lineage, partitions)._replace(contained=contained)
+            return self._fold(stored, headers, events, offsets, incarnation, partitions)._replace(contained=contained)
         remembered = self._memory.unpack(stored, headers)
         repeated = self._memory.duplicates(remembered, _newest_ms(headers), events)
         counted = events.take(~repeated)
-        folded = self._fold(stored, headers, counted, offsets[~repeated], lineage, partitions)
+        folded = self._fold(stored, headers, counted, offsets[~repeated], incarnation, partitions)
         ids = self._memory.pack(remembered, counted, folded.entities, folded.last_event_ms)
         rows = [StoredRow(row.head, row.closed, each) for row, each in zip(folded.rows, ids, strict=True)]
         return folded._replace(rows=rows, contained=contained, duplicates=events.entity[repeated])
@@ -104,7 +104,7 @@ class ViewAggregator:
         headers: Sequence[Header | None],
         events: Events,
         offsets: Ints,
-        lineage: bytes,
+        incarnation: bytes,
         partitions: Ints,
     ) -> Aggregated:
         changed, local = np.unique(events.entity, return_inverse=True)
@@ -127,7 +127,7 @@ class ViewAggregator:
             tiles.append(kept)
             whole_from.append(whole_now)
         new_headers = [
-            self.codec.new_header(lineage, partition, offset, last)
+            self.codec.new_header(incarnation, partition, offset, last)
             for partition, offset, last in zip(
                 partitions[changed].tolist(), fence.tolist(), last_ms.tolist(), strict=True
             )
