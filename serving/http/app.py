@@ -27,10 +27,10 @@ from forebay.serving.http.front import Front
 from forebay.serving.http.hot_routes import HotRoute
 from forebay.serving.http.openapi import add_hot_routes
 from forebay.serving.http.settings import HttpSettings
-from forebay.serving.http.watched import watched
 from forebay.serving.scoring.batching import Batcher
 from forebay.serving.scoring.questions import BatchAnswerer, Question, Reply
 from forebay.serving.scoring.scorer import Scorer
+from forebay.serving.scoring.watched import watched
 
 log = structlog.get_logger("forebay.serve")
 

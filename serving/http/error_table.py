@@ -10,10 +10,10 @@ from starlette.exceptions import HTTPException
 from forebay.pipelines.errors import ForebayError, ModelError, RequestError, StoreRefused, StoreUnavailable
 from forebay.serving.http.codec import MalformedBody
 from forebay.serving.scoring.batching import Overloaded
+from forebay.serving.web.body import BodyTooLarge
+from forebay.serving.web.response import Headers, Rendered
 
 OK = 200
-
-Headers = list[tuple[bytes, bytes]]
 
 
 class MethodNotAllowed(ForebayError):
@@ -22,10 +22,6 @@ class MethodNotAllowed(ForebayError):
 
 class HeadTooLarge(ForebayError):
     """Request line and headers are larger than the settings allow."""
-
-
-class BodyTooLarge(ForebayError):
-    """The body is larger than the settings allow."""
 
 
 class Unauthorized(ForebayError):
@@ -79,21 +75,6 @@ UNEXPECTED = "an unexpected error; the log of the server says more"
 """What the client reads of a bug."""
 _UNEXPECTED = _Row(500, "internal", UNEXPECTED)
 _SURFACE_CODES = {404: "not_found", 405: "method_not_allowed"}
-
-
-class Rendered(NamedTuple):
-    """An HTTP answer."""
-
-    status: int
-    headers: Headers
-    """Beside those that every answer has."""
-    body: bytes
-
-    @property
-    def all_headers(self) -> Headers:
-        """Of a JSON answer, complete."""
-        length = str(len(self.body)).encode()
-        return [(b"content-type", b"application/json"), (b"content-length", length), *self.headers]
 
 
 def render(error: Exception) -> Rendered:

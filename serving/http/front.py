@@ -10,7 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from forebay.serving.http import metrics
 from forebay.serving.http.error_table import Unauthorized, render
-from forebay.serving.http.hot_routes import respond
+from forebay.serving.web.response import respond
 
 OPEN_PATHS = frozenset({"/healthz", "/livez", "/readyz"})
 """What an orchestrator asks without a token."""

@@ -5,18 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import structlog
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
-from forebay.serving.http.error_table import (
-    OK,
-    BodyTooLarge,
-    MethodNotAllowed,
-    Rendered,
-    is_unexpected,
-    render,
-)
+from forebay.serving.http.error_table import OK, MethodNotAllowed, is_unexpected, render
 from forebay.serving.scoring.batching import Batcher
 from forebay.serving.scoring.questions import Question, Reply
+from forebay.serving.web.body import read_body
+from forebay.serving.web.response import Rendered, respond
 
 log = structlog.get_logger("forebay.serve")
 
@@ -41,7 +36,7 @@ class HotRoute:
         try:
             if scope["method"] != "POST":
                 raise MethodNotAllowed(f"{scope['path']} takes POST, not {scope['method']}")
-            data = await self._read(scope, receive)
+            data = await read_body(scope, receive, self._max_body_bytes)
             if data is None:
                 return
             question = self._decode(data)
@@ -52,32 +47,3 @@ class HotRoute:
                 log.error("request failed", path=scope["path"], exc_info=True)
             answer = render(error)
         await respond(answer, send)
-
-    async def _read(self, scope: Scope, receive: Receive) -> bytes | None:
-        """The whole body; None if the client went away before it was complete.
-
-        Raises:
-            BodyTooLarge: as soon as that is known.
-        """
-        for name, value in scope["headers"]:
-            if name == b"content-length" and int(value) > self._max_body_bytes:
-                raise self._too_large()
-        message: Message = await receive()
-        data: bytes = message.get("body", b"")
-        while message["type"] == "http.request" and len(data) <= self._max_body_bytes and message.get("more_body"):
-            message = await receive()
-            data += message.get("body", b"")
-        if message["type"] != "http.request":
-            return None
-        if len(data) > self._max_body_bytes:
-            raise self._too_large()
-        return data
-
-    def _too_large(self) -> BodyTooLarge:
-        return BodyTooLarge(f"a body may have {self._max_body_bytes} bytes: ask for fewer entities at once")
-
-
-async def respond(answer: Rendered, send: Send) -> None:
-    """Sends a JSON answer."""
-    await send({"type": "http.response.start", "status": answer.status, "headers": answer.all_headers})
-    await send({"type": "http.response.body", "body": answer.body})
