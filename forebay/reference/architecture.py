@@ -33,7 +33,7 @@ RECORD = (
 """A record of a source topic, from Kafka to the entity's row."""
 
 SCORED_EVENT = (
-    "forebay.serving.worker.loop:Worker._poll",
+    "forebay.serving.worker.member:Member.read",
     "forebay.serving.worker.events:EventScorer.__call__",
     "forebay.serving.worker.barrier:Barrier.wait",
     "forebay.serving.scoring.scorer:Scorer.score",

@@ -42,7 +42,11 @@ class ScoredIncarnation:
 
     def assigned(self, partitions: Iterable[int]) -> None:
         """Takes note of partitions whose committed offsets are to be looked at."""
-        self._unchecked = set(partitions)
+        self._unchecked |= set(partitions)
+
+    def revoked(self, partitions: Iterable[int]) -> None:
+        """Takes note that these are not read any more."""
+        self._unchecked -= set(partitions)
 
     def marked(self, offsets: Sequence[TopicPartition]) -> list[TopicPartition]:
         """The offsets as they are to be committed: with the incarnation they belong to."""

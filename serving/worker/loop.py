@@ -1,77 +1,58 @@
-"""The Kafka door: reads the scored topic, writes predictions, and commits both in one transaction."""
+"""The Kafka door: reads the scored topic, writes predictions, and commits both in one transaction.
+
+read -> score -> put in flight        on the scoring thread: the next batch while the last one commits
+                     -> commit        on a thread of its own, in order
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import structlog
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer, Message
 
 from forebay.pipelines.adapters import metrics
-from forebay.pipelines.adapters.kafka.access import RUNNING_S, Access
 from forebay.pipelines.adapters.kafka.admin import Topics
-from forebay.pipelines.adapters.kafka.consumer_errors import ConsumerErrors
-from forebay.pipelines.adapters.kafka.probe import RecordProbe
-from forebay.pipelines.adapters.kafka.producer import FETCH_WAIT_MS
-from forebay.pipelines.errors import ForebayError, StoreUnavailable
-from forebay.pipelines.process.silence import Silence
+from forebay.pipelines.errors import StoreUnavailable, TooManyDeadLetters
 from forebay.pipelines.process.watchdog import WATCHDOG, step
 from forebay.pipelines.steps.dead_letter_limit import Tally, judged
+from forebay.serving.worker.batch import Batch, Offsets, earliest, first_offsets, next_offsets
 from forebay.serving.worker.commit import AtLeastOnceCommitter, Committer, TransactionalCommitter, TransactionLost
 from forebay.serving.worker.dead_letters import attempts
 from forebay.serving.worker.events import OutgoingRecord
+from forebay.serving.worker.in_flight import Bounds, InFlight
 from forebay.serving.worker.incarnation import ScoredIncarnation
+from forebay.serving.worker.member import POLL_S, JoinAgain, Member, Read
 from forebay.serving.worker.settings import WorkerSettings
 
 log = structlog.get_logger("forebay.score")
 
 RETRY_SECONDS = 0.2
 
-POLL_S = 0.25
-
-QUIET_POLLS = 40
-"""Polls in a row, 10 s, that bring nothing before another client is asked, and again before this one is given up."""
-
-
-class NotRead(ForebayError):
-    """The consumer owns partitions that have records, and brings none: another one may."""
-
 
 class Worker:
     """Reads, scores and commits batch after batch."""
 
-    def __init__(self, settings: WorkerSettings, score: Callable[[Sequence[Message]], list[OutgoingRecord]]) -> None:
+    def __init__(
+        self,
+        settings: WorkerSettings,
+        score: Callable[[Sequence[Message]], list[OutgoingRecord]],
+        client: Callable[[dict[str, Any]], Consumer] = Consumer,
+    ) -> None:
+        """Args:
+        client: makes the consumers.
+        """
         self._settings = settings
         self._score = score
+        self._client = client
         self._stopping = False
-        self._membership: Any = None
-        self._access = Access(settings.brokers)
-        self._silence = Silence(RecordProbe(settings.brokers, settings.group), QUIET_POLLS)
+        self._leaving = False
         self._tally = Tally()
 
-    def _new_consumer(self) -> Consumer:
-        settings = self._settings
-        return Consumer(
-            self._access.config(
-                {
-                    "group.id": settings.group,
-                    "enable.auto.commit": False,
-                    "enable.auto.offset.store": False,
-                    "auto.offset.reset": "earliest",
-                    "isolation.level": "read_committed",
-                    # The end of what may be read is told, past markers and aborted records: what lag is counted to.
-                    "enable.partition.eof": True,
-                    "session.timeout.ms": settings.session_timeout_ms,
-                    "fetch.wait.max.ms": FETCH_WAIT_MS,
-                    "fetch.error.backoff.ms": 50,
-                }
-            )
-        )
-
     def stop(self) -> None:
-        """Ends `run` after the present batch; safe to call from a signal handler."""
+        """Ends `run` once what has been read is committed; safe to call from a signal handler."""
         self._stopping = True
 
     def run(self) -> None:
@@ -97,103 +78,101 @@ class Worker:
         while not self._stopping:
             try:
                 self._run_from_last_commit()
-            except (NotRead, TransactionLost) as error:
+            except (JoinAgain, TransactionLost) as error:
                 log.warning("joining again, from the last commit", error=str(error))
                 time.sleep(RETRY_SECONDS)
 
     def _run_from_last_commit(self) -> None:
-        step("joining the group")
-        self._consumer = self._new_consumer()
-        self._errors = ConsumerErrors(self._settings.topic, self._settings.group)
+        self._leaving = False
+        member = self._member = Member(self._settings, self._incarnation.assigned, self._revoked, self._client)
         try:
-            committer = self._committer()
-            self._consumer.subscribe([self._settings.topic], on_assign=self._assigned, on_revoke=self._revoked)
-            while not self._stopping:
-                messages = self._poll()
-                checked = self._incarnation.check(self._consumer)
-                if messages and checked:
-                    self._work(messages, committer)
-                elif messages:
-                    self._read_again(messages)
-                self._report_lag()
+            bounds = Bounds(self._settings.max_in_flight_records, self._settings.max_in_flight_bytes)
+            self._in_flight = InFlight(self._committer(member), bounds)
+            try:
+                member.join()
+                self._work()
+            finally:
+                self._leaving = True
+                self._in_flight.end()
         finally:
-            step("leaving the group")
-            self._consumer.close()
+            member.leave()
 
-    def _assigned(self, _consumer: Consumer, partitions: Sequence[TopicPartition]) -> None:
-        owned = sorted(each.partition for each in partitions)
-        log.info("scoring", topic=self._settings.topic, partitions=owned, group=self._settings.group)
-        metrics.keep_partitions(self._settings.topic, [each.partition for each in partitions])
-        self._incarnation.assigned(each.partition for each in partitions)
-
-    def _revoked(self, _consumer: Consumer, _partitions: Sequence[TopicPartition]) -> None:
-        metrics.keep_partitions(self._settings.topic, ())
-        self._incarnation.assigned(())
-
-    def _committer(self) -> Committer:
+    def _committer(self, member: Member) -> Committer:
         if self._settings.delivery == "exactly_once":
-            return TransactionalCommitter(self._settings, lambda: self._stopping)
-        return AtLeastOnceCommitter(self._settings, self._consumer, lambda: self._stopping)
+            return TransactionalCommitter(self._settings, self._gives_up)
+        return AtLeastOnceCommitter(self._settings, member.consumer, self._gives_up)
 
-    def _poll(self) -> list[Message]:
-        """Whatever is there, without waiting for more than the first record."""
-        step("polling")
-        first = self._consumer.poll(POLL_S)
-        if first is None:
-            self._check_silence()
-            self._errors.look()
-            self._access.check(RUNNING_S)
-            return []
-        # Before anything else is read: a rebalance may come with it, and the batch is not of that membership.
-        self._membership = self._consumer.consumer_group_metadata()
-        messages = [first, *self._consumer.consume(self._settings.max_batch_records - 1, 0)]
-        for message in messages:
-            error = message.error()
-            if error is None or error.code() == KafkaError._PARTITION_EOF:
-                self._errors.read()
-                self._access.granted()
-                self._silence.broken()
+    def _gives_up(self) -> bool:
+        """Whether brokers that do not answer are waited for no longer."""
+        return self._stopping or self._leaving
+
+    def _work(self) -> None:
+        """Batch after batch, until `stop`; then what is in flight is committed, where the brokers answer."""
+        while not self._stopping:
+            if self._in_flight.wait_for_room(POLL_S):
+                self._member.resume()
             else:
-                self._errors.meet(error)
-        return [message for message in messages if not message.error()]
+                self._member.pause()
+            self._step(self._member.read())
+        self._in_flight.drain()
+        self._take_note()
 
-    def _check_silence(self) -> None:
-        """Raises `NotRead` where nothing has been read for long although another client reads records there."""
-        positions = self._consumer.position(self._consumer.assignment())
-        if self._silence.look({(each.topic, each.partition): each.offset for each in positions}):
-            raise NotRead("records are there, and the consumer brings none")
+    def _step(self, read: Read) -> None:
+        """One batch: scored and put in flight, or read again."""
+        self._take_note()
+        if failed := self._in_flight.failed():
+            # What came after them too: nothing is scored before what stands before it.
+            self._tally = failed[0].tally
+            self._read_again([*(each.first for each in failed), first_offsets(read.messages)])
+        elif read.messages and not self._put(read):
+            self._read_again([first_offsets(read.messages)])
+        self._member.report_lag()
 
-    def _work(self, messages: Sequence[Message], committer: Committer) -> None:
-        records = self._score_until_done(messages)
+    def _put(self, read: Read) -> bool:
+        """Whether the batch is in flight."""
+        if not self._incarnation.check(self._member.consumer):
+            return False
+        records = self._score_until_done(read.messages)
         # Scoring takes time, in which the topic may have been made anew.
-        if records is None or not self._incarnation.check(self._consumer):
-            self._read_again(messages)
-            return
-        batch = attempts(self._settings.topic, messages, records)
-        tally = judged(self._tally, batch, self._settings.dead_letters)
-        offsets = self._incarnation.marked(_next_offsets(messages))
-        if not committer.commit(records, offsets, self._membership):
-            self._read_again(messages)
-            return
-        self._tally = tally
-        metrics.RECORDS.labels(self._settings.topic).inc(len(messages))
-        metrics.BATCHES.labels(self._settings.topic).inc()
+        if records is None or not self._incarnation.check(self._member.consumer):
+            return False
+        before = self._tally
+        try:
+            judged_letters = attempts(self._settings.topic, read.messages, records)
+            self._tally = judged(before, judged_letters, self._settings.dead_letters)
+        except TooManyDeadLetters:
+            self._in_flight.drain()
+            raise
+        self._in_flight.put(
+            Batch(
+                first_offsets(read.messages),
+                records,
+                self._incarnation.marked(next_offsets(read.messages)),
+                read.membership,
+                len(read.messages),
+                sum(len(each.value or b"") for each in records),
+                before,
+            )
+        )
+        return True
 
-    def _read_again(self, messages: Sequence[Message]) -> None:
-        for first in _first_offsets(messages):
-            self._seek(first)
+    def _take_note(self) -> None:
+        """Counts what has been committed. Raises what the committer raised."""
+        for batch in self._in_flight.committed():
+            metrics.RECORDS.labels(self._settings.topic).inc(batch.events)
+            metrics.BATCHES.labels(self._settings.topic).inc()
 
-    def _report_lag(self) -> None:
-        """Counted from positions, which pass markers and aborted records; nothing is said of what is not known."""
-        for each in self._consumer.position(self._consumer.assignment()):
-            _low, end = self._consumer.get_watermark_offsets(each, cached=True)
-            if each.offset >= 0 and end >= 0:
-                metrics.LAG_RECORDS.labels(each.topic, each.partition).set(max(0, end - each.offset))
+    def _read_again(self, parts: Iterable[Offsets]) -> None:
+        self._member.read_again(earliest(parts))
+
+    def _revoked(self, partitions: set[int]) -> None:
+        self._in_flight.revoked(partitions)
+        self._incarnation.revoked(partitions)
 
     def _score_until_done(self, messages: Sequence[Message]) -> list[OutgoingRecord] | None:
         """None if told to stop while the store can't be reached."""
         while not self._stopping:
-            step(f"scoring {len(messages)} records from {_first_offsets(messages)[0]}")
+            step(f"scoring {len(messages)} records from {self._settings.topic}{first_offsets(messages)}")
             try:
                 return self._score(messages)
             except StoreUnavailable as error:
@@ -202,20 +181,3 @@ class Worker:
                 step("waiting for the store")
                 time.sleep(RETRY_SECONDS)
         return None
-
-    def _seek(self, to: TopicPartition) -> None:
-        try:
-            self._consumer.seek(to)
-        except KafkaException as error:
-            # Lost in a rebalance: its next owner starts from the last commit.
-            log.info("not seeking", partition=to.partition, error=str(error))
-
-
-def _next_offsets(messages: Sequence[Message]) -> list[TopicPartition]:
-    last = {(each.topic(), each.partition()): each.offset() for each in messages}
-    return [TopicPartition(topic, partition, offset + 1) for (topic, partition), offset in last.items()]
-
-
-def _first_offsets(messages: Sequence[Message]) -> list[TopicPartition]:
-    first = {(each.topic(), each.partition()): each.offset() for each in reversed(messages)}
-    return [TopicPartition(topic, partition, offset) for (topic, partition), offset in first.items()]

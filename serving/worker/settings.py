@@ -22,6 +22,10 @@ class WorkerSettings(msgspec.Struct, frozen=True):
     instance: str = ""
     """Names this worker among its group for transactions; empty: a random name."""
     max_batch_records: int = 500
+    max_in_flight_records: int = 5_000
+    """Of the scored topic, that are scored and not committed; a larger batch is in flight alone."""
+    max_in_flight_bytes: int = 16 << 20
+    """Of what they became, the same way."""
     session_timeout_ms: int = 10_000
     transaction_timeout_ms: int = 10_000
     """How long readers may wait for a transaction that a killed worker left open."""

@@ -1,16 +1,19 @@
-"""A partition that moves to another worker while its batch is being scored is scored once all the same."""
+"""A partition that moves to another worker while its batch is read, or is in flight, is scored once all the same."""
 
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from confluent_kafka import Consumer, Message, TopicPartition
 
 from forebay.local.topics import create_topics
+from forebay.serving.worker.commit import TransactionalCommitter
 from forebay.serving.worker.events import OutgoingRecord
+from forebay.serving.worker.in_flight import InFlight
 from forebay.serving.worker.loop import Worker
 from forebay.serving.worker.settings import WorkerSettings
 from tests.e2e.broker import Outgoing, members_missing, produce, read_topic, until
@@ -18,12 +21,7 @@ from tests.kafka.apache_kafka import ApacheKafka
 
 pytestmark = pytest.mark.kafka
 
-GROUP, SCORED, OUTPUT = "moving", "moving.events", "moving.predictions"
 PARTITIONS = 2
-
-
-def echo(messages: Sequence[Message]) -> list[OutgoingRecord]:
-    return [OutgoingRecord(OUTPUT, each.key(), each.value(), []) for each in messages]
 
 
 class RebalancedInABatch:
@@ -50,10 +48,6 @@ class RebalancedInABatch:
         return getattr(self._inner, name)
 
 
-def settings(brokers: str) -> WorkerSettings:
-    return WorkerSettings(brokers, SCORED, GROUP, session_timeout_ms=6_000)
-
-
 def end(workers: Sequence[Worker], threads: Sequence[threading.Thread]) -> None:
     """Tells workers to stop, and waits for their threads."""
     for worker in workers:
@@ -73,87 +67,96 @@ def committed(brokers: str, group: str, topic: str) -> dict[int, int]:
         asker.close()
 
 
-def test_at_least_once_a_worker_does_not_take_back_what_the_next_owner_has_committed(
+def interrupted(read_first: threading.Event, revoked: threading.Event) -> Any:
+    """Makes the consumer of a worker whose first batch is interrupted."""
+    return lambda config: RebalancedInABatch(Consumer(config), read_first, revoked)
+
+
+def tell(worker: Worker, monkeypatch: pytest.MonkeyPatch, revoked: threading.Event) -> None:
+    """Sets the event once the worker has given up partitions."""
+    give_up = worker._revoked
+
+    def told(partitions: set[int]) -> None:
+        give_up(partitions)
+        revoked.set()
+
+    monkeypatch.setattr(worker, "_revoked", told)
+
+
+@pytest.mark.parametrize("delivery", ["exactly_once", "at_least_once"])
+def test_records_that_were_read_before_their_partition_moved_are_left_to_its_next_owner(
+    kafka: ApacheKafka, monkeypatch: pytest.MonkeyPatch, delivery: Literal["exactly_once", "at_least_once"]
+) -> None:
+    topic, output, group = (f"moving.{delivery}.{each}" for each in ("events", "predictions", "group"))
+    create_topics(kafka.bootstrap, {topic: PARTITIONS, output: PARTITIONS})
+    asked = WorkerSettings(kafka.bootstrap, topic, group, delivery=delivery, session_timeout_ms=6_000)
+    read_first, revoked = threading.Event(), threading.Event()
+
+    def echo(messages: Sequence[Message]) -> list[OutgoingRecord]:
+        return [OutgoingRecord(output, each.key(), each.value(), []) for each in messages]
+
+    def values() -> list[bytes]:
+        return sorted(message.value() for message in read_topic(kafka.bootstrap, output))
+
+    first, second = Worker(asked, echo, interrupted(read_first, revoked)), Worker(asked, echo)
+    tell(first, monkeypatch, revoked)
+    threads = [threading.Thread(target=worker.run) for worker in (first, second)]
+    threads[0].start()
+    try:
+        until(lambda: members_missing(kafka.bootstrap, group, 1) is None, 30, "the first worker")
+        sent = [b"%d" % at for at in range(PARTITIONS)]
+        produce(kafka.bootstrap, topic, [Outgoing(at, value, value) for at, value in enumerate(sent)])
+        assert read_first.wait(30)
+        threads[1].start()
+        until(lambda: len(values()) >= PARTITIONS, 30, "all predictions")
+        # Whatever the first worker may still write twice comes before what is sent now.
+        produce(kafka.bootstrap, topic, [Outgoing(at, b"end", b"end") for at in range(PARTITIONS)])
+        until(lambda: values().count(b"end") == PARTITIONS, 30, "the last predictions")
+        assert values() == [*sent, *[b"end"] * PARTITIONS]
+    finally:
+        end((first, second), threads)
+
+
+def test_what_is_in_flight_is_committed_before_its_partition_goes(
     kafka: ApacheKafka, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A rebalance comes amid its batch, and the broker would let it: it is a member of the group still."""
-    topic, group = "moving.once", "moving.at.least"
-    asked = WorkerSettings(kafka.bootstrap, topic, group, delivery="at_least_once", session_timeout_ms=6_000)
+    """The commit lasts until the rebalance has begun."""
+    topic, group = "moving.in.flight", "moving.in.flight.group"
     create_topics(kafka.bootstrap, {topic: PARTITIONS})
-    read_first, revoked, scoring, go_on, scored = (threading.Event() for _ in range(5))
+    asked = WorkerSettings(kafka.bootstrap, topic, group, session_timeout_ms=6_000)
+    committing, revoking = threading.Event(), threading.Event()
+    commit, give_up = TransactionalCommitter.commit, InFlight.revoked
 
-    def slowly(_messages: Sequence[Message]) -> list[OutgoingRecord]:
-        if not scoring.is_set():
-            scoring.set()
-            assert go_on.wait(30)
-        else:
-            scored.set()
+    def late(self: Any, *batch: Any) -> bool:
+        if not committing.is_set():
+            committing.set()
+            assert revoking.wait(30)
+        return commit(self, *batch)
+
+    def told(self: Any, partitions: set[int]) -> None:
+        revoking.set()
+        give_up(self, partitions)
+
+    monkeypatch.setattr(TransactionalCommitter, "commit", late)
+    monkeypatch.setattr(InFlight, "revoked", told)
+    seen: Counter[tuple[int, int]] = Counter()
+
+    def nothing(messages: Sequence[Message]) -> list[OutgoingRecord]:
+        seen.update((int(each.partition() or 0), int(each.offset() or 0)) for each in messages)
         return []
 
-    def nothing(_messages: Sequence[Message]) -> list[OutgoingRecord]:
-        return []
-
-    first, second = Worker(asked, slowly), Worker(asked, nothing)
-    consumer = first._new_consumer
-    monkeypatch.setattr(first, "_new_consumer", lambda: RebalancedInABatch(consumer(), read_first, revoked))
-    monkeypatch.setattr(first, "_revoked", lambda *_: revoked.set())
+    first, second = Worker(asked, nothing), Worker(asked, nothing)
     threads = [threading.Thread(target=worker.run) for worker in (first, second)]
     produce(kafka.bootstrap, topic, [Outgoing(at, b"1", b"1") for at in range(PARTITIONS)])
     threads[0].start()
     try:
-        assert read_first.wait(30)
+        assert committing.wait(30)
         threads[1].start()
-        assert scoring.wait(30)
         until(lambda: members_missing(kafka.bootstrap, group, 2) is None, 30, "a partition for each")
-        until(lambda: len(committed(kafka.bootstrap, group, topic)) == 1, 30, "the second worker's first commit")
-        (moved,) = committed(kafka.bootstrap, group, topic)
-        produce(kafka.bootstrap, topic, [Outgoing(moved, b"2", b"2")])
-        until(lambda: committed(kafka.bootstrap, group, topic)[moved] == 2, 30, "the second worker's next commit")
-        go_on.set()
-        produce(kafka.bootstrap, topic, [Outgoing(1 - moved, b"2", b"2")])
-        assert scored.wait(30)  # so its first batch is committed
-        assert committed(kafka.bootstrap, group, topic)[moved] == 2
+        produce(kafka.bootstrap, topic, [Outgoing(at, b"2", b"2") for at in range(PARTITIONS)])
+        until(lambda: committed(kafka.bootstrap, group, topic).keys() == {0, 1}, 30, "both partitions")
+        until(lambda: len(seen) == 2 * PARTITIONS, 30, "all records")
+        assert set(seen.values()) == {1}
     finally:
-        go_on.set()
-        end((first, second), threads)
-
-
-def test_a_batch_whose_partition_moved_meanwhile_is_not_committed_by_both(
-    kafka: ApacheKafka, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    create_topics(kafka.bootstrap, {SCORED: PARTITIONS, OUTPUT: PARTITIONS})
-    read_first, revoked, scoring, go_on = (threading.Event() for _ in range(4))
-
-    def slowly(messages: Sequence[Message]) -> list[OutgoingRecord]:
-        if not scoring.is_set():
-            scoring.set()
-            assert go_on.wait(30)
-        return echo(messages)
-
-    def values() -> list[bytes]:
-        return sorted(message.value() for message in read_topic(kafka.bootstrap, OUTPUT))
-
-    first, second = Worker(settings(kafka.bootstrap), slowly), Worker(settings(kafka.bootstrap), echo)
-    consumer = first._new_consumer
-    monkeypatch.setattr(first, "_new_consumer", lambda: RebalancedInABatch(consumer(), read_first, revoked))
-    monkeypatch.setattr(first, "_revoked", lambda *_: revoked.set())
-    threads = [threading.Thread(target=worker.run) for worker in (first, second)]
-    threads[0].start()
-    try:
-        until(lambda: members_missing(kafka.bootstrap, GROUP, 1) is None, 30, "the first worker")
-        sent = [b"%d" % at for at in range(PARTITIONS)]
-        produce(kafka.bootstrap, SCORED, [Outgoing(at, value, value) for at, value in enumerate(sent)])
-        assert read_first.wait(30)
-        threads[1].start()
-        assert scoring.wait(30)
-        until(lambda: members_missing(kafka.bootstrap, GROUP, 2) is None, 30, "a partition for each")
-        until(lambda: len(values()) >= 1, 30, "what the second worker makes of the partition that moved")
-        go_on.set()
-        until(lambda: len(values()) >= PARTITIONS, 30, "all predictions")
-        # Whatever the first worker may still write twice comes before what is sent now.
-        produce(kafka.bootstrap, SCORED, [Outgoing(at, b"end", b"end") for at in range(PARTITIONS)])
-        until(lambda: values().count(b"end") == PARTITIONS, 30, "the last predictions")
-        assert values() == [*sent, *[b"end"] * PARTITIONS]
-    finally:
-        go_on.set()
+        revoking.set()
         end((first, second), threads)

@@ -53,11 +53,8 @@ class DiesOfTheFirstCommit:
 
 def work(brokers: str, topic: str, dies: bool) -> None:
     """A worker's process."""
-    worker = Worker(settings(brokers, topic), echo_ids)
-    made = worker._new_consumer
-    if dies:
-        worker._new_consumer = lambda: DiesOfTheFirstCommit(made())  # type: ignore[method-assign,assignment,return-value]
-    worker.run()
+    client: Any = (lambda config: DiesOfTheFirstCommit(Consumer(config))) if dies else Consumer
+    Worker(settings(brokers, topic), echo_ids, client).run()
 
 
 def test_a_worker_killed_between_flush_and_commit_leaves_copies_with_equal_ids_and_loses_none(

@@ -1,0 +1,189 @@
+"""A member of the consumer group of the scored topic: reads batches of the partitions that it owns.
+
+A rebalance comes while records are polled. Whatever is in flight then ends first: it is committed, or has failed, while
+the group waits. So a batch in flight never outlives the stay in the group that it was read in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple
+
+import structlog
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+
+from forebay.pipelines.adapters import metrics
+from forebay.pipelines.adapters.kafka.access import RUNNING_S, Access
+from forebay.pipelines.adapters.kafka.consumer_errors import ConsumerErrors
+from forebay.pipelines.adapters.kafka.probe import RecordProbe
+from forebay.pipelines.adapters.kafka.producer import FETCH_WAIT_MS
+from forebay.pipelines.errors import ForebayError
+from forebay.pipelines.process.silence import Silence
+from forebay.pipelines.process.watchdog import step
+from forebay.serving.worker.batch import Offsets
+from forebay.serving.worker.generation import is_member
+from forebay.serving.worker.settings import WorkerSettings
+
+log = structlog.get_logger("forebay.score")
+
+POLL_S = 0.25
+
+QUIET_POLLS = 40
+"""Polls in a row, 10 s, that bring nothing before another client is asked, and again before this one is given up."""
+
+
+class JoinAgain(ForebayError):
+    """This consumer is of no further use: another one goes on from the last commit."""
+
+
+def consumer_config(settings: WorkerSettings) -> dict[str, Any]:
+    """What librdkafka's consumer is told, without addresses and security."""
+    return {
+        "group.id": settings.group,
+        "enable.auto.commit": False,
+        "enable.auto.offset.store": False,
+        "auto.offset.reset": "earliest",
+        "isolation.level": "read_committed",
+        # The end of what may be read is told, past markers and aborted records: what lag is counted to.
+        "enable.partition.eof": True,
+        "session.timeout.ms": settings.session_timeout_ms,
+        "fetch.wait.max.ms": FETCH_WAIT_MS,
+        "fetch.error.backoff.ms": 50,
+    }
+
+
+class Read(NamedTuple):
+    """Records that were read together."""
+
+    messages: Sequence[Message]
+    membership: Any
+    """The consumer's group metadata: where partitions have moved since, a commit with it is refused."""
+
+
+class Member:
+    """One consumer, from joining the group to leaving it. For one thread."""
+
+    def __init__(
+        self,
+        settings: WorkerSettings,
+        assigned: Callable[[set[int]], object],
+        revoked: Callable[[set[int]], object],
+        client: Callable[[dict[str, Any]], Consumer] = Consumer,
+    ) -> None:
+        """Args:
+        assigned: is told which partitions are owned from now on, in addition.
+        revoked: is told which are not any more, while the group waits for its return.
+        client: makes the consumer.
+        """
+        self._settings = settings
+        self._on_assigned, self._on_revoked = assigned, revoked
+        self._access = Access(settings.brokers)
+        self.consumer = client(self._access.config(consumer_config(settings)))
+        self._errors = ConsumerErrors(settings.topic, settings.group)
+        self._silence = Silence(RecordProbe(settings.brokers, settings.group), QUIET_POLLS)
+        self._owned: set[int] = set()
+        self._moved: set[int] = set()
+        """Partitions that were revoked while the present batch is read."""
+        self._came: set[int] = set()
+        """The same, of those that were assigned."""
+        self._paused: list[TopicPartition] = []
+
+    def join(self) -> None:
+        """Joins the group."""
+        step("joining the group")
+        self.consumer.subscribe([self._settings.topic], on_assign=self._assigned, on_revoke=self._revoked)
+
+    def read(self) -> Read:
+        """Whatever is there, without waiting for more than the first record. No record of a partition that has moved.
+
+        Raises:
+            JoinAgain: the client brings nothing although there are records, or a partition left and came back.
+            RestartNeeded, SettingsError: as `ConsumerErrors.meet` and `look`.
+        """
+        step("polling")
+        self._moved, self._came = set(), set()
+        first = self.consumer.poll(POLL_S)
+        if first is None:
+            self._look_where_nothing_comes()
+            return Read([], None)
+        # Before anything else is read: a rebalance may come with it, and the batch is not of that membership.
+        self._moved, self._came = set(), set()
+        membership = self.consumer.consumer_group_metadata()
+        messages = [first, *self.consumer.consume(self._settings.max_batch_records - 1, 0)]
+        for message in messages:
+            self._look_at(message.error())
+        return Read(self._still_owned([each for each in messages if not each.error()], membership), membership)
+
+    def _still_owned(self, messages: list[Message], membership: Any) -> list[Message]:
+        if back := self._moved & self._came:
+            # Which of the records were read before it left can't be told.
+            raise JoinAgain(f"partitions {sorted(back)} left and came back while a batch was read")
+        if messages and not is_member(membership):
+            # A commit without a generation would not be checked by the broker.
+            raise JoinAgain("the group does not know this member any more")
+        return [each for each in messages if each.partition() not in self._moved]
+
+    def _look_at(self, error: KafkaError | None) -> None:
+        if error is None or error.code() == KafkaError._PARTITION_EOF:
+            self._errors.read()
+            self._access.granted()
+            self._silence.broken()
+        else:
+            self._errors.meet(error)
+
+    def _look_where_nothing_comes(self) -> None:
+        if not self._paused:
+            positions = self.consumer.position(self.consumer.assignment())
+            if self._silence.look({(each.topic, each.partition): each.offset for each in positions}):
+                raise JoinAgain("records are there, and the consumer brings none")
+        self._errors.look()
+        self._access.check(RUNNING_S)
+
+    def pause(self) -> None:
+        """Reads nothing for a while; to be polled on, so that the group knows that this member lives."""
+        self._paused = self.consumer.assignment()
+        self.consumer.pause(self._paused)
+
+    def resume(self) -> None:
+        """Reads on where it was paused."""
+        if self._paused:
+            owned = [each for each in self._paused if each.partition in self._owned]
+            self._paused = []
+            self.consumer.resume(owned)
+            self._silence.broken()
+
+    def read_again(self, first: Offsets) -> None:
+        """Goes back to these offsets."""
+        for partition, offset in first.items():
+            try:
+                self.consumer.seek(TopicPartition(self._settings.topic, partition, offset))
+            except KafkaException as error:
+                # Lost in a rebalance: its next owner starts from the last commit.
+                log.info("not seeking", partition=partition, error=str(error))
+
+    def report_lag(self) -> None:
+        """Counted from positions, which pass markers and aborted records; nothing is said of what is not known."""
+        for each in self.consumer.position(self.consumer.assignment()):
+            _low, end = self.consumer.get_watermark_offsets(each, cached=True)
+            if each.offset >= 0 and end >= 0:
+                metrics.LAG_RECORDS.labels(each.topic, each.partition).set(max(0, end - each.offset))
+
+    def leave(self) -> None:
+        """Leaves the group; partitions are revoked on the way."""
+        step("leaving the group")
+        self.consumer.close()
+
+    def _assigned(self, _consumer: Consumer, partitions: Iterable[TopicPartition]) -> None:
+        came = {each.partition for each in partitions}
+        self._came |= came
+        self._owned |= came
+        log.info("scoring", topic=self._settings.topic, partitions=sorted(self._owned), group=self._settings.group)
+        metrics.keep_partitions(self._settings.topic, self._owned)
+        self._on_assigned(came)
+
+    def _revoked(self, _consumer: Consumer, partitions: Iterable[TopicPartition]) -> None:
+        gone = {each.partition for each in partitions}
+        self._moved |= gone
+        self._owned -= gone
+        metrics.keep_partitions(self._settings.topic, self._owned)
+        self._on_revoked(gone)
