@@ -113,7 +113,7 @@ def test_a_function_that_fails_on_one_event_costs_that_event_alone(score):
 
 def test_a_batch_of_which_every_event_fails_is_hardly_run_more_often_than_it_has_events(score, monkeypatch):
     runs, whole = [], score._scorer.score
-    monkeypatch.setattr(score._scorer, "score", lambda requests: runs.append(requests) or whole(requests))
+    monkeypatch.setattr(score._scorer, "score", lambda *asked: runs.append(asked) or whole(*asked))
     predicted, letters = split(score([Message(at, asked("a", REFUSED_LIMIT)) for at in range(500)]))
     assert (len(predicted), len(letters)) == (0, 500)
     assert len(runs) <= 510
