@@ -25,6 +25,7 @@ from forebay.pipelines.contract.plan.views import BatchView
 from forebay.pipelines.contract.store.entity_key import EntityKeyEncoder, feature_field, timestamp_field
 from forebay.pipelines.contract.store.values import encode_timestamp, encode_value
 from forebay.pipelines.errors import DecodeError, ForebayError, RequestError, SettingsError
+from forebay.pipelines.feature_processor.walk.parts import topic_parts
 from forebay.pipelines.feature_processor.walk.rekey import Rekeyer
 from forebay.pipelines.feature_processor.walk.topic_batch import TopicBatches
 from forebay.pipelines.steps.decode.event_type import attribute
@@ -70,29 +71,30 @@ class TimeTravel:
         self._encoders: dict[str, Encode] = {}
         self._store = MemoryStore()
         self._log = _MemoryLog(partitions)
-        self._pipelines = {feed.topic: self._pipeline(feed) for feed in feeds(plan)}
-        self._done = {(topic, each): 0 for topic in self._pipelines for each in range(partitions)}
+        self._topics = {feed.topic: self._topic(feed) for feed in feeds(plan)}
+        self._done = {(topic, each): 0 for topic in self._topics for each in range(partitions)}
         self._assemblers: dict[str, FeatureAssembler] = {}
 
-    def _pipeline(self, feed: Feed) -> TopicBatches:
+    def _topic(self, feed: Feed) -> TopicBatches:
         source = self._incarnation(feed.source.topic)
         incarnations = {route.topic: self._incarnation(route.topic).routed_from(source) for route in feed.routes}
         rekeyer = Rekeyer(feed.routes, incarnations, self._log)
         incarnation = self._incarnation(feed.topic).routed_from(source) if feed.routed else source
-        pipeline = TopicBatches(
+        parts = topic_parts(
             feed,
             self._plan.project,
             self._store,
             self._log,
             incarnation,
-            rekeyer if feed.routes else None,
-            _DeclaredSchema(feed.source),
+            rekeyer=rekeyer if feed.routes else None,
+            schemas=_DeclaredSchema(feed.source),
             # Records without a timestamp, never read too early: an event is written down at its own time.
             now_ms=lambda: LATEST_MS,
         )
-        pipeline.assign(dict.fromkeys(range(self._partitions), 0))
-        pipeline.begin()
-        return pipeline
+        topic = TopicBatches(parts)
+        topic.assign(dict.fromkeys(range(self._partitions), 0))
+        topic.begin()
+        return topic
 
     def _incarnation(self, topic: str) -> Incarnation:
         return Incarnation(topic, "memory", self._partitions)
@@ -110,7 +112,7 @@ class TimeTravel:
             DeadLettersFound: some became dead letters, which are not collected; the others are processed.
         """
         source = next((each for each in self._plan.sources if each.topic == topic), None)
-        if source is None or topic not in self._pipelines:
+        if source is None or topic not in self._topics:
             known = ", ".join(source.topic for source in self._plan.sources)
             raise SettingsError(f"no online view is computed from topic {topic!r}; the plan knows {known}")
         payloads = [
@@ -120,7 +122,7 @@ class TimeTravel:
         before = {name: len(found) for name, found in self._dead_letters().items()}
         for payload, key in payloads:
             self._log.produce(topic, payload, key)
-        for each in self._pipelines:
+        for each in self._topics:
             self._process(each)
         new = [each for name, found in self._dead_letters().items() for each in found[before.get(name, 0) :]]
         if new and not self._collects:
@@ -143,14 +145,14 @@ class TimeTravel:
 
     def _key(self, source: Source, payload: bytes) -> bytes | None:
         """The key that a producer would give a record; None where the payload does not say."""
-        event = self._pipelines[source.topic].decode([payload]).events[0]
+        event = self._topics[source.topic].parts.decode([payload]).events[0]
         return None if event is None else msgspec.json.encode([getattr(event, attribute(name)) for name in source.key])
 
     def _process(self, topic: str) -> None:
         for partition in range(self._partitions):
             records = self._log.records(topic, partition)[self._done[topic, partition] :]
             if records:
-                self._pipelines[topic].partitions[partition].process(records)
+                self._topics[topic].process({partition: records})
                 self._done[topic, partition] += len(records)
 
     def materialize(self, view: str, at: datetime | int, *rows: Mapping[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""Puts pipelines together from a plan and settings."""
+"""Build what processes the topics of a plan, from settings."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from forebay.pipelines.adapters.schema_registry import schemas_of
 from forebay.pipelines.contract.kafka.topics import Feed, feeds
 from forebay.pipelines.contract.plan.plan import Plan
 from forebay.pipelines.feature_processor.settings import ProcessorSettings
+from forebay.pipelines.feature_processor.walk.parts import topic_parts
 from forebay.pipelines.feature_processor.walk.rekey import Rekeyer
 from forebay.pipelines.feature_processor.walk.topic_batch import TopicBatches
 
@@ -28,10 +29,10 @@ class Share(NamedTuple):
     """Name of its consumer group below the project's, where it is not the plan's fingerprint."""
 
 
-def build_pipelines(
+def build_topics(
     share: Share, settings: ProcessorSettings, generation: Callable[[], int] | None = None
 ) -> list[TopicBatches]:
-    """One pipeline per topic; a connection and a producer each, since topics are processed side by side.
+    """Builds what processes each topic; a connection and a producer each, since topics are processed side by side.
 
     Args:
         generation: of the plan, where it may grow while its views stay as they are; None: that of the share.
@@ -45,10 +46,10 @@ def build_pipelines(
     return [_build(share, feed, topics, settings, known) for feed in feeds(share.plan, share.routed_elsewhere)]
 
 
-def close(pipelines: Sequence[TopicBatches]) -> None:
+def close(topics: Sequence[TopicBatches]) -> None:
     """Gives up their connections to the store."""
-    for pipeline in pipelines:
-        pipeline.store.close()
+    for topic in topics:
+        topic.parts.store.close()
 
 
 def _build(
@@ -57,16 +58,14 @@ def _build(
     source = topics.incarnation(feed.source.topic)  # first: it says it where the brokers refuse
     producer = IdempotentProducer(settings.brokers)
     incarnations = {route.topic: topics.incarnation(route.topic).routed_from(source) for route in feed.routes}
-    return TopicBatches(
+    parts = topic_parts(
         feed,
         share.plan.project,
         RedisStore(settings.redis),
         producer,
         topics.incarnation(feed.topic).routed_from(source) if feed.routed else source,
-        Rekeyer(feed.routes, incarnations, producer) if feed.routes else None,
-        schemas_of(feed.source, settings.schema_registry),
-        publishes=share.publishes,
+        rekeyer=Rekeyer(feed.routes, incarnations, producer) if feed.routes else None,
+        schemas=schemas_of(feed.source, settings.schema_registry),
         source_partitions=source.partitions,
-        dead_letters=settings.dead_letters,
-        generation=generation,
     )
+    return TopicBatches(parts, publishes=share.publishes, dead_letters=settings.dead_letters, generation=generation)

@@ -20,7 +20,7 @@ from forebay.pipelines.adapters.metrics import serve_metrics
 from forebay.pipelines.contract.kafka.topics import feeds
 from forebay.pipelines.contract.plan.plan import Plan
 from forebay.pipelines.errors import Crashed, ForebayError, SettingsError
-from forebay.pipelines.feature_processor.build import Share, build_pipelines, close
+from forebay.pipelines.feature_processor.build import Share, build_topics, close
 from forebay.pipelines.feature_processor.membership.app import ProcessorApp
 from forebay.pipelines.feature_processor.membership.client_health import ClientFailed
 from forebay.pipelines.feature_processor.membership.denied import denied
@@ -76,10 +76,10 @@ def run(plan: Plan, settings: ProcessorSettings) -> None:
 
 
 def _built(follower: PlanFollower, settings: ProcessorSettings) -> list[TopicBatches]:
-    """The live plan's pipelines; those of the plan before where a newer one can't be built after all."""
+    """What processes the live plan's topics; that of the plan before where a newer one can't be built after all."""
     while True:
         try:
-            return build_pipelines(Share(follower.live), settings, follower.generation)
+            return build_topics(Share(follower.live), settings, follower.generation)
         except Exception as error:
             if not follower.go_back(error):
                 raise
@@ -96,7 +96,7 @@ def catch_up(share: Share, settings: ProcessorSettings) -> None:
     _tune_interpreter()
     WATCHDOG.start(settings.hang_after_s)
     group = group_name(share.plan.project, "process", share.group or share.plan.fingerprint)
-    _run_until_told(build_pipelines(share, settings), group, settings, _never)
+    _run_until_told(build_topics(share, settings), group, settings, _never)
 
 
 def _tune_interpreter() -> None:
@@ -105,32 +105,32 @@ def _tune_interpreter() -> None:
 
 
 def _run_until_told(
-    pipelines: Sequence[TopicBatches],
+    topics: Sequence[TopicBatches],
     group: str,
     settings: ProcessorSettings,
     switch_due: Callable[[], Awaitable[object]],
     wanted: Callable[[], Collection[str]] = tuple,
 ) -> bool:
     """Whether it ended because a switch is due, and not because it was told to stop."""
-    log.info("processing", topics=[pipeline.feed.topic for pipeline in pipelines])
+    log.info("processing", topics=[topic.parts.feed.topic for topic in topics])
     while True:
         try:
             with ExitStack() as ended:
                 # Faust decides that a service belongs to the loop it is made in.
-                switch = asyncio.run(_run_app(ProcessorSetup(pipelines, group, settings, wanted), switch_due, ended))
-            close(pipelines)
+                switch = asyncio.run(_run_app(ProcessorSetup(topics, group, settings, wanted), switch_due, ended))
+            close(topics)
             return switch
         except (BrokersWentAway, ClientFailed) as error:
             log.warning("starting again", error=str(error))
             time.sleep(START_AGAIN_S)
             # aiokafka does not tell a broker that refuses its password from one that is away.
-            Topics(settings.brokers).incarnation(pipelines[0].feed.topic)
+            Topics(settings.brokers).incarnation(topics[0].parts.feed.topic)
 
 
 class ProcessorSetup(NamedTuple):
     """What an app is made of."""
 
-    pipelines: Sequence[TopicBatches]
+    topics: Sequence[TopicBatches]
     group: str
     settings: ProcessorSettings
     wanted: Callable[[], Collection[str]]

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from forebay.pipelines.adapters.memory_store import MemoryStore
 from forebay.pipelines.errors import StoreUnavailable
 from forebay.pipelines.feature_processor.rows.writer import StoreRolledBack
-from tests.feature_processor.partition import batches, of
+from tests.feature_processor.partition import batches
 from tests.support.build import HOUR
 
 
@@ -129,7 +129,7 @@ def process_until_done(pipeline, batch):
         try:
             pipeline.process(batch)
         except StoreUnavailable:
-            for writer in of(pipeline).writers:
+            for writer in pipeline.topic.writers:
                 writer.forget()
             if until_answered(pipeline.ledger.has_fallen_back):
                 return False

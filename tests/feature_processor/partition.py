@@ -11,6 +11,7 @@ from forebay.pipelines.contract.plan.views import JoinKey
 from forebay.pipelines.contract.store.entity_key import EntityKeyEncoder, closed_field, head_field
 from forebay.pipelines.contract.store.keys import progress_field, progress_key
 from forebay.pipelines.contract.store.progress import decode_progress
+from forebay.pipelines.feature_processor.walk.parts import topic_parts
 from forebay.pipelines.feature_processor.walk.topic_batch import TopicBatches
 from forebay.pipelines.steps.tile_state.row_codec import StoredRow
 from forebay.pipelines.steps.windows.aggregate import ViewAggregator
@@ -50,18 +51,36 @@ class Producer:
         return [each for each in self.sent if each[0] == topic]
 
 
+def topic_batches(
+    feed, store, producer=None, incarnation=INCARNATION, rekeyer=None, schemas=None, project=PROJECT, **options
+):
+    """What processes a topic, before an assignment."""
+    parts = topic_parts(feed, project, store, producer or Producer(), incarnation, rekeyer=rekeyer, schemas=schemas)
+    return TopicBatches(parts, **options)
+
+
+class OnePartition:
+    """A topic of which only one partition is read."""
+
+    def __init__(self, topic, number):
+        self.topic, self._number = topic, number
+
+    @property
+    def ledger(self):
+        return self.topic.partitions[self._number].ledger
+
+    def process(self, records):
+        self.topic.process({self._number: records})
+
+
 def start(store, *views, incarnation=INCARNATION, partition=0, routed=False, rekeyer=None, routes=(), producer=None):
-    """A pipeline on one partition, as after an assignment."""
+    """One partition, as after an assignment."""
     topic = ROUTED.topic if routed else SOURCE.topic
     feed = Feed(topic, SOURCE, routed, tuple(views), routes)
-    shared = TopicBatches(feed, PROJECT, store, producer or Producer(), incarnation, rekeyer)
-    shared.assign({partition: 0})
-    shared.begin()
-    return shared.partitions[partition]
-
-
-def of(pipeline):
-    return pipeline._shared
+    batches = topic_batches(feed, store, producer, incarnation, rekeyer)
+    batches.assign({partition: 0})
+    batches.begin()
+    return OnePartition(batches, partition)
 
 
 def card(entity, at_ms, amount=1.0, **more):

@@ -8,10 +8,8 @@ from forebay.pipelines.contract.kafka.record import Record
 from forebay.pipelines.contract.kafka.topics import Feed
 from forebay.pipelines.contract.plan.definition import definition
 from forebay.pipelines.feature_processor.walk.rekey import Rekeyer
-from forebay.pipelines.feature_processor.walk.topic_batch import TopicBatches
 from tests.feature_processor.partition import (
     CARDS,
-    INCARNATION,
     MERCHANTS,
     PROJECT,
     ROUTED,
@@ -19,10 +17,10 @@ from tests.feature_processor.partition import (
     WINDOWS,
     Producer,
     card,
-    of,
     progress,
     row,
     start,
+    topic_batches,
 )
 from tests.support.build import HOUR, SOURCE, START_MS, make_view, record
 
@@ -55,20 +53,20 @@ class TestViews:
         store = MemoryStore()
         pipeline = start(store, CARDS)
         pipeline.process([record(0, card("a", HOUR), [header]), record(1, b"\xff", [header]), record(2, card("a", 0))])
-        assert of(pipeline).producer.sent == []
+        assert pipeline.topic.parts.producer.sent == []
         assert amount_sum(store, CARDS, "a") == 1.0
         assert progress(store) == 2
 
     def test_it_makes_no_other_event_late_where_it_is_not_taken(self):
         pipeline = start(MemoryStore(), CARDS)
         pipeline.process([record(0, card("a", 3 * HOUR), [only_for(model="risk")]), record(1, card("a", 0))])
-        assert of(pipeline).producer.to("payments.late") == []
+        assert pipeline.topic.parts.producer.to("payments.late") == []
 
     def test_a_header_that_names_nobody_is_a_dead_letter_that_says_what_to_do(self):
         store = MemoryStore()
         pipeline = start(store, CARDS)
         pipeline.process([record(0, card("a", 0), [(ONLY_FOR_HEADER, b"me")]), record(1, card("a", 1, 2.0))])
-        ((topic, *_, headers),) = of(pipeline).producer.sent
+        ((topic, *_, headers),) = pipeline.topic.parts.producer.sent
         assert (topic, headers["forebay-reason"]) == ("payments.dlq", b"decode")
         assert b"leave it out" in headers["forebay-error"]
         assert amount_sum(store, CARDS, "a") == 2.0
@@ -86,7 +84,7 @@ class TestRoutes:
         producer = Producer()
         rekeyer = Rekeyer([ROUTED], {ROUTED.topic: ROUTED_INCARNATION}, producer)
         feed = Feed(SOURCE.topic, SOURCE, False, (CARDS,), (ROUTED,), (MERCHANTS.name,), (definition(MERCHANTS),))
-        shared = TopicBatches(feed, PROJECT, store, producer, INCARNATION, rekeyer)
+        shared = topic_batches(feed, store, producer, rekeyer=rekeyer)
         shared.assign({0: 0})
         shared.begin()
         shared.process({0: records})
@@ -121,7 +119,7 @@ class TestDeadLetters:
     def test_they_keep_the_headers_and_the_timestamp_of_their_record(self):
         pipeline = start(MemoryStore(), CARDS)
         pipeline.process([Record(0, b"k", b"\xff", [("trace", b"1"), ("nothing", None)], START_MS + 7)])
-        ((_, _, key, value, headers),) = of(pipeline).producer.sent
+        ((_, _, key, value, headers),) = pipeline.topic.parts.producer.sent
         assert (key, value, headers["trace"], headers["nothing"]) == (b"k", b"\xff", b"1", None)
         assert int(headers["forebay-timestamp-ms"]) == START_MS + 7
 
@@ -133,13 +131,13 @@ class TestDeadLetters:
         pickier = make_view(WINDOWS, name="pickier", udf=refuse, fingerprint="44" * 8)
         pipeline = start(MemoryStore(), CARDS, picky, pickier)
         pipeline.process([record(0, card("a", 0)), record(1, b"\xff")])
-        named = [each[-1]["forebay-refused-by"] for each in of(pipeline).producer.to("payments.dlq")]
+        named = [each[-1]["forebay-refused-by"] for each in pipeline.topic.parts.producer.to("payments.dlq")]
         assert sorted(named) == sorted([refused_by(picky, pickier), refused_by(CARDS, picky, pickier)])
 
     def test_a_replayed_record_that_fails_again_is_for_the_same_view(self):
         pipeline = start(MemoryStore(), CARDS, OTHER)
         pipeline.process([record(0, b"\xff", [only_for(OTHER), ("forebay-reason", b"invalid")])])
-        ((*_, headers),) = of(pipeline).producer.sent
+        ((*_, headers),) = pipeline.topic.parts.producer.sent
         assert headers["forebay-refused-by"] == refused_by(OTHER)
         assert headers["forebay-reason"] == b"decode"
 
@@ -149,13 +147,13 @@ class TestDeadLetters:
         start(store, CARDS).process([record(0, card("a", 0))])
         pipeline = start(store, CARDS, OTHER)
         pipeline.process([record(0, b"\xff")])
-        ((*_, headers),) = of(pipeline).producer.sent
+        ((*_, headers),) = pipeline.topic.parts.producer.sent
         assert headers["forebay-refused-by"] == refused_by(OTHER)
 
     def test_late_events_name_their_view_too(self):
         pipeline = start(MemoryStore(), CARDS)
         pipeline.process([record(0, card("a", HOUR + 1)), record(1, card("b", 0), [("trace", b"1")])])
-        ((*_, headers),) = of(pipeline).producer.to("payments.late")
+        ((*_, headers),) = pipeline.topic.parts.producer.to("payments.late")
         assert headers["forebay-refused-by"] == refused_by(CARDS)
         assert headers["trace"] == b"1"
         assert "forebay-timestamp-ms" in headers

@@ -15,8 +15,8 @@ from forebay.pipelines.contract.plan.services import FeatureService
 from forebay.pipelines.contract.plan.sources import Source
 from forebay.pipelines.contract.plan.types import Column, DataType
 from forebay.pipelines.errors import StoreUnavailable
-from forebay.pipelines.feature_processor.walk.topic_batch import TopicBatches
 from forebay.serving.worker.events import EventScorer
+from tests.feature_processor.partition import OnePartition, topic_batches
 from tests.oracle import Window
 from tests.support.build import HOUR, MINUTE, START_MS, make_view, record
 from tests.support.wire import (
@@ -107,10 +107,11 @@ class World:
         source, self.encode = FORMATS[kind]
         self.store, self.producer, self.schemas = MemoryStore(), Producer(), Schemas(id7=AVRO)
         feed = Feed("payments", source, False, (make_view(WINDOWS),), ())
-        shared = TopicBatches(feed, "p", self.store, self.producer, Incarnation("payments", "x", 1), None, self.schemas)
+        incarnation = Incarnation("payments", "x", 1)
+        shared = topic_batches(feed, self.store, self.producer, incarnation, schemas=self.schemas, project="p")
         shared.assign({0: 0})
         shared.begin()
-        self.partition = shared.partitions[0]
+        self.partition = OnePartition(shared, 0)
 
     def process(self, events):
         self.partition.process([record(at, self.encode(event)) for at, event in enumerate(events)])

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from forebay.pipelines.adapters.memory_store import MemoryStore
 from forebay.pipelines.contract.kafka.record import Record
-from tests.feature_processor.partition import CARDS, Producer, folded, of, progress, rows, start
+from tests.feature_processor.partition import CARDS, Producer, folded, progress, rows, start
 from tests.oracle import Event
 from tests.support.build import HOUR, MINUTE, SOURCE, START_MS, WRITTEN_MS
 
@@ -137,4 +137,4 @@ def test_every_record_is_refused_with_its_bytes_or_counted_in_its_row(
     assert exactly(rows(store, CARDS, {event.entity for _, event in events})) == exactly(folded(CARDS, events))
     assert len([key for key in store.hashes if not key.startswith(b"forebay:")]) == len({e.entity for _, e in events})
     assert progress(store) == len(records) - 1
-    assert of(pipeline).producer is producer
+    assert pipeline.topic.parts.producer is producer

@@ -27,7 +27,6 @@ from tests.feature_processor.partition import (
     card,
     cuts_of,
     moderately,
-    of,
     progress,
     start,
 )
@@ -57,7 +56,7 @@ class TestBadDays:
         store, pairs = MemoryStore(), list(enumerate(events))
         pipeline = run(store, [record(*each) for each in pairs], sizes, lambda: start(store, CARDS))
         assert_exact(store, in_time(pairs))
-        assert len(of(pipeline).producer.to("payments.late")) == len(pairs) - len(in_time(pairs))
+        assert len(pipeline.topic.parts.producer.to("payments.late")) == len(pairs) - len(in_time(pairs))
         assert progress(store) == len(events) - 1
 
     @moderately

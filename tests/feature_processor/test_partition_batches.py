@@ -13,11 +13,9 @@ from forebay.pipelines.contract.store.row_header import Header
 from forebay.pipelines.contract.store.values import decode_timestamp, decode_value
 from forebay.pipelines.errors import StoreUnavailable
 from forebay.pipelines.feature_processor.walk.rekey import Rekeyer
-from forebay.pipelines.feature_processor.walk.topic_batch import TopicBatches
 from tests.feature_processor.bad_days import FlakyStore
 from tests.feature_processor.partition import (
     CARDS,
-    INCARNATION,
     PROJECT,
     ROUTED,
     ROUTED_INCARNATION,
@@ -28,11 +26,11 @@ from tests.feature_processor.partition import (
     cuts_of,
     folded,
     moderately,
-    of,
     progress,
     row,
     rows,
     start,
+    topic_batches,
 )
 from tests.oracle import Window
 from tests.support.build import HOUR, MINUTE, SOURCE, START_MS, expected, make_view, record
@@ -43,7 +41,7 @@ class TestOrder:
         """Whatever stops in between, progress never names what is not contained."""
         store = FlakyStore()
         pipeline = start(store, CARDS)
-        of(pipeline).producer.flush = lambda: store.calls.append("flush")
+        pipeline.topic.parts.producer.flush = lambda: store.calls.append("flush")
         store.calls.clear()
         pipeline.process([record(0, card("a", 0))])
         assert store.calls == ["read", "write", "flush", "write_hash"]
@@ -66,20 +64,20 @@ class TestOrder:
         store = FlakyStore()
         pipeline = start(store, CARDS, make_view(WINDOWS, name="once_more", fingerprint="33" * 8))
         store.calls.clear()
-        of(pipeline).process({0: [record(0, card("a", 0))]}, lambda: store.calls.append("all sent"))
+        pipeline.topic.process({0: [record(0, card("a", 0))]}, lambda: store.calls.append("all sent"))
         assert store.calls == ["read", "write", "read", "all sent", "write", "write_hash"]
 
     def test_a_failed_delivery_holds_progress_back(self):
         store = MemoryStore()
         pipeline = start(store, CARDS)
-        of(pipeline).producer.fails = True
+        pipeline.topic.parts.producer.fails = True
         with pytest.raises(DeliveryFailed):
             pipeline.process([record(0, b"x"), record(1, card("a", 0))])
         assert progress(store) == NOTHING_YET
         again = start(store, CARDS)
         again.process([record(0, b"x"), record(1, card("a", 0))])
         assert row(store, CARDS, "a") == folded(CARDS, [(1, card("a", 0))])["a"]
-        assert len(of(again).producer.to("payments.dlq")) == 1
+        assert len(again.topic.parts.producer.to("payments.dlq")) == 1
 
     def test_a_store_that_takes_no_writes_does_not_multiply_what_is_refused_or_routed(self):
         """However often the batch is tried."""
@@ -156,7 +154,7 @@ class TestText:
 
 def refused(pipeline):
     """Where what it refused came from, topic by topic."""
-    return sorted((topic, headers["forebay-position"]) for topic, *_, headers in pipeline.producer.sent)
+    return sorted((topic, headers["forebay-position"]) for topic, *_, headers in pipeline.parts.producer.sent)
 
 
 class TestTogether:
@@ -164,7 +162,7 @@ class TestTogether:
 
     def feed(self, store, partitions=(0, 1, 2)):
         feed = Feed(SOURCE.topic, SOURCE, False, (CARDS,), ())
-        shared = TopicBatches(feed, PROJECT, store, Producer(), INCARNATION, None)
+        shared = topic_batches(feed, store)
         shared.assign(dict.fromkeys(partitions, 0))
         shared.begin()
         return shared
@@ -191,7 +189,7 @@ class TestTogether:
             joined.process({at: some[turn] for at, some in cut.items() if turn < len(some)})
         for at, some in cut.items():
             for batch in some:
-                single.partitions[at].process(batch)
+                single.process({at: batch})
         assert together.hashes == alone.hashes
         assert refused(joined) == refused(single)
 
@@ -206,7 +204,7 @@ class TestTogether:
         assert rows(store, CARDS, "ab") == folded(
             CARDS, [(0, card("b", 0)), (2, card("b", 1)), (0, card("a", 0)), (1, card("a", 2))]
         )
-        ((_, _, key, value, headers),) = shared.producer.to("payments.dlq")
+        ((_, _, key, value, headers),) = shared.parts.producer.to("payments.dlq")
         assert (key, value) == (b"key", second[0][0].value)
         assert (headers["forebay-reason"], headers["forebay-position"]) == (b"wrong_key", b"payments[0]@1")
         assert b"librdkafka has another by default" in headers["forebay-error"]
@@ -218,15 +216,13 @@ class TestTogether:
         """It is the first one of its card at that merchant, and the rightly keyed ones after it would be refused."""
         pairs = make_view(WINDOWS, name="pairs", keys=["card", "merchant"], fingerprint="33" * 8)
         store = MemoryStore()
-        shared = TopicBatches(
-            Feed("payments", SOURCE, False, (pairs, CARDS), ()), PROJECT, store, Producer(), INCARNATION, None
-        )
+        shared = topic_batches(Feed("payments", SOURCE, False, (pairs, CARDS), ()), store)
         shared.assign({0: 0, 1: 0})
         shared.begin()
         shared.process({0: [record(0, card("a", 0, merchant="m"))]})
         shared.process({1: [record(0, card("a", 1, merchant="n"))]})
         shared.process({0: [record(1, card("a", 2, merchant="n"))]})
-        assert [each[-1]["forebay-position"] for each in shared.producer.to("payments.dlq")] == [b"payments[1]@0"]
+        assert [each[-1]["forebay-position"] for each in shared.parts.producer.to("payments.dlq")] == [b"payments[1]@0"]
         key = EntityKeyEncoder(pairs.join_keys, PROJECT)(["a", "n"])
         ((head,),) = store.read([(key, [head_field(pairs)])])
         assert Header.unpack(head)[3:5] == (0, 1)
@@ -236,7 +232,7 @@ class TestTogether:
         shared = self.feed(store)
         shared.process({0: [record(0, card("a", 0))], 1: [record(0, card("a", 1)), record(1, card("c", 1))]})
         assert rows(store, CARDS, "ac") == folded(CARDS, [(0, card("a", 0)), (1, card("c", 1))])
-        assert [each[-1]["forebay-position"] for each in shared.producer.to("payments.dlq")] == [b"payments[1]@0"]
+        assert [each[-1]["forebay-position"] for each in shared.parts.producer.to("payments.dlq")] == [b"payments[1]@0"]
 
     @pytest.mark.parametrize("failure", ["half", "none", "all"])
     def test_a_misplaced_record_whose_batch_is_tried_again_is_one_dead_letter(self, failure):
@@ -250,7 +246,7 @@ class TestTogether:
                 shared.process(batch)
             except StoreUnavailable:
                 shared.process(batch)
-            assert len(shared.producer.to("payments.dlq")) == 1 + nth
+            assert len(shared.parts.producer.to("payments.dlq")) == 1 + nth
             batch = {0: [each._replace(offset=each.offset + 2) for each in batch[0]]}
         assert row(store, CARDS, "a") == folded(CARDS, [(0, card("a", 0))])["a"]
         assert row(store, CARDS, "b") == folded(CARDS, [(at, card("b", 1)) for at in (1, 3, 5)])["b"]
@@ -277,5 +273,5 @@ class TestTogether:
             shared.process(batch)
         shared.process(batch)
         assert [row(store, CARDS, name)[0] for name in "abc"] == [1, 1, 1]
-        assert len(shared.producer.to("payments.dlq")) == 3
+        assert len(shared.parts.producer.to("payments.dlq")) == 3
         assert [progress(store, partition=at) for at in range(3)] == [1, 1, 1]

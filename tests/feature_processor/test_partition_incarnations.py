@@ -9,7 +9,7 @@ from forebay.pipelines.contract.store.keys import progress_key
 from forebay.pipelines.contract.store.progress import NOTHING_YET
 from forebay.pipelines.errors import ProgressMismatch
 from tests.e2e.broker import until
-from tests.feature_processor.partition import CARDS, PROJECT, WINDOWS, card, folded, of, row, start
+from tests.feature_processor.partition import CARDS, PROJECT, WINDOWS, card, folded, row, start
 from tests.oracle import Window
 from tests.support.build import SECOND, make_view, record
 
@@ -42,7 +42,7 @@ class TestAnotherLife:
         other.process([record(0, card("a", 5)), record(1, card("b", 5))])
         assert row(store, CARDS, "a") == folded(CARDS, [(1_000, card("a", 0))])["a"]
         assert row(store, CARDS, "b") == folded(CARDS, [(1, card("b", 5))])["b"]
-        assert [each[-1]["forebay-reason"] for each in of(other).producer.sent] == [b"wrong_key"]
+        assert [each[-1]["forebay-reason"] for each in other.topic.parts.producer.sent] == [b"wrong_key"]
 
     def test_a_changed_view_starts_afresh_over_its_old_rows(self):
         store = MemoryStore()

@@ -18,7 +18,6 @@ from tests.feature_processor.partition import (
     WINDOWS,
     Producer,
     card,
-    of,
     progress,
     row,
     start,
@@ -35,7 +34,7 @@ class TestRefused:
     def test_a_bad_record_becomes_a_dead_letter_with_its_bytes_untouched(self, payload, reason):
         pipeline = start(MemoryStore(), CARDS)
         pipeline.process([record(7, card("a", 0)), Record(8, b"\xffkey", payload, [("x", b"y")], 0)])
-        ((topic, _, key, value, headers),) = of(pipeline).producer.sent
+        ((topic, _, key, value, headers),) = pipeline.topic.parts.producer.sent
         assert (topic, key, value) == ("payments.dlq", b"\xffkey", payload)
         assert headers["forebay-reason"] == reason.encode()
         assert headers["forebay-position"] == b"payments[0]@8"
@@ -59,7 +58,7 @@ class TestRefused:
         store = MemoryStore()
         pipeline = start(store, picky, CARDS)
         pipeline.process([record(0, card("a", 0, -1.0)), record(1, card("a", 1, 2.0))])
-        assert [each[-1]["forebay-reason"] for each in of(pipeline).producer.sent] == [b"transform"]
+        assert [each[-1]["forebay-reason"] for each in pipeline.topic.parts.producer.sent] == [b"transform"]
         assert (row(store, picky, "a")[2][0], row(store, CARDS, "a")[2][0]) == (2.0, 1.0)
 
     def test_a_record_that_several_views_refuse_is_one_dead_letter_that_names_them(self):
@@ -69,7 +68,7 @@ class TestRefused:
         picky = [make_view(WINDOWS, name=f"picky_{at}", udf=refuse, fingerprint=f"3{at}" * 8) for at in range(3)]
         pipeline = start(MemoryStore(), *picky, CARDS)
         pipeline.process([record(0, card("a", 0)), record(1, card("a", 1))])
-        letters = of(pipeline).producer.to("payments.dlq")
+        letters = pipeline.topic.parts.producer.to("payments.dlq")
         assert [each[-1]["forebay-position"] for each in letters] == [b"payments[0]@0", b"payments[0]@1"]
         for *_, headers in letters:
             assert decode_recipients(headers["forebay-refused-by"]).views == tuple(map(definition, picky))
@@ -94,7 +93,7 @@ class TestRefused:
         pipeline = start(MemoryStore(), CARDS)
         event = {"event_ms": START_MS, "card": None, "amount": 1}
         pipeline.process([record(0, event)._replace(key=None)])
-        assert of(pipeline).producer.sent == []
+        assert pipeline.topic.parts.producer.sent == []
 
     def test_an_event_without_the_entity_is_in_no_row(self):
         store = MemoryStore()
@@ -106,7 +105,7 @@ class TestRefused:
         pipeline = start(MemoryStore(), MERCHANTS, routed=True)
         event = {"event_ms": START_MS, "merchant": "m", "amount": 1}
         pipeline.process([record(0, event), record(1, event, [(SOURCE_HEADER, b"short")])])
-        letters = of(pipeline).producer.to("payments.dlq")
+        letters = pipeline.topic.parts.producer.to("payments.dlq")
         assert [each[-1]["forebay-position"] for each in letters] == [
             b"shop.merchant.payments[0]@0",
             b"shop.merchant.payments[0]@1",
@@ -121,7 +120,7 @@ class TestLate:
         pipeline = start(store, CARDS)
         late = record(1, card("b", 0))
         pipeline.process([record(0, card("a", HOUR + 1)), late])
-        ((topic, _, key, value, headers),) = of(pipeline).producer.sent
+        ((topic, _, key, value, headers),) = pipeline.topic.parts.producer.sent
         assert (topic, key, value) == ("payments.late", late.key, late.value)
         assert headers["forebay-views"] == b"card_activity"
         assert int(headers["forebay-event-ms"]) == START_MS
@@ -134,14 +133,14 @@ class TestLate:
         store = MemoryStore()
         pipeline = start(store, CARDS, short)
         pipeline.process([record(0, card("a", 2 * MINUTE)), record(1, card("b", 0))])
-        assert [each[-1]["forebay-views"] for each in of(pipeline).producer.to("payments.late")] == [b"short"]
+        assert [each[-1]["forebay-views"] for each in pipeline.topic.parts.producer.to("payments.late")] == [b"short"]
         assert (row(store, CARDS, "b") is None, row(store, short, "b") is None) == (False, True)
 
     def test_an_event_that_is_late_for_several_views_is_one_letter_that_names_them(self):
         others = [make_view(WINDOWS, name=f"more_{at}", fingerprint=f"3{at}" * 8) for at in range(2)]
         pipeline = start(MemoryStore(), CARDS, *others)
         pipeline.process([record(0, card("a", HOUR + 1)), record(1, card("b", 0)), record(2, card("b", 0))])
-        letters = of(pipeline).producer.to("payments.late")
+        letters = pipeline.topic.parts.producer.to("payments.late")
         assert [each[-1]["forebay-position"] for each in letters] == [b"payments[0]@1", b"payments[0]@2"]
         for *_, headers in letters:
             assert headers["forebay-views"] == b"card_activity,more_0,more_1"
@@ -153,13 +152,13 @@ class TestLate:
         start(store, CARDS).process([record(0, card("a", 2 * HOUR))])
         again = start(store, CARDS)
         again.process([record(1, card("b", 0))])
-        assert len(of(again).producer.to("payments.late")) == 1
+        assert len(again.topic.parts.producer.to("payments.late")) == 1
 
     def test_an_event_from_the_far_future_makes_no_other_one_late(self):
         """It is refused, and the watermark stays where it was."""
         store = MemoryStore()
         pipeline = start(store, CARDS)
         pipeline.process([record(0, card("a", 0)), record(1, card("a", 30 * 365 * 24 * HOUR)), record(2, card("a", 5))])
-        assert [each[-1]["forebay-reason"] for each in of(pipeline).producer.to("payments.dlq")] == [b"invalid"]
-        assert of(pipeline).producer.to("payments.late") == []
+        assert [each[-1]["forebay-reason"] for each in pipeline.topic.parts.producer.to("payments.dlq")] == [b"invalid"]
+        assert pipeline.topic.parts.producer.to("payments.late") == []
         assert row(store, CARDS, "a")[:2] == (2, START_MS + 5)

@@ -30,7 +30,6 @@ from tests.feature_processor.partition import (
     cuts_of,
     folded,
     moderately,
-    of,
     row,
     rows,
     start,
@@ -169,7 +168,7 @@ class TestRouting:
         pipeline.process([routed(0, 7, former), routed(1, 8, former), routed(2, 0), routed(3, 9, former), routed(4, 1)])
         truth = folded(MERCHANTS, [(at, card("a", at, merchant="m")) for at in range(2)], lambda event: "m")["m"]
         assert row(store, MERCHANTS, "m")[1:] == truth[1:]
-        assert of(pipeline).producer.sent == []
+        assert pipeline.topic.parts.producer.sent == []
 
     def test_what_was_routed_before_records_named_their_life_is_of_a_former_one(self):
         store = MemoryStore()
@@ -177,7 +176,7 @@ class TestRouting:
         pipeline = start(store, MERCHANTS, routed=True, incarnation=ROUTED_INCARNATION)
         pipeline.process([old])
         assert rows(store, MERCHANTS, "m") == {}
-        assert of(pipeline).producer.sent == []
+        assert pipeline.topic.parts.producer.sent == []
 
     def test_progress_made_from_another_incarnation_of_the_source_topic_is_refused_with_the_repair(self):
         """The routed topic is the same one, but the offsets in its records begin again."""

@@ -64,7 +64,7 @@ def world(monkeypatch):
     monkeypatch.setattr(module, "RedisStore", lambda _: state["store"])
     monkeypatch.setattr(keep_up, "Bootstrap", Bootstrap)
     monkeypatch.setattr(module, "not_ready", not_ready)
-    monkeypatch.setattr(module, "build_pipelines", lambda *_: [])
+    monkeypatch.setattr(module, "build_topics", lambda *_: [])
     Bootstrap.made = ()
     return state
 

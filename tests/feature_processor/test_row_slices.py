@@ -6,7 +6,7 @@ from forebay.pipelines.adapters.memory_store import MemoryStore
 from forebay.pipelines.feature_processor.rows import slices as row_slices
 from forebay.pipelines.feature_processor.rows.slices import RowSlices
 from forebay.pipelines.steps.tile_state.row_codec import StoredRow
-from tests.feature_processor.partition import CARDS, card, of, row, start
+from tests.feature_processor.partition import CARDS, card, row, start
 from tests.support.build import record
 
 ENTITIES = [f"c{at}" for at in range(50)]
@@ -65,6 +65,6 @@ def test_runs_follow_the_sizes_of_rows(monkeypatch):
 def test_it_is_called_once_when_the_last_rows_are_on_their_way(few_at_a_time):
     store, called = MemoryStore(), []
     pipeline = start(store, CARDS)
-    of(pipeline).process({0: records()}, lambda: called.append(len(store.hashes)))
+    pipeline.topic.process({0: records()}, lambda: called.append(len(store.hashes)))
     assert len(called) == 1
     assert called[0] >= 49

@@ -29,7 +29,7 @@ SETTINGS = ProcessorSettings(
 )
 
 
-PIPELINE = SimpleNamespace(feed=SimpleNamespace(topic="payments"), store=MemoryStore())
+TOPIC = SimpleNamespace(parts=SimpleNamespace(feed=SimpleNamespace(topic="payments"), store=MemoryStore()))
 
 
 class App:
@@ -100,7 +100,7 @@ class PlanFollower:
 def app(monkeypatch):
     monkeypatch.setattr(module, "ProcessorApp", App)
     monkeypatch.setattr(module, "PlanFollower", PlanFollower)
-    monkeypatch.setattr(module, "build_pipelines", lambda share, *_: App.built.append(share.plan) or [PIPELINE])
+    monkeypatch.setattr(module, "build_topics", lambda share, *_: App.built.append(share.plan) or [TOPIC])
     monkeypatch.setattr(module, "START_AGAIN_S", 0.0)
     monkeypatch.setattr(module, "Topics", lambda _: Mock())
     App.started, App.failures, App.built = 0, [], []
@@ -144,14 +144,14 @@ def test_a_crash_ends_the_catch_up_process_too(app):
 
 def test_a_plan_that_can_not_be_built_after_all_leaves_the_one_before(app, monkeypatch):
     """Its topics were there when it was tried, and are gone."""
-    build = module.build_pipelines
+    build = module.build_topics
 
     def failing(share, *rest):
         if share.plan is NEWER:
             raise RuntimeError("no topic")
         return build(share, *rest)
 
-    monkeypatch.setattr(module, "build_pipelines", failing)
+    monkeypatch.setattr(module, "build_topics", failing)
     PlanFollower.newer = NEWER
     module.run(PLAN, SETTINGS)
     assert app.built == [PLAN, PLAN]
@@ -162,6 +162,6 @@ def test_a_plan_that_can_not_be_built_at_the_start_ends_the_process(app, monkeyp
     def failing(*_):
         raise SettingsError("no topic")
 
-    monkeypatch.setattr(module, "build_pipelines", failing)
+    monkeypatch.setattr(module, "build_topics", failing)
     with pytest.raises(SettingsError, match="no topic"):
         module.run(PLAN, SETTINGS)

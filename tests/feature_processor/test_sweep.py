@@ -14,9 +14,15 @@ from forebay.pipelines.contract.store.keys import progress_field, removed_key
 from forebay.pipelines.contract.store.publication import is_published, publication_key
 from forebay.pipelines.contract.store.values import decode_value
 from forebay.pipelines.feature_processor.upkeep.sweep import Sweep
-from forebay.pipelines.feature_processor.walk.topic_batch import TopicBatches
 from tests.feature_processor.bad_days import FlakyStore
-from tests.feature_processor.partition import CARDS, INCARNATION, PROJECT, Producer, card, folded, row
+from tests.feature_processor.partition import (
+    CARDS,
+    PROJECT,
+    card,
+    folded,
+    row,
+    topic_batches,
+)
 from tests.oracle import Event, Window
 from tests.support.build import HOUR, MINUTE, SECOND, SOURCE, START_MS, make_view, record
 
@@ -27,7 +33,7 @@ CARD_KEY = EntityKeyEncoder(CARDS.join_keys, PROJECT)
 def assign(store, *views, publishes=True, partitions=(0,)):
     """A feed's pipelines that have read where they are, and said nothing yet."""
     feed = Feed(SOURCE.topic, SOURCE, False, views, ())
-    shared = TopicBatches(feed, PROJECT, store, Producer(), INCARNATION, None, publishes=publishes)
+    shared = topic_batches(feed, store, publishes=publishes)
     shared.assign(dict.fromkeys(partitions, 0))
     return shared
 
@@ -68,7 +74,7 @@ class TestPublication:
     def test_a_first_definition_is_published_at_once(self):
         store = MemoryStore()
         pipeline = begin(store, CARDS)
-        pipeline.partitions[0].process(payments(3)[1])
+        pipeline.process({0: payments(3)[1]})
         assert feast(store, CARDS, "a") == 0.0
 
     def test_it_is_complete_after_a_walk_for_there_may_have_been_rows_before(self):
@@ -76,7 +82,7 @@ class TestPublication:
         store, (_, log) = MemoryStore(), payments(20, "ab")
         behind = begin(store, CARDS, publishes=False)
         publishing = assign(store, CARDS)
-        behind.partitions[0].process(log)
+        behind.process({0: log})
         publishing.begin()
         successor = begin(store, CARDS)
         assert successor.publications.incomplete(CARDS, 0)
@@ -86,25 +92,25 @@ class TestPublication:
 
     def test_a_changed_definition_waits_until_it_has_come_as_far(self):
         store, (_, log) = MemoryStore(), payments(30)
-        begin(store, CARDS).partitions[0].process(log[:20])
+        begin(store, CARDS).process({0: log[:20]})
         before = feast(store, CARDS, "e")
         changed = begin(store, CHANGED)
-        changed.partitions[0].process(log[:10])
+        changed.process({0: log[:10]})
         assert (feast(store, CARDS, "e"), changed.publications.published(CHANGED)) == (before, False)
-        changed.partitions[0].process(log[10:20])
+        changed.process({0: log[10:20]})
         assert changed.publications.published(CHANGED)
-        changed.partitions[0].process(log[20:])
+        changed.process({0: log[20:]})
         assert feast(store, CHANGED, "a") == 15.0
 
     def test_a_process_that_only_catches_up_publishes_nothing(self):
         store, (_, log) = MemoryStore(), payments(20)
-        begin(store, CARDS, publishes=False).partitions[0].process(log)
+        begin(store, CARDS, publishes=False).process({0: log})
         assert feast(store, CARDS, "a") is None
         assert row(store, CARDS, "a") is not None
 
     def test_what_was_caught_up_is_published_by_a_walk_after_the_switch(self):
         store, (_, log) = MemoryStore(), payments(20)
-        begin(store, CARDS, publishes=False).partitions[0].process(log)
+        begin(store, CARDS, publishes=False).process({0: log})
         pipeline = begin(store, CARDS)
         assert pipeline.publications.incomplete(CARDS, 0)
         walk(pipeline)
@@ -114,7 +120,7 @@ class TestPublication:
 
     def test_a_walk_that_was_broken_off_by_a_rebalance_is_walked_again(self):
         store, (_, log) = MemoryStore(), payments(40, "abcdefghijklmnopqrstuvwxyz")
-        begin(store, CARDS, publishes=False).partitions[0].process(log)
+        begin(store, CARDS, publishes=False).process({0: log})
         pipeline = begin(store, CARDS)
         broken_off = Sweep(pipeline, {})
         assert not broken_off.page()
@@ -130,18 +136,18 @@ class TestPublication:
         """As a process does that still catches up when the other has switched already."""
         store, (_, log) = MemoryStore(), payments(40, "ab")
         pipeline = begin(store, CARDS)
-        pipeline.partitions[0].process(log[:10])
-        begin(store, CARDS, publishes=False).partitions[0].process(log[10:30])
-        pipeline.partitions[0].process(log[10:20])
+        pipeline.process({0: log[:10]})
+        begin(store, CARDS, publishes=False).process({0: log[10:30]})
+        pipeline.process({0: log[10:20]})
         assert feast(store, CARDS, "a") == sum(range(0, 30, 2))
-        begin(store, CARDS).partitions[0].process(log[30:])
+        begin(store, CARDS).process({0: log[30:]})
         assert feast(store, CARDS, "b") == sum(range(1, 40, 2))
 
     def test_rows_of_a_process_that_catches_up_are_published_even_if_the_one_that_switched_dies(self):
         store, (_, log) = MemoryStore(), payments(40, "ab")
         behind = begin(store, CARDS, publishes=False)
-        begin(store, CARDS).partitions[0].process(log[:10])
-        behind.partitions[0].process(log[:30])
+        begin(store, CARDS).process({0: log[:10]})
+        behind.process({0: log[:30]})
         successor = begin(store, CARDS)
         assert successor.partitions[0].ledger.offset == 29
         walk(successor)
@@ -150,12 +156,12 @@ class TestPublication:
     def test_rows_that_were_written_behind_a_walk_are_published_by_another_one(self):
         store, (events, log) = MemoryStore(), payments(60, "abcdefghijklmnopqrstuvwxyz")
         behind = begin(store, CARDS, publishes=False)
-        behind.partitions[0].process(log[:40])
+        behind.process({0: log[:40]})
         switched = begin(store, CARDS)
         each = Sweep(switched, {})
         while feast(store, CARDS, "a") is None:
             assert not each.page()
-        behind.partitions[0].process(log[40:])
+        behind.process({0: log[40:]})
         while not each.page():
             pass
         assert switched.publications.incomplete(CARDS, 0)
@@ -173,35 +179,35 @@ class TestPublication:
         store, (_, log) = FlakyStore(), payments(40, "ab")
         behind = begin(store, CARDS, publishes=False)
         publishing = begin(store, CARDS)
-        publishing.partitions[0].process(log[:10])
+        publishing.process({0: log[:10]})
         walk(publishing)
         store.calls.clear()
-        behind.partitions[0].process(log[:30])
+        behind.process({0: log[:30]})
         assert store.calls == ["read", "write", "read_hash", "replace_in_hash", "write_hash"]
 
     def test_a_definition_that_was_published_meanwhile_is_not_put_back(self):
         store, (_, log) = FlakyStore(), payments(20, "ab")
         behind = begin(store, CARDS, publishes=False)
-        begin(store, CARDS).partitions[0].process(log[:10])
+        begin(store, CARDS).process({0: log[:10]})
         newest = begin(store, CHANGED)
 
         def switch():
             store.before_replacing = lambda: None
-            newest.partitions[0].process(log)
+            newest.process({0: log})
 
         store.before_replacing = switch
-        behind.partitions[0].process(log[:10])
+        behind.process({0: log[:10]})
         assert is_published(store.read_hash(publication_key(PROJECT, CHANGED.name)), CHANGED)
 
     def test_a_writer_of_the_old_definition_that_stood_still_leaves_what_feast_reads_alone(self):
         """It has fetched records before another one switched, and wakes up; its own state is its own."""
         store, (events, log) = MemoryStore(), payments(20, "ab")
         paused = begin(store, CARDS)
-        paused.partitions[0].process(log[:10])
+        paused.process({0: log[:10]})
         switched = begin(store, CHANGED)
-        switched.partitions[0].process(log)
+        switched.process({0: log})
         walk(switched)
-        paused.partitions[0].process(log[10:14])
+        paused.process({0: log[10:14]})
         assert feast(store, CHANGED, "a") == 18.0
         mine = [(at, each) for at, each in enumerate(events[:14]) if each.entity == "a"]
         assert row(store, CARDS, "a") == folded(CARDS, mine)["a"]
@@ -209,7 +215,7 @@ class TestPublication:
     def test_what_a_store_lost_of_publications_is_published_again(self):
         """No progress tells that it fell back: nothing was read since."""
         store, (_, log) = MemoryStore(), payments(20, "ab")
-        begin(store, CARDS, publishes=False).partitions[0].process(log)
+        begin(store, CARDS, publishes=False).process({0: log})
         pipeline = begin(store, CARDS)
         before = copy.deepcopy(store.hashes)
         del before[publication_key(PROJECT, CARDS.name)]
@@ -233,14 +239,14 @@ class TestPublication:
 
         store, (_, log) = Vanishing(), payments(4, "ab")
         one, other = begin(store, CARDS), begin(store, CARDS)
-        one.partitions[0].process(log)
+        one.process({0: log})
         store.vanish = True
-        other.partitions[0].process(log)
+        other.process({0: log})
         assert row(store, CARDS, "a") is None
 
     def test_rows_of_partitions_that_others_read_are_left_alone(self):
         store, (_, log) = MemoryStore(), payments(20)
-        begin(store, CARDS, publishes=False).partitions[0].process(log)
+        begin(store, CARDS, publishes=False).process({0: log})
         elsewhere = begin(store, CARDS, partitions=(1,))
         walk(elsewhere)
         assert feast(store, CARDS, "a") is None
@@ -259,7 +265,7 @@ class TestHeadsFirst:
     def test_a_walk_that_publishes_nothing_reads_heads_alone(self):
         store, (_, log) = self.Counting(), payments(30)
         pipeline = begin(store, CARDS)
-        pipeline.partitions[0].process(log)
+        pipeline.process({0: log})
         walk(pipeline)
         store.fields = ()
         walk(pipeline)
@@ -274,7 +280,7 @@ class TestHeadsFirst:
                 return found
 
         store, (_, log) = MemoryStore(), payments(4, "ab")
-        begin(store, CARDS, publishes=False).partitions[0].process(log)
+        begin(store, CARDS, publishes=False).process({0: log})
         vanishing = Vanishing()
         vanishing.hashes = store.hashes
         walk(begin(vanishing, CARDS))
@@ -284,9 +290,9 @@ class TestHeadsFirst:
 class TestRetired:
     def test_the_rows_of_a_definition_that_was_given_up_go_and_the_present_ones_stay(self):
         store, (events, log) = MemoryStore(), payments(20)
-        begin(store, CARDS).partitions[0].process(log)
+        begin(store, CARDS).process({0: log})
         pipeline = begin(store, CHANGED)
-        pipeline.partitions[0].process(log)
+        pipeline.process({0: log})
         gone = retire(pipeline, CARDS)
         walk(pipeline, {CHANGED.name: gone})
         assert row(store, CARDS, "a") is None
@@ -296,9 +302,9 @@ class TestRetired:
 
     def test_a_definition_that_has_come_back_meanwhile_keeps_its_rows(self):
         store, (_, log) = MemoryStore(), payments(20)
-        begin(store, CARDS).partitions[0].process(log)
+        begin(store, CARDS).process({0: log})
         pipeline = begin(store, CHANGED)
-        pipeline.partitions[0].process(log)
+        pipeline.process({0: log})
         gone = retire(pipeline, CARDS)
         begin(store, CARDS)
         walk(pipeline, {CHANGED.name: gone})
@@ -315,9 +321,9 @@ class TestRetired:
     def test_what_feast_reads_of_an_entity_that_the_present_definition_does_not_know_goes_too(self):
         store, log = MemoryStore(), [record(0, card("a", 0, amount=1.0)), record(1, card("b", 1, amount=9.0))]
         picky = self.picky()
-        begin(store, CARDS).partitions[0].process(log)
+        begin(store, CARDS).process({0: log})
         pipeline = begin(store, picky)
-        pipeline.partitions[0].process(log)
+        pipeline.process({0: log})
         walk(pipeline, {picky.name: retire(pipeline, CARDS)})
         assert (feast(store, picky, "a"), feast(store, picky, "b")) == (None, 9.0)
 
@@ -325,12 +331,12 @@ class TestRetired:
         """The state that nobody needs goes all the same."""
         store, log = MemoryStore(), [record(0, card("a", 0, amount=1.0)), record(1, card("b", 1, amount=9.0))]
         picky = self.picky()
-        begin(store, CARDS).partitions[0].process(log)
+        begin(store, CARDS).process({0: log})
         paused = begin(store, picky)
-        paused.partitions[0].process(log)
+        paused.process({0: log})
         gone = retire(paused, CARDS)
         switched = begin(store, CHANGED)
-        switched.partitions[0].process(log)
+        switched.process({0: log})
         walk(switched)
         walk(paused, {picky.name: gone})
         assert (feast(store, CHANGED, "a"), row(store, CARDS, "a")) == (1.0, None)
@@ -341,9 +347,9 @@ class TestExpiry:
         """The new one's windows are shorter: its row of a silent card can go, the published one's must stay."""
         long = make_view([Window("sum", "amount", 24 * HOUR, HOUR)], fingerprint="66" * 8)
         store, log = MemoryStore(), [record(0, card("a", 0, amount=5.0)), record(1, card("b", 3 * HOUR))]
-        begin(store, long).partitions[0].process(log)
+        begin(store, long).process({0: log})
         behind = begin(store, CARDS, publishes=False)
-        behind.partitions[0].process(log)
+        behind.process({0: log})
         walk(behind)
         assert (row(store, long, "a") is not None, feast(store, long, "a")) == (True, 5.0)
 
@@ -352,9 +358,9 @@ class TestExpiry:
         long = make_view([Window("sum", "amount", 24 * HOUR, HOUR)], fingerprint="66" * 8)
         store, log = MemoryStore(), [record(0, card("a", 0, amount=5.0)), record(1, card("b", 3 * HOUR))]
         paused = begin(store, CARDS)
-        paused.partitions[0].process(log)
+        paused.process({0: log})
         switched = begin(store, long)
-        switched.partitions[0].process(log)
+        switched.process({0: log})
         walk(switched)
         walk(paused)
         assert feast(store, long, "a") == 5.0
@@ -362,7 +368,7 @@ class TestExpiry:
     def test_a_row_that_no_event_can_need_goes_with_what_feast_reads_of_it(self):
         store = MemoryStore()
         pipeline = begin(store, CARDS)
-        pipeline.partitions[0].process([record(0, card("a", 0)), record(1, card("b", 4 * HOUR))])
+        pipeline.process({0: [record(0, card("a", 0)), record(1, card("b", 4 * HOUR))]})
         walk(pipeline)
         assert (row(store, CARDS, "a"), feast(store, CARDS, "a")) == (None, None)
         assert row(store, CARDS, "b") is not None
@@ -372,9 +378,9 @@ class TestExpiry:
         """An absent row is not that of an entity without events, as of times that the removed one knew of."""
         store = MemoryStore()
         pipeline = begin(store, CARDS)
-        pipeline.partitions[0].process([record(0, card("a", 0)), record(1, card("b", 4 * HOUR))])
+        pipeline.process({0: [record(0, card("a", 0)), record(1, card("b", 4 * HOUR))]})
         walk(pipeline)
-        removed = store.read_hash(removed_key(pipeline.project))
+        removed = store.read_hash(removed_key(pipeline.parts.project))
         assert {field: int(value) for field, value in removed.items()} == {progress_field(CARDS): START_MS + 1}
 
     @pytest.mark.parametrize("ahead_ms", [3 * HOUR, 3 * HOUR + 5 * MINUTE])
@@ -382,7 +388,7 @@ class TestExpiry:
         """The longest window and the horizon are an hour, one event may be as late, and a slide is 5 minutes."""
         store = MemoryStore()
         pipeline = begin(store, CARDS)
-        pipeline.partitions[0].process([record(0, card("a", 0)), record(1, card("b", ahead_ms))])
+        pipeline.process({0: [record(0, card("a", 0)), record(1, card("b", ahead_ms))]})
         walk(pipeline)
         assert row(store, CARDS, "a") is not None
 
@@ -407,14 +413,14 @@ class TestExpiry:
         swept, kept = MemoryStore(), MemoryStore()
         pipeline, plain = begin(swept, CARDS), begin(kept, CARDS)
         for at, each in enumerate(log):
-            pipeline.partitions[0].process([each])
-            plain.partitions[0].process([each])
+            pipeline.process({0: [each]})
+            plain.process({0: [each]})
             if at in walks:
                 walk(pipeline)
         if again:
             pipeline = begin(swept, CARDS)
             for each in log[pipeline.partitions[0].ledger.offset + 1 :]:
-                pipeline.partitions[0].process([each])
+                pipeline.process({0: [each]})
         walk(pipeline)
         for name in "abc":
             found, expected = row(swept, CARDS, name), row(kept, CARDS, name)

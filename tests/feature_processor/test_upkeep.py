@@ -12,7 +12,7 @@ from forebay.pipelines.errors import StoreUnavailable
 from forebay.pipelines.feature_processor.upkeep import schedule as module
 from forebay.pipelines.feature_processor.upkeep.schedule import FIRST_WALK_S, LOOK_AGAIN_S, WALK_EVERY_S, Upkeep
 from tests.feature_processor.bad_days import FlakyStore
-from tests.feature_processor.partition import CARDS, card, folded, progress, row
+from tests.feature_processor.partition import CARDS, OnePartition, card, folded, progress, row
 from tests.feature_processor.test_sweep import CHANGED, begin, feast, payments, walk
 from tests.support.build import HOUR, record
 
@@ -52,9 +52,9 @@ def cared_for(pipeline, wanted=()):
 def silent(store):
     """A feed in which card a has been silent for so long that its row can go."""
     pipeline = begin(store, CARDS)
-    pipeline.partitions[0].process([record(0, card("a", 0))])
+    pipeline.process({0: [record(0, card("a", 0))]})
     walk(pipeline)  # a first one is due at once, for rows that may have to be published
-    pipeline.partitions[0].process([record(1, card("b", 9 * HOUR))])
+    pipeline.process({0: [record(1, card("b", 9 * HOUR))]})
     return pipeline
 
 
@@ -67,7 +67,7 @@ def test_rows_that_nothing_needs_go_a_minute_after_the_start_and_then_every_hour
     clock.now_s = FIRST_WALK_S
     look()
     assert row(store, CARDS, "a") is None
-    pipeline.partitions[0].process([record(2, card("c", 20 * HOUR))])
+    pipeline.process({0: [record(2, card("c", 20 * HOUR))]})
     look()
     assert row(store, CARDS, "b") is not None
     clock.now_s += WALK_EVERY_S
@@ -77,7 +77,7 @@ def test_rows_that_nothing_needs_go_a_minute_after_the_start_and_then_every_hour
 
 def test_rows_that_have_to_be_published_do_not_wait():
     store = MemoryStore()
-    begin(store, CARDS, publishes=False).partitions[0].process([record(0, card("a", 0, amount=5.0))])
+    begin(store, CARDS, publishes=False).process({0: [record(0, card("a", 0, amount=5.0))]})
     pipeline = begin(store, CARDS)
     _, look = cared_for(pipeline)
     look()
@@ -92,7 +92,7 @@ def test_rows_that_another_process_wrote_unpublished_meanwhile_are_published_too
     clock, look = cared_for(pipeline)
     look()
     assert not pipeline.publications.incomplete(CARDS, 0)
-    behind.partitions[0].process(log)
+    behind.process({0: log})
     assert begin(store, CARDS).publications.incomplete(CARDS, 0)
     clock.now_s = LOOK_AGAIN_S
     look()
@@ -102,9 +102,9 @@ def test_rows_that_another_process_wrote_unpublished_meanwhile_are_published_too
 
 def test_a_definition_that_was_replaced_is_given_up_after_a_while_with_its_rows():
     store = MemoryStore()
-    begin(store, CARDS).partitions[0].process([record(0, card("a", 0))])
+    begin(store, CARDS).process({0: [record(0, card("a", 0))]})
     pipeline = begin(store, CHANGED)
-    pipeline.partitions[0].process([record(0, card("a", 0))])
+    pipeline.process({0: [record(0, card("a", 0))]})
     clock, look = cared_for(pipeline)
     look()
     assert row(store, CARDS, "a") is not None
@@ -121,12 +121,12 @@ def test_one_that_is_being_brought_up_is_kept(wanted):
     """It moves, or it is of a plan to come, and stands still for want of events."""
     store, (events, log) = MemoryStore(), payments(40, "ab")
     live = begin(store, CARDS)
-    live.partitions[0].process(log)
+    live.process({0: log})
     clock, look = cared_for(live, {CHANGED.fingerprint} if wanted else ())
     look()
     for count in (20, 20 if wanted else 30, 40):
         # As after a rebalance of its group: no row is cached.
-        behind = begin(store, CHANGED, publishes=False).partitions[0]
+        behind = OnePartition(begin(store, CHANGED, publishes=False), 0)
         behind.process(log[behind.ledger.offset + 1 : count] or log[:1])
         clock.now_s += RETIRE_AFTER_S
         look()
@@ -136,9 +136,9 @@ def test_one_that_is_being_brought_up_is_kept(wanted):
 
 def test_one_that_has_not_been_caught_up_with_is_kept():
     store = MemoryStore()
-    begin(store, CARDS).partitions[0].process([record(0, card("a", 0)), record(1, card("a", 1))])
+    begin(store, CARDS).process({0: [record(0, card("a", 0)), record(1, card("a", 1))]})
     pipeline = begin(store, CHANGED)
-    pipeline.partitions[0].process([record(0, card("a", 0))])
+    pipeline.process({0: [record(0, card("a", 0))]})
     clock, look = cared_for(pipeline)
     for clock.now_s in (RETIRE_AFTER_S, 2 * RETIRE_AFTER_S):
         look()
@@ -148,14 +148,14 @@ def test_one_that_has_not_been_caught_up_with_is_kept():
 def test_nothing_is_done_while_the_store_may_have_fallen_back():
     """A row of before looks as if nothing had come for long."""
     store = MemoryStore()
-    begin(store, CARDS).partitions[0].process([record(0, card("a", 0))])
+    begin(store, CARDS).process({0: [record(0, card("a", 0))]})
     pipeline = begin(store, CHANGED)
-    pipeline.partitions[0].process([record(0, card("a", 0))])
+    pipeline.process({0: [record(0, card("a", 0))]})
     clock, look = cared_for(pipeline)
     look()
     clock.now_s = RETIRE_AFTER_S
     look()
-    pipeline.partitions[0].process([record(1, card("b", 9 * HOUR))])
+    pipeline.process({0: [record(1, card("b", 9 * HOUR))]})
     clock.now_s, clock.trusted = 2 * RETIRE_AFTER_S, False
     look()
     assert clock.checks == 1
@@ -221,9 +221,9 @@ class TestLeased:
 
     def test_neither_its_progress_nor_its_rows_go_until_the_lease_is_released(self):
         store = MemoryStore()
-        begin(store, CARDS).partitions[0].process([record(0, card("a", 0))])
+        begin(store, CARDS).process({0: [record(0, card("a", 0))]})
         pipeline = begin(store, CHANGED)
-        pipeline.partitions[0].process([record(0, card("a", 0))])
+        pipeline.process({0: [record(0, card("a", 0))]})
         clock, look = cared_for(pipeline)
         self.lease(store, 60)
         for clock.now_s in (RETIRE_AFTER_S * at for at in range(6)):
@@ -238,9 +238,9 @@ class TestLeased:
 
     def test_the_lapsed_lease_of_a_killed_scorer_keeps_nothing(self):
         store = MemoryStore()
-        begin(store, CARDS).partitions[0].process([record(0, card("a", 0))])
+        begin(store, CARDS).process({0: [record(0, card("a", 0))]})
         pipeline = begin(store, CHANGED)
-        pipeline.partitions[0].process([record(0, card("a", 0))])
+        pipeline.process({0: [record(0, card("a", 0))]})
         clock, look = cared_for(pipeline)
         self.lease(store, -1)
         for clock.now_s in (RETIRE_AFTER_S * at for at in range(3)):
@@ -251,11 +251,11 @@ class TestLeased:
 def test_a_definition_that_became_level_elsewhere_is_published_where_no_events_come():
     store = MemoryStore()
     old = begin(store, CARDS, partitions=(0, 1))
-    old.partitions[1].process([record(0, card("a", 0))])
+    old.process({1: [record(0, card("a", 0))]})
     here = begin(store, CHANGED, partitions=(0,))
     _, look = cared_for(here)
     look()
     assert not here.publications.published(CHANGED)
-    begin(store, CHANGED, partitions=(1,), publishes=False).partitions[1].process([record(0, card("a", 0))])
+    begin(store, CHANGED, partitions=(1,), publishes=False).process({1: [record(0, card("a", 0))]})
     look()
     assert here.publications.published(CHANGED)

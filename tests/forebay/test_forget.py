@@ -15,8 +15,8 @@ from forebay.pipelines.contract.store.entity_key import EntityKeyEncoder, decode
 from forebay.pipelines.contract.store.values import decode_value
 from forebay.pipelines.errors import SettingsError, StoreUnavailable
 from forebay.pipelines.feature_processor.rows.writer import StoreRolledBack
-from forebay.pipelines.feature_processor.walk.topic_batch import TopicBatches
 from forebay.store.forget import forget, parse_entity
+from tests.feature_processor.partition import OnePartition, topic_batches
 from tests.oracle import Event, Window
 from tests.support.build import HOUR, SOURCE, START_MS, make_view, record
 
@@ -36,10 +36,10 @@ class Silent:
 
 def pipeline(store, views=(CARDS, PAIRS)):
     feed = Feed(SOURCE.topic, SOURCE, False, views, ())
-    shared = TopicBatches(feed, "shop", store, Silent(), Incarnation(SOURCE.topic, "id", 1), None)
+    shared = topic_batches(feed, store, Silent(), Incarnation(SOURCE.topic, "id", 1))
     shared.assign({0: 0})
     shared.begin()
-    return shared.partitions[0]
+    return OnePartition(shared, 0)
 
 
 def payment(at, card, merchant="m"):

@@ -18,9 +18,12 @@ from forebay.pipelines.contract.store.entity_key import EntityKeyEncoder, featur
 from forebay.pipelines.contract.store.values import decode_value
 from forebay.pipelines.errors import ProgressMismatch, SettingsError, StoreUnavailable
 from forebay.pipelines.feature_processor.walk.rekey import Rekeyer
-from forebay.pipelines.feature_processor.walk.topic_batch import TopicBatches
 from forebay.store.rebuild import check_stopped, clear_view
-from tests.feature_processor.partition import Producer
+from tests.feature_processor.partition import (
+    OnePartition,
+    Producer,
+    topic_batches,
+)
 from tests.oracle import Event, Window
 from tests.support.build import HOUR, SOURCE, START_MS, make_view, record
 
@@ -42,12 +45,12 @@ class NoProducer:
 
 
 def pipeline(store, incarnation, *views):
-    shared = TopicBatches(
-        Feed(SOURCE.topic, SOURCE, False, views, ()), PLAN.project, store, NoProducer(), incarnation, None
+    shared = topic_batches(
+        Feed(SOURCE.topic, SOURCE, False, views, ()), store, NoProducer(), incarnation, project=PLAN.project
     )
     shared.assign({0: 0})
     shared.begin()
-    return shared.partitions[0]
+    return OnePartition(shared, 0)
 
 
 def payments(count):
@@ -100,10 +103,10 @@ def test_a_rebuilt_view_of_another_entity_is_routed_again_from_the_beginning(val
 
     def started():
         rekeyer = Rekeyer([route], {route.topic: Incarnation(route.topic, "id", 1)}, producer)
-        shared = TopicBatches(feed, PLAN.project, store, producer, FIRST, rekeyer)
+        shared = topic_batches(feed, store, producer, FIRST, rekeyer, project=PLAN.project)
         shared.assign({0: 0})
         shared.begin()
-        return shared.partitions[0]
+        return OnePartition(shared, 0)
 
     started().process(payments(5))
     assert started().ledger.offset == 4

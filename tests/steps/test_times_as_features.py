@@ -17,10 +17,12 @@ from forebay.pipelines.contract.plan.views import Aggregation, Feature
 from forebay.pipelines.contract.store.entity_key import feature_field
 from forebay.pipelines.contract.store.values import decode_value
 from forebay.pipelines.errors import PlanError
-from forebay.pipelines.feature_processor.walk.topic_batch import TopicBatches
 from forebay.pipelines.steps.validate import Validator
 from tests.compiler.definitions import total, view_of
-from tests.feature_processor.partition import Producer
+from tests.feature_processor.partition import (
+    Producer,
+    topic_batches,
+)
 from tests.oracle import Window
 from tests.support.build import HOUR, SOURCE, START_MS, make_view, record
 
@@ -41,7 +43,7 @@ def stored(function, parameter, dtype, *seen):
     )
     store = MemoryStore()
     feed = Feed("payments", TIMED, False, (view,), ())
-    shared = TopicBatches(feed, "p", store, Producer(), Incarnation("payments", "x", 1), None)
+    shared = topic_batches(feed, store, Producer(), Incarnation("payments", "x", 1), project="p")
     shared.assign({0: 0})
     shared.begin()
     events = [{"event_ms": START_MS + at, "card": "a", "seen": each} for at, each in enumerate(seen)]

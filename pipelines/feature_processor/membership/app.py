@@ -51,7 +51,7 @@ class ProcessorApp(faust.App):
 
     def __init__(
         self,
-        pipelines: Sequence[TopicBatches],
+        topics: Sequence[TopicBatches],
         group: str,
         settings: ProcessorSettings,
         wanted: Callable[[], Collection[str]],
@@ -80,12 +80,12 @@ class ProcessorApp(faust.App):
             stream_wait_empty=False,
         )
         self._addresses = settings.brokers
-        self._pipelines = {pipeline.feed.topic: pipeline for pipeline in pipelines}
-        self._busy = {topic: asyncio.Lock() for topic in self._pipelines}
-        self._watched = {topic: WATCHDOG.watch(f"batches of {topic}") for topic in self._pipelines}
+        self._topics = {pipeline.parts.feed.topic: pipeline for pipeline in topics}
+        self._busy = {topic: asyncio.Lock() for topic in self._topics}
+        self._watched = {topic: WATCHDOG.watch(f"batches of {topic}") for topic in self._topics}
         self._taking_over = WATCHDOG.watch("taking over partitions")
         probe = RecordProbe(settings.brokers, group)
-        self._silences = {topic: Silence(probe, QUIET_LOOKS) for topic in self._pipelines}
+        self._silences = {topic: Silence(probe, QUIET_LOOKS) for topic in self._topics}
         self._trusted: dict[str, int] = {}
         """Per topic, how many connections had been lost when the store was known to hold all that it acknowledged."""
         self._upkeep = [
@@ -97,7 +97,7 @@ class ProcessorApp(faust.App):
                 wanted,
                 settings.retire_after_s,
             )
-            for topic, pipeline in self._pipelines.items()
+            for topic, pipeline in self._topics.items()
         ]
         self.failure: ForebayError | None = None
         """Why the app gave up."""
@@ -105,7 +105,7 @@ class ProcessorApp(faust.App):
         """Per partition, the offset after the last batch that was processed completely: what may be committed."""
         self._starts: dict[TP, int] = {}
         """Per assigned partition, where it started."""
-        for topic in self._pipelines:
+        for topic in self._topics:
             self.agent(self.topic(topic, value_serializer="raw", key_serializer="raw"), name=topic)(self._consume)
 
     async def take_care(self) -> None:
@@ -127,7 +127,7 @@ class ProcessorApp(faust.App):
         thread = self._consumer_thread()
         if self._watched[topic].doing or thread is None or thread._consumer is None:
             return {}
-        partitions = self._pipelines[topic].partitions
+        partitions = self._topics[topic].partitions
         return {
             (topic, tp.partition): partitions[tp.partition].ledger.offset + 1 if tp.partition in partitions else -1
             for tp in self.consumer.assignment()
@@ -139,12 +139,14 @@ class ProcessorApp(faust.App):
         topics = Topics(self._addresses)
         while True:
             await asyncio.sleep(LOOK_S)
-            for topic, present in (await asyncio.to_thread(topics.glance, *self._pipelines)).items():
-                pipeline = self._pipelines[topic]
-                now = msgspec.structs.replace(present, source_id=pipeline.incarnation.source_id)
-                if now != pipeline.incarnation:
-                    views = [view.name for view in pipeline.feed.views]
-                    await self._give_up(another_incarnation(pipeline.incarnation, now, 0, pipeline.feed, views))
+            for topic, present in (await asyncio.to_thread(topics.glance, *self._topics)).items():
+                pipeline = self._topics[topic]
+                now = msgspec.structs.replace(present, source_id=pipeline.parts.incarnation.source_id)
+                if now != pipeline.parts.incarnation:
+                    views = [view.name for view in pipeline.parts.feed.views]
+                    await self._give_up(
+                        another_incarnation(pipeline.parts.incarnation, now, 0, pipeline.parts.feed, views)
+                    )
                     return
 
     async def _report_lag(self) -> None:
@@ -160,7 +162,7 @@ class ProcessorApp(faust.App):
 
         Whoever meets the failure of a connection, the next one to use the store makes another without noticing.
         """
-        return self._trusted.get(topic) == self._pipelines[topic].store.breaks
+        return self._trusted.get(topic) == self._topics[topic].parts.store.breaks
 
     async def _consume(self, stream: Any) -> None:
         async for event in stream.events():
@@ -200,7 +202,7 @@ class ProcessorApp(faust.App):
                 return
 
     async def _process(self, topic: str, batch: RecordBatch) -> None:
-        pipeline = self._pipelines[topic]
+        pipeline = self._topics[topic]
         async with self._busy[topic]:
             if (
                 batch.epoch != cast(Consumer, self.consumer).epoch
@@ -238,10 +240,10 @@ class ProcessorApp(faust.App):
         Raises:
             StoreRolledBack: it did.
         """
-        pipeline = self._pipelines[topic]
+        pipeline = self._topics[topic]
         for writer in pipeline.writers:
             writer.forget()
-        breaks = pipeline.store.breaks
+        breaks = pipeline.parts.store.breaks
         for each in pipeline.partitions.values():
             step(f"comparing the store's progress of {topic}")
             if await whole_call(each.ledger.has_fallen_back):
@@ -279,23 +281,23 @@ class ProcessorApp(faust.App):
             else:
                 self.done = {tp: offset for tp, offset in self.done.items() if tp not in earliest}
                 self._starts = {
-                    tp: self._pipelines[tp.topic].partitions[tp.partition].ledger.offset + 1 for tp in earliest
+                    tp: self._topics[tp.topic].partitions[tp.partition].ledger.offset + 1 for tp in earliest
                 }
                 return self._starts
         return {}
 
     async def _assign(self, earliest: Mapping[TP, int], still_asked: Callable[[], bool]) -> None:
         """Reads all progress, then writes that it is made here. Where one topic is refused, nothing is written."""
-        for topic, pipeline in self._pipelines.items():
+        for topic, pipeline in self._topics.items():
             assigned = {tp.partition: offset for tp, offset in earliest.items() if tp.topic == topic}
             async with self._busy[topic]:
-                breaks = pipeline.store.breaks
+                breaks = pipeline.parts.store.breaks
                 step(f"reading progress of {topic}")
                 await whole_call(pipeline.assign, assigned)
                 rest()
                 self._trusted[topic] = breaks
             metrics.keep_partitions(topic, assigned)
-        for topic, pipeline in self._pipelines.items():
+        for topic, pipeline in self._topics.items():
             async with self._busy[topic]:
                 if not self._is_trusted(topic):
                     raise StoreUnavailable(f"{topic}: the store was away since its progress was read")

@@ -20,7 +20,7 @@ from forebay.pipelines.contract.kafka.topics import feeds
 from forebay.pipelines.contract.plan.plan import Plan
 from forebay.pipelines.errors import PlanError, StoreUnavailable
 from forebay.pipelines.feature_processor.backoff import Backoff
-from forebay.pipelines.feature_processor.build import Share, build_pipelines, close
+from forebay.pipelines.feature_processor.build import Share, build_topics, close
 from forebay.pipelines.feature_processor.rollout.bootstrap import Bootstrap, Work
 from forebay.pipelines.feature_processor.rollout.former_plans import KeptPlans
 from forebay.pipelines.feature_processor.rollout.leased import KeepUp
@@ -178,7 +178,7 @@ class PlanFollower:
         behind = self._to_bring_up()
         if not behind:
             # What would stop the processor afterwards is found out before.
-            close(build_pipelines(Share(self._target), self._settings))
+            close(build_topics(Share(self._target), self._settings))
             return True
         if self._catch_up is not None and not self._catch_up.running:
             if (wait_s := self._backoff.ended()) is not None:

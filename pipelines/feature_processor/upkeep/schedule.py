@@ -39,7 +39,7 @@ class Upkeep:
 
     def __init__(
         self,
-        pipeline: TopicBatches,
+        topic: TopicBatches,
         busy: asyncio.Lock,
         is_trusted: Callable[[], bool],
         check: Callable[[], Awaitable[None]],
@@ -54,7 +54,7 @@ class Upkeep:
         wanted: fingerprints of definitions that are to come: they are not given up while they are brought up.
         retire_after_s: see `ProcessorSettings`.
         """
-        self._pipeline = pipeline
+        self._topic = topic
         self._busy = busy
         self._is_trusted = is_trusted
         self._check = check
@@ -72,7 +72,7 @@ class Upkeep:
 
     async def run(self) -> None:
         """Works until it is cancelled. A store that can't be reached only delays it."""
-        topic = self._pipeline.feed.topic
+        topic = self._topic.parts.feed.topic
         watched = WATCHDOG.watch(f"upkeep of {topic}")
         try:
             while True:
@@ -93,7 +93,7 @@ class Upkeep:
         """
         async with self._busy:
             step("asking the store whether it answers")
-            await whole_call(self._pipeline.store.ping)
+            await whole_call(self._topic.parts.store.ping)
             rest()
         if not self._is_trusted():
             await self._check()
@@ -101,7 +101,7 @@ class Upkeep:
             if self._is_trusted():
                 # Another process may have brought the last partition level, while no events come to this one.
                 step("looking for what can be published")
-                await whole_call(self._pipeline.publications.take_over)
+                await whole_call(self._topic.publications.take_over)
                 rest()
         if self._now_s() >= self._look_again_s:
             await self._look_again()
@@ -113,18 +113,18 @@ class Upkeep:
     async def _look_again(self) -> None:
         async with self._busy:
             step("looking for rows that others wrote")
-            await whole_call(self._pipeline.publications.look_again)
+            await whole_call(self._topic.publications.look_again)
         self._look_again_s = self._now_s() + LOOK_AGAIN_S
 
     def _has_unpublished_rows(self) -> bool:
         return any(
-            self._pipeline.publications.incomplete(writer.view, partition)
-            for partition in self._pipeline.partitions
-            for writer in self._pipeline.writers
+            self._topic.publications.incomplete(writer.view, partition)
+            for partition in self._topic.partitions
+            for writer in self._topic.writers
         )
 
     async def _walk(self) -> None:
-        walk = Sweep(self._pipeline, self._retired)
+        walk = Sweep(self._topic, self._retired)
         while True:
             async with self._busy:
                 if not self._is_trusted():
@@ -146,9 +146,9 @@ class Upkeep:
             if not self._is_trusted():
                 return
             stood, self._stood = self._stood, {}
-            publications = self._pipeline.publications
-            for number, partition in self._pipeline.partitions.items():
-                for view in (writer.view for writer in self._pipeline.writers):
+            publications = self._topic.publications
+            for number, partition in self._topic.partitions.items():
+                for view in (writer.view for writer in self._topic.writers):
                     if publications.published(view) and not publications.incomplete(view, number):
                         before = stood.get((partition, view.name), {})
                         step(f"looking for definitions of {view.name} to be given up")

@@ -35,15 +35,16 @@ class Found(NamedTuple):
 class Sweep:
     """One walk, page by page, between batches. Not thread-safe: like a batch, a page owns the feed while it lasts."""
 
-    def __init__(self, pipeline: TopicBatches, retired: Mapping[str, Collection[str]]) -> None:
+    def __init__(self, topic: TopicBatches, retired: Mapping[str, Collection[str]]) -> None:
         """Args:
         retired: by view, the fingerprints of definitions whose rows are dead.
         """
-        self._pipeline = pipeline
-        self._partitions = dict(pipeline.partitions)
+        self._topic = topic
+        self._parts = topic.parts
+        self._partitions = dict(topic.partitions)
         self._retired = [
             msgspec.structs.replace(writer.view, fingerprint=fingerprint)
-            for writer in pipeline.writers
+            for writer in topic.writers
             for fingerprint in retired.get(writer.view.name, ())
         ]
         self._cursor = 0
@@ -54,9 +55,9 @@ class Sweep:
         Raises:
             StoreUnavailable: the walk can go on from here later.
         """
-        following, keys = self._pipeline.store.scan(self._pipeline.project, self._cursor)
-        entities = [(key, decode_entity_key(key, self._pipeline.project)) for key in keys]
-        for writer in self._pipeline.writers:
+        following, keys = self._parts.store.scan(self._parts.project, self._cursor)
+        entities = [(key, decode_entity_key(key, self._parts.project)) for key in keys]
+        for writer in self._topic.writers:
             names = {key.name for key in writer.view.join_keys}
             mine = [key for key, entity in entities if entity is not None and entity.keys() == names]
             if mine:
@@ -73,7 +74,7 @@ class Sweep:
         expired = {each.key: each for each in found if self._is_expired(writer.view, each)}
         if expired:
             self._tell_removed(writer.view, max(each.header.last_event_ms for each in expired.values()))
-            gone = self._pipeline.store.remove([self._expiry(writer, each) for each in expired.values()])
+            gone = self._parts.store.remove([self._expiry(writer, each) for each in expired.values()])
             writer.drop(list(expired))
             metrics.ROWS_EXPIRED.labels(writer.view.name).inc(sum(gone))
         publish = [each for each in found if each.key not in expired and self._is_unpublished(writer.view, each)]
@@ -83,17 +84,15 @@ class Sweep:
 
     def _tell_removed(self, view: StreamView, newest_ms: int) -> None:
         """Before rows go: a reader must not take an absent row for that of an entity without events."""
-        key = removed_key(self._pipeline.project)
-        self._pipeline.store.raise_in_hash(key, progress_field(view), newest_ms + 1)
+        key = removed_key(self._parts.project)
+        self._parts.store.raise_in_hash(key, progress_field(view), newest_ms + 1)
 
     def _is_expired(self, view: StreamView, found: Found) -> bool:
         """Only where Feast reads this definition: what it reads goes with the row, and may be of another one."""
-        partition, source_partitions = self._partitions[found.header.partition], self._pipeline.source_partitions
-        if source_partitions is None or not self._pipeline.publications.published(view):
+        partition, source_partitions = self._partitions[found.header.partition], self._parts.source_partitions
+        if source_partitions is None or not self._topic.publications.published(view):
             return False
-        needed = oldest_needed_ms(
-            self._pipeline.feed.source, view, partition.ledger.of(view).sources, source_partitions
-        )
+        needed = oldest_needed_ms(self._parts.feed.source, view, partition.ledger.of(view).sources, source_partitions)
         return needed is not None and found.header.last_event_ms < needed
 
     def _expiry(self, writer: ViewWriter, found: Found) -> Removal:
@@ -101,7 +100,7 @@ class Sweep:
         return Removal(found.key, found.expected(writer.view), writer.all_fields, shared_by=writer.shared_by)
 
     def _is_unpublished(self, view: StreamView, found: Found) -> bool:
-        return self._pipeline.publications.incomplete(view, found.header.partition)
+        return self._topic.publications.incomplete(view, found.header.partition)
 
     def _remove_retired(self, writer: ViewWriter, keys: Sequence[bytes]) -> None:
         """With the state of an entity that the present definition does not know goes what Feast still reads of it."""
@@ -117,7 +116,7 @@ class Sweep:
                     everything = (*state.fields, *writer.all_fields)
                     removals.append(state._replace(fields=everything, shared_by=writer.shared_by))
                 removals.append(state)  # which is done already where everything could go
-            self._pipeline.store.remove(removals)
+            self._parts.store.remove(removals)
 
     def _rows(self, view: StreamView, keys: Sequence[bytes], fields: Sequence[bytes] = ()) -> list[Found]:
         """Those rows of one definition of a view that belong to the partitions read here.
@@ -125,7 +124,7 @@ class Sweep:
         Args:
             fields: what is read of them; empty: heads alone, a small part of what a row of many tiles takes.
         """
-        cells = self._pipeline.store.read([(key, fields or (head_field(view),)) for key in keys])
+        cells = self._parts.store.read([(key, fields or (head_field(view),)) for key in keys])
         found = []
         for key, (head, *others) in zip(keys, cells, strict=True):
             if head is None or len(head) < HEADER_BYTES:
@@ -136,20 +135,20 @@ class Sweep:
         return found
 
     def _is_read_here(self, header: Header) -> bool:
-        if header.incarnation != self._pipeline.incarnation.digest or header.partition not in self._partitions:
+        if header.incarnation != self._parts.incarnation.digest or header.partition not in self._partitions:
             return False
         return self._same(header.partition, self._partitions[header.partition])
 
-    def _same(self, partition: int, pipeline: Partition) -> bool:
+    def _same(self, number: int, partition: Partition) -> bool:
         """Whether a partition has been read without a break since the walk began."""
-        return self._pipeline.partitions.get(partition) is pipeline
+        return self._topic.partitions.get(number) is partition
 
     def _progress_key(self, found: Found) -> bytes:
-        return progress_key(self._pipeline.project, self._pipeline.incarnation.topic, found.header.partition)
+        return progress_key(self._parts.project, self._parts.incarnation.topic, found.header.partition)
 
     def _complete(self) -> None:
-        publications = self._pipeline.publications
+        publications = self._topic.publications
         for number, partition in self._partitions.items():
-            for writer in self._pipeline.writers:
+            for writer in self._topic.writers:
                 if self._same(number, partition) and publications.incomplete(writer.view, number):
                     publications.complete(writer.view, number)

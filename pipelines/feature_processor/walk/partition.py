@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from forebay.pipelines.errors import DecodeError, RecordError, TransformError
 from forebay.pipelines.feature_processor.progress.cannot_continue import misplaced, no_key
 from forebay.pipelines.feature_processor.progress.ledger import Incarnations, ProgressLedger
 from forebay.pipelines.feature_processor.walk.addressed import Addressed
+from forebay.pipelines.feature_processor.walk.parts import TopicParts
 from forebay.pipelines.feature_processor.walk.refused import LateEvent, RefusedRecords
 from forebay.pipelines.steps.arrays import Ints
 from forebay.pipelines.steps.dead_letter_limit import Attempt
@@ -38,10 +39,6 @@ class Origins(NamedTuple):
 _NOWHERE = (-1, -1)
 
 
-if TYPE_CHECKING:
-    from forebay.pipelines.feature_processor.walk.topic_batch import TopicBatches
-
-
 class Prepared(NamedTuple):
     """One partition's batch, ready to be folded."""
 
@@ -58,18 +55,14 @@ class Prepared(NamedTuple):
 class Partition:
     """Prepares the batches of one partition, and keeps its progress."""
 
-    def __init__(self, shared: TopicBatches, partition: int, earliest: int) -> None:
-        self._shared = shared
-        self._feed = shared.feed
+    def __init__(self, parts: TopicParts, partition: int, earliest: int) -> None:
+        self._parts = parts
+        self._feed = parts.feed
         self._partition = partition
-        self._refused = RefusedRecords(shared.feed, shared.project, shared.producer, partition)
-        incarnations = Incarnations(shared.incarnation, shared.rekeyer.incarnations if shared.rekeyer else {})
-        self.ledger = ProgressLedger(shared.project, shared.feed, shared.store, incarnations, partition)
+        self._refused = RefusedRecords(parts.feed, parts.project, parts.producer, partition)
+        incarnations = Incarnations(parts.incarnation, parts.rekeyer.incarnations if parts.rekeyer else {})
+        self.ledger = ProgressLedger(parts.project, parts.feed, parts.store, incarnations, partition)
         self.ledger.load(earliest)
-
-    def process(self, records: Sequence[Record]) -> None:
-        """A batch of this partition alone. See `TopicBatches.process`."""
-        self._shared.process({self._partition: records})
 
     def prepare(self, records: Sequence[Record]) -> Prepared:
         """Everything that comes before the fold: decode, validate, route, transform, and what is late or a repeat.
@@ -77,11 +70,11 @@ class Partition:
         Nothing of it is kept: a batch that fails later is prepared again.
         """
         self._refused.begin_attempt()
-        addressed = Addressed(self._shared.project, records)
+        addressed = Addressed(self._parts.project, records)
         batch, origins = self._decode(records, addressed)
-        if self._shared.rekeyer and self._refused.first_attempt("route", records[0].offset):
+        if self._parts.rekeyer and self._refused.first_attempt("route", records[0].offset):
             to_route = addressed.select(batch, self._feed.routed_definitions)
-            self._shared.rekeyer.rekey(to_route, records, self._partition, self.ledger.routed())
+            self._parts.rekeyer.rekey(to_route, records, self._partition, self.ledger.routed())
         prepared = Prepared(self._partition, records, {}, {}, Attempt(len(records), self._refused.given_up))
         offsets = np.array([record.offset for record in records], dtype=np.int64)
         for progress, members in self._by_progress():
@@ -126,18 +119,18 @@ class Partition:
     def _by_progress(self) -> list[tuple[Progress, list[tuple[StreamView, Transform]]]]:
         """The views, those that have come equally far together; a view that was added later has its own past."""
         groups: list[tuple[Progress, list[tuple[StreamView, Transform]]]] = []
-        for writer, transform in zip(self._shared.writers, self._shared.transforms, strict=True):
-            progress = self.ledger.of(writer.view)
+        for view, transform in self._parts.views:
+            progress = self.ledger.of(view)
             same = next((members for known, members in groups if known == progress), None)
             if same is None:
-                groups.append((progress, [(writer.view, transform)]))
+                groups.append((progress, [(view, transform)]))
             else:
-                same.append((writer.view, transform))
+                same.append((view, transform))
         return groups
 
     def _decode(self, records: Sequence[Record], addressed: Addressed) -> tuple[EventBatch, Origins]:
-        decoded = self._shared.decode([record.value for record in records])
-        batch, invalid = self._shared.validate(decoded.events, self._recorded_ms(records))
+        decoded = self._parts.decode([record.value for record in records])
+        batch, invalid = self._parts.validate(decoded.events, self._recorded_ms(records))
         errors: dict[int, RecordError] = {**decoded.errors, **invalid, **addressed.errors}
         origins = self._origins(records, errors)
         others = addressed.for_others([*map(definition, self._feed.views), *self._feed.routed_definitions])
@@ -163,7 +156,7 @@ class Partition:
         """When the records were written; None where they were judged already, on the topic they were routed from."""
         if self._feed.routed:
             return None
-        return recorded_ms([record.timestamp_ms for record in records], self._shared.now_ms())
+        return recorded_ms([record.timestamp_ms for record in records], self._parts.now_ms())
 
     def _origins(self, records: Sequence[Record], errors: dict[int, RecordError]) -> Origins:
         if not self._feed.routed:
@@ -174,7 +167,7 @@ class Partition:
             try:
                 partition, offset, incarnation = source_position(record)
                 # What was routed in a former incarnation of either topic: its source position says nothing in this one.
-                positions.append((partition, offset) if incarnation == self._shared.incarnation.digest else _NOWHERE)
+                positions.append((partition, offset) if incarnation == self._parts.incarnation.digest else _NOWHERE)
             except DecodeError as error:
                 errors[index] = error
                 positions.append(_NOWHERE)

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 
 import numpy as np
 
-from forebay.pipelines.adapters.online_store import Store
-from forebay.pipelines.contract.kafka.incarnation import Incarnation
 from forebay.pipelines.contract.kafka.record import Record
-from forebay.pipelines.contract.kafka.topics import Feed
 from forebay.pipelines.contract.plan.definition import definition
 from forebay.pipelines.contract.store.progress import SourceProgress
 from forebay.pipelines.feature_processor.progress.cannot_continue import foreign_row
@@ -19,16 +15,9 @@ from forebay.pipelines.feature_processor.progress.ledger import encoded
 from forebay.pipelines.feature_processor.progress.published import Publications
 from forebay.pipelines.feature_processor.rows.writer import ReadEvents, ViewWriter
 from forebay.pipelines.feature_processor.walk.partition import Partition, Prepared
-from forebay.pipelines.feature_processor.walk.rekey import Producer, Rekeyer
+from forebay.pipelines.feature_processor.walk.parts import TopicParts
 from forebay.pipelines.process.watchdog import step
 from forebay.pipelines.steps.dead_letter_limit import Allowance, Tally, judged
-from forebay.pipelines.steps.decode.decoder import SchemaSource, decoder_for
-from forebay.pipelines.steps.transform import Transform, view_transform
-from forebay.pipelines.steps.validate import Validator
-
-
-def _wall_clock_ms() -> int:
-    return time.time_ns() // 1_000_000
 
 
 def _nothing() -> None:
@@ -40,47 +29,23 @@ class TopicBatches:
 
     def __init__(
         self,
-        feed: Feed,
-        project: str,
-        store: Store,
-        producer: Producer,
-        incarnation: Incarnation,
-        rekeyer: Rekeyer | None,
-        schemas: SchemaSource | None = None,
+        parts: TopicParts,
         *,
         publishes: bool = True,
-        source_partitions: int | None = None,
         dead_letters: Allowance | None = None,
         generation: Callable[[], int] = lambda: 0,
-        now_ms: Callable[[], int] = _wall_clock_ms,
     ) -> None:
         """Args:
-            schemas: of the topic's events, where they name them by an id.
-            publishes: whether what Feast reads is written: not by a process that only catches up.
-            source_partitions: of the topic that a routed one is routed from; None: not known.
-            dead_letters: how many are borne; None: any number.
-            generation: of the plan that the views are of.
-            now_ms: ms since the epoch; no record was written after it.
-
-        Raises:
-            SettingsError: they do, and it is not there.
+        publishes: whether what Feast reads is written: not by a process that only catches up.
+        dead_letters: how many are borne; None: any number.
+        generation: of the plan that the views are of.
         """
-        self.feed = feed
-        self.project = project
-        self.store = store
-        self.producer = producer
-        self.incarnation = incarnation
-        self.rekeyer = rekeyer
-        self.source_partitions = source_partitions if feed.routed else 1
-        """How many partitions of the source an entity's events may come from; None where that is not known."""
-        self.decode = decoder_for(feed.source, schemas)
-        entities = [view.join_keys for view in feed.views] + [route.join_keys for route in feed.routes]
-        self.validate = Validator(feed.source, {key.name for keys in entities for key in keys})
-        self.publications = Publications(feed.views, project, incarnation, store, publishes, generation)
-        self.writers = [ViewWriter(view, project, store) for view in feed.views]
-        self.transforms: list[Transform] = [view_transform(view) for view in feed.views]
+        self.parts = parts
+        self.publications = Publications(
+            parts.feed.views, parts.project, parts.incarnation, parts.store, publishes, generation
+        )
+        self.writers = [ViewWriter(view, parts.project, parts.store) for view, _ in parts.views]
         self.partitions: dict[int, Partition] = {}
-        self.now_ms = now_ms
         self._allowed = dead_letters or Allowance(0, 0.0)
         self._tally = Tally()
 
@@ -98,7 +63,7 @@ class TopicBatches:
             writer.forget()
         self._tally = Tally()
         self.partitions = {
-            partition: Partition(self, partition, earliest) for partition, earliest in partitions.items()
+            partition: Partition(self.parts, partition, earliest) for partition, earliest in partitions.items()
         }
         self.publications.assign(list(self.partitions))
 
@@ -128,14 +93,14 @@ class TopicBatches:
         """
         prepared = []
         for partition, records in batches.items():
-            step(f"preparing {self.feed.topic}[{partition}]@{records[0].offset}-{records[-1].offset}")
+            step(f"preparing {self.parts.feed.topic}[{partition}]@{records[0].offset}-{records[-1].offset}")
             prepared.append(self.partitions[partition].prepare(records))
         tally = judged(self._tally, {each.partition: each.attempt for each in prepared}, self._allowed)
         self._write(prepared, all_sent)
         # The store may refuse records too: only now is it known which views a record does not come into.
         for each in prepared:
             self.partitions[each.partition].send_refused()
-        self.producer.flush()
+        self.parts.producer.flush()
         step("writing progress")
         self.publications.count_unpublished_batch([each.partition for each in prepared])
         reached = {each.partition: each.records[-1].offset for each in prepared}
@@ -160,7 +125,7 @@ class TopicBatches:
             for at, offset in reached.items()
         }
         if changed := {ledger.key: encoded(each) for ledger, each in forward.items() if each}:
-            self.store.write_hashes(changed)
+            self.parts.store.write_hashes(changed)
         for ledger, each in forward.items():
             ledger.written(each)
 
@@ -182,9 +147,9 @@ class TopicBatches:
             sent = all_sent if number == len(writes) else _nothing
             published = self.publications.published(writer.view)
             lacking = [definition(later.view) for later, _ in writes[number - 1 :]]
-            for each in writer.write(_without(parts, refused), self.incarnation, published, sent):
-                if self.feed.routed:  # Forebay keyed it itself
-                    raise foreign_row(writer.view.name, self.incarnation, each.partition)
+            for each in writer.write(_without(parts, refused), self.parts.incarnation, published, sent):
+                if self.parts.feed.routed:  # Forebay keyed it itself
+                    raise foreign_row(writer.view.name, self.parts.incarnation, each.partition)
                 refused.setdefault(each.partition, set()).add(each.record)
                 self.partitions[each.partition].refuse_misplaced(
                     each.record, records[each.partition][each.record], each.owner, lacking
