@@ -73,6 +73,13 @@ def scored_plan(project: str, topic: str) -> Plan:
     return _plan(project, topic, _SCORED, (*_COLUMNS, due), (service,))
 
 
+def served_plan(project: str, topic: str, aggregations: Sequence[Aggregation]) -> Plan:
+    """The same view, and a service that takes all its features."""
+    view = ServiceView(VIEW, VIEW, tuple(each.name for each in aggregations))
+    service = FeatureService(SERVICE, (view,), request=(), join_keys=CARD)
+    return _plan(project, topic, aggregations, _COLUMNS, (service,))
+
+
 def _plan(
     project: str,
     topic: str,
