@@ -9,7 +9,7 @@ SHELL := bash
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.forebay-setup
-EXTRAS := bench,dev,example,local
+EXTRAS := bench,dev,docs,example,local
 
 PYTHON ?=
 PYTEST_ARGS ?=
@@ -82,13 +82,19 @@ faults-scoring: SEEDS = 40
 faults-scoring: setup ## Random faults on scoring, on a busy machine (SEEDS=40 FROM=1 JOBS=1)
 	$(BIN)/python -m tests.faults.scoring --seeds $(SEEDS) --from $(FROM) --jobs $(JOBS)
 
+.PHONY: docs
+docs: setup ## Build the documentation site in build/site; a broken link fails
+	$(BIN)/zensical build --strict
+	@echo "To read it: python -m http.server --bind 127.0.0.1 --directory build/site"
+
 .PHONY: reference
-reference: setup ## Write docs/reference.md and docs/architecture.md from the code
+reference: setup ## Write the pages that are made from the code and from the decisions
 	mkdir -p build
-	for page in reference architecture; do \
+	for page in reference architecture decisions; do \
 	    $(BIN)/python -m forebay.reference $$page > build/$$page.md; \
-	    mv build/$$page.md docs/$$page.md; \
 	done
+	mv build/reference.md build/architecture.md docs/
+	mv build/decisions.md docs/decisions/index.md
 
 .PHONY: lock
 lock: ## Resolve the newest allowed versions and write requirements.lock

@@ -1,11 +1,11 @@
-"""`python -m forebay.reference reference | architecture`: writes a page of the docs; tests say when one is stale."""
+"""`python -m forebay.reference PAGE` prints a page of the docs: `reference`, `architecture` or `decisions`."""
 
 from __future__ import annotations
 
 import sys
 
-from forebay.reference import architecture, page
+from forebay.reference import architecture, decisions, page
 
-PAGES = {"reference": page.page, "architecture": architecture.page}
+PAGES = {"reference": page.page, "architecture": architecture.page, "decisions": decisions.page}
 
 print(PAGES[sys.argv[1]](), end="")

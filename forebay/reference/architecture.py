@@ -50,9 +50,9 @@ SCORED_EVENT = (
 _HEAD = """\
 # Architecture
 
-Made from the code by `make reference`; do not edit it. Why it is built so: [decisions](decisions/). Imports go one way,
-from forebay to serving to pipelines, and between the folders of each as the import-linter contracts in `pyproject.toml`
-say.
+Made from the code by `make reference`; do not edit it. Why it is built so: [decisions](decisions/index.md). Imports go
+one way, from forebay to serving to pipelines; the import-linter contracts in `pyproject.toml` state the order of the
+folders inside each.
 """
 
 
