@@ -1,0 +1,98 @@
+-- Writes rows, each behind its fence: a row is written only while the store holds what the writer expects.
+--
+-- KEYS[1 .. n]      rows
+-- KEYS[n + 1]       hash that names the owner of the shared fields; empty: anyone owns them
+-- ARGV[1]           how long shared fields live, in ms; 0: for ever
+-- ARGV[2]           number of shared fields
+-- ARGV[3], ARGV[4]  field of that hash, and the definition it must contain for shared fields to be set
+-- ARGV[5 ..]        names of the shared fields
+-- then per row      expected offset; number of its own arguments; these (head field, head, then field and value in
+--                   turn); a value for each shared field
+--
+-- Returns one whole number per row:
+--    1  written
+--    0  refused: the stored row contains later records
+--   -1  refused: the stored row contains fewer records, or is absent
+--   -2  refused: the stored row is of another incarnation of the topic, or of another partition
+--   -3  refused: the row is absent because its entity was forgotten (see forget.lua)
+--
+-- An expected offset of -2 - f begins a row anew that was forgotten at offset f. A stored row of another definition
+-- counts as absent, but for what was forgotten.
+--
+-- For speed, one table takes the fields of every row in turn, its names set once, and numbers are passed on as the
+-- texts they came as: a table for each row and texts made of numbers would take a tenth of the time. The time at which
+-- shared fields expire is rounded up to a 64th of how long they live: the server then need not move a field from one
+-- time to another with every write, which would take another tenth.
+
+-- Positions in a head are those of contract/store/row_header.py.
+local function identity(head) return string.sub(head, 1, 9) end
+local function incarnation_and_partition(head) return string.sub(head, 10, 21) end
+local function offset_of(head) return struct.unpack('>I8', head, 22) end
+
+local function forgotten_at(key, head)
+  local offset = redis.call('HGET', 'forebay:forgotten:' .. redis.sha1hex(key), incarnation_and_partition(head))
+  return offset and struct.unpack('>I8', offset) or -1
+end
+
+local function outcome_of_absent(key, head, expected)
+  local fence = forgotten_at(key, head)
+  if expected > fence then return -1 end
+  if fence >= 0 and expected ~= -2 - fence then return -3 end
+  return 1
+end
+
+local function outcome(stored, head, expected)
+  local offset = -1
+  if identity(stored) == identity(head) then
+    if incarnation_and_partition(stored) ~= incarnation_and_partition(head) then return -2 end
+    offset = offset_of(stored)
+  end
+  if offset > expected then return 0 end
+  if offset < expected then return -1 end
+  return 1
+end
+
+local live = tonumber(ARGV[1])
+local expires = live > 0 and tonumber(ARGV[2]) > 0
+local expire_at
+if expires then
+  local now = redis.call('TIME')
+  local step = math.ceil(live / 64)
+  expire_at = string.format('%.0f', math.ceil((now[1] * 1000 + now[2] / 1000 + live) / step) * step)
+end
+local names = tonumber(ARGV[2])
+local shared = 2 * names
+local at = 5 + names
+local shared_key = KEYS[#KEYS]
+local sets_own_only = names == 0 or shared_key ~= '' and is_of_another(shared_key, ARGV[3], ARGV[4])
+local outcomes = {}
+local fields = {}
+for name = 1, names do fields[2 * name - 1] = ARGV[4 + name] end
+for row = 1, #KEYS - 1 do
+  local key = KEYS[row]
+  local own = tonumber(ARGV[at + 1])
+  local values = at + 2 + own
+  local stored = redis.call('HGET', key, ARGV[at + 2])
+  if stored then
+    outcomes[row] = outcome(stored, ARGV[at + 3], tonumber(ARGV[at]))
+  else
+    outcomes[row] = outcome_of_absent(key, ARGV[at + 3], tonumber(ARGV[at]))
+  end
+  if outcomes[row] == 1 then
+    for name = 1, names do fields[2 * name] = ARGV[values - 1 + name] end
+    if sets_own_only then
+      set_all(key, ARGV, at + 2, values - 1)
+    elseif expires then
+      in_parts(1, shared, function(first, last)
+        local number = string.format('%d', (last - first + 1) / 2)
+        redis.call('HSETEX', key, 'PXAT', expire_at, 'FIELDS', number, unpack(fields, first, last))
+      end)
+      set_all(key, ARGV, at + 2, values - 1)
+    else
+      for own_field = 1, own do fields[shared + own_field] = ARGV[at + 1 + own_field] end
+      set_all(key, fields, 1, shared + own)
+    end
+  end
+  at = values + names
+end
+return outcomes
