@@ -1,5 +1,6 @@
 """What every online store promises, asked of the one in memory and of the real one."""
 
+import asyncio
 import socket
 import time
 
@@ -8,6 +9,7 @@ import redis
 
 from forebay.pipelines.adapters.memory_store import MemoryStore
 from forebay.pipelines.adapters.online_store import Outcome, Removal, RowWrite, SharedBy
+from forebay.pipelines.adapters.redis.async_reader import AsyncRedisReader
 from forebay.pipelines.adapters.redis.errors import explained
 from forebay.pipelines.adapters.redis.forgotten import after_forgotten, forget_rows
 from forebay.pipelines.adapters.redis.store import RedisStore
@@ -19,12 +21,50 @@ from tests.e2e.broker import until
 KEY, HEAD = b"\x02\x00\x00\x00\x00key\xff", b"_fb:view"
 
 
-@pytest.fixture(params=["memory", "redis"])
+@pytest.fixture(params=["memory", "redis", "redis, read on a loop"])
 def store(request):
     """A store that is empty."""
     if request.param == "memory":
         return MemoryStore()
-    return request.getfixturevalue("redis_store")
+    return request.getfixturevalue("redis_store" if request.param == "redis" else "loop_store")
+
+
+class LoopStore(RedisStore):
+    """Reads rows as the endpoint's event loop does; everything else as ever."""
+
+    def __init__(self, connection, timeout_s=5.0):
+        super().__init__(connection, timeout_s)
+        self._runner = asyncio.Runner()
+        self._reader = AsyncRedisReader(connection, timeout_s)
+
+    def read(self, requests):
+        return self._runner.run(self._reader.read(requests))
+
+    def end(self):
+        self._runner.run(self._reader.close())
+        self._runner.close()
+        self.close()
+
+
+@pytest.fixture
+def loop_store(valkey):
+    made = LoopStore(valkey)
+    yield made
+    made.end()
+
+
+@pytest.fixture(params=[RedisStore, LoopStore])
+def connect(request, valkey):
+    """Makes stores that are closed in the end, of either way to read."""
+    made = []
+
+    def store(options="", address=valkey, timeout_s=5.0):
+        made.append(request.param(f"{address}{options}", timeout_s))
+        return made[-1]
+
+    yield store
+    for each in made:
+        each.end() if isinstance(each, LoopStore) else each.close()
 
 
 @pytest.fixture
@@ -98,14 +138,14 @@ class TestRead:
         store.remove_from_hash(b"none", [b"x"])
         assert store.read_hash(b"none") == {}
 
-    def test_a_large_read_never_makes_the_server_hold_all_of_it(self, redis_store, admin):
+    def test_a_large_read_never_makes_the_server_hold_all_of_it(self, connect, admin):
         """64 MB of rows, of a kind never read before, past a server that drops who lets it buffer more than 16 MB."""
         admin.config_set("client-output-buffer-limit", "normal 16mb 0 0")
         try:
             keys = [b"k%d" % at for at in range(640)]
             for key in keys:
                 admin.hset(key, HEAD, b"x" * 100_000)
-            rows = redis_store.read([(key, [HEAD]) for key in keys])
+            rows = connect().read([(key, [HEAD]) for key in keys])
         finally:
             admin.config_set("client-output-buffer-limit", "normal 0 0 0")
         assert [len(row[0]) for row in rows] == [100_000] * 640
@@ -204,7 +244,7 @@ class TestExpiry:
     @pytest.fixture(autouse=True)
     def fields_expire(self, request):
         """An older server keeps what Feast reads for ever: see the table in docs/operations.md."""
-        if "redis_store" in request.fixturenames or request.node.callspec.params.get("store") == "redis":
+        if "redis_store" in request.fixturenames or request.node.callspec.params.get("store", "memory") != "memory":
             try:
                 request.getfixturevalue("admin").execute_command("HSETEX", "probe", "FIELDS", 1, "field", "value")
             except redis.ResponseError as error:
@@ -502,16 +542,15 @@ class TestConnection:
         assert stored_head(redis_store) == head(5)
         assert redis_store.write([write(5, 6)]) == [Outcome.WRITTEN]
 
-    @pytest.mark.parametrize(
-        "call", [lambda store: store.read([(KEY, [HEAD])]), lambda store: store.read_hash(KEY), RedisStore.ping]
-    )
-    def test_a_reconnect_is_never_silent(self, redis_store, admin, call):
+    @pytest.mark.parametrize("call", [stored_head, lambda store: store.read_hash(KEY), RedisStore.ping])
+    def test_a_reconnect_is_never_silent(self, connect, admin, call):
         """The server may have come back with older data."""
-        call(redis_store)
+        store = connect()
+        call(store)
         admin.client_kill_filter(_type="normal", skipme=True)
         with pytest.raises(StoreUnavailable):
-            call(redis_store)
-        call(redis_store)
+            call(store)
+        call(store)
 
     def test_a_lost_connection_is_counted_before_there_is_another(self, redis_store, admin):
         """Who did not meet the failure sees that there was one."""
@@ -532,13 +571,14 @@ class TestConnection:
             redis_store.write([write(5, 6)])
         assert redis_store.write([write(5, 6)]) == [Outcome.WRITTEN]
 
-    def test_an_error_amid_replies_leaves_none_behind(self, redis_store, admin):
+    def test_an_error_amid_replies_leaves_none_behind(self, connect, admin):
         """The next answer belongs to the next question."""
         admin.set(b"text", b"no hash")
-        redis_store.write_hash(b"k", {b"a": b"1"})
+        store = connect()
+        store.write_hash(b"k", {b"a": b"1"})
         with pytest.raises(StoreRefused, match=r"HMGET b'text': WRONGTYPE.*; another application"):
-            redis_store.read([(b"k", [b"a"]), (b"text", [b"a"]), (b"k", [b"a"])])
-        assert redis_store.read([(b"k", [b"b"])]) == [[None]]
+            store.read([(b"k", [b"a"]), (b"text", [b"a"]), (b"k", [b"a"])])
+        assert store.read([(b"k", [b"b"])]) == [[None]]
 
     def test_writes_that_fail_while_they_are_made_leave_no_reply_behind(self, redis_store):
         def writes():
@@ -550,20 +590,29 @@ class TestConnection:
             redis_store.write(writes())
         assert redis_store.read_hash(b"none") == {}
 
-    def test_a_server_that_is_not_there_is_unavailable_every_time(self, unused_port):
-        store = RedisStore(f"127.0.0.1:{unused_port}", timeout_s=1.0)
+    def test_a_server_that_is_not_there_is_unavailable_every_time(self, connect, unused_port):
+        store = connect(address=f"127.0.0.1:{unused_port}", timeout_s=1.0)
         for _ in range(2):
             with pytest.raises(StoreUnavailable, match=str(unused_port)):
-                store.ping()
+                stored_head(store)
 
-    def test_a_wrong_password_is_refused_with_the_servers_words_and_the_repair(self, valkey, admin):
+    def test_a_server_that_does_not_answer_is_unavailable_in_time(self, connect):
+        """It takes the connection, and says nothing."""
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            store = connect(address=f"127.0.0.1:{silent.getsockname()[1]}", timeout_s=0.2)
+            started = time.monotonic()
+            with pytest.raises(StoreUnavailable):
+                stored_head(store)
+            assert time.monotonic() - started < 2.0
+
+    def test_a_wrong_password_is_refused_with_the_servers_words_and_the_repair(self, connect, admin):
         with pytest.raises(StoreRefused, match="right password"):
-            RedisStore(f"{valkey},password=wrong").ping()
+            stored_head(connect(",password=wrong"))
         admin.acl_setuser("forebay", enabled=True, passwords=["+right"], categories=["+@all"], keys=["*"])
         try:
             with pytest.raises(StoreRefused, match="right password"):
-                RedisStore(f"{valkey},username=forebay,password=wrong").ping()
-            RedisStore(f"{valkey},username=forebay,password=right").ping()
+                stored_head(connect(",username=forebay,password=wrong"))
+            stored_head(connect(",username=forebay,password=right"))
         finally:
             admin.acl_deluser("forebay")
 
@@ -582,27 +631,29 @@ class TestEviction:
         yield
         admin.config_set("maxmemory-policy", "noeviction")
 
-    def test_it_is_refused_with_the_repair_until_it_is_repaired(self, valkey, evicting, admin):
-        store = RedisStore(valkey)
+    def test_it_is_refused_with_the_repair_until_it_is_repaired(self, connect, evicting, admin):
+        store = connect()
         for _ in range(2):
             with pytest.raises(StoreRefused, match=r"allkeys-lru.*set `maxmemory-policy noeviction`"):
-                store.ping()
+                stored_head(store)
         admin.config_set("maxmemory-policy", "noeviction")
-        store.ping()
+        stored_head(store)
 
     @pytest.mark.parametrize(("commands", "told"), [(["-info"], True), (["-info", "-config"], False)])
-    def test_a_user_who_may_not_ask_either_way_is_warned_once(self, valkey, evicting, admin, commands, told, capsys):
+    def test_a_user_who_may_not_ask_either_way_is_warned_once(self, connect, evicting, admin, commands, told, capsys):
         user = {"enabled": True, "passwords": ["+p"], "keys": ["*"], "categories": ["+@all"], "commands": commands}
         admin.acl_setuser("curious", **user)
         try:
-            store = RedisStore(f"{valkey},username=curious,password=p")
+            store = connect(",username=curious,password=p")
             if told:
                 with pytest.raises(StoreRefused, match="allkeys-lru"):
-                    store.ping()
+                    stored_head(store)
                 return
-            store.ping()
-            store.close()
-            store.ping()
+            stored_head(store)
+            admin.client_kill_filter(_type="normal", skipme=True)
+            with pytest.raises(StoreUnavailable):
+                stored_head(store)
+            stored_head(store)
             assert capsys.readouterr().out.count("maxmemory-policy") == 1
         finally:
             admin.acl_deluser("curious")
@@ -622,9 +673,9 @@ class TestRefused:
         finally:
             admin.acl_deluser("reader")
 
-    def test_a_database_that_is_not_there_is_refused(self, valkey):
+    def test_a_database_that_is_not_there_is_refused(self, connect):
         with pytest.raises(StoreRefused, match="option db="):
-            RedisStore(f"{valkey},db=99").ping()
+            stored_head(connect(",db=99"))
 
     def test_a_row_that_is_no_hash_is_refused_by_name(self, redis_store, admin):
         admin.set(KEY, b"text")

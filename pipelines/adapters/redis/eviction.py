@@ -12,6 +12,10 @@ from forebay.pipelines.errors import StoreRefused
 
 log = structlog.get_logger("forebay.store")
 
+_INFO, _CONFIG = ("INFO", "memory"), ("CONFIG", "GET", "maxmemory-policy")
+POLICY_COMMANDS: tuple[tuple[str, ...], ...] = (_INFO, _CONFIG)
+"""What `refuse_eviction` may call."""
+
 _FIELD = b"maxmemory_policy:"
 _WANTED = b"noeviction"
 
@@ -43,13 +47,13 @@ def refuse_eviction(call: Callable[..., Any], store: str) -> bool:
 
 def _from_info(call: Callable[..., Any]) -> bytes | None:
     """By INFO, which more users may call than CONFIG."""
-    reply = _answer(call, "INFO", "memory") or b""
+    reply = _answer(call, *_INFO) or b""
     lines = reply.encode() if isinstance(reply, str) else reply
     return next((line[len(_FIELD) :].strip() for line in lines.splitlines() if line.startswith(_FIELD)), None)
 
 
 def _from_config(call: Callable[..., Any]) -> bytes | None:
-    reply = _answer(call, "CONFIG", "GET", "maxmemory-policy")
+    reply = _answer(call, *_CONFIG)
     return reply[1] if reply else None
 
 

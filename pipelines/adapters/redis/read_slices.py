@@ -28,13 +28,24 @@ class ReadSlices:
         """All rows in order, by as many calls as there are slices."""
         found: Rows = []
         while len(found) < len(requests):
-            kind = requests[len(found)][1][0]
-            size = self._rows.get(kind, FIRST_ROWS)
-            some = requests[len(found) : len(found) + size]
+            some = self.next(requests, len(found))
             rows = read_at_once(some)
-            self._rows[kind] = _next_size(size, rows)
+            self.learn(some, rows)
             found += rows
         return found
+
+    def next(self, requests: Requests, done: int) -> Requests:
+        """The slice to read after so many rows."""
+        return requests[done : done + self._rows.get(_kind(requests[done]), FIRST_ROWS)]
+
+    def learn(self, some: Requests, rows: Rows) -> None:
+        """Takes note of how large the rows of a slice were."""
+        kind = _kind(some[0])
+        self._rows[kind] = _next_size(self._rows.get(kind, FIRST_ROWS), rows)
+
+
+def _kind(request: tuple[bytes, Sequence[bytes]]) -> bytes:
+    return request[1][0]
 
 
 def _next_size(size: int, rows: Rows) -> int:
