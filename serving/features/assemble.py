@@ -41,6 +41,11 @@ class ViewReader(Protocol):
         ...
 
 
+def times_of(requests: Sequence[ScoringRequest]) -> Ints:
+    """The as-of times of requests, ms, shape (n,)."""
+    return np.array([request.as_of_ms for request in requests], dtype=np.int64)
+
+
 class FeatureVectors(NamedTuple):
     """The features of n requests, with where they come from."""
 
@@ -101,6 +106,8 @@ class FeatureAssembler:
             for name in view.features
         }
         """Full feature name -> type, in the order of the model's input."""
+        self.runs_functions = bool(self._on_demand)
+        """Whether it calls functions of users, which may take any time, and on one thread only."""
         self._used = self._used_features()
         if not self.features:
             raise PlanError(f"feature service {service.name!r} has no features")
@@ -120,8 +127,18 @@ class FeatureAssembler:
             StoreUnavailable: the store can't be reached.
         """
         started = time.perf_counter()
-        as_of_ms = np.array([request.as_of_ms for request in requests], dtype=np.int64)
-        views = self._reader.read(requests, as_of_ms)
+        as_of_ms = times_of(requests)
+        return self.complete(requests, as_of_ms, self._reader.read(requests, as_of_ms), started)
+
+    def complete(
+        self, requests: Sequence[ScoringRequest], as_of_ms: Ints, views: Mapping[str, ViewColumns], started: float
+    ) -> FeatureVectors:
+        """The features of views that were read: policies applied, on-demand features computed.
+
+        Args:
+            as_of_ms: shape (n,), of the requests.
+            started: when reading began, of `time.perf_counter`.
+        """
         refusals: dict[int, RequestError] = {}
         wholeness = {alias: Wholeness(view, self._used.get(alias, ()), as_of_ms) for alias, view in views.items()}
         known = self._known(requests, views, wholeness, refusals)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Protocol
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
 
 from forebay.pipelines.contract.plan.plan import Plan
 from forebay.pipelines.contract.plan.services import FeatureService, ServiceView
@@ -23,6 +23,26 @@ class RowReader(Protocol):
         ...
 
 
+class AsyncRowReader(Protocol):
+    """The same on an event loop."""
+
+    async def read(self, requests: Sequence[tuple[bytes, Sequence[bytes]]]) -> list[list[bytes | None]]:
+        """See `RowReader.read`."""
+        ...
+
+
+class Lookup(NamedTuple):
+    """What is to be read for n requests."""
+
+    keys: list[list[bytes | None]]
+    """Per view, one per request; None: the request does not know the entity."""
+    rows: dict[bytes, list[bytes]]
+    """Key -> fields, view by view."""
+    asked: list[tuple[bytes, Sequence[bytes]]]
+    """For `RowReader.read`: the rows, and after them what says which rows may have been removed: so a row that was
+    removed before it was read is told of, in the same round trip."""
+
+
 class FeatureReader:
     """Reads the views that one feature service uses."""
 
@@ -38,40 +58,44 @@ class FeatureReader:
         Args:
             as_of_ms: shape (n,).
         """
+        lookup = self.lookup(requests)
+        return self.columns(lookup, self._store.read(lookup.asked) if lookup.asked else [], as_of_ms)
+
+    def lookup(self, requests: Sequence[ScoringRequest]) -> Lookup:
+        """What has to be read."""
         keys = [[view.key(each) for each in requests] for view in self._views]
-        wanted: dict[bytes, list[bytes]] = {}
+        rows: dict[bytes, list[bytes]] = {}
         for view, view_keys in zip(self._views, keys, strict=True):
             for key in known_keys(view_keys):
-                wanted.setdefault(key, []).extend(view.rows.fields)
-        found, removed = self._rows_and_removals(wanted)
+                rows.setdefault(key, []).extend(view.rows.fields)
+        asked: list[tuple[bytes, Sequence[bytes]]] = list(rows.items())
+        if asked and self._removed_fields:
+            asked.append((self._removed_key, self._removed_fields))
+        return Lookup(keys, rows, asked)
+
+    def columns(self, lookup: Lookup, cells: list[list[bytes | None]], as_of_ms: Ints) -> dict[str, ViewColumns]:
+        """The columns of every view, by the view's alias, of what was read.
+
+        Args:
+            cells: what `RowReader.read` returned for `lookup.asked`.
+            as_of_ms: shape (n,).
+        """
+        found = dict(zip(lookup.rows, cells, strict=False))
+        told = cells[-1] if len(cells) > len(found) else [None] * len(self._removed_fields)
+        removed = dict(zip(self._removed_fields, told, strict=True))
         out: dict[str, ViewColumns] = {}
-        for view, view_keys in zip(self._views, keys, strict=True):
+        for view, view_keys in zip(self._views, lookup.keys, strict=True):
             size = len(view.rows.fields)
-            cells: dict[bytes | None, list[bytes | None]] = {None: [None] * size}
+            own: dict[bytes | None, list[bytes | None]] = {None: [None] * size}
             for key in known_keys(view_keys):
                 # The fields of one key were asked for view by view: take this view's share from the front.
-                cells[key], found[key] = found[key][:size], found[key][size:]
-            rows = [cells[key] for key in view_keys]
+                own[key], found[key] = found[key][:size], found[key][size:]
+            rows = [own[key] for key in view_keys]
             if isinstance(view.rows, StreamRows):
-                out[view.alias] = view.rows.evaluate(rows, as_of_ms, removed.get(view.rows.removed_field))
+                out[view.alias] = view.rows.evaluate(rows, as_of_ms, removed[view.rows.removed_field])
             else:
                 out[view.alias] = view.rows.evaluate(rows, as_of_ms)
         return out
-
-    def _rows_and_removals(
-        self, wanted: Mapping[bytes, list[bytes]]
-    ) -> tuple[dict[bytes, list[bytes | None]], dict[bytes, bytes | None]]:
-        """The rows' cells, and per definition of a view what says which rows may have been removed.
-
-        That is read after the rows, in the same round trip: a row that was removed before it was read is told of.
-        """
-        if not wanted:
-            return {}, {}
-        requests: list[tuple[bytes, Sequence[bytes]]] = list(wanted.items())
-        if self._removed_fields:
-            requests.append((self._removed_key, self._removed_fields))
-        *cells, told = self._store.read(requests) if self._removed_fields else (*self._store.read(requests), [])
-        return dict(zip(wanted, cells, strict=True)), dict(zip(self._removed_fields, told, strict=True))
 
 
 class _View:

@@ -10,8 +10,8 @@ from forebay.pipelines.contract.plan.plan import Plan
 from forebay.pipelines.contract.plan.services import FeatureService
 from forebay.pipelines.errors import ModelError, PlanError, RequestError
 from forebay.pipelines.steps.event_time import EARLIEST_MS, earliest_ms
-from forebay.serving.features.assemble import _PLACEHOLDERS, FeatureAssembler, FeatureVectors
-from forebay.serving.features.read import FeatureReader, RowReader, stored_views
+from forebay.serving.features.assemble import _PLACEHOLDERS, FeatureAssembler, FeatureVectors, times_of
+from forebay.serving.features.read import AsyncRowReader, FeatureReader, RowReader, stored_views
 from forebay.serving.features.request import ScoringRequest
 from forebay.serving.models.examples import check_examples
 from forebay.serving.models.model import Model
@@ -41,10 +41,13 @@ class Scored(NamedTuple):
 
 
 class Scorer:
-    """One assembler of features, and the models that take them. One thread at a time."""
+    """One assembler of features, and the models that take them. One thread at a time (but see `score_read`)."""
 
-    def __init__(self, plan: Plan, assembler: FeatureAssembler, models: Mapping[str, Model]) -> None:
+    def __init__(
+        self, plan: Plan, reader: FeatureReader, assembler: FeatureAssembler, models: Mapping[str, Model]
+    ) -> None:
         """Args:
+            reader: the assembler's own.
             models: by name, one or more; the first is the one that answers where a request names none.
 
         Raises:
@@ -53,6 +56,7 @@ class Scorer:
         self.project = plan.project
         self.earliest_ms = min((earliest_ms(source) for source in plan.sources), default=EARLIEST_MS)
         """The earliest time that an event may have."""
+        self._reader = reader
         self.assembler = assembler
         self.models = dict(models)
         for model in self.models.values():
@@ -76,8 +80,8 @@ class Scorer:
             service = plan.service(models[0].card.service)
         except KeyError as error:
             raise PlanError(f"{models[0]} needs {error.args[0]}") from error
-        assembler = FeatureAssembler(plan, service, FeatureReader(plan, stored_views(plan, service), store))
-        return cls(plan, assembler, {model.name: model for model in models})
+        reader = FeatureReader(plan, stored_views(plan, service), store)
+        return cls(plan, reader, FeatureAssembler(plan, service, reader), {model.name: model for model in models})
 
     @property
     def model(self) -> Model:
@@ -99,8 +103,31 @@ class Scorer:
             StoreUnavailable: as `FeatureAssembler.assemble`.
             ModelError: a model failed.
         """
-        vectors = self.assembler.assemble(requests)
-        return Scored(vectors, {name: self._run(name, vectors) for name in (self.models if names is None else names)})
+        return self._scored(self.assembler.assemble(requests), self.models if names is None else names)
+
+    async def score_read(
+        self, requests: Sequence[ScoringRequest], names: Iterable[str], rows: AsyncRowReader
+    ) -> Scored:
+        """The same, read on the event loop and computed on it in one piece.
+
+        Where no functions of users run (`FeatureAssembler.runs_functions`), another thread may score meanwhile: nothing
+        that a run changes is shared.
+
+        Args:
+            rows: reads what `score` reads from its own store.
+
+        Raises:
+            Exception: as `score`.
+        """
+        started = time.perf_counter()
+        as_of_ms = times_of(requests)
+        lookup = self._reader.lookup(requests)
+        cells = await rows.read(lookup.asked) if lookup.asked else []
+        views = self._reader.columns(lookup, cells, as_of_ms)
+        return self._scored(self.assembler.complete(requests, as_of_ms, views, started), names)
+
+    def _scored(self, vectors: FeatureVectors, names: Iterable[str]) -> Scored:
+        return Scored(vectors, {name: self._run(name, vectors) for name in names})
 
     def _run(self, name: str, vectors: FeatureVectors) -> ModelScores:
         started = time.perf_counter()
