@@ -63,11 +63,17 @@ def serve(
     hang_after_s: HangAfter = HANG_AFTER_S,
 ) -> None:
     """Answer the same question over HTTP."""
+    from collections.abc import Mapping
+    from concurrent.futures import Executor
+
     from starlette.types import ASGIApp
 
     from forebay.pipelines.adapters.clock import Clock, WallClock
+    from forebay.pipelines.adapters.redis.store import RedisStore
     from forebay.pipelines.contract.plan.plan import Plan
     from forebay.pipelines.process.watchdog import WATCHDOG
+    from forebay.serving.feast.route import PATH as FEAST
+    from forebay.serving.feast.route import FeastRoute
     from forebay.serving.http.app import build_app
     from forebay.serving.http.renewed_app import RenewedApp
     from forebay.serving.http.server import run_server
@@ -98,7 +104,12 @@ def serve(
 
     def app(plan: Plan, scorer: Scorer) -> ASGIApp:
         now: Clock = WallClock() if wall else watermark_clock(plan, kafka_of(plan, brokers, kafka_properties), store)
-        return build_app(scorer, now, settings, lambda: files.refused.reasons)
+        return build_app(
+            scorer, now, settings, lambda: files.refused.reasons, lambda thread: doors(plan, scorer, now, thread)
+        )
+
+    def doors(plan: Plan, scorer: Scorer, now: Clock, thread: Executor) -> Mapping[str, ASGIApp]:
+        return {FEAST: FeastRoute(plan, scorer.service, RedisStore(store), now, thread, settings)}
 
     files = Files.of(plan_file, model)
     with following(compiled, files, store, app, reads_all=not wall) as renewed:

@@ -22,7 +22,7 @@ _PYTHON_TYPES: dict[DataType, tuple[type, ...]] = {
     DataType.UNIX_TIMESTAMP: (int,),
 }
 _FLOAT32, _FLOAT64 = float(np.finfo(np.float32).max), float(np.finfo(np.float64).max)
-_RANGES: dict[DataType, tuple[Any, Any]] = {
+RANGES: dict[DataType, tuple[Any, Any]] = {
     DataType.INT32: (-(2**31), 2**31 - 1),
     DataType.INT64: (-(2**63), 2**63 - 1),
     DataType.UNIX_TIMESTAMP: (-(2**63), 2**63 - 1),
@@ -91,6 +91,6 @@ class RequestChecker:
         is_bool = isinstance(value, bool)
         if not isinstance(value, _PYTHON_TYPES[dtype]) or is_bool is not (dtype is DataType.BOOL):
             raise RequestError(path, f"expected {dtype}, got {type(value).__name__}")
-        low, high = _RANGES.get(dtype, (value, value))
+        low, high = RANGES.get(dtype, (value, value))
         if not low <= value <= high:
             raise RequestError(path, f"out of the range of {dtype}")

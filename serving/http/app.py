@@ -70,7 +70,17 @@ Refusals = Callable[[], Mapping[str, str]]
 """Version -> why it is refused; called on the event loop."""
 
 
-def build_app(scorer: Scorer, clock: Clock, settings: HttpSettings, refused: Refusals = dict) -> ASGIApp:
+Doors = Callable[[Executor], Mapping[str, ASGIApp]]
+"""What other doors answer, by path, or by the first part of paths; called with the scoring thread, which they share."""
+
+
+def build_app(
+    scorer: Scorer,
+    clock: Clock,
+    settings: HttpSettings,
+    refused: Refusals = dict,
+    doors: Doors = lambda _thread: {},
+) -> ASGIApp:
     """The endpoint as an ASGI application.
 
     Args:
@@ -83,7 +93,7 @@ def build_app(scorer: Scorer, clock: Clock, settings: HttpSettings, refused: Ref
         watched(BatchAnswerer(scorer, clock)), thread, settings.max_batch_entities, settings.max_queued_entities
     )
     encode = ReplyEncoder(scorer.service.name, scorer.model)
-    hot = {
+    hot: dict[str, ASGIApp] = {
         path: HotRoute(
             QuestionDecoder(scorer.service, settings.max_entities, models, scorer.earliest_ms),
             batcher,
@@ -92,6 +102,7 @@ def build_app(scorer: Scorer, clock: Clock, settings: HttpSettings, refused: Ref
         )
         for path, models in (("/v1/predict", (scorer.model.name,)), ("/v1/features", ()))
     }
+    hot |= doors(thread)
     surface = _surface(scorer, thread, refused)
     paths = frozenset(getattr(route, "path", "other") for route in surface.routes)
     return Front(hot, surface, paths, settings.token)

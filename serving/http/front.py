@@ -23,7 +23,7 @@ class Front:
         self, hot: Mapping[str, ASGIApp], surface: ASGIApp, surface_paths: frozenset[str], token: str | None
     ) -> None:
         """Args:
-        hot: path -> route.
+        hot: path, or first part of paths, -> route.
         surface: everything else, lifespan included.
         surface_paths: its paths, by which metrics are labelled.
         token: what clients must send; None: nothing.
@@ -50,7 +50,7 @@ class Front:
         try:
             await self._lead(scope, receive, counted)
         finally:
-            route = self._labels.get(scope["path"], "other")
+            route = self._labels.get(scope["path"]) or self._labels.get(_first_part(scope["path"]), "other")
             metrics.REQUESTS.labels(route, status).inc()
             metrics.REQUEST_SECONDS.labels(route).observe(time.perf_counter() - started)
 
@@ -59,10 +59,16 @@ class Front:
             error = Unauthorized("send the token of this endpoint as `Authorization: Bearer <token>`")
             await respond(render(error), send)
             return
-        await self._hot.get(scope["path"], self._surface)(scope, receive, send)
+        path = scope["path"]
+        route = self._hot.get(path) or self._hot.get(_first_part(path), self._surface)
+        await route(scope, receive, send)
 
     def _may_enter(self, scope: Scope) -> bool:
         if self._expected is None or scope["path"] in OPEN_PATHS:
             return True
         sent = next((value for name, value in scope["headers"] if name == b"authorization"), b"")
         return hmac.compare_digest(sent, self._expected)
+
+
+def _first_part(path: str) -> str:
+    return path[: path.find("/", 1)] if path.find("/", 1) > 0 else path

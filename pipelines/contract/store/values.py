@@ -147,6 +147,11 @@ def encode_timestamp(event_ms: int) -> bytes:
 
 def decode_timestamp(data: bytes) -> int:
     """The time in milliseconds of a serialized protobuf Timestamp (rounded down)."""
+    return decode_timestamp_us(data) // 1_000
+
+
+def decode_timestamp_us(data: bytes) -> int:
+    """The time in microseconds of a serialized protobuf Timestamp (rounded down)."""
     at = seconds = nanos = 0
     while at < len(data):
         field = data[at] >> 3
@@ -155,4 +160,4 @@ def decode_timestamp(data: bytes) -> int:
             seconds = signed(number)
         elif field == 2:
             nanos = number
-    return seconds * 1_000 + nanos // 1_000_000
+    return seconds * 1_000_000 + nanos // 1_000
