@@ -22,7 +22,7 @@ STEPS = {
     "encode: Feast's values and commands": ("ViewWriter._encode", "RedisStore._calls", "encode_columns"),
     "read missing rows": ("ViewWriter._load",),
     "write rows: send, wait for the store": ("RedisStore.write",),
-    "cache rows": ("RowCache.put", "RowCache.shrink"),
+    "cache rows": ("RowCache.put", "_size_bytes"),
     "progress": ("ProgressLedger.advanced", "RedisStore.write_hashes"),
     "batch, the rest": ("TopicBatches.process",),
 }

@@ -2,56 +2,34 @@
 
 from __future__ import annotations
 
+from cachetools import LRUCache
+
 from forebay.pipelines.steps.tile_state.row_codec import StoredRow
 
-_OVERHEAD_BYTES = 300
-"""Of the objects around one row's bytes: key, tuple, two or three byte strings, and the dictionary's entry."""
+_OVERHEAD_BYTES = 500
+"""Of one row beside its bytes: the key, the objects around them, and an entry in each of the cache's three tables."""
 
 
-class RowCache(dict[bytes, StoredRow]):
-    """Rows by key; `put` and `drop` keep count of their bytes.
+class RowCache(LRUCache[bytes, StoredRow]):
+    """Rows by key; those go first that were not used for the longest time.
 
-    A row is small for short windows and some 10 kB for a day of five-minute tiles, so rows are no measure.
+    A row is small for short windows and some 10 kB for a day of five-minute tiles: bytes are counted, not rows.
     """
 
     def __init__(self, max_bytes: int) -> None:
-        """Args:
-        max_bytes: what `shrink` leaves at most.
-        """
-        super().__init__()
-        self._max_bytes = max_bytes
-        self.size_bytes = 0
-        """Of all rows, overhead included."""
+        super().__init__(max_bytes, getsizeof=_size_bytes)
 
     def put(self, key: bytes, row: StoredRow) -> None:
-        """Adds or replaces a row."""
-        if key in self:
-            self.size_bytes -= _size(key, self[key])
-        self[key] = row
-        self.size_bytes += _size(key, row)
-
-    def drop(self, key: bytes) -> None:
-        """Removes a row, if it is there."""
-        if key in self:
-            self.size_bytes -= _size(key, self.pop(key))
-
-    def forget(self) -> None:
-        """Removes every row."""
-        self.clear()
-        self.size_bytes = 0
-
-    def shrink(self) -> None:
-        """Drops rows, those first that were added first, until the rest fits."""
-        excess, oldest = self.size_bytes - self._max_bytes, []
-        # One pass: asked for its first key again and again, a dictionary looks through all that were removed.
-        for key, row in self.items():
-            if excess <= 0:
-                break
-            excess -= _size(key, row)
-            oldest.append(key)
-        for key in oldest:
+        """Add or replace a row. One that is larger than the whole cache is not kept, nor is the row before it."""
+        try:
+            self[key] = row
+        except ValueError:
             self.drop(key)
 
+    def drop(self, key: bytes) -> None:
+        """Remove a row, if it is there."""
+        self.pop(key, None)
 
-def _size(key: bytes, row: StoredRow) -> int:
-    return len(key) + len(row.head or b"") + len(row.closed or b"") + len(row.ids or b"") + _OVERHEAD_BYTES
+
+def _size_bytes(row: StoredRow) -> int:
+    return len(row.head or b"") + len(row.closed or b"") + len(row.ids or b"") + _OVERHEAD_BYTES

@@ -28,7 +28,7 @@ from forebay.pipelines.steps.windows.columns import AggregatedColumns
 from forebay.pipelines.steps.windows.fold import Events
 
 CACHED_BYTES = 128 * 1024 * 1024
-"""Rows of one view kept in the process; beyond it the oldest are dropped and read again when needed."""
+"""Rows of one view kept in the process; beyond it, those that were not used for longest are read again when needed."""
 
 
 class StoreRolledBack(ForebayError):
@@ -89,7 +89,7 @@ class ViewWriter:
 
     def forget(self) -> None:
         """Drops every cached row: the store, or the assignment, may have changed under them."""
-        self._cache.forget()
+        self._cache.clear()
 
     def drop(self, keys: Sequence[bytes]) -> None:
         """Drops some cached rows."""
@@ -284,7 +284,6 @@ class ViewWriter:
             # Those of rows that were ahead, or were forgotten, are judged again; those of other rows are not counted.
             judged = np.isin(result.duplicates, [*behind, *gone, *foreign], invert=True)
             metrics.DUPLICATE_EVENTS.labels(self.view.name).inc(int(judged.sum()))
-        self._cache.shrink()
         return behind, self._forgotten_at(keys, gone), foreign
 
     def _forgotten_at(self, keys: Sequence[bytes], gone: Mapping[int, bytes]) -> dict[int, int]:
