@@ -70,6 +70,10 @@ class StoreUnavailable(RestartNeeded):
     """Redis did not answer; nothing was acknowledged, the same batch is tried again."""
 
 
+class StoreRolledBack(ForebayError):
+    """Redis lost writes that it had acknowledged: all is read again from the progress it still has."""
+
+
 class StoreRefused(ForebayError):
     """Redis answered, and refuses for a reason that does not pass: a password, a permission, a type, its settings."""
 

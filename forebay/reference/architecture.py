@@ -13,8 +13,8 @@ ROOT = Path(__file__).parents[2]
 TOP = ("pipelines", "serving", "forebay")
 
 RECORD = (
-    "forebay.pipelines.feature_processor.membership.transport:ConsumerThread._fetch_records",
-    "forebay.pipelines.feature_processor.membership.app:ProcessorApp._process_until_done",
+    "forebay.pipelines.feature_processor.membership.fetch:ConsumerThread._fetch_records",
+    "forebay.pipelines.feature_processor.membership.assigned:AssignedTopic.process",
     "forebay.pipelines.feature_processor.walk.topic_batch:TopicBatches.process",
     "forebay.pipelines.feature_processor.walk.partition:Partition.prepare",
     "forebay.pipelines.steps.decode.decoder:decoder_for",

@@ -13,19 +13,18 @@ from functools import partial
 from typing import NamedTuple
 
 import structlog
-from aiokafka.errors import KafkaError, KafkaTimeoutError
 
 from forebay.pipelines.adapters.kafka.admin import Topics, group_name
 from forebay.pipelines.adapters.metrics import serve_metrics
 from forebay.pipelines.contract.kafka.topics import feeds
 from forebay.pipelines.contract.plan.plan import Plan
-from forebay.pipelines.errors import Crashed, ForebayError, SettingsError
+from forebay.pipelines.errors import SettingsError
 from forebay.pipelines.feature_processor.build import Share, build_topics, close
-from forebay.pipelines.feature_processor.membership.app import ProcessorApp
-from forebay.pipelines.feature_processor.membership.client_health import ClientFailed
-from forebay.pipelines.feature_processor.membership.denied import denied
+from forebay.pipelines.feature_processor.membership.ended import CanRejoin, ClientFailed, explained
+from forebay.pipelines.feature_processor.membership.member import Member
 from forebay.pipelines.feature_processor.rollout.follow import PlanFollower
 from forebay.pipelines.feature_processor.settings import ProcessorSettings
+from forebay.pipelines.feature_processor.upkeep.schedule import Upkeep
 from forebay.pipelines.feature_processor.walk.topic_batch import TopicBatches
 from forebay.pipelines.process.shutdown import leave_if_late
 from forebay.pipelines.process.status import START_AGAIN
@@ -45,10 +44,6 @@ START_AGAIN_S = 1.0
 
 SWITCH_TIMEOUT_S = 60.0
 """How long the old plan's app may take to end: a batch may have to wait for a store that does not answer."""
-
-
-class BrokersWentAway(ForebayError):
-    """The app could not start, or go on, for a reason that passes: it can be started again."""
 
 
 def run(plan: Plan, settings: ProcessorSettings) -> None:
@@ -117,10 +112,10 @@ def _run_until_told(
         try:
             with ExitStack() as ended:
                 # Faust decides that a service belongs to the loop it is made in.
-                switch = asyncio.run(_run_app(ProcessorSetup(topics, group, settings, wanted), switch_due, ended))
+                switch = asyncio.run(_run_member(ProcessorSetup(topics, group, settings, wanted), switch_due, ended))
             close(topics)
             return switch
-        except (BrokersWentAway, ClientFailed) as error:
+        except CanRejoin as error:
             log.warning("starting again", error=str(error))
             time.sleep(START_AGAIN_S)
             # aiokafka does not tell a broker that refuses its password from one that is away.
@@ -128,7 +123,7 @@ def _run_until_told(
 
 
 class ProcessorSetup(NamedTuple):
-    """What an app is made of."""
+    """What a processor is made of."""
 
     topics: Sequence[TopicBatches]
     group: str
@@ -137,9 +132,9 @@ class ProcessorSetup(NamedTuple):
     """Fingerprints of definitions that are to come."""
 
 
-async def _run_app(setup: ProcessorSetup, switch_due: Callable[[], Awaitable[object]], ended: ExitStack) -> bool:
-    app = ProcessorApp(*setup)
-    app.finalize()
+async def _run_member(setup: ProcessorSetup, switch_due: Callable[[], Awaitable[object]], ended: ExitStack) -> bool:
+    """Whether a switch is due. Raises the `ForebayError` that ended it, if one did."""
+    member = Member(setup.topics, setup.group, setup.settings)
     told_to_stop = asyncio.Event()
 
     def told() -> None:
@@ -148,12 +143,12 @@ async def _run_app(setup: ProcessorSetup, switch_due: Callable[[], Awaitable[obj
 
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, told)
-    running = asyncio.ensure_future(_start_and_wait(app))
-    caring = asyncio.ensure_future(app.take_care())
+    running = asyncio.ensure_future(member.run())
+    caring = asyncio.ensure_future(_take_care(member, setup))
     switch = asyncio.ensure_future(switch_due())
     asked = asyncio.ensure_future(told_to_stop.wait())
     await asyncio.wait((running, caring, switch, asked), return_when=asyncio.FIRST_COMPLETED)
-    crash = app.failure or app.crash_reason
+    crash = member.crash
     for each in (running, caring, switch):
         if crash is None and each.done():
             crash = each.exception()
@@ -164,37 +159,22 @@ async def _run_app(setup: ProcessorSetup, switch_due: Callable[[], Awaitable[obj
     elif not told_to_stop.is_set():
         ended.callback(leave_if_late(START_AGAIN, "taking over a newer plan", SWITCH_TIMEOUT_S).cancel)
     caring.cancel()
-    await app.stop()
-    if isinstance(crash, ForebayError):
-        raise crash
-    if (denial := denied(crash)) is not None:
-        raise denial from crash
-    if isinstance(crash, KafkaError) and _passes(crash):
-        if told_to_stop.is_set():
-            return False
-        raise BrokersWentAway(f"the brokers went away: {crash!r}") from crash
+    await member.leave()
     if crash is not None:
-        log.error("unexpected", exc_info=crash)
-        raise Crashed(
-            f"the feature processor crashed: {crash!r}; the log has the traceback; started again it goes on from its "
-            f"progress"
-        ) from crash
+        error = explained(crash)
+        if told_to_stop.is_set() and isinstance(error, CanRejoin):
+            return False
+        raise error from (None if error is crash else crash)
     return switch.done() and not told_to_stop.is_set()
 
 
-def _passes(crash: KafkaError) -> bool:
-    """Whether new clients may go on after this error.
-
-    A plain `KafkaError` is how aiokafka hands on that a task of its own has ended unexpectedly, such as on metadata
-    that name no broker.
-    """
-    return bool(crash.retriable) or isinstance(crash, KafkaTimeoutError) or type(crash) is KafkaError
+async def _take_care(member: Member, setup: ProcessorSetup) -> None:
+    """Does what is to be done between batches, for as long as the member runs."""
+    upkeep = [
+        Upkeep(topic, member.topics[topic.topic], setup.wanted, setup.settings.retire_after_s) for topic in setup.topics
+    ]
+    await asyncio.gather(member.watch(), *(each.run() for each in upkeep))
 
 
 async def _never() -> None:
     await asyncio.Event().wait()
-
-
-async def _start_and_wait(app: ProcessorApp) -> None:
-    await app.start()
-    await app.wait_until_stopped()

@@ -13,7 +13,7 @@ from confluent_kafka import KafkaError
 from forebay.pipelines.adapters.kafka.access import Access
 from forebay.pipelines.adapters.kafka.connection import KafkaConnection, checked, client_config, read_properties
 from forebay.pipelines.errors import SettingsError
-from forebay.pipelines.feature_processor.membership.faust_connection import faust_settings
+from forebay.pipelines.feature_processor.membership.faust_connection import faust_connection
 
 SECRET = "s3cr3t-of-mine"
 SCRAM = {
@@ -75,7 +75,7 @@ def test_what_librdkafka_does_not_take_is_refused_before_a_broker_is_asked(prope
 def test_secrets_are_shown_nowhere_and_reach_the_client() -> None:
     connection = pickle.loads(pickle.dumps(KafkaConnection("a:1,b:2", SCRAM)))
     assert (f"{connection}", SECRET in repr(connection)) == ("a:1,b:2", False)
-    assert SECRET not in repr(faust_settings(connection))
+    assert SECRET not in repr(faust_connection(connection))
     config = client_config(connection, {"linger.ms": 2})
     assert (config["bootstrap.servers"], config["sasl.password"], config["linger.ms"]) == ("a:1,b:2", SECRET, 2)
 
@@ -86,10 +86,10 @@ def test_tuning_of_the_user_goes_before_our_own() -> None:
 
 class TestAiokafka:
     def test_addresses_alone_are_a_plain_connection(self) -> None:
-        assert faust_settings("a:1,b:2") == {"broker": "microbatch://a:1;microbatch://b:2"}
+        assert faust_connection("a:1,b:2") == {"broker": "microbatch://a:1;microbatch://b:2"}
 
     def test_scram_over_tls_checks_certificate_and_name(self) -> None:
-        settings = faust_settings(KafkaConnection("a:1", {**SCRAM, "client.id": "mine"}))
+        settings = faust_connection(KafkaConnection("a:1", {**SCRAM, "client.id": "mine"}))
         credentials = settings["broker_credentials"]
         assert (credentials.protocol.value, credentials.mechanism.value) == ("SASL_SSL", "SCRAM-SHA-512")
         assert (credentials.username, credentials.password) == ("me", SECRET)
@@ -107,7 +107,7 @@ class TestAiokafka:
         ],
     )
     def test_checks_that_are_turned_off_are_off_here_too(self, name: str, value: str, mode: ssl.VerifyMode) -> None:
-        context = faust_settings(KafkaConnection("a:1", {**SCRAM, name: value}))["broker_credentials"].ssl_context
+        context = faust_connection(KafkaConnection("a:1", {**SCRAM, name: value}))["broker_credentials"].ssl_context
         assert (context.check_hostname, context.verify_mode) == (False, mode)
 
     def test_a_client_certificate_is_presented(self, tmp_path: Path) -> None:
@@ -115,7 +115,7 @@ class TestAiokafka:
         authority.cert_pem.write_to_path(tmp_path / "ca.pem")
         authority.issue_cert("me.test").private_key_and_cert_chain_pem.write_to_path(tmp_path / "me.pem")
         files = {"ssl.ca.location": str(tmp_path / "ca.pem"), "ssl.certificate.location": str(tmp_path / "me.pem")}
-        credentials = faust_settings(KafkaConnection("a:1", {"security.protocol": "ssl", **files}))[
+        credentials = faust_connection(KafkaConnection("a:1", {"security.protocol": "ssl", **files}))[
             "broker_credentials"
         ]
         assert credentials.protocol.value == "SSL"
@@ -124,15 +124,15 @@ class TestAiokafka:
     @pytest.mark.parametrize("name", ["ssl.key.pem", "ssl.keystore.location", "ssl.cipher.suites", "ssl.crl.location"])
     def test_security_without_a_counterpart_is_refused(self, name: str) -> None:
         with pytest.raises(SettingsError, match=f"{name} can't be used by the processor"):
-            faust_settings(KafkaConnection("a:1", {**SCRAM, name: "x"}))
+            faust_connection(KafkaConnection("a:1", {**SCRAM, name: "x"}))
 
     def test_other_properties_without_a_counterpart_are_said(self, capsys: pytest.CaptureFixture[str]) -> None:
-        faust_settings(KafkaConnection("a:1", {"socket.keepalive.enable": "true"}))
+        faust_connection(KafkaConnection("a:1", {"socket.keepalive.enable": "true"}))
         assert "socket.keepalive.enable" in "".join(capsys.readouterr())
 
     def test_tokens_without_a_provider_are_refused(self) -> None:
         with pytest.raises(SettingsError, match=r"OAUTHBEARER as it is set up.*oidc"):
-            faust_settings(KafkaConnection("a:1", {"security.protocol": "sasl_ssl", "sasl.mechanism": "OAUTHBEARER"}))
+            faust_connection(KafkaConnection("a:1", {"security.protocol": "sasl_ssl", "sasl.mechanism": "OAUTHBEARER"}))
 
 
 class TestAccess:

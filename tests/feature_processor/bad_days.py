@@ -6,8 +6,7 @@ from typing import NamedTuple
 from hypothesis import strategies as st
 
 from forebay.pipelines.adapters.memory_store import MemoryStore
-from forebay.pipelines.errors import StoreUnavailable
-from forebay.pipelines.feature_processor.rows.writer import StoreRolledBack
+from forebay.pipelines.errors import StoreRolledBack, StoreUnavailable
 from tests.feature_processor.partition import batches
 from tests.support.build import HOUR
 

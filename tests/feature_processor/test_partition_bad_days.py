@@ -7,8 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from forebay.pipelines.adapters.memory_store import MemoryStore
-from forebay.pipelines.errors import StoreUnavailable
-from forebay.pipelines.feature_processor.rows.writer import StoreRolledBack
+from forebay.pipelines.errors import StoreRolledBack, StoreUnavailable
 from tests.feature_processor.bad_days import (
     OVERTAKEN,
     FlakyStore,

@@ -29,36 +29,41 @@ SETTINGS = ProcessorSettings(
 )
 
 
-TOPIC = SimpleNamespace(parts=SimpleNamespace(feed=SimpleNamespace(topic="payments"), store=MemoryStore()))
+TOPIC = SimpleNamespace(
+    topic="payments", parts=SimpleNamespace(feed=SimpleNamespace(topic="payments"), store=MemoryStore())
+)
 
 
 class App:
     """Starts as often as it is told to fail, then ends by itself."""
 
-    failure = None
-    crash_reason = None
+    crash, topics = None, {"payments": None}
     failures = ()
     started = 0
 
     def __init__(self, *_):
         pass
 
-    def finalize(self):
-        pass
-
-    async def start(self):
+    async def run(self):
         App.started += 1
         if App.failures:
             raise App.failures.pop(0)
 
-    async def wait_until_stopped(self):
-        pass
-
-    async def take_care(self):
+    async def watch(self):
         await asyncio.Event().wait()
 
-    async def stop(self):
+    async def leave(self):
         pass
+
+
+class Upkeep:
+    """Has nothing to do."""
+
+    def __init__(self, *_):
+        pass
+
+    async def run(self):
+        await asyncio.Event().wait()
 
 
 class PlanFollower:
@@ -98,7 +103,8 @@ class PlanFollower:
 
 @pytest.fixture
 def app(monkeypatch):
-    monkeypatch.setattr(module, "ProcessorApp", App)
+    monkeypatch.setattr(module, "Member", App)
+    monkeypatch.setattr(module, "Upkeep", Upkeep)
     monkeypatch.setattr(module, "PlanFollower", PlanFollower)
     monkeypatch.setattr(module, "build_topics", lambda share, *_: App.built.append(share.plan) or [TOPIC])
     monkeypatch.setattr(module, "START_AGAIN_S", 0.0)

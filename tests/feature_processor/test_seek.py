@@ -6,8 +6,9 @@ import pytest
 from aiokafka.errors import IllegalStateError
 from faust.types import TP
 
+from forebay.pipelines.feature_processor.membership.fetch import ConsumerThread
 from forebay.pipelines.feature_processor.membership.fetch_gate import InFlight
-from forebay.pipelines.feature_processor.membership.transport import Consumer, ConsumerThread
+from forebay.pipelines.feature_processor.membership.transport import Consumer
 
 ZERO, ONE = TP("t", 0), TP("t", 1)
 

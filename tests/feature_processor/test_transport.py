@@ -11,8 +11,10 @@ from aiokafka.errors import KafkaError
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
+from forebay.pipelines.feature_processor.membership.fetch import ConsumerThread
 from forebay.pipelines.feature_processor.membership.fetch_gate import InFlight
-from forebay.pipelines.feature_processor.membership.transport import Consumer, ConsumerThread, RecordBatch
+from forebay.pipelines.feature_processor.membership.record_batch import RecordBatch
+from forebay.pipelines.feature_processor.membership.transport import Consumer
 
 
 def fetched(*offsets):

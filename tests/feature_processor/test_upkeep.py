@@ -20,14 +20,17 @@ RETIRE_AFTER_S = 600.0
 
 
 class Clock:
-    """The time, and what the app would say."""
+    """The time, and what membership would say."""
 
     now_s, trusted, checks = 0.0, True, 0
+
+    def __init__(self):
+        self.turn = asyncio.Lock()
 
     def __call__(self):
         return self.now_s
 
-    async def check(self):
+    async def check_store(self):
         self.checks += 1
 
 
@@ -41,9 +44,7 @@ def cared_for(pipeline, wanted=()):
     clock = Clock()
 
     async def make():
-        return Upkeep(
-            pipeline, asyncio.Lock(), lambda: clock.trusted, clock.check, lambda: wanted, RETIRE_AFTER_S, clock
-        )
+        return Upkeep(pipeline, clock, lambda: wanted, RETIRE_AFTER_S, clock)
 
     upkeep = asyncio.run(make())
     return clock, lambda: asyncio.run(upkeep.look())
@@ -195,19 +196,19 @@ def test_upkeep_that_is_stopped_keeps_the_lock_until_its_thread_has_left_the_con
     pipeline = begin(store, CARDS)
 
     async def stop_amid_a_call():
-        busy, clock = asyncio.Lock(), Clock()
-        upkeep = Upkeep(pipeline, busy, lambda: True, clock.check, lambda: (), RETIRE_AFTER_S, clock)
+        clock = Clock()
+        upkeep = Upkeep(pipeline, clock, lambda: (), RETIRE_AFTER_S, clock)
         looking = asyncio.create_task(upkeep.look())
         await asyncio.to_thread(store.asked.wait, 30)
         for _ in range(2):
             looking.cancel()
             await asyncio.sleep(0.05)
-            assert busy.locked()
+            assert clock.turn.locked()
             assert not looking.done()
         store.let.set()
         with pytest.raises(asyncio.CancelledError):
             await looking
-        assert not busy.locked()
+        assert not clock.turn.locked()
 
     asyncio.run(stop_amid_a_call())
 

@@ -13,8 +13,7 @@ from forebay.pipelines.contract.plan.types import DataType
 from forebay.pipelines.contract.plan.views import JoinKey
 from forebay.pipelines.contract.store.entity_key import EntityKeyEncoder, decode_entity_key, feature_field
 from forebay.pipelines.contract.store.values import decode_value
-from forebay.pipelines.errors import SettingsError, StoreUnavailable
-from forebay.pipelines.feature_processor.rows.writer import StoreRolledBack
+from forebay.pipelines.errors import SettingsError, StoreRolledBack, StoreUnavailable
 from forebay.store.forget import forget, parse_entity
 from tests.feature_processor.partition import OnePartition, topic_batches
 from tests.oracle import Event, Window

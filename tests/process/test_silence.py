@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from forebay.pipelines.feature_processor.membership import client_health as vitals
-from forebay.pipelines.feature_processor.membership.client_health import ClientFailed, Vitals
+from forebay.pipelines.feature_processor.membership.client_health import Vitals
+from forebay.pipelines.feature_processor.membership.ended import ClientFailed
 from forebay.pipelines.process.silence import Positions, Silence
 
 HERE = {("payments", 0): 7, ("payments", 1): 3}

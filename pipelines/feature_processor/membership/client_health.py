@@ -9,8 +9,9 @@ from typing import Any
 
 import structlog
 
-from forebay.pipelines.errors import ForebayError
 from forebay.pipelines.feature_processor.membership.denied import denied
+from forebay.pipelines.feature_processor.membership.ended import ClientFailed
+from forebay.pipelines.feature_processor.membership.fetch import ConsumerThread
 from forebay.pipelines.process.silence import Positions, Silence
 from forebay.pipelines.process.watchdog import WATCHDOG, Watched
 
@@ -19,15 +20,14 @@ log = structlog.get_logger("forebay.process")
 LOOK_S = 1.0
 
 
-class ClientFailed(ForebayError):
-    """The Kafka client lives and does not work; another one may. The app can be started again in this process."""
-
-
 class Vitals:
     """Looks once a second, on the app's event loop, whose turning it reports to the watchdog."""
 
     def __init__(
-        self, thread: Callable[[], Any], positions: Callable[[str], Positions], silences: Mapping[str, Silence]
+        self,
+        thread: Callable[[], ConsumerThread | None],
+        positions: Callable[[str], Positions],
+        silences: Mapping[str, Silence],
     ) -> None:
         """Args:
         thread: the consumer's thread, `None` before it is made.
@@ -59,7 +59,7 @@ class Vitals:
     def _ask_consumer(self, fetching: Watched) -> None:
         thread = self._thread()
         loop = getattr(thread, "thread_loop", None)
-        if loop is None or not loop.is_running() or thread.should_stop:
+        if thread is None or loop is None or not loop.is_running() or thread.should_stop:
             fetching.rest()
             return
         with suppress(RuntimeError):  # closed meanwhile

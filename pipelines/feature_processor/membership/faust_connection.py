@@ -48,8 +48,8 @@ _REPAIRS = {
 }
 
 
-def faust_settings(brokers: Brokers) -> dict[str, Any]:
-    """Settings of a Faust app: where its brokers are, and how they let it in.
+def faust_connection(brokers: Brokers) -> dict[str, Any]:
+    """Makes the settings of a Faust app that say where its brokers are, and how they let it in.
 
     Raises:
         SettingsError: aiokafka has no counterpart to a property that security rests on.

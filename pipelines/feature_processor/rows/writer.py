@@ -16,7 +16,7 @@ from forebay.pipelines.contract.plan.views import StreamView
 from forebay.pipelines.contract.store.entity_key import EntityKeyEncoder, feature_field, state_fields, timestamp_field
 from forebay.pipelines.contract.store.publication import DEFINITION, publication_key
 from forebay.pipelines.contract.store.values import encode_columns, encode_timestamp
-from forebay.pipelines.errors import ForebayError
+from forebay.pipelines.errors import StoreRolledBack
 from forebay.pipelines.feature_processor.progress.cannot_continue import foreign_row
 from forebay.pipelines.feature_processor.rows.cache import RowCache
 from forebay.pipelines.feature_processor.rows.slices import RowSlices
@@ -29,10 +29,6 @@ from forebay.pipelines.steps.windows.fold import Events
 
 CACHED_BYTES = 128 * 1024 * 1024
 """Rows of one view kept in the process; beyond it, those that were not used for longest are read again when needed."""
-
-
-class StoreRolledBack(ForebayError):
-    """The store lost writes it had acknowledged: go back to the progress it still has."""
 
 
 class ReadEvents(NamedTuple):

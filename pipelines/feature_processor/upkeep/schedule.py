@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Callable, Collection
+from typing import Protocol
 
 import structlog
 
@@ -34,30 +35,43 @@ LOOK_AGAIN_S = 10.0
 too, and publishes the rows then; but until a walk has seen them, who takes over would have to."""
 
 
+class Turns(Protocol):
+    """What upkeep needs of the membership in the consumer group."""
+
+    @property
+    def turn(self) -> asyncio.Lock:
+        """Held by whoever uses the topic's parts."""
+        ...
+
+    @property
+    def trusted(self) -> bool:
+        """Whether the store is known to hold all that it acknowledged. Until it is, nothing is done: a row that has
+        fallen back must not be taken for an old one.
+        """
+        ...
+
+    async def check_store(self) -> None:
+        """Finds that out, and goes back to where the store is."""
+        ...
+
+
 class Upkeep:
     """Looks after the rows of one feed, whose lock it takes page by page."""
 
     def __init__(
         self,
         topic: TopicBatches,
-        busy: asyncio.Lock,
-        is_trusted: Callable[[], bool],
-        check: Callable[[], Awaitable[None]],
+        turns: Turns,
         wanted: Callable[[], Collection[str]],
         retire_after_s: float,
         monotonic_s: Callable[[], float] = time.monotonic,
     ) -> None:
         """Args:
-        is_trusted: whether the store is known to hold all that it acknowledged. Until it is, nothing is done: a row
-            that has fallen back must not be taken for an old one.
-        check: finds that out, and goes back to where the store is.
         wanted: fingerprints of definitions that are to come: they are not given up while they are brought up.
         retire_after_s: see `ProcessorSettings`.
         """
         self._topic = topic
-        self._busy = busy
-        self._is_trusted = is_trusted
-        self._check = check
+        self._turns = turns
         self._wanted = wanted
         self._now_s = monotonic_s
         self._next_walk_s = monotonic_s() + FIRST_WALK_S
@@ -91,14 +105,14 @@ class Upkeep:
         Raises:
             StoreUnavailable: the rest is due again at the next look.
         """
-        async with self._busy:
+        async with self._turns.turn:
             step("asking the store whether it answers")
             await whole_call(self._topic.parts.store.ping)
             rest()
-        if not self._is_trusted():
-            await self._check()
-        async with self._busy:
-            if self._is_trusted():
+        if not self._turns.trusted:
+            await self._turns.check_store()
+        async with self._turns.turn:
+            if self._turns.trusted:
                 # Another process may have brought the last partition level, while no events come to this one.
                 step("looking for what can be published")
                 await whole_call(self._topic.publications.take_over)
@@ -111,7 +125,7 @@ class Upkeep:
             await self._walk()
 
     async def _look_again(self) -> None:
-        async with self._busy:
+        async with self._turns.turn:
             step("looking for rows that others wrote")
             await whole_call(self._topic.publications.look_again)
         self._look_again_s = self._now_s() + LOOK_AGAIN_S
@@ -126,8 +140,8 @@ class Upkeep:
     async def _walk(self) -> None:
         walk = Sweep(self._topic, self._retired)
         while True:
-            async with self._busy:
-                if not self._is_trusted():
+            async with self._turns.turn:
+                if not self._turns.trusted:
                     return
                 step("walking over rows, one page")
                 if await whole_call(walk.page):
@@ -142,8 +156,8 @@ class Upkeep:
         """Gives up definitions of views published completely: those that nobody has brought forward since the last
         time, and that no scorer holds a lease on.
         """
-        async with self._busy:
-            if not self._is_trusted():
+        async with self._turns.turn:
+            if not self._turns.trusted:
                 return
             stood, self._stood = self._stood, {}
             publications = self._topic.publications

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 
+import msgspec
 import numpy as np
 
+from forebay.pipelines.contract.kafka.incarnation import Incarnation
 from forebay.pipelines.contract.kafka.record import Record
 from forebay.pipelines.contract.plan.definition import definition
 from forebay.pipelines.contract.store.progress import SourceProgress
-from forebay.pipelines.feature_processor.progress.cannot_continue import foreign_row
+from forebay.pipelines.feature_processor.progress.cannot_continue import another_incarnation, foreign_row
 from forebay.pipelines.feature_processor.progress.ledger import encoded
 from forebay.pipelines.feature_processor.progress.published import Publications
 from forebay.pipelines.feature_processor.rows.writer import ReadEvents, ViewWriter
@@ -49,6 +51,53 @@ class TopicBatches:
         self._allowed = dead_letters or Allowance(0, 0.0)
         self._tally = Tally()
 
+    @property
+    def topic(self) -> str:
+        """Name of the topic that is read."""
+        return self.parts.feed.topic
+
+    @property
+    def connections_lost(self) -> int:
+        """How many connections to the store were lost or given up so far."""
+        return self.parts.store.breaks
+
+    @property
+    def next_offsets(self) -> dict[int, int]:
+        """By partition that was assigned, the first offset that some view does not contain."""
+        return {number: partition.ledger.offset + 1 for number, partition in self.partitions.items()}
+
+    def check_incarnation(self, present: Incarnation) -> None:
+        """Compares the topic as the brokers describe it with the one that is read.
+
+        Raises:
+            ProgressMismatch: it was made anew, or given more partitions: offsets of the two do not compare.
+        """
+        known, feed = self.parts.incarnation, self.parts.feed
+        now = msgspec.structs.replace(present, source_id=known.source_id)
+        if now != known:
+            raise another_incarnation(known, now, 0, feed, [view.name for view in feed.views])
+
+    def forget_rows(self) -> None:
+        """Drops every row that is kept in the process."""
+        for writer in self.writers:
+            writer.forget()
+
+    def has_fallen_back(self) -> bool:
+        """Whether the store lost progress that this process had written. Raises as `assign`."""
+        for partition in self.partitions.values():
+            step(f"comparing the store's progress of {self.topic}")
+            if partition.ledger.has_fallen_back():
+                return True
+        return False
+
+    def publish_again(self) -> None:
+        """Writes again which definitions are published: no progress tells whether the store lost that.
+
+        Raises:
+            StoreUnavailable: it can be tried again.
+        """
+        self.publications.take_over_again()
+
     def assign(self, partitions: Mapping[int, int]) -> None:
         """Starts afresh on these partitions: nothing of a former assignment is kept. The store is left as it is.
 
@@ -59,8 +108,7 @@ class TopicBatches:
             StoreUnavailable: it can be tried again.
             ProgressMismatch: the topic is not the one that progress was made on, or lacks records since.
         """
-        for writer in self.writers:
-            writer.forget()
+        self.forget_rows()
         self._tally = Tally()
         self.partitions = {
             partition: Partition(self.parts, partition, earliest) for partition, earliest in partitions.items()
