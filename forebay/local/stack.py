@@ -154,10 +154,14 @@ class LocalStack:
         return [self._valkey, *([self._tansu] if self._tansu else [])]
 
     def write_env(self) -> Path:
-        """Writes the addresses as a shell file, for producers, `forebay replay` and the Feast CLI beside the stack."""
+        """Writes the addresses as a shell file, for producers, `forebay replay` and the Feast CLI beside the stack.
+
+        `stop` removes the file: the store that it names is gone then, and a broker of its own too.
+        """
         path = self.settings.folder / "env"
         names = {"FOREBAY_BROKERS", "FOREBAY_REDIS", *(self.settings.env or {})}
         path.write_text("".join(f"export {name}={shlex.quote(self.env[name])}\n" for name in sorted(names)))
+        self._stopping.callback(path.unlink, missing_ok=True)
         return path
 
     def stop(self) -> None:

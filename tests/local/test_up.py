@@ -205,9 +205,12 @@ def test_a_repo_of_ones_own_runs_is_replayed_asked_changed_and_stopped(up: Up) -
     )
     children = up.children()
     assert len(children) == 5
+    assert (up.folder / "run" / "env").exists()
     up.process.send_signal(signal.SIGINT)
     assert "stopping" in up.end()
     assert up.process.returncode == 0
+    # Whoever sources it later would ask addresses where nobody listens.
+    assert not (up.folder / "run" / "env").exists()
     assert not any(alive(pid) for pid in children)
 
 
