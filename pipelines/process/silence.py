@@ -5,10 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping
 
-import structlog
-
-log = structlog.get_logger("forebay.watchdog")
-
 Positions = Mapping[tuple[str, int], int]
 """(topic, partition) -> the offset of the next record to be read; negative where the client does not know."""
 
@@ -56,6 +52,6 @@ class Silence:
         return False
 
     def _ask(self, positions: Positions) -> None:
+        # No log line: the first record after an idle time may come while the other client waits, and is read by both.
         if self._probe(positions):
             self._unread_at = positions
-            log.info("nothing is read, but another client reads there", partitions=sorted(positions))

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from forebay.pipelines.feature_processor.membership import client_health as vitals
 from forebay.pipelines.feature_processor.membership.client_health import Vitals
@@ -33,6 +34,15 @@ def test_a_client_that_brings_nothing_while_another_one_reads_is_noticed() -> No
 
 def test_an_idle_topic_is_no_silence() -> None:
     assert not any(looks(Silence(lambda _: False, 3), HERE, 50))
+
+
+def test_a_record_that_comes_while_another_client_waits_for_one_is_no_line_in_the_log() -> None:
+    """The first event of an idle topic: both clients read it."""
+    silence = Silence(lambda _: True, 3)
+    with capture_logs() as lines:
+        looks(silence, HERE, 3)
+        assert not silence.look(HERE | {("payments", 0): 8})
+    assert lines == []
 
 
 def test_what_has_moved_since_another_client_was_asked_is_no_silence() -> None:
