@@ -82,11 +82,14 @@ def test_the_statuses_are_those_of_the_docs():
         (("serve", "--plan={plan}", "--model=m", "--host=0.0.0.0", f"--redis={NOBODY}"), REPAIR_FIRST, "--insecure"),
         (("forget", "--plan={plan}", "--entity=card_id=1", f"--redis={NOBODY}"), START_AGAIN, NOBODY),
         (("topics", "--plan={plan}", f"--brokers={NOBODY}"), START_AGAIN, NOBODY),
+        (("dlq", "list", "--plan={plan}", f"--brokers={NOBODY}"), START_AGAIN, NOBODY),
     ],
-    ids=["plan", "setting", "option", "model", "strangers", "store away", "brokers away"],
+    ids=["plan", "setting", "option", "model", "strangers", "store away", "brokers away", "brokers of letters away"],
 )
 def test_a_command_ends_with_the_status_of_its_cause(payments, args, status, says):
     given = [each.format(plan=payments / "plan.bin") for each in args]
     done = subprocess.run([FOREBAY, *given], capture_output=True, text=True, check=False, timeout=90)
     assert (done.returncode, "Traceback" in done.stderr) == (status, False), done.stderr
     assert says in done.stderr
+    if "--no-such-option" not in args:  # which is shown with the usage
+        assert done.stderr.count("\n") == 1, "a line that is not Forebay's"
