@@ -13,6 +13,7 @@ EXTRAS := bench,dev,docs,example,local
 
 PYTHON ?=
 PYTEST_ARGS ?=
+TEST_PROCESSES ?= 2
 BENCHMARKS ?= stream
 SEEDS ?= 20
 FROM ?= 1
@@ -60,7 +61,7 @@ demo: setup ## Replay a day of flights through the whole stack and check the pre
 
 .PHONY: test
 test: lint ## Lint, then run every test (those on real Kafka where Docker, or Java and Maven, are)
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadscope --no-loadscope-reorder $(PYTEST_ARGS)
 
 .PHONY: lint
 lint: setup ## Style, formatting, strict types, import rules

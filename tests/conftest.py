@@ -18,6 +18,8 @@ from tests.e2e.place import payments_place
 from tests.kafka.apache_kafka import ApacheKafka, apache_kafka, unavailable
 from tests.support.payments import apply_payments, run_compiler
 
+pytest_plugins = ["tests.support.deselected"]
+
 
 @pytest.fixture(autouse=True)
 def metrics_of_one_process(monkeypatch: pytest.MonkeyPatch) -> None:
