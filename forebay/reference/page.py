@@ -9,8 +9,10 @@ import forebay.serving.http.metrics
 import forebay.serving.observe.batches
 import forebay.serving.observe.metrics
 from forebay.cli import app
+from forebay.dead_letters.marks import marks_topic
 from forebay.pipelines.adapters import metrics
 from forebay.pipelines.adapters.harmless import Declared, Harmless
+from forebay.pipelines.contract.kafka.topics import dead_letter_topic, late_topic, routed_topic
 from forebay.pipelines.contract.plan.tags import TAGS
 from forebay.pipelines.process.status import MEANINGS
 from forebay.reference.options import Command, commands
@@ -31,7 +33,9 @@ def page() -> str:
     common = [each for each in found[0].options if all(each in command.options for command in found)]
     every = Command("Every command", "Takes these too.", common)
     own = [each._replace(options=[option for option in each.options if option not in common]) for each in found]
-    return "\n".join((_HEAD, *map(_command, (*own, every)), _variables(found), _tags(), _metrics(), _statuses()))
+    return "\n".join(
+        (_HEAD, *map(_command, (*own, every)), _variables(found), _tags(), _topics(), _metrics(), _statuses())
+    )
 
 
 def _command(command: Command) -> str:
@@ -64,6 +68,26 @@ def _tags() -> str:
     )
     rows = ([f"`{each.name}`", f"{each.place}", each.values, each.default, each.meaning] for each in TAGS)
     return intro + _table(("tag", "of", "values", "default", "what"), rows)
+
+
+def _topics() -> str:
+    refused = (dead_letter_topic("<topic>"), late_topic("<topic>"))
+    rows = (
+        [f"`{refused[0]}`", "records that can't be used, with the reason", "`forebay topics`; 1 partition"],
+        [f"`{refused[1]}`", "events that come too late for a view", "`forebay topics`; 1 partition"],
+        [
+            ", ".join(f"`{marks_topic(each)}`" for each in refused),
+            "which of those records were sent again",
+            "the first `forebay dlq replay`; compacted",
+        ],
+        [
+            f"`{routed_topic('<project>', '<entity>', '<topic>')}`",
+            "the events of a topic, keyed by another entity, where a view needs it",
+            "`forebay topics`; as many partitions as its option says",
+        ],
+    )
+    intro = "## Topics\n\nWhat Forebay writes beside your source topics and prediction topics.\n\n"
+    return intro + _table(("topic", "holds", "created by"), rows)
 
 
 def _metrics() -> str:

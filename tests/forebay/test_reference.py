@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from prometheus_client import REGISTRY
 
+from forebay.definitions.topics import carrying_topics
+from forebay.pipelines.contract.plan.plan import PLAN_FORMAT, Plan
 from forebay.reference.page import page
+from tests.oracle import Window
+from tests.support.build import HOUR, SOURCE, make_view
 from tests.support.payments import ROOT
 
 
@@ -26,3 +30,12 @@ def test_every_metric_is_in_the_reference():
 def test_every_command_of_the_help_is_in_the_reference():
     for name in ("plan", "topics", "process", "score", "serve", "up", "replay", "dlq list", "dlq show", "dlq replay"):
         assert f"\n## forebay {name}\n" in page()
+
+
+def test_every_topic_that_a_plan_needs_is_in_the_reference():
+    """Names as the plan makes them: `carrying_topics` is what `forebay topics` creates beside the sources."""
+    view = make_view([Window("count", "", HOUR, HOUR)], keys=("merchant",))
+    plan = Plan(PLAN_FORMAT, "shop", "ab" * 8, "", (SOURCE,), (view,), (), (), ())
+    named = {"payments": "<topic>", "shop": "<project>", "merchant": "<entity>"}
+    for topic in carrying_topics(plan):
+        assert f"`{'.'.join(named.get(part, part) for part in topic.split('.'))}`" in page()

@@ -44,7 +44,7 @@ def is_direct(source: Source, view: StreamView) -> bool:
 def route_for(project: str, source: Source, view: StreamView) -> Route:
     """The route that serves this view."""
     entity = "_".join(key.name for key in view.join_keys)
-    return Route(f"{project}.{entity}.{source.topic}", view.join_keys)
+    return Route(routed_topic(project, entity, source.topic), view.join_keys)
 
 
 def view_topic(plan: Plan, view: StreamView) -> str:
@@ -76,6 +76,11 @@ def feeds(plan: Plan, routed_elsewhere: Collection[str] = ()) -> list[Feed]:
             direct.append(Feed(source.topic, source, False, own, routes, names, tuple(map(definition, others))))
         routed += [Feed(route.topic, source, True, tuple(each), ()) for route, each in by_route.items()]
     return direct + routed
+
+
+def routed_topic(project: str, entity: str, topic: str) -> str:
+    """Name the topic into which a source topic is re-keyed for an entity, given by its join keys."""
+    return f"{project}.{entity}.{topic}"
 
 
 def dead_letter_topic(topic: str) -> str:
