@@ -36,7 +36,7 @@ def by_processes(processes: int, events: int) -> Backlog:
         "processes",
         processes,
         EIGHT_BY_THREE,
-        Events(card_ids("zipf", events), _spread(events, SPAN_MS)),
+        Events(card_ids("zipf", events), spread(events, SPAN_MS)),
         processes=processes,
     )
 
@@ -45,7 +45,7 @@ def by_entities(entities: int, events: int) -> Backlog:
     """All cards pay equally often, in an order of their own: 8 features over a tumbling hour."""
     order = np.random.default_rng(_SEED).permutation(entities)
     cards = np.tile(order, -(-events // entities))[: max(events, entities)]
-    return Backlog("entities", entities, EIGHT, Events(cards, _spread(len(cards), SPAN_MS)))
+    return Backlog("entities", entities, EIGHT, Events(cards, spread(len(cards), SPAN_MS)))
 
 
 def by_tiles(tiles: int, events: int) -> Backlog:
@@ -53,7 +53,7 @@ def by_tiles(tiles: int, events: int) -> Backlog:
     cards = np.arange(TILES_CARDS)
     filling = np.tile(cards, tiles)
     steady = np.random.default_rng(_SEED).integers(0, TILES_CARDS, events)
-    filling_ms = _spread(len(filling), tiles * SLIDE_MS)
+    filling_ms = spread(len(filling), tiles * SLIDE_MS)
     # A tile for every ten events of a card.
     steady_ms = filling_ms[-1] + 1 + np.arange(events) * SLIDE_MS // (10 * TILES_CARDS)
     times = np.concatenate([filling_ms, steady_ms])
@@ -68,6 +68,6 @@ def by_tiles(tiles: int, events: int) -> Backlog:
     )
 
 
-def _spread(count: int, span_ms: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+def spread(count: int, span_ms: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
     """So many times, evenly over a span that ends with the last full hour."""
     return np.linspace(-span_ms, -1, count).astype(np.int64) + last_full_hour_ms()

@@ -6,7 +6,7 @@ barrier), scores it, and commits; a read_committed consumer takes the time when 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated, NamedTuple
@@ -100,7 +100,7 @@ def _run(delivery: str, servers: Servers, load: Load, folder: Path) -> tuple[lis
         try:
             for process in processes:
                 process.start()
-            before = _wait_until_warm(producer, reader, check_running)
+            before = wait_until_warm(producer, reader, check_running)
             count = load.rate * load.seconds
             start_us = producer.produce(load.rate, count)
             reader.wait_for(before + count, DRAIN_TIMEOUT_S, check_running)
@@ -110,7 +110,7 @@ def _run(delivery: str, servers: Servers, load: Load, folder: Path) -> tuple[lis
     return reader.arrivals, start_us
 
 
-def _wait_until_warm(producer: PacedProducer, reader: PredictionReader, check_running: Callable[[], None]) -> int:
+def wait_until_warm(producer: PacedProducer, reader: PredictionReader, check_running: Callable[[], None]) -> int:
     """Sends single events until one was scored with its own features: starting up is not measured.
 
     Returns:
@@ -133,15 +133,17 @@ def _processes(folder: Path, servers: Servers, delivery: str, topic: str, output
     ]
 
 
-def _row(delivery: str, load: Load, arrivals: Iterable[Arrival], from_us: int) -> LatencyRow:
+def measured_us(arrivals: Iterable[Arrival], from_us: int) -> list[int]:
+    """How long each event that was due after the warm-up took to its prediction, in microseconds."""
+    due = [(arrival.received_us, _decoder.decode(arrival.value).request[DUE_FIELD]) for arrival in arrivals]
+    return [received_us - due_us for received_us, due_us in due if due_us >= from_us]
+
+
+def _row(delivery: str, load: Load, arrivals: Sequence[Arrival], from_us: int) -> LatencyRow:
     """Percentiles over the events that were due after the warm-up."""
-    latencies_us, met = [], 0
-    for arrival in arrivals:
-        prediction = _decoder.decode(arrival.value)
-        due_us = prediction.request[DUE_FIELD]
-        if due_us >= from_us:
-            latencies_us.append(arrival.received_us - due_us)
-            met += prediction.barrier_met
+    predictions = [(arrival, _decoder.decode(arrival.value)) for arrival in arrivals]
+    met = sum(each.barrier_met for _, each in predictions if each.request[DUE_FIELD] >= from_us)
+    latencies_us = measured_us(arrivals, from_us)
     times = percentiles_of(latencies_us)
     return LatencyRow(delivery, load.rate, len(latencies_us), *times, met / len(latencies_us))
 

@@ -65,12 +65,12 @@ def stream_plan(project: str, topic: str, aggregations: Sequence[Aggregation]) -
     return _plan(project, topic, aggregations, _COLUMNS, ())
 
 
-def scored_plan(project: str, topic: str) -> Plan:
-    """A view of four features and a service that scores them; the event says when it was due."""
-    due = Column(DUE_FIELD, DataType.INT64, required=True)
-    view = ServiceView(VIEW, VIEW, tuple(each.name for each in _SCORED))
+def scored_plan(project: str, topic: str, aggregations: Sequence[Aggregation] = _SCORED) -> Plan:
+    """A view, of four features if none are given, and a service that scores them; events may say when they were due."""
+    due = Column(DUE_FIELD, DataType.INT64)
+    view = ServiceView(VIEW, VIEW, tuple(each.name for each in aggregations))
     service = FeatureService(SERVICE, (view,), request=(due,), join_keys=CARD)
-    return _plan(project, topic, _SCORED, (*_COLUMNS, due), (service,))
+    return _plan(project, topic, aggregations, (*_COLUMNS, due), (service,))
 
 
 def served_plan(project: str, topic: str, aggregations: Sequence[Aggregation]) -> Plan:

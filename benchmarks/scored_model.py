@@ -14,9 +14,13 @@ _IR_VERSION = 8
 """Old enough for every ONNX Runtime that Forebay takes."""
 
 
-def write_model(folder: Path) -> Path:
-    """Writes `model.onnx` and `model.yaml`; returns the folder of the model's version."""
-    features = helper.make_tensor_value_info("features", TensorProto.FLOAT, [None, SCORED_FEATURES])
+def write_model(folder: Path, inputs: int = SCORED_FEATURES) -> Path:
+    """Writes `model.onnx` and `model.yaml`; returns the folder of the model's version.
+
+    Args:
+        inputs: how many features it takes.
+    """
+    features = helper.make_tensor_value_info("features", TensorProto.FLOAT, [None, inputs])
     total = helper.make_tensor_value_info("total", TensorProto.FLOAT, [None])
     axes = helper.make_tensor("axes", TensorProto.INT64, [1], [1])
     node = helper.make_node("ReduceSum", ["features", "axes"], ["total"], keepdims=0)

@@ -12,7 +12,7 @@ import redis
 
 from benchmarks.events import PARTITIONS
 from benchmarks.peers.settings import PeerSettings
-from benchmarks.plans import stream_plan
+from benchmarks.plans import stream_plan, view_of
 from benchmarks.shared_count import SharedCount
 from benchmarks.stream_report import BASELINE
 from forebay.local.process import ChildProcess, Command
@@ -76,14 +76,21 @@ class Forebay:
         plan = stream_plan(run.name, run.topic, self._aggregations)
         plan_file = run.folder / "plan.msgpack"
         write_plan(plan, plan_file)
-        view = ViewTopic(plan.stream_views[0], run.topic, Topics(run.brokers).incarnation(run.topic))
-        reader = ProgressReader(plan.project, [view], RedisStore(run.redis))
+        return plan_file, progress_count(run.name, run.topic, self._aggregations, run.brokers, run.redis)
 
-        def count() -> int:
-            found = [reader.progress(view, partition) for partition in range(PARTITIONS)]
-            return sum(progress.offset + 1 for progress in found if progress is not None)
 
-        return plan_file, count
+def progress_count(
+    project: str, topic: str, aggregations: Sequence[Aggregation], brokers: str, store: str
+) -> Callable[[], int]:
+    """The number of events that processors of a plan with one view have processed so far."""
+    view = ViewTopic(view_of(topic, aggregations), topic, Topics(brokers).incarnation(topic))
+    reader = ProgressReader(project, [view], RedisStore(store))
+
+    def count() -> int:
+        found = [reader.progress(view, partition) for partition in range(PARTITIONS)]
+        return sum(progress.offset + 1 for progress in found if progress is not None)
+
+    return count
 
 
 class Peer:
