@@ -37,6 +37,8 @@ from forebay.serving.worker.barrier import Awaited, Barrier
 
 log = structlog.get_logger("forebay.score")
 
+_encode = msgspec.json.Encoder().encode
+
 
 class Refused(RecordError):
     """A policy refuses to score the event, or the model or an on-demand function fails on it."""
@@ -129,12 +131,14 @@ class EventScorer:
         rows = zip(*(columns[name] for name in self._fields), strict=True)
         return [
             Incoming(
-                messages[index],
-                _position(messages[index]),
+                message,
+                position := _position(message),
                 ScoringRequest(dict(zip(self._fields, row, strict=True)), event_ms),
-                counted_at(messages[index], _position(messages[index])),
+                counted_at(message, position),
             )
-            for index, event_ms, row in zip(batch.index.tolist(), batch.event_ms.tolist(), rows, strict=True)
+            for message, event_ms, row in zip(
+                (messages[index] for index in batch.index.tolist()), batch.event_ms.tolist(), rows, strict=True
+            )
         ]
 
     def _wait(self, incoming: Sequence[Incoming]) -> tuple[float, list[bool]]:
@@ -178,9 +182,10 @@ class EventScorer:
         scores = answer.scores[self._model.name]
         if isinstance(scores, RequestError):
             return self._dead_letter(event.message, Refused(str(scores)))
+        source = str(event.position)
         prediction = Prediction(
-            id=prediction_id(event.position, self._topic_id, self._model.name, self._model.version),
-            source=str(event.position),
+            id=prediction_id(source, self._topic_id, self._model.name, self._model.version),
+            source=source,
             source_timestamp_ms=event.message.timestamp()[1],
             model=self._model.name,
             version=self._model.version,
@@ -198,10 +203,8 @@ class EventScorer:
             features=answer.values,
             ages_ms=answer.ages_ms,
         )
-        headers = prediction_headers(
-            event.message.headers() or (), event.position, prediction.model, prediction.version
-        )
-        return OutgoingRecord(self._output, event.message.key(), msgspec.json.encode(prediction), headers)
+        headers = prediction_headers(event.message.headers() or (), source, self._model.name, self._model.version)
+        return OutgoingRecord(self._output, event.message.key(), _encode(prediction), headers)
 
     @staticmethod
     def _pick(names: Sequence[str], fields: Mapping[str, Any]) -> dict[str, Any]:

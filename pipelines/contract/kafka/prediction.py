@@ -10,7 +10,7 @@ import msgspec
 from forebay.pipelines.contract.kafka.position import Position
 
 
-class Timings(msgspec.Struct, frozen=True):
+class Timings(msgspec.Struct, frozen=True, gc=False):
     """Where the time went, in milliseconds."""
 
     waited: float
@@ -20,7 +20,7 @@ class Timings(msgspec.Struct, frozen=True):
     model: float
 
 
-class Prediction(msgspec.Struct, frozen=True, omit_defaults=True):
+class Prediction(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """One scored event, as JSON on the prediction topic; the record's key is the event's key."""
 
     id: str
@@ -59,10 +59,11 @@ class Prediction(msgspec.Struct, frozen=True, omit_defaults=True):
     """Per view that is not complete, the earliest time as of which its row still held all events."""
 
 
-def prediction_id(position: Position, topic_id: str, model: str, version: str) -> str:
+def prediction_id(position: Position | str, topic_id: str, model: str, version: str) -> str:
     """32 hex digits, the same for the same event and model version.
 
     Args:
+        position: of the event, or as it is written.
         topic_id: Kafka's id of the topic: positions compare only within one.
     """
     return hashlib.blake2b(f"{position}\0{topic_id}\0{model}\0{version}".encode(), digest_size=16).hexdigest()

@@ -122,7 +122,7 @@ def kept_headers(headers: Sequence[tuple[str, bytes | None]], timestamp_ms: int)
 
 
 def prediction_headers(
-    headers: Sequence[tuple[str, bytes | None]], position: Position, model: str, version: str
+    headers: Sequence[tuple[str, bytes | None]], position: Position | str, model: str, version: str
 ) -> Headers:
     """The headers of a prediction: those of the event in order, such as a trace context, then Forebay's.
 
