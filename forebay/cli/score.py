@@ -28,7 +28,15 @@ from forebay.cli.options import (
     read,
     redis_of,
 )
+from forebay.pipelines.process.shutdown import STOP_TIMEOUT_S
 from forebay.pipelines.process.watchdog import HANG_AFTER_S
+
+
+class Protocol(enum.StrEnum):
+    """Group protocol of workers."""
+
+    CLASSIC = "classic"
+    CONSUMER = "consumer"
 
 
 class Delivery(enum.StrEnum):
@@ -54,11 +62,20 @@ def score(
         str, typer.Option(help="Consumer group; default: one of this project, topic, output and model.")
     ] = "",
     instance: Annotated[str, typer.Option(help="This worker's name in its group; default: random.")] = "",
+    static_membership: Annotated[
+        bool, typer.Option(help="Keep the partitions of this --instance while it restarts, for --session-timeout-ms.")
+    ] = False,
+    group_protocol: Annotated[
+        Protocol, typer.Option(help="Of the consumer group; consumer: KIP-848, for Apache Kafka 4.0 and newer.")
+    ] = Protocol.CLASSIC,
     session_timeout_ms: SessionTimeout = 10_000,
     transaction_timeout_ms: Annotated[
         int, typer.Option(min=1, help="Longest wait of readers for a transaction that a killed worker left open.")
     ] = 10_000,
     max_batch_records: MaxBatchRecords = 500,
+    stop_timeout_s: Annotated[
+        float, typer.Option(min=0.1, help="Longest time from SIGTERM to the end, while what was read is committed.")
+    ] = STOP_TIMEOUT_S,
     metrics_host: MetricsHost = "127.0.0.1",
     metrics_port: MetricsPort = 0,
     hang_after_s: HangAfter = HANG_AFTER_S,
@@ -108,6 +125,8 @@ def score(
                 instance=instance,
                 max_batch_records=max_batch_records,
                 session_timeout_ms=session_timeout_ms,
+                static_membership=static_membership,
+                group_protocol=group_protocol.value,
                 transaction_timeout_ms=transaction_timeout_ms,
                 dead_letters=Allowance(max_dead_letters, max_dead_letter_share),
             ),
@@ -118,7 +137,7 @@ def score(
 
         def stop(*_signal: object) -> None:
             worker.stop()
-            leave_if_late()
+            leave_if_late(seconds=stop_timeout_s)
 
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, stop)

@@ -23,6 +23,9 @@ log = structlog.get_logger("forebay.score")
 ANSWER_SECONDS = 1.0
 """How long one call waits for the brokers before it is made again; told to stop, the worker ends within it."""
 
+_FENCED = (KafkaError._FENCED, KafkaError.PRODUCER_FENCED, KafkaError.INVALID_PRODUCER_EPOCH)
+"""Another producer has begun with the same transactional id."""
+
 PAUSE_SECONDS = 0.05
 """Before a call is made again: some fail at once."""
 
@@ -106,7 +109,7 @@ class TransactionalCommitter:
             self._until_answered(self._producer.abort_transaction)
         except KafkaException as final:
             # A commit that was not answered can't be aborted either: it may have been done.
-            raise self._given_up(final) from error
+            raise self._given_up(error, final) from error
         log.warning("transaction aborted, its batch is read again", error=error.args[0].str())
 
     def _until_answered(self, call: Callable[[float], None]) -> None:
@@ -126,13 +129,14 @@ class TransactionalCommitter:
                 self._access.check(RUNNING_S, self._producer)
                 time.sleep(PAUSE_SECONDS)
 
-    def _given_up(self, error: KafkaException) -> ForebayError:
-        reason: KafkaError = error.args[0]
-        if self._named and reason.code() in (KafkaError._FENCED, KafkaError.INVALID_PRODUCER_EPOCH):
+    def _given_up(self, *errors: KafkaException) -> ForebayError:
+        reasons: list[KafkaError] = [error.args[0] for error in errors]
+        fenced = [each for each in reasons if each.code() in _FENCED]
+        if self._named and fenced:
             return WorkerFailed(
-                f"another worker has this instance's name: {reason.str()}; give each its own --instance"
+                f"another worker has this instance's name: {fenced[0].str()}; give each its own --instance"
             )
-        return TransactionLost(reason.str())
+        return TransactionLost(reasons[-1].str())
 
 
 class AtLeastOnceCommitter:

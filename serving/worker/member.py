@@ -21,6 +21,7 @@ from forebay.pipelines.errors import ForebayError
 from forebay.pipelines.process.silence import Silence
 from forebay.pipelines.process.watchdog import step
 from forebay.serving.worker.batch import Offsets
+from forebay.serving.worker.commit import WorkerFailed
 from forebay.serving.worker.generation import is_member
 from forebay.serving.worker.settings import WorkerSettings
 
@@ -38,7 +39,13 @@ class JoinAgain(ForebayError):
 
 def consumer_config(settings: WorkerSettings) -> dict[str, Any]:
     """What librdkafka's consumer is told, without addresses and security."""
+    # With the protocol `consumer` the brokers set the timeout, and librdkafka refuses one of its own.
+    timeout = {"session.timeout.ms": settings.session_timeout_ms} if settings.group_protocol == "classic" else {}
+    static = {"group.instance.id": settings.instance} if settings.static_membership else {}
     return {
+        **timeout,
+        **static,
+        "group.protocol": settings.group_protocol,
         "group.id": settings.group,
         "enable.auto.commit": False,
         "enable.auto.offset.store": False,
@@ -46,7 +53,6 @@ def consumer_config(settings: WorkerSettings) -> dict[str, Any]:
         "isolation.level": "read_committed",
         # The end of what may be read is told, past markers and aborted records: what lag is counted to.
         "enable.partition.eof": True,
-        "session.timeout.ms": settings.session_timeout_ms,
         "fetch.wait.max.ms": FETCH_WAIT_MS,
         "fetch.error.backoff.ms": 50,
     }
@@ -82,10 +88,8 @@ class Member:
         self._errors = ConsumerErrors(settings.topic, settings.group)
         self._silence = Silence(RecordProbe(settings.brokers, settings.group), QUIET_POLLS)
         self._owned: set[int] = set()
-        self._moved: set[int] = set()
-        """Partitions that were revoked while the present batch is read."""
-        self._came: set[int] = set()
-        """The same, of those that were assigned."""
+        self._reading: list[Message] = []
+        """The records of the present batch, of partitions that are owned."""
         self._paused: list[TopicPartition] = []
 
     def join(self) -> None:
@@ -94,34 +98,39 @@ class Member:
         self.consumer.subscribe([self._settings.topic], on_assign=self._assigned, on_revoke=self._revoked)
 
     def read(self) -> Read:
-        """Whatever is there, without waiting for more than the first record. No record of a partition that has moved.
+        """Whatever is there, without waiting for more than the first record; nothing of a partition that has moved.
 
         Raises:
-            JoinAgain: the client brings nothing although there are records, or a partition left and came back.
+            JoinAgain: the client brings nothing although there are records, or is no member any more.
+            WorkerFailed: another worker has this one's name.
             RestartNeeded, SettingsError: as `ConsumerErrors.meet` and `look`.
         """
         step("polling")
-        self._moved, self._came = set(), set()
-        first = self.consumer.poll(POLL_S)
-        if first is None:
-            self._look_where_nothing_comes()
-            return Read([], None)
-        # Before anything else is read: a rebalance may come with it, and the batch is not of that membership.
-        self._moved, self._came = set(), set()
-        membership = self.consumer.consumer_group_metadata()
-        messages = [first, *self.consumer.consume(self._settings.max_batch_records - 1, 0)]
-        for message in messages:
+        self._reading = []
+        timeout_s = POLL_S
+        # Not `Consumer.consume`: librdkafka 2.12's position after the end of a partition is one too high with it, and
+        # that is where a partition that was paused, or kept in a rebalance, is read on.
+        while len(self._reading) < self._settings.max_batch_records:
+            message = self.consumer.poll(timeout_s)
+            if message is None:
+                break
+            timeout_s = 0
             self._look_at(message.error())
-        return Read(self._still_owned([each for each in messages if not each.error()], membership), membership)
+            if not message.error():
+                self._reading.append(message)
+        if timeout_s:
+            self._look_where_nothing_comes()
+        return self._read()
 
-    def _still_owned(self, messages: list[Message], membership: Any) -> list[Message]:
-        if back := self._moved & self._came:
-            # Which of the records were read before it left can't be told.
-            raise JoinAgain(f"partitions {sorted(back)} left and came back while a batch was read")
-        if messages and not is_member(membership):
-            # A commit without a generation would not be checked by the broker.
+    def _read(self) -> Read:
+        if not self._reading:
+            return Read([], None)
+        # The partitions of these records have not moved since: a rebalance comes with a poll, and there is none before
+        # the batch is in flight.
+        membership = self.consumer.consumer_group_metadata()
+        if not is_member(membership):
             raise JoinAgain("the group does not know this member any more")
-        return [each for each in messages if each.partition() not in self._moved]
+        return Read(self._reading, membership)
 
     def _look_at(self, error: KafkaError | None) -> None:
         if error is None or error.code() == KafkaError._PARTITION_EOF:
@@ -129,7 +138,21 @@ class Member:
             self._access.granted()
             self._silence.broken()
         else:
+            self._look_for_a_twin(error)
             self._errors.meet(error)
+
+    def _look_for_a_twin(self, error: KafkaError) -> None:
+        """Raises what two static members of one name mean: started again, each would end the other for ever."""
+        if not self._settings.static_membership:
+            return
+        # What ends the consumer may have the reason in its text only.
+        if error.code() == KafkaError.FENCED_INSTANCE_ID or "fenced by other consumer" in error.str():
+            raise WorkerFailed(f"another worker has this instance's name: {error.str()}; give each its own --instance")
+        if error.code() == KafkaError.UNRELEASED_INSTANCE_ID or "still used by another member" in error.str():
+            raise JoinAgain(
+                f"the brokers keep the partitions of instance {self._settings.instance!r} for a worker that has not "
+                f"left, until the group's session timeout is over: {error.str()}"
+            )
 
     def _look_where_nothing_comes(self) -> None:
         if not self._paused:
@@ -175,7 +198,6 @@ class Member:
 
     def _assigned(self, _consumer: Consumer, partitions: Iterable[TopicPartition]) -> None:
         came = {each.partition for each in partitions}
-        self._came |= came
         self._owned |= came
         log.info("scoring", topic=self._settings.topic, partitions=sorted(self._owned), group=self._settings.group)
         metrics.keep_partitions(self._settings.topic, self._owned)
@@ -183,7 +205,7 @@ class Member:
 
     def _revoked(self, _consumer: Consumer, partitions: Iterable[TopicPartition]) -> None:
         gone = {each.partition for each in partitions}
-        self._moved |= gone
+        self._reading = [each for each in self._reading if each.partition() not in gone]
         self._owned -= gone
         metrics.keep_partitions(self._settings.topic, self._owned)
         self._on_revoked(gone)

@@ -33,16 +33,12 @@ class RebalancedInABatch:
         self._revoked = revoked
 
     def poll(self, timeout: float) -> Message | None:
-        first: Message | None = self._inner.poll(timeout)
-        if first is not None:
+        message: Message | None = self._inner.poll(timeout)
+        while message is None and self._read_first.is_set() and not self._revoked.is_set():
+            message = self._inner.poll(0.1)
+        if message is not None and not message.error():
             self._read_first.set()
-        return first
-
-    def consume(self, count: int, timeout: float) -> list[Message]:
-        messages: list[Message] = self._inner.consume(count, timeout)
-        while not self._revoked.is_set():
-            messages += self._inner.consume(count, 0.1)
-        return messages
+        return message
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._inner, name)

@@ -1,17 +1,18 @@
 """A transaction whose brokers do not answer, one that the library has lost track of, and commits without any."""
 
+import msgspec
 import pytest
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from forebay.serving.worker import commit as module
-from forebay.serving.worker.commit import AtLeastOnceCommitter, TransactionalCommitter, TransactionLost
+from forebay.serving.worker.commit import AtLeastOnceCommitter, TransactionalCommitter, TransactionLost, WorkerFailed
 from forebay.serving.worker.settings import WorkerSettings
 
 SETTINGS = WorkerSettings(brokers="127.0.0.1:1", topic="payments", group="shop.score")
 
 
-def failure(code, text):
-    return KafkaException(KafkaError(code, text, retriable=True))
+def failure(code, text, retriable=True):
+    return KafkaException(KafkaError(code, text, retriable=retriable))
 
 
 AWAY = failure(KafkaError._TIMED_OUT, "no answer")
@@ -67,6 +68,17 @@ def test_what_can_be_aborted_is_read_again(producer):
     committer = TransactionalCommitter(SETTINGS, lambda: False)
     assert not committer.commit([], [], None)
     assert committer._producer.calls[-1] == "abort_transaction"
+
+
+def test_a_producer_that_was_fenced_says_so_even_where_it_can_not_abort(producer):
+    """The failed commit is then the call that the library has lost track of."""
+    producer.failures = [
+        ("commit_transaction", failure(KafkaError._FENCED, "fenced", retriable=False)),
+        ("abort_transaction", CONFLICT),
+    ]
+    committer = TransactionalCommitter(msgspec.structs.replace(SETTINGS, instance="a"), lambda: False)
+    with pytest.raises(WorkerFailed, match="another worker has this instance's name: fenced"):
+        committer.commit([], [], None)
 
 
 class Delivers(Producer):
