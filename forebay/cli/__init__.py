@@ -11,6 +11,7 @@ import typer
 from forebay.cli import definitions, dlq, local, models
 from forebay.cli.command import from_environment, logged
 from forebay.cli.error_line import error_line
+from forebay.cli.explain import explain
 from forebay.cli.process import process
 from forebay.cli.score import score
 from forebay.cli.serve import serve
@@ -43,6 +44,7 @@ for command in (
     definitions.forget,
     definitions.rebuild,
     local.replay,
+    explain,
 ):
     app.command()(logged(command))
 for process_command in (process, score, serve, local.up):

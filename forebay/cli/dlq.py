@@ -61,9 +61,9 @@ def list_letters(
     from forebay.dead_letters.display import print_groups
     from forebay.dead_letters.letter import Letter
     from forebay.dead_letters.marks import read_marks
-    from forebay.dead_letters.reader import TopicReader
     from forebay.dead_letters.selection import Selection
     from forebay.dead_letters.summary import summarise
+    from forebay.pipelines.adapters.kafka.topic_reader import TopicReader
 
     plan = read(plan_file)
     named = [_named(plan, topic, late)] if topic else [(source, _letters(source, late)) for source in plan.sources]
@@ -98,7 +98,7 @@ def show(
     """Show one letter: headers, error, where its record was, and its payload."""
     from forebay.dead_letters.display import printed_letter
     from forebay.dead_letters.letter import Letter
-    from forebay.dead_letters.reader import TopicReader
+    from forebay.pipelines.adapters.kafka.topic_reader import TopicReader
     from forebay.pipelines.contract.kafka.position import Position
 
     where = Position.parse(at)

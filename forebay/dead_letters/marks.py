@@ -8,11 +8,11 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import NewTopic
 
 from forebay.dead_letters.letter import Letter
-from forebay.dead_letters.reader import TopicReader
 from forebay.local.topics import wait_for_leaders
 from forebay.pipelines.adapters.kafka.access import said
 from forebay.pipelines.adapters.kafka.admin import new_admin
 from forebay.pipelines.adapters.kafka.connection import Brokers
+from forebay.pipelines.adapters.kafka.topic_reader import TopicReader
 from forebay.pipelines.contract.kafka.position import Position
 from forebay.pipelines.contract.kafka.record import TIMESTAMP_HEADER
 from forebay.pipelines.errors import SettingsError

@@ -17,10 +17,10 @@ from forebay.dead_letters.addressing import SENT_BEFORE, Destination, Sendable, 
 from forebay.dead_letters.letter import Letter
 from forebay.dead_letters.marks import create_marks_topic, marks_topic, read_marks
 from forebay.dead_letters.outbox import Outbox, Outgoing
-from forebay.dead_letters.reader import TopicReader
 from forebay.dead_letters.retention import oldest_kept_ms
 from forebay.dead_letters.selection import Selection
 from forebay.pipelines.adapters.kafka.connection import Brokers
+from forebay.pipelines.adapters.kafka.topic_reader import TopicReader
 from forebay.pipelines.contract.kafka.recipients import ONLY_FOR_HEADER
 from forebay.pipelines.contract.kafka.record import REPLAY_OF_HEADER
 from forebay.pipelines.contract.plan.plan import Plan

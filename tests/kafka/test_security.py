@@ -16,11 +16,11 @@ import pytest
 from confluent_kafka import Message
 from confluent_kafka.admin import AclOperation, ResourceType
 
-from forebay.dead_letters.reader import TopicReader
 from forebay.history.replay import Published, publish
 from forebay.local.topics import create_topics
 from forebay.local.valkey import Valkey
 from forebay.pipelines.adapters.kafka.connection import KafkaConnection, variable_of
+from forebay.pipelines.adapters.kafka.topic_reader import TopicReader
 from forebay.pipelines.contract.plan.plan import PLAN_FORMAT, Plan
 from forebay.pipelines.contract.plan.plan_file import write_plan
 from forebay.pipelines.errors import ForebayError

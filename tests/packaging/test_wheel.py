@@ -38,7 +38,7 @@ def test_it_installs_one_package_with_every_module_and_data_file(wheel):
         file
         for folder in ("forebay", "pipelines", "serving")
         for file in (ROOT / folder).rglob("*")
-        if file.suffix in {".py", ".lua", ".yaml", ".typed"} and "__pycache__" not in file.parts
+        if file.suffix in {".py", ".html", ".lua", ".yaml", ".typed"} and "__pycache__" not in file.parts
     ]
     paths = [file.relative_to(ROOT) for file in kept]
     expected = {str(path if path.parts[0] == "forebay" else Path("forebay") / path) for path in paths}

@@ -1,8 +1,8 @@
-"""Reads topics from beginning to end, as they are now."""
+"""Read the records that topics hold now, all of them or those since a time."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
@@ -27,7 +27,7 @@ class TopicReader:
         self._consumer = Consumer(
             self._access.config(
                 {
-                    "group.id": "forebay.dlq",  # of no meaning: nothing is subscribed, and nothing committed
+                    "group.id": "forebay.reader",  # of no meaning: nothing is subscribed, and nothing committed
                     "enable.auto.commit": False,
                     "enable.auto.offset.store": False,
                     "enable.partition.eof": True,
@@ -56,16 +56,24 @@ class TopicReader:
             raise SettingsError(f"topic {topic!r}: {found.error.str()}; {allow}")
         return {} if found.error else {number: len(each.replicas) for number, each in found.partitions.items()}
 
+    def partitions(self, topic: str) -> Sequence[int]:
+        """The topic's partitions, ascending.
+
+        Raises:
+            SettingsError: the topic does not exist, or the brokers do not answer.
+        """
+        found = self.replicas(topic)
+        if not found:
+            raise SettingsError(f"topic {topic!r} does not exist on {self._brokers}: `forebay topics` creates it")
+        return sorted(found)
+
     def messages(self, topic: str) -> Iterator[Message]:
         """All records that the topic holds now, one partition after another.
 
         Raises:
             SettingsError: the topic does not exist, or the brokers do not answer.
         """
-        partitions = self.replicas(topic)
-        if not partitions:
-            raise SettingsError(f"topic {topic!r} does not exist on {self._brokers}: `forebay topics` creates it")
-        for partition in sorted(partitions):
+        for partition in self.partitions(topic):
             low, end = self._ends(TopicPartition(topic, partition))
             if low < end:
                 yield from self._span(topic, partition, low, end)
@@ -79,6 +87,26 @@ class TopicReader:
             return None
         found = next(self._span(at.topic, at.partition, at.offset, at.offset + 1), None)
         return found if found is not None and found.offset() == at.offset else None
+
+    def since(self, topic: str, partition: int, from_ms: int, end: int | None = None) -> Iterator[Message]:
+        """The records of a partition from the first one on whose timestamp is not before a time.
+
+        Args:
+            end: the offset before which to stop; None: all that the partition holds now.
+
+        Raises:
+            SettingsError: the brokers do not answer.
+        """
+        asked = TopicPartition(topic, partition)
+        low, high = self._ends(asked)
+        try:
+            (found,) = self._consumer.offsets_for_times([TopicPartition(topic, partition, max(0, from_ms))], ASK_S)
+        except KafkaException as error:
+            raise self._unanswered(error) from error
+        # A negative offset: no record is that late.
+        start, stop = (high if found.offset < 0 else max(low, found.offset)), (high if end is None else min(high, end))
+        if start < stop:
+            yield from self._span(topic, partition, start, stop)
 
     def _ends(self, partition: TopicPartition) -> tuple[int, int]:
         try:

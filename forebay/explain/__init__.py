@@ -1,0 +1,10 @@
+"""Explain a prediction: find it, fold its rows again from the topics, score it again, and say what made the score.
+
+found      the scored event's prediction
+refold     rows of its entities, from the records of their topics up to the prediction's fences
+windows    which part of time each feature counts
+effects    what the score would be without a feature, or without an event
+explain    all of that, in one explanation
+display    on a terminal
+page       as one HTML page
+"""
