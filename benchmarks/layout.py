@@ -114,7 +114,12 @@ def _write(bench: Bench, case: Case, rows: RowSet, update: Update) -> Cost:
     """
     writes = writes_of(case.layout, rows, update)
     outcomes: list[Outcome] = []
-    cost = bench.meter.cost(lambda: outcomes.extend(bench.store.write(writes, rows.shared_fields, case.expire_ms)))
+
+    def write() -> None:
+        bench.store.send(writes, rows.shared_fields, case.expire_ms)
+        outcomes.extend(bench.store.answers())
+
+    cost = bench.meter.cost(write)
     if refused := sum(outcome is not Outcome.WRITTEN for outcome in outcomes):
         raise MeasurementError(f"the store refused {refused} of {len(writes)} writes")
     return cost.per(len(writes))

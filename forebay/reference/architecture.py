@@ -26,7 +26,7 @@ RECORD = (
     "forebay.pipelines.steps.windows.aggregate:ViewAggregator.__call__",
     "forebay.pipelines.steps.windows.fold:fold",
     "forebay.pipelines.steps.windows.evaluate:WindowEvaluator.__call__",
-    "forebay.pipelines.adapters.redis.store:RedisStore.write",
+    "forebay.pipelines.adapters.redis.store:RedisStore.send",
     "forebay.pipelines.feature_processor.progress.ledger:ProgressLedger.advanced",
     "forebay.pipelines.feature_processor.membership.transport:Consumer._commit",
 )

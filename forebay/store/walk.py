@@ -8,8 +8,8 @@ from typing import Any
 
 import redis
 
+from forebay.pipelines.adapters.redis.connection_string import parse_connection_string
 from forebay.pipelines.adapters.redis.errors import explained
-from forebay.pipelines.adapters.redis.store import parse_connection_string
 from forebay.pipelines.contract.store.entity_key import decode_entity_key
 from forebay.pipelines.contract.store.keys import glob_literal
 from forebay.pipelines.errors import StoreRefused, StoreUnavailable

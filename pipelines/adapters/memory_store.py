@@ -9,6 +9,7 @@ from forebay.pipelines.adapters.online_store import ANYONE, Outcome, Removal, Ro
 from forebay.pipelines.adapters.redis.forgotten import forgotten_at, forgotten_key, forgotten_place, kept_fence
 from forebay.pipelines.contract.store.lease import leased
 from forebay.pipelines.contract.store.row_header import IDENTITY, Header
+from forebay.pipelines.errors import StoreUnavailable
 
 _PAGE = 10
 """Keys of one page of a scan: few, so that walks in tests have several."""
@@ -17,11 +18,17 @@ _PAGE = 10
 class MemoryStore:
     """Implements `forebay.pipelines.adapters.online_store.Store` in a dictionary."""
 
-    breaks = 0
-
     def __init__(self) -> None:
         self.hashes: dict[bytes, dict[bytes, bytes]] = {}
         self._deadlines: dict[bytes, dict[bytes, float]] = {}
+        self._outcomes: list[Outcome] | None = None
+        self.breaks = 0
+
+    def _give_up_answers(self) -> None:
+        """As the real store, whose answers stand in the way of all others on its connection."""
+        if self._outcomes is not None:
+            self._outcomes = None
+            self.breaks += 1
 
     def _expire(self, key: bytes) -> None:
         deadlines = self._deadlines.get(key, {})
@@ -31,17 +38,26 @@ class MemoryStore:
 
     def read(self, requests: Sequence[tuple[bytes, Sequence[bytes]]]) -> list[list[bytes | None]]:
         """See `Store.read`."""
+        self._give_up_answers()
         empty: dict[bytes, bytes] = {}
         for key, _ in requests:
             self._expire(key)
         return [[self.hashes.get(key, empty).get(field) for field in fields] for key, fields in requests]
 
-    def write(
+    def send(
         self, writes: Iterable[RowWrite], names: Sequence[bytes] = (), expire_ms: int = 0, shared: SharedBy = ANYONE
-    ) -> list[Outcome]:
-        """See `Store.write`."""
+    ) -> None:
+        """See `Store.send`: they are written at once."""
+        self._give_up_answers()
         names = () if self._is_of_another(shared) else names
-        return [self._write(write, names, expire_ms) for write in writes]
+        self._outcomes = [self._write(write, names, expire_ms) for write in writes]
+
+    def answers(self) -> list[Outcome]:
+        """See `Store.answers`."""
+        if self._outcomes is None:
+            raise StoreUnavailable("the answers were given up")
+        outcomes, self._outcomes = self._outcomes, None
+        return outcomes
 
     def _is_of_another(self, shared: SharedBy) -> bool:
         said = self.hashes.get(shared.key, {}).get(shared.field)
@@ -93,11 +109,13 @@ class MemoryStore:
 
     def read_hash(self, key: bytes) -> dict[bytes, bytes]:
         """See `Store.read_hash`."""
+        self._give_up_answers()
         self._expire(key)
         return dict(self.hashes.get(key, {}))
 
     def write_hash(self, key: bytes, fields: dict[bytes, bytes]) -> None:
         """See `Store.write_hash`."""
+        self._give_up_answers()
         self._set(key, fields)
 
     def write_hashes(self, hashes: Mapping[bytes, Mapping[bytes, bytes]]) -> None:

@@ -70,18 +70,24 @@ class Store(Protocol):
     `StoreRefused` when the store answers and refuses for a reason that does not pass.
     """
 
-    breaks: int
-    """How many connections were lost or given up. Where this has grown, the store may have come back with older data
-    since, even if nobody has used it yet."""
+    @property
+    def breaks(self) -> int:
+        """How many connections were lost or given up. Where this has grown, the store may have come back with older
+        data since, even if nobody has used it yet.
+        """
+        ...
 
     def read(self, requests: Sequence[tuple[bytes, Sequence[bytes]]]) -> list[list[bytes | None]]:
         """Per (key, fields), the fields' values; None where absent."""
         ...
 
-    def write(
+    def send(
         self, writes: Iterable[RowWrite], names: Sequence[bytes] = (), expire_ms: int = 0, shared: SharedBy = ANYONE
-    ) -> list[Outcome]:
-        """Compare-and-set of each row, atomically per row.
+    ) -> None:
+        """Sends rows to be written: a compare-and-set of each, atomically per row. `answers` comes next.
+
+        Until then the caller may do other work while the store does its own; whoever asks the store for anything else
+        first gives up the answers, and the connection with them.
 
         Args:
             names: fields that every write sets, to its `values`, unless `shared` says that they are another
@@ -89,6 +95,14 @@ class Store(Protocol):
             expire_ms: how long these live from now, or up to a 64th longer, where the server can do that; 0: until they
                 are removed.
             shared: whose those fields are; looked up in the same step as the rows are written.
+        """
+        ...
+
+    def answers(self) -> list[Outcome]:
+        """Waits for what became of the rows that were sent, in their order.
+
+        Raises:
+            StoreUnavailable: any of them may have been written, or none.
         """
         ...
 

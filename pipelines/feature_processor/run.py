@@ -21,7 +21,7 @@ from forebay.pipelines.contract.plan.plan import Plan
 from forebay.pipelines.errors import SettingsError
 from forebay.pipelines.feature_processor.build import Share, build_topics, close
 from forebay.pipelines.feature_processor.membership.ended import CanRejoin, ClientFailed, explained
-from forebay.pipelines.feature_processor.membership.member import Member
+from forebay.pipelines.feature_processor.membership.member import GroupMember
 from forebay.pipelines.feature_processor.rollout.follow import PlanFollower
 from forebay.pipelines.feature_processor.settings import ProcessorSettings
 from forebay.pipelines.feature_processor.upkeep.schedule import Upkeep
@@ -134,7 +134,7 @@ class ProcessorSetup(NamedTuple):
 
 async def _run_member(setup: ProcessorSetup, switch_due: Callable[[], Awaitable[object]], ended: ExitStack) -> bool:
     """Whether a switch is due. Raises the `ForebayError` that ended it, if one did."""
-    member = Member(setup.topics, setup.group, setup.settings)
+    member = GroupMember(setup.topics, setup.group, setup.settings)
     told_to_stop = asyncio.Event()
 
     def told() -> None:
@@ -168,7 +168,7 @@ async def _run_member(setup: ProcessorSetup, switch_due: Callable[[], Awaitable[
     return switch.done() and not told_to_stop.is_set()
 
 
-async def _take_care(member: Member, setup: ProcessorSetup) -> None:
+async def _take_care(member: GroupMember, setup: ProcessorSetup) -> None:
     """Does what is to be done between batches, for as long as the member runs."""
     upkeep = [
         Upkeep(topic, member.topics[topic.topic], setup.wanted, setup.settings.retire_after_s) for topic in setup.topics

@@ -2,7 +2,7 @@
 
 import pytest
 
-from forebay.pipelines.adapters.redis.store import parse_connection_string
+from forebay.pipelines.adapters.redis.connection_string import parse_connection_string
 from forebay.pipelines.errors import SettingsError
 
 

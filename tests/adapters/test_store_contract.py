@@ -17,6 +17,7 @@ from forebay.pipelines.contract.store.lease import Lease, encode_lease, leases_k
 from forebay.pipelines.contract.store.row_header import HEADER, ROW_FORMAT
 from forebay.pipelines.errors import SettingsError, StoreRefused, StoreUnavailable
 from tests.e2e.broker import until
+from tests.support.rows import written
 
 KEY, HEAD = b"\x02\x00\x00\x00\x00key\xff", b"_fb:view"
 
@@ -108,6 +109,27 @@ def stored_head(store, key=KEY):
     return store.read([(key, [HEAD])])[0][0]
 
 
+class TestAnswers:
+    def test_rows_are_written_while_their_writer_does_other_work(self, redis_store, valkey):
+        other = RedisStore(valkey)
+        redis_store.send([write(-1, 5), write(-1, 7, key=b"k7")])
+        until(lambda: stored_head(other, b"k7") == head(7), 5, "the last row")
+        assert redis_store.answers() == [Outcome.WRITTEN] * 2
+        other.close()
+
+    @pytest.mark.parametrize("ask", [lambda store: store.read_hash(b"none"), lambda store: store.send([])])
+    def test_who_asks_anything_else_gives_them_up_and_gets_its_own_answer(self, store, ask):
+        store.send([write(-1, 5)])
+        breaks = store.breaks
+        ask(store)
+        assert store.breaks == breaks + 1
+        assert written(store, [write(5, 6)]) == [Outcome.WRITTEN]
+        store.send([write(6, 7)])
+        assert store.read_hash(b"none") == {}
+        with pytest.raises(StoreUnavailable):
+            store.answers()
+
+
 class TestRead:
     def test_absent_rows_and_fields_are_none_in_the_order_asked(self, store):
         store.write_hash(b"k", {b"a": b"1", b"b": b""})
@@ -118,7 +140,7 @@ class TestRead:
 
     def test_nothing_asked_is_nothing_answered(self, store):
         assert store.read([]) == []
-        assert store.write([]) == []
+        assert written(store, []) == []
 
     def test_an_absent_hash_is_empty(self, store):
         assert store.read_hash(b"none") == {}
@@ -151,7 +173,7 @@ class TestRead:
         assert [len(row[0]) for row in rows] == [100_000] * 640
 
     def test_thousands_of_rows_come_back_in_order(self, store):
-        store.write([write(-1, at, key=b"k%d" % at) for at in range(3_000)])
+        written(store, [write(-1, at, key=b"k%d" % at) for at in range(3_000)])
         rows = store.read([(b"k%d" % at, [HEAD]) for at in range(3_000)])
         assert rows == [[head(at)] for at in range(3_000)]
 
@@ -167,7 +189,7 @@ class TestSharedFields:
         if said is not None:
             store.write_hash(self.SHARED.key, {self.SHARED.field: said})
         writes = [write(-1, 5, b"row%d" % at, [b"own", b"x"])._replace(values=[b"1", b"2"]) for at in range(90)]
-        assert store.write(writes, [b"f1", b"f2"], 0, self.SHARED) == [Outcome.WRITTEN] * 90
+        assert written(store, writes, [b"f1", b"f2"], 0, self.SHARED) == [Outcome.WRITTEN] * 90
         own, shared = {HEAD: head(5), b"own": b"x"}, {b"f1": b"1", b"f2": b"2"}
         for at in range(90):
             assert store.read_hash(b"row%d" % at) == (own | shared if set_ else own)
@@ -175,10 +197,10 @@ class TestSharedFields:
     @pytest.mark.parametrize("expire_ms", [0, 60_000])
     def test_what_another_one_has_set_stays(self, store, expire_ms):
         first = write(-1, 5)._replace(values=[b"theirs"])
-        store.write([first], [b"f1"], expire_ms)
+        written(store, [first], [b"f1"], expire_ms)
         store.write_hash(self.SHARED.key, {self.SHARED.field: b"bbbb"})
         second = write(5, 6)._replace(values=[b"ours"])
-        assert store.write([second], [b"f1"], expire_ms, self.SHARED) == [Outcome.WRITTEN]
+        assert written(store, [second], [b"f1"], expire_ms, self.SHARED) == [Outcome.WRITTEN]
         assert store.read_hash(KEY) == {HEAD: head(6), b"f1": b"theirs"}
 
 
@@ -251,8 +273,11 @@ class TestExpiry:
                 pytest.skip(f"fields do not expire here: {error}")
 
     def written(self, store, offset, expire_ms):
-        (outcome,) = store.write(
-            [write(offset - 1, offset, fields=[b"own", b"x"])._replace(values=[b"1", b"2"])], self.NAMES, expire_ms
+        (outcome,) = written(
+            store,
+            [write(offset - 1, offset, fields=[b"own", b"x"])._replace(values=[b"1", b"2"])],
+            self.NAMES,
+            expire_ms,
         )
         assert outcome is Outcome.WRITTEN
 
@@ -295,64 +320,64 @@ class TestExpiry:
 
 class TestOutcomes:
     def test_the_first_write_expects_no_row(self, store):
-        assert store.write([write(-1, 5)]) == [Outcome.WRITTEN]
+        assert written(store, [write(-1, 5)]) == [Outcome.WRITTEN]
         assert stored_head(store) == head(5)
 
     def test_a_row_is_replaced_where_its_fence_is_the_expected_one(self, store):
-        store.write([write(-1, 5)])
-        assert store.write([write(5, 9)]) == [Outcome.WRITTEN]
+        written(store, [write(-1, 5)])
+        assert written(store, [write(5, 9)]) == [Outcome.WRITTEN]
         assert stored_head(store) == head(9)
 
     @pytest.mark.parametrize("expected", [-1, 4])
     def test_a_stale_writer_is_behind(self, store, expected):
-        store.write([write(-1, 5)])
-        assert store.write([write(expected, 9)]) == [Outcome.BEHIND]
+        written(store, [write(-1, 5)])
+        assert written(store, [write(expected, 9)]) == [Outcome.BEHIND]
         assert stored_head(store) == head(5)
 
     @pytest.mark.parametrize("before", [None, 4])
     def test_a_store_that_lost_writes_is_rolled_back(self, store, before):
         """The row folded onto had offset 5; the store holds an older one, or none."""
         if before is not None:
-            store.write([write(-1, before)])
-        assert store.write([write(5, 9)]) == [Outcome.ROLLED_BACK]
+            written(store, [write(-1, before)])
+        assert written(store, [write(5, 9)]) == [Outcome.ROLLED_BACK]
         assert stored_head(store) == (None if before is None else head(before))
 
     @pytest.mark.parametrize("other", [{"partition": 1}, {"incarnation": b"another!"}])
     @pytest.mark.parametrize("expected", [-1, 5, 9])
     def test_a_row_of_another_partition_or_life_is_foreign(self, store, other, expected):
-        store.write([write(-1, 5, **other)])
-        assert store.write([write(expected, 9)]) == [Outcome.FOREIGN]
+        written(store, [write(-1, 5, **other)])
+        assert written(store, [write(expected, 9)]) == [Outcome.FOREIGN]
         assert stored_head(store) == head(5, **other)
 
     @pytest.mark.parametrize("other", [{"view": b"22222222"}, {"version": ROW_FORMAT + 1}])
     def test_a_row_of_another_definition_counts_as_none(self, store, other):
         """The view was changed: its state is rebuilt over the old one."""
-        store.write([write(-1, 5, **other, partition=7)])
-        assert store.write([write(5, 6)]) == [Outcome.ROLLED_BACK]
-        assert store.write([write(-1, 0)]) == [Outcome.WRITTEN]
+        written(store, [write(-1, 5, **other, partition=7)])
+        assert written(store, [write(5, 6)]) == [Outcome.ROLLED_BACK]
+        assert written(store, [write(-1, 0)]) == [Outcome.WRITTEN]
         assert stored_head(store) == head(0)
 
     def test_fences_compare_exactly_up_to_2_to_the_53(self, store):
         top = 2**53
-        assert store.write([write(-1, top - 1), write(top - 2, top), write(top - 1, top)]) == [
+        assert written(store, [write(-1, top - 1), write(top - 2, top), write(top - 1, top)]) == [
             Outcome.WRITTEN,
             Outcome.BEHIND,
             Outcome.WRITTEN,
         ]
 
     def test_a_refused_write_touches_no_field(self, store):
-        store.write([write(-1, 5, fields=[b"f", b"old"])])
-        assert store.write([write(4, 9, fields=[b"f", b"new", b"g", b"new"])]) == [Outcome.BEHIND]
+        written(store, [write(-1, 5, fields=[b"f", b"old"])])
+        assert written(store, [write(4, 9, fields=[b"f", b"new", b"g", b"new"])]) == [Outcome.BEHIND]
         assert store.read_hash(KEY) == {HEAD: head(5), b"f": b"old"}
 
     def test_an_accepted_write_keeps_the_fields_it_does_not_name(self, store):
         """Closed tiles stay where they are; so do the views of other definitions of the entity."""
-        store.write([write(-1, 5, fields=[b"f", b"old", b"g", b"kept"])])
-        store.write([write(5, 6, fields=[b"f", b""])])
+        written(store, [write(-1, 5, fields=[b"f", b"old", b"g", b"kept"])])
+        written(store, [write(5, 6, fields=[b"f", b""])])
         assert store.read_hash(KEY) == {HEAD: head(6), b"f": b"", b"g": b"kept"}
 
     def test_writes_of_one_call_are_judged_one_after_another(self, store):
-        assert store.write([write(-1, 1), write(1, 2), write(1, 3), write(2, 3)]) == [
+        assert written(store, [write(-1, 1), write(1, 2), write(1, 3), write(2, 3)]) == [
             Outcome.WRITTEN,
             Outcome.WRITTEN,
             Outcome.BEHIND,
@@ -360,19 +385,19 @@ class TestOutcomes:
         ]
 
     def test_views_of_one_entity_have_fences_of_their_own(self, store):
-        store.write([write(-1, 5)])
+        written(store, [write(-1, 5)])
         other = RowWrite(KEY, -1, [b"_fb:other", head(3)])
-        assert store.write([other]) == [Outcome.WRITTEN]
+        assert written(store, [other]) == [Outcome.WRITTEN]
         assert store.read([(KEY, [HEAD, b"_fb:other"])]) == [[head(5), head(3)]]
 
     def test_fields_whose_names_are_shared_are_set_with_each_rows_own_values(self, store):
         """More rows than one call takes; a refused one among them sets none of its values."""
-        store.write([write(-1, 9, key=b"k7")])
+        written(store, [write(-1, 9, key=b"k7")])
         writes = [
             write(-1, at, key=b"k%d" % at, fields=[b"own", b"o%d" % at])._replace(values=(b"a%d" % at, b"b%d" % at))
             for at in range(50)
         ]
-        outcomes = store.write(writes, [b"a", b"b"])
+        outcomes = written(store, writes, [b"a", b"b"])
         assert outcomes == [Outcome.BEHIND if at == 7 else Outcome.WRITTEN for at in range(50)]
         assert store.read_hash(b"k7") == {HEAD: head(9)}
         for at in {*range(50)} - {7}:
@@ -385,7 +410,7 @@ class TestOutcomes:
         own = [[], [b"_fc:view", b"c"], [b"_fi:view", b"i" * 16_384], [b"_fc:view", b"c", b"_fi:view", b""]]
         values = [b"%d" % at for at in range(39)]
         writes = [write(-1, at, key=b"k%d" % at, fields=own[at % 4])._replace(values=values) for at in range(90)]
-        assert store.write(writes, names) == [Outcome.WRITTEN] * 90
+        assert written(store, writes, names) == [Outcome.WRITTEN] * 90
         for at in range(90):
             fields = own[at % 4]
             expected = dict(zip(fields[::2], fields[1::2], strict=True)) | dict(zip(names, values, strict=True))
@@ -393,9 +418,9 @@ class TestOutcomes:
 
     def test_a_row_with_many_features_is_written_whole(self, store):
         fields = [part for at in range(500) for part in (b"f%d" % at, b"%d" % at)]
-        store.write([write(-1, 1, fields=fields)])
+        written(store, [write(-1, 1, fields=fields)])
         names = [b"n%d" % at for at in range(1_500)]
-        store.write([write(1, 2)._replace(values=names)], names)
+        written(store, [write(1, 2)._replace(values=names)], names)
         assert len(store.read_hash(KEY)) == 2_001
 
     def test_a_row_of_thousands_of_features_is_written_expires_and_goes_whole(self, store):
@@ -407,7 +432,7 @@ class TestOutcomes:
             each = each._replace(values=[b"%d" % offset] * 5_000)
             store.write_hash(b"hash", {b"published:v": b"bbbb"})
             shared = SharedBy(shared_key, b"published:v", b"aaaa")
-            assert store.write([each], names, expire_ms, shared) == [Outcome.WRITTEN]
+            assert written(store, [each], names, expire_ms, shared) == [Outcome.WRITTEN]
         found = store.read_hash(KEY)
         assert (len(found), found[b"n4999"], found[b"o4999"]) == (10_001, b"2", b"4999")
         assert store.remove([Removal(KEY, (HEAD, head(3)), [HEAD, *names])]) == [True]
@@ -426,48 +451,48 @@ class TestForgotten:
 
     @pytest.mark.parametrize("expected", [-1, 4, 5])
     def test_a_write_onto_what_is_remembered_of_it_is_told(self, store, request, expected):
-        store.write([write(-1, 5, fields=[b"f", b"x"])])
+        written(store, [write(-1, 5, fields=[b"f", b"x"])])
         self.forget(store, request, KEY)
         assert store.read_hash(KEY) == {}
-        assert store.write([write(expected, 9)]) == [Outcome.FORGOTTEN]
+        assert written(store, [write(expected, 9)]) == [Outcome.FORGOTTEN]
         assert store.read_hash(KEY) == {}
 
     def test_it_begins_anew_once_its_writer_knows(self, store, request):
-        store.write([write(-1, 5)])
+        written(store, [write(-1, 5)])
         self.forget(store, request, KEY)
-        assert store.write([write(after_forgotten(4), 9)]) == [Outcome.FORGOTTEN]
-        assert store.write([write(after_forgotten(5), 9)]) == [Outcome.WRITTEN]
-        assert store.write([write(9, 10)]) == [Outcome.WRITTEN]
+        assert written(store, [write(after_forgotten(4), 9)]) == [Outcome.FORGOTTEN]
+        assert written(store, [write(after_forgotten(5), 9)]) == [Outcome.WRITTEN]
+        assert written(store, [write(9, 10)]) == [Outcome.WRITTEN]
 
     def test_a_row_that_was_lost_after_it_began_anew_is_rolled_back(self, store, request):
-        store.write([write(-1, 5)])
+        written(store, [write(-1, 5)])
         self.forget(store, request, KEY)
-        assert store.write([write(9, 10)]) == [Outcome.ROLLED_BACK]
+        assert written(store, [write(9, 10)]) == [Outcome.ROLLED_BACK]
 
     def test_another_definition_of_the_entity_is_told_too(self, store, request):
         """One that is computed anew reads records that were forgotten."""
-        store.write([write(-1, 5, view=b"22222222")])
+        written(store, [write(-1, 5, view=b"22222222")])
         self.forget(store, request, KEY)
-        assert store.write([write(-1, 4)]) == [Outcome.FORGOTTEN]
-        assert store.write([write(after_forgotten(5), 6)]) == [Outcome.WRITTEN]
+        assert written(store, [write(-1, 4)]) == [Outcome.FORGOTTEN]
+        assert written(store, [write(after_forgotten(5), 6)]) == [Outcome.WRITTEN]
 
     def test_what_is_forgotten_twice_is_forgotten_up_to_the_later_record(self, store, request):
         for offset in (5, 9, 7):
-            store.write([write(-1, offset, view=str(offset).encode() * 8)])
-            store.write([write(after_forgotten(9 if offset == 7 else 5), offset, view=str(offset).encode() * 8)])
+            written(store, [write(-1, offset, view=str(offset).encode() * 8)])
+            written(store, [write(after_forgotten(9 if offset == 7 else 5), offset, view=str(offset).encode() * 8)])
             self.forget(store, request, KEY)
-        assert store.write([write(after_forgotten(5), 10)]) == [Outcome.FORGOTTEN]
-        assert store.write([write(after_forgotten(9), 10)]) == [Outcome.WRITTEN]
+        assert written(store, [write(after_forgotten(5), 10)]) == [Outcome.FORGOTTEN]
+        assert written(store, [write(after_forgotten(9), 10)]) == [Outcome.WRITTEN]
 
     @pytest.mark.parametrize("other", [{"partition": 1}, {"incarnation": b"another!"}])
     def test_a_fence_of_another_incarnation_says_nothing(self, store, request, other):
-        store.write([write(-1, 5, **other)])
+        written(store, [write(-1, 5, **other)])
         self.forget(store, request, KEY)
-        assert store.write([write(3, 4)]) == [Outcome.ROLLED_BACK]
-        assert store.write([write(-1, 0)]) == [Outcome.WRITTEN]
+        assert written(store, [write(3, 4)]) == [Outcome.ROLLED_BACK]
+        assert written(store, [write(-1, 0)]) == [Outcome.WRITTEN]
 
     def test_what_is_not_remembered_any_more_is_an_absent_row(self, store):
-        assert store.write([write(after_forgotten(5), 9)]) == [Outcome.WRITTEN]
+        assert written(store, [write(after_forgotten(5), 9)]) == [Outcome.WRITTEN]
 
 
 class TestScan:
@@ -496,12 +521,12 @@ class TestRemoval:
         return Removal(KEY, (HEAD, head(offset)), [HEAD, b"a", b"absent"], *progress)
 
     def test_a_row_that_is_still_as_it_was_seen_goes(self, store):
-        store.write([write(-1, 5, fields=[b"a", b"1", b"b", b"2"])])
+        written(store, [write(-1, 5, fields=[b"a", b"1", b"b", b"2"])])
         assert store.remove([self.removal(5)]) == [True]
         assert store.read_hash(KEY) == {b"b": b"2"}
 
     def test_a_row_that_was_written_meanwhile_stays(self, store):
-        store.write([write(-1, 6, fields=[b"a", b"1"])])
+        written(store, [write(-1, 6, fields=[b"a", b"1"])])
         assert store.remove([self.removal(5)]) == [False]
         assert store.read_hash(KEY)[b"a"] == b"1"
 
@@ -509,21 +534,21 @@ class TestRemoval:
         assert store.remove([self.removal(5)]) == [False]
 
     def test_a_row_whose_definition_has_progress_stays(self, store):
-        store.write([write(-1, 5)])
+        written(store, [write(-1, 5)])
         store.write_hash(b"progress", {b"view@1": b"x"})
         assert store.remove([self.removal(5, (b"progress", b"view@1"))]) == [False]
         assert store.remove([self.removal(5, (b"progress", b"view@2"))]) == [True]
 
     @pytest.mark.parametrize(("says", "goes"), [(b"x aaaa y", True), (b"x bbbb y", False), (None, True)])
     def test_what_is_shared_with_another_definition_stays(self, store, says, goes):
-        store.write([write(-1, 5)])
+        written(store, [write(-1, 5)])
         if says is not None:
             store.write_hash(b"published", {b"definition": says})
         shared_by = SharedBy(b"published", b"definition", b"aaaa")
         assert store.remove([self.removal(5, (b"", b"", shared_by))]) == [goes]
 
     def test_each_row_is_judged_by_itself(self, store):
-        store.write([write(-1, 5), write(-1, 7, key=b"other")])
+        written(store, [write(-1, 5), write(-1, 7, key=b"other")])
         other = Removal(b"other", (HEAD, head(7)), [HEAD])
         assert store.remove([self.removal(4), other]) == [False, True]
 
@@ -535,12 +560,12 @@ class TestConnection:
     """Of the real store: a failure is always seen, once, and the next call works."""
 
     def test_a_lost_connection_raises_once(self, redis_store, admin):
-        redis_store.write([write(-1, 5)])
+        written(redis_store, [write(-1, 5)])
         admin.client_kill_filter(_type="normal", skipme=True)
         with pytest.raises(StoreUnavailable, match=r"127\.0\.0\.1"):
-            redis_store.write([write(5, 6)])
+            written(redis_store, [write(5, 6)])
         assert stored_head(redis_store) == head(5)
-        assert redis_store.write([write(5, 6)]) == [Outcome.WRITTEN]
+        assert written(redis_store, [write(5, 6)]) == [Outcome.WRITTEN]
 
     @pytest.mark.parametrize("call", [stored_head, lambda store: store.read_hash(KEY), RedisStore.ping])
     def test_a_reconnect_is_never_silent(self, connect, admin, call):
@@ -565,11 +590,11 @@ class TestConnection:
         assert redis_store.breaks == before + 1
 
     def test_a_script_that_was_flushed_is_loaded_again(self, redis_store, admin):
-        redis_store.write([write(-1, 5)])
+        written(redis_store, [write(-1, 5)])
         admin.script_flush()
         with pytest.raises(StoreUnavailable):
-            redis_store.write([write(5, 6)])
-        assert redis_store.write([write(5, 6)]) == [Outcome.WRITTEN]
+            written(redis_store, [write(5, 6)])
+        assert written(redis_store, [write(5, 6)]) == [Outcome.WRITTEN]
 
     def test_an_error_amid_replies_leaves_none_behind(self, connect, admin):
         """The next answer belongs to the next question."""
@@ -587,7 +612,7 @@ class TestConnection:
             raise ValueError("no more")
 
         with pytest.raises(ValueError, match="no more"):
-            redis_store.write(writes())
+            written(redis_store, writes())
         assert redis_store.read_hash(b"none") == {}
 
     def test_a_server_that_is_not_there_is_unavailable_every_time(self, connect, unused_port):
@@ -669,7 +694,7 @@ class TestRefused:
             with pytest.raises(StoreRefused, match="ACL SETUSER"):
                 store.write_hash(b"k", {b"a": b"2"})
             with pytest.raises(StoreRefused, match=r"scripts.*ACL SETUSER"):
-                store.write([write(-1, 1)])
+                written(store, [write(-1, 1)])
         finally:
             admin.acl_deluser("reader")
 
@@ -680,19 +705,19 @@ class TestRefused:
     def test_a_row_that_is_no_hash_is_refused_by_name(self, redis_store, admin):
         admin.set(KEY, b"text")
         with pytest.raises(StoreRefused, match=r"EVALSHA .*key.*WRONGTYPE"):
-            redis_store.write([write(-1, 1)])
+            written(redis_store, [write(-1, 1)])
 
     def test_a_store_that_is_full_is_waited_for(self, redis_store, admin):
         """Memory comes back; rows that are there can still be read."""
-        redis_store.write([write(-1, 1)])
+        written(redis_store, [write(-1, 1)])
         admin.config_set("maxmemory", 1)
         try:
             with pytest.raises(StoreUnavailable, match=r"(?i)memory"):
-                redis_store.write([write(1, 2)])
+                written(redis_store, [write(1, 2)])
             assert stored_head(redis_store) == head(1)
         finally:
             admin.config_set("maxmemory", 0)
-        assert redis_store.write([write(1, 2)]) == [Outcome.WRITTEN]
+        assert written(redis_store, [write(1, 2)]) == [Outcome.WRITTEN]
 
     @pytest.mark.parametrize(
         ("error", "passes"),

@@ -38,12 +38,17 @@ class FlakyStore(MemoryStore):
     def read_hash(self, key):
         return self._fail() if self._call("read_hash") else super().read_hash(key)
 
-    def write(self, writes, names=(), *args):
+    def send(self, writes, names=(), *args):
         writes = list(writes)
         done = {None: len(writes), "none": 0, "half": len(writes) // 2, "all": len(writes)}
-        failure = self._call("write")
-        outcomes = super().write(writes[: done[failure]], names, *args)
-        return self._fail() if failure else outcomes
+        failure = self._call("send")
+        super().send(writes[: done[failure]], names, *args)
+        if failure:
+            self._fail()
+
+    def answers(self):
+        outcomes = super().answers()
+        return self._fail() if self._call("answers") else outcomes
 
     def write_hash(self, key, fields):
         self._flaky(super().write_hash, key, fields)
@@ -128,8 +133,7 @@ def process_until_done(pipeline, batch):
         try:
             pipeline.process(batch)
         except StoreUnavailable:
-            for writer in pipeline.topic.writers:
-                writer.forget()
+            pipeline.topic.forget_rows()
             if until_answered(pipeline.ledger.has_fallen_back):
                 return False
         except StoreRolledBack:

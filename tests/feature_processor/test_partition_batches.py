@@ -44,13 +44,13 @@ class TestOrder:
         pipeline.topic.parts.producer.flush = lambda: store.calls.append("flush")
         store.calls.clear()
         pipeline.process([record(0, card("a", 0))])
-        assert store.calls == ["read", "write", "flush", "write_hash"]
+        assert store.calls == ["read", "send", "answers", "flush", "write_hash"]
 
     def test_progress_that_the_store_did_not_take_is_not_believed(self):
         """A batch that is tried again must be folded, and not be taken for one that is contained."""
         store = FlakyStore()
         pipeline = start(store, CARDS)
-        store.failures = {len(store.calls) + 3: "none"}
+        store.failures = {len(store.calls) + 4: "none"}
         with pytest.raises(StoreUnavailable):
             pipeline.process([record(0, card("a", 0))])
         assert store.calls[-1] == "write_hash"
@@ -65,7 +65,7 @@ class TestOrder:
         pipeline = start(store, CARDS, make_view(WINDOWS, name="once_more", fingerprint="33" * 8))
         store.calls.clear()
         pipeline.topic.process({0: [record(0, card("a", 0))]}, lambda: store.calls.append("all sent"))
-        assert store.calls == ["read", "write", "read", "all sent", "write", "write_hash"]
+        assert store.calls == ["read", "send", "answers", "read", "send", "all sent", "answers", "write_hash"]
 
     def test_a_failed_delivery_holds_progress_back(self):
         store = MemoryStore()

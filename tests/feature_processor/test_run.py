@@ -103,7 +103,7 @@ class PlanFollower:
 
 @pytest.fixture
 def app(monkeypatch):
-    monkeypatch.setattr(module, "Member", App)
+    monkeypatch.setattr(module, "GroupMember", App)
     monkeypatch.setattr(module, "Upkeep", Upkeep)
     monkeypatch.setattr(module, "PlanFollower", PlanFollower)
     monkeypatch.setattr(module, "build_topics", lambda share, *_: App.built.append(share.plan) or [TOPIC])

@@ -11,10 +11,10 @@ import redis.asyncio
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
+from forebay.pipelines.adapters.redis.connection_string import parse_connection_string
 from forebay.pipelines.adapters.redis.errors import CLIENT_ERRORS, explained
 from forebay.pipelines.adapters.redis.eviction import POLICY_COMMANDS, refuse_eviction
 from forebay.pipelines.adapters.redis.read_slices import ReadSlices, Requests, Rows
-from forebay.pipelines.adapters.redis.store import parse_connection_string
 from forebay.pipelines.errors import StoreRefused, StoreUnavailable
 
 

@@ -20,7 +20,7 @@ QUIET_LOOKS = 8
 """Seconds in which nothing is read before another client is asked, and again before this one is given up."""
 
 
-class Member:
+class GroupMember:
     """Processes what the group assigns to it, from `run` until `leave`. Belongs to the event loop it is made in."""
 
     def __init__(self, walks: Sequence[Walk], group: str, settings: ProcessorSettings) -> None:

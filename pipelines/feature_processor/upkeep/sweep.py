@@ -75,7 +75,7 @@ class Sweep:
         if expired:
             self._tell_removed(writer.view, max(each.header.last_event_ms for each in expired.values()))
             gone = self._parts.store.remove([self._expiry(writer, each) for each in expired.values()])
-            writer.drop(list(expired))
+            writer.rows.drop(list(expired))
             metrics.ROWS_EXPIRED.labels(writer.view.name).inc(sum(gone))
         publish = [each for each in found if each.key not in expired and self._is_unpublished(writer.view, each)]
         if publish:
@@ -97,7 +97,12 @@ class Sweep:
 
     def _expiry(self, writer: ViewWriter, found: Found) -> Removal:
         """Another process may have switched to a definition that this one does not know: then nothing goes."""
-        return Removal(found.key, found.expected(writer.view), writer.all_fields, shared_by=writer.shared_by)
+        return Removal(
+            found.key,
+            found.expected(writer.view),
+            writer.rows.encoder.all_fields,
+            shared_by=writer.rows.encoder.shared_by,
+        )
 
     def _is_unpublished(self, view: StreamView, found: Found) -> bool:
         return self._topic.publications.incomplete(view, found.header.partition)
@@ -113,8 +118,8 @@ class Sweep:
                     each.key, each.expected(old), state_fields(old), self._progress_key(each), progress_field(old)
                 )
                 if each.key not in known:
-                    everything = (*state.fields, *writer.all_fields)
-                    removals.append(state._replace(fields=everything, shared_by=writer.shared_by))
+                    everything = (*state.fields, *writer.rows.encoder.all_fields)
+                    removals.append(state._replace(fields=everything, shared_by=writer.rows.encoder.shared_by))
                 removals.append(state)  # which is done already where everything could go
             self._parts.store.remove(removals)
 

@@ -80,7 +80,7 @@ class TopicBatches:
     def forget_rows(self) -> None:
         """Drops every row that is kept in the process."""
         for writer in self.writers:
-            writer.forget()
+            writer.rows.forget()
 
     def has_fallen_back(self) -> bool:
         """Whether the store lost progress that this process had written. Raises as `assign`."""

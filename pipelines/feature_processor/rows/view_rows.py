@@ -1,0 +1,146 @@
+"""The rows of one view in the store, and those of them that the process keeps."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from forebay.pipelines.adapters import metrics
+from forebay.pipelines.adapters.online_store import Outcome, Store
+from forebay.pipelines.adapters.redis.forgotten import forgotten_at, forgotten_key, forgotten_place
+from forebay.pipelines.contract.plan.views import StreamView
+from forebay.pipelines.errors import StoreRolledBack
+from forebay.pipelines.feature_processor.rows.cache import RowCache
+from forebay.pipelines.feature_processor.rows.encode import RowEncoder
+from forebay.pipelines.feature_processor.rows.slices import RowSlices
+from forebay.pipelines.steps.tile_state.row_codec import StoredRow
+from forebay.pipelines.steps.windows.aggregate import Aggregated
+
+CACHED_BYTES = 128 * 1024 * 1024
+"""Rows of one view kept in the process; beyond it, those that were not used for longest are read again when needed."""
+
+
+class NotTaken(NamedTuple):
+    """The entities whose rows the store did not take, by their index."""
+
+    behind: list[int]
+    """The stored row was ahead: it contains later records."""
+    forgotten: dict[int, int]
+    """The row was forgotten; with the fence it had then."""
+    foreign: list[int]
+    """The row is of another partition or incarnation of the topic."""
+
+
+class ViewRows:
+    """Reads and writes the rows of one view. Not thread-safe.
+
+    `send` and `answers` are a pair: between them the server works, and nothing else may be asked of the store.
+    """
+
+    def __init__(self, view: StreamView, project: str, store: Store) -> None:
+        self.view = view
+        self.encoder = RowEncoder(view, project)
+        self.slices = RowSlices()
+        """How many rows to read at a time."""
+        self._store = store
+        self._cache = RowCache(CACHED_BYTES)
+        self._sent_s = 0.0
+
+    def forget(self) -> None:
+        """Drops every cached row: the store, or the assignment, may have changed under them."""
+        self._cache.clear()
+
+    def drop(self, keys: Sequence[bytes]) -> None:
+        """Drops some cached rows."""
+        for key in keys:
+            self._cache.drop(key)
+
+    def load(self, keys: Sequence[bytes]) -> list[StoredRow]:
+        """The rows of these keys, cached or read.
+
+        Raises:
+            StoreUnavailable: they can't be read; it can be tried again.
+        """
+        missing = [key for key in keys if key not in self._cache]
+        read: dict[bytes, StoredRow] = {}
+        if missing:
+            with metrics.READ_SECONDS.labels(self.view.name).time():
+                found = self._store.read([(key, self.encoder.state_fields) for key in missing])
+            read = {key: StoredRow(*fields) for key, fields in zip(missing, found, strict=True)}
+            self.slices.learn(list(read.values()))
+        return [self._cache.get(key) or read[key] for key in keys]
+
+    def send(self, keys: Sequence[bytes], stored: Sequence[StoredRow], result: Aggregated, published: bool) -> None:
+        """Sends the changed rows. See `RowEncoder.writes`.
+
+        Raises:
+            StoreUnavailable: nothing can be said about which rows were written; it can be tried again.
+        """
+        self._sent_s = time.perf_counter()
+        names = self.encoder.shared_fields if published else ()
+        writes = self.encoder.writes(keys, stored, result, published)
+        self._store.send(writes, names, self.view.expire_ms, self.encoder.shared_by)
+
+    def answers(self, keys: Sequence[bytes], result: Aggregated) -> NotTaken:
+        """Waits for the answers to what was sent; what was taken is kept.
+
+        Raises:
+            StoreUnavailable: as `send`.
+            StoreRolledBack: the store holds an older row than it had acknowledged.
+        """
+        outcomes = self._store.answers()
+        metrics.WRITE_SECONDS.labels(self.view.name).observe(time.perf_counter() - self._sent_s)
+        changed = result.entities.tolist()
+        behind: list[int] = []
+        foreign: list[int] = []
+        gone: dict[int, bytes] = {}
+        for entity, row, outcome in zip(changed, result.rows, outcomes, strict=True):
+            if outcome is Outcome.WRITTEN:
+                self._cache.put(keys[entity], row)
+            elif outcome is Outcome.BEHIND:
+                self._cache.drop(keys[entity])
+                behind.append(entity)
+            elif outcome is Outcome.FORGOTTEN:
+                self._cache.drop(keys[entity])
+                gone[entity] = row.head or b""
+            elif outcome is Outcome.ROLLED_BACK:
+                raise StoreRolledBack(f"view {self.view.name!r}: a stored row is older than acknowledged")
+            else:
+                foreign.append(entity)
+        metrics.ROWS_WRITTEN.labels(self.view.name).inc(len(changed) - len(behind) - len(gone) - len(foreign))
+        metrics.ROWS_REFUSED.labels(self.view.name).inc(len(behind))
+        if len(result.duplicates):
+            # Those of rows that were ahead, or were forgotten, are judged again; those of other rows are not counted.
+            judged = np.isin(result.duplicates, [*behind, *gone, *foreign], invert=True)
+            metrics.DUPLICATE_EVENTS.labels(self.view.name).inc(int(judged.sum()))
+        return NotTaken(behind, self._forgotten_at(keys, gone), foreign)
+
+    def publish(self, keys: Sequence[bytes], rows: Sequence[StoredRow], unchanged: Aggregated) -> None:
+        """Writes what Feast reads of rows that were written without it; a row that has changed since does it itself.
+
+        Args:
+            unchanged: the rows, evaluated.
+
+        Raises:
+            StoreUnavailable: as `send`.
+        """
+        writes = self.encoder.writes(keys, rows, unchanged, published=True)
+        self._store.send(writes, self.encoder.shared_fields, self.view.expire_ms, self.encoder.shared_by)
+        self._store.answers()
+
+    def _forgotten_at(self, keys: Sequence[bytes], gone: Mapping[int, bytes]) -> dict[int, int]:
+        """The fences of forgotten rows, by entity.
+
+        Args:
+            gone: by entity, the head that was to be written.
+        """
+        if not gone:
+            return {}
+        metrics.ROWS_FORGOTTEN.labels(self.view.name).inc(len(gone))
+        found = self._store.read(
+            [(forgotten_key(keys[entity]), (forgotten_place(head),)) for entity, head in gone.items()]
+        )
+        return {entity: forgotten_at(fence) for entity, (fence,) in zip(gone, found, strict=True)}
