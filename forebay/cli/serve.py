@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -61,23 +62,23 @@ def serve(
         _DEFAULTS.drain_s
     ),
     hang_after_s: HangAfter = HANG_AFTER_S,
+    tensor_model: Annotated[
+        list[Path] | None,
+        typer.Option(help="Another models/<name> or models/<name>/<version>, whose tensors clients bring; repeatable."),
+    ] = None,
 ) -> None:
     """Answer the same question over HTTP."""
-    from collections.abc import Mapping
-    from concurrent.futures import Executor
-
     from starlette.types import ASGIApp
 
     from forebay.pipelines.adapters.clock import Clock, WallClock
     from forebay.pipelines.adapters.redis.store import RedisStore
     from forebay.pipelines.contract.plan.plan import Plan
     from forebay.pipelines.process.watchdog import WATCHDOG
-    from forebay.serving.feast.route import PATH as FEAST
-    from forebay.serving.feast.route import FeastRoute
-    from forebay.serving.http.app import build_app
+    from forebay.serving.endpoint import Endpoint
     from forebay.serving.http.renewed_app import RenewedApp
     from forebay.serving.http.server import run_server
     from forebay.serving.http.settings import token_of_environment
+    from forebay.serving.models.alone import load_alone
     from forebay.serving.rollout.following import Files, following
     from forebay.serving.scoring.scorer import Scorer
     from forebay.serving.worker.build import watermark_clock
@@ -100,16 +101,14 @@ def serve(
         drain_s=drain_s,
     )
 
+    alone = [load_alone(each) for each in tensor_model or ()]
     wall = clock is ClockName.WALL
 
     def app(plan: Plan, scorer: Scorer) -> ASGIApp:
         now: Clock = WallClock() if wall else watermark_clock(plan, kafka_of(plan, brokers, kafka_properties), store)
-        return build_app(
-            scorer, now, settings, lambda: files.refused.reasons, lambda thread: doors(plan, scorer, now, thread)
+        return Endpoint(
+            plan, scorer, RedisStore(store), now, settings, alone=alone, refused=lambda: files.refused.reasons
         )
-
-    def doors(plan: Plan, scorer: Scorer, now: Clock, thread: Executor) -> Mapping[str, ASGIApp]:
-        return {FEAST: FeastRoute(plan, scorer.service, RedisStore(store), now, thread, settings)}
 
     files = Files.of(plan_file, model)
     with following(compiled, files, store, app, reads_all=not wall) as renewed:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import structlog
 from fastapi import FastAPI, Request, Response
@@ -70,8 +70,17 @@ Refusals = Callable[[], Mapping[str, str]]
 """Version -> why it is refused; called on the event loop."""
 
 
-Doors = Callable[[Executor], Mapping[str, ASGIApp]]
-"""What other doors answer, by path, or by the first part of paths; called with the scoring thread, which they share."""
+class Shared(NamedTuple):
+    """What doors beside this one share with it."""
+
+    thread: Executor
+    """The scoring thread."""
+    submit: Callable[[Question, int], Awaitable[Reply]]
+    """Answers a question, given its number of entities."""
+
+
+Doors = Callable[[Shared], Mapping[str, ASGIApp]]
+"""What other doors answer, by path, or by the first part of paths."""
 
 
 def build_app(
@@ -79,7 +88,7 @@ def build_app(
     clock: Clock,
     settings: HttpSettings,
     refused: Refusals = dict,
-    doors: Doors = lambda _thread: {},
+    doors: Doors = lambda _shared: {},
 ) -> ASGIApp:
     """The endpoint as an ASGI application.
 
@@ -87,6 +96,7 @@ def build_app(
         scorer: warm; from now on used by the application's own thread only.
         clock: what "now" means; called on the same thread.
         refused: versions of the model that can't be served.
+        doors: mounted beside this one.
     """
     thread = ThreadPoolExecutor(1, "forebay-score")
     batcher: Batcher[Question, Reply] = Batcher(
@@ -102,7 +112,7 @@ def build_app(
         )
         for path, models in (("/v1/predict", (scorer.model.name,)), ("/v1/features", ()))
     }
-    hot |= doors(thread)
+    hot |= doors(Shared(thread, batcher.submit))
     surface = _surface(scorer, thread, refused)
     paths = frozenset(getattr(route, "path", "other") for route in surface.routes)
     return Front(hot, surface, paths, settings.token)

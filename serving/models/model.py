@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,13 +12,12 @@ import onnxruntime as ort
 from forebay.pipelines.contract.plan.types import DataType
 from forebay.pipelines.errors import FeatureRefused, ModelError
 from forebay.pipelines.steps.arrays import Column
+from forebay.serving.models.alone import ModelAlone
 from forebay.serving.models.card import ModelCard, load_card
 from forebay.serving.models.catalog import Catalog
 from forebay.serving.models.outputs import check_outputs, read_scores
+from forebay.serving.models.session import load_session
 from forebay.serving.models.tensors import LIST_FILLS, TYPES, as_padded_tensor, as_tensor, unheld
-
-EXTERNAL_DATA = "model.onnx.*"
-"""Files with weights that are not in the model itself, as PyTorch's exporter writes them."""
 
 
 class Answer(NamedTuple):
@@ -39,6 +37,8 @@ class Model:
         self.version = folder.name
         self.card = card
         self.hash = digest
+        self.alone = ModelAlone(self.name, self.version, session)
+        """The model without its features."""
         self._session = session
         self._inputs = session.get_inputs()
         self._by_name = {each.name: each for each in self._inputs}
@@ -188,31 +188,4 @@ def load_model(folder: Path) -> Model:
     """
     folder = Catalog(folder).candidates()[0]
     card = load_card(folder)
-    path = folder / "model.onnx"
-    try:
-        data = path.read_bytes()
-        session = ort.InferenceSession(data, _options(folder), providers=["CPUExecutionProvider"])
-        digest = _hash(data, sorted(folder.glob(EXTERNAL_DATA)))
-    except FileNotFoundError as error:
-        raise ModelError(f"{path} does not exist: export the model to ONNX there") from error
-    except Exception as error:
-        raise ModelError(f"{path} can't be loaded: {error}; export the model to ONNX again") from error
-    return Model(folder, card, session, digest)
-
-
-def _hash(model: bytes, external: Sequence[Path]) -> str:
-    """First 16 hex digits of the SHA-256 of the model's files, one after another."""
-    digest = hashlib.sha256(model)
-    for path in external:
-        digest.update(path.read_bytes())
-    return digest.hexdigest()[:16]
-
-
-def _options(folder: Path) -> ort.SessionOptions:
-    options = ort.SessionOptions()
-    # The model is loaded from the bytes that are hashed; weights that stand in files beside it are found here.
-    options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(folder))
-    # Micro-batches are small: threads cost more than they bring, and steal the other processes' cores.
-    options.intra_op_num_threads = 1
-    options.log_severity_level = 3
-    return options
+    return Model(folder, card, *load_session(folder))

@@ -8,7 +8,6 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from concurrent.futures import Executor
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,8 +28,7 @@ from forebay.pipelines.contract.plan.plan_file import read_plan
 from forebay.pipelines.feature_processor.rows.writer import ReadEvents, ViewWriter
 from forebay.pipelines.steps.decode.decoder import JsonDecoder
 from forebay.pipelines.steps.validate import Validator
-from forebay.serving.feast.route import PATH, FeastRoute
-from forebay.serving.http.app import build_app
+from forebay.serving.endpoint import Endpoint
 from forebay.serving.http.settings import HttpSettings
 from forebay.serving.models.model import load_model
 from forebay.serving.scoring.scorer import Scorer
@@ -106,15 +104,10 @@ def _facts() -> list[dict[str, Any]]:
 
 
 def door(folder: Path, plan: Plan, redis: str) -> ASGIApp:
-    """The endpoint whose model takes the service `numbers`, with the Feast door."""
+    """The endpoint, whose model takes the service `numbers`."""
     write_sum_model(folder / "models" / "numbers" / "1", 2, "numbers")
     scorer = Scorer.of(plan, [load_model(folder / "models" / "numbers")], RedisStore(redis))
-    settings = HttpSettings(max_entities=10)
-
-    def doors(thread: Executor) -> dict[str, ASGIApp]:
-        return {PATH: FeastRoute(plan, scorer.service, RedisStore(redis), AnHourLater(), thread, settings)}
-
-    return build_app(scorer, AnHourLater(), settings, doors=doors)
+    return Endpoint(plan, scorer, RedisStore(redis), AnHourLater(), HttpSettings(max_entities=10))
 
 
 @contextmanager

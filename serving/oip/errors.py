@@ -1,0 +1,74 @@
+"""What can go wrong, and the status codes of both transports for it."""
+
+from __future__ import annotations
+
+import msgspec
+
+from forebay.pipelines.errors import ForebayError, ModelError, RequestError, StoreRefused, StoreUnavailable
+from forebay.serving.scoring.batching import Overloaded
+from forebay.serving.web.body import BodyTooLarge
+from forebay.serving.web.response import Headers, Rendered
+
+
+class InvalidRequest(ForebayError):
+    """A request can't be meant."""
+
+
+class UnknownModel(ForebayError):
+    """There is no such model, version or route."""
+
+
+class MethodNotAllowed(ForebayError):
+    """The route takes another method."""
+
+
+class Unsupported(ForebayError):
+    """The protocol has it, this server does not."""
+
+
+class _Row(msgspec.Struct, frozen=True):
+    http: int
+    grpc: str
+    """Name of the `grpc.StatusCode`."""
+    message: str | None = None
+    """What the client reads instead of the error's own message, which may tell internals."""
+    headers: Headers = []
+
+
+_RETRY: Headers = [(b"retry-after", b"1")]
+
+_TABLE: dict[type[Exception], _Row] = {
+    InvalidRequest: _Row(400, "INVALID_ARGUMENT"),
+    RequestError: _Row(400, "INVALID_ARGUMENT"),
+    UnknownModel: _Row(404, "NOT_FOUND"),
+    MethodNotAllowed: _Row(405, "UNIMPLEMENTED"),
+    # The rest of the body is not read: the connection is of no further use.
+    BodyTooLarge: _Row(413, "RESOURCE_EXHAUSTED", None, [(b"connection", b"close")]),
+    ModelError: _Row(500, "INTERNAL", "the model failed on this request; the log of the server says why"),
+    Unsupported: _Row(501, "UNIMPLEMENTED"),
+    StoreUnavailable: _Row(503, "UNAVAILABLE", "the online store does not answer; try again", _RETRY),
+    StoreRefused: _Row(503, "UNAVAILABLE", "the online store refuses this server; the log of the server says why"),
+    Overloaded: _Row(503, "UNAVAILABLE", None, _RETRY),
+}
+_UNEXPECTED = _Row(500, "INTERNAL", "an unexpected error; the log of the server says more")
+
+
+def is_unexpected(error: Exception) -> bool:
+    """Whether the error is a bug, to be logged with its traceback."""
+    return not isinstance(error, tuple(_TABLE))
+
+
+def render(error: Exception) -> Rendered:
+    """The answer over HTTP: `error` is a text, and the body is never compressed, since clients read neither."""
+    row = _row(error)
+    return Rendered(row.http, row.headers, msgspec.json.encode({"error": row.message or str(error)}))
+
+
+def grpc_status(error: Exception) -> tuple[str, str]:
+    """Name of the status code, and details."""
+    row = _row(error)
+    return row.grpc, row.message or str(error)
+
+
+def _row(error: Exception) -> _Row:
+    return next((_TABLE[each] for each in type(error).__mro__ if each in _TABLE), _UNEXPECTED)

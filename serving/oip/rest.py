@@ -1,0 +1,154 @@
+"""The protocol over HTTP: raw ASGI under `/v2`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable
+from importlib.metadata import version
+from typing import Any
+
+import msgspec
+import structlog
+from starlette.types import Receive, Scope, Send
+
+from forebay.serving.oip.bodies import describe, read_request, write_response
+from forebay.serving.oip.errors import (
+    InvalidRequest,
+    MethodNotAllowed,
+    UnknownModel,
+    Unsupported,
+    is_unexpected,
+    render,
+)
+from forebay.serving.oip.inference import EXTENSIONS, SERVER, Inference
+from forebay.serving.web.body import read_body
+from forebay.serving.web.compression import CorruptBody, UnknownEncoding, chosen_encoding, deflate, inflate
+from forebay.serving.web.response import Rendered, respond
+
+log = structlog.get_logger("forebay.serve")
+
+ROOT = "/v2"
+
+JSON_LENGTH = b"inference-header-content-length"
+"""The header with the length of the JSON where raw bytes follow it, before any compression."""
+
+_Names = dict[str, str]
+_Route = Callable[[_Names, Scope, bytes], Awaitable[Rendered]]
+
+_MODEL = r"/v2/models/(?P<model>[^/]+)(/versions/(?P<version>[^/]+))?"
+_REPOSITORY = r"/v2/repository(/[^/]+)?"
+
+
+class RestRoutes:
+    """All routes. An ASGI application."""
+
+    def __init__(self, inference: Inference, max_body_bytes: int) -> None:
+        self._inference = inference
+        self._max_body_bytes = max_body_bytes
+        routes: list[tuple[str, str, _Route]] = [
+            ("GET", "/v2/?", self._server),
+            ("GET", "/v2/health/live", self._live),
+            ("GET", "/v2/health/ready", self._ready),
+            ("GET", "/v2/models", self._list),
+            ("GET", _MODEL, self._model),
+            ("GET", f"{_MODEL}/ready", self._model_ready),
+            ("POST", f"{_MODEL}/infer", self._infer),
+            ("POST", f"{_REPOSITORY}/index", self._index),
+            ("POST", rf"{_REPOSITORY}/models/(?P<model>[^/]+)/load", self._load),
+            ("POST", rf"{_REPOSITORY}/models/(?P<model>[^/]+)/unload", self._unload),
+        ]
+        self._routes = [(method, re.compile(pattern), route) for method, pattern, route in routes]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers one request."""
+        try:
+            route, names = self._route(scope)
+            data = await read_body(scope, receive, self._max_body_bytes)
+            if data is None:
+                return
+            answer = await route(names, scope, self._inflated(scope, data))
+        except Exception as error:
+            if is_unexpected(error):
+                log.error("request failed", path=scope["path"], exc_info=True)
+            answer = render(error)
+        await respond(answer, send)
+
+    def _route(self, scope: Scope) -> tuple[_Route, _Names]:
+        path = scope["path"]
+        for method, pattern, route in self._routes:
+            if found := pattern.fullmatch(path):
+                if scope["method"] != method:
+                    raise MethodNotAllowed(f"{path} takes {method}, not {scope['method']}")
+                return route, found.groupdict(default="")
+        raise UnknownModel(f"there is no {path} in the protocol, or it is not supported")
+
+    def _inflated(self, scope: Scope, data: bytes) -> bytes:
+        try:
+            return inflate(data, _header(scope, b"content-encoding"), self._max_body_bytes)
+        except UnknownEncoding as error:
+            raise Unsupported(str(error)) from error
+        except CorruptBody as error:
+            raise InvalidRequest(str(error)) from error
+
+    async def _server(self, _names: _Names, _scope: Scope, _data: bytes) -> Rendered:
+        return _json({"name": SERVER, "version": version("forebay"), "extensions": EXTENSIONS})
+
+    async def _live(self, _names: _Names, _scope: Scope, _data: bytes) -> Rendered:
+        return _json({"live": True})
+
+    async def _ready(self, _names: _Names, _scope: Scope, _data: bytes) -> Rendered:
+        ready = await self._inference.ready()
+        return _json({"ready": ready}, 200 if ready else 503)
+
+    async def _list(self, _names: _Names, _scope: Scope, _data: bytes) -> Rendered:
+        return _json({"models": list(self._inference.models)})
+
+    async def _model(self, names: _Names, _scope: Scope, _data: bytes) -> Rendered:
+        return _json(describe(self._inference.model(names["model"], names["version"])))
+
+    async def _model_ready(self, names: _Names, _scope: Scope, _data: bytes) -> Rendered:
+        model = self._inference.model(names["model"], names["version"])
+        return _json({"name": model.name, "ready": True})
+
+    async def _infer(self, names: _Names, scope: Scope, data: bytes) -> Rendered:
+        asked = read_request(names["model"], names["version"], data, _json_length(scope))
+        body, json_bytes = write_response(await self._inference.infer(asked.request), asked)
+        headers = [] if json_bytes is None else [(JSON_LENGTH, str(json_bytes).encode())]
+        encoding = chosen_encoding(_header(scope, b"accept-encoding"), len(body))
+        if encoding:
+            body = deflate(body, encoding)
+            headers.append((b"content-encoding", encoding.encode()))
+        content_type = b"application/json" if json_bytes is None else b"application/octet-stream"
+        return Rendered(200, headers, body, content_type)
+
+    async def _index(self, _names: _Names, _scope: Scope, _data: bytes) -> Rendered:
+        # All that is listed is ready, so a client that wants to see what is ready alone sees the same.
+        models = self._inference.models.values()
+        return _json([{"name": model.name, "version": model.version, "state": "READY"} for model in models])
+
+    async def _load(self, names: _Names, _scope: Scope, _data: bytes) -> Rendered:
+        self._inference.load(names["model"])
+        return Rendered(200, [], b"")
+
+    async def _unload(self, names: _Names, _scope: Scope, _data: bytes) -> Rendered:
+        self._inference.unload(names["model"])
+        return Rendered(200, [], b"")
+
+
+def _json(body: Any, status: int = 200) -> Rendered:
+    return Rendered(status, [], msgspec.json.encode(body))
+
+
+def _header(scope: Scope, name: bytes) -> str:
+    return next((value.decode("latin-1") for key, value in scope["headers"] if key == name), "")
+
+
+def _json_length(scope: Scope) -> int | None:
+    given = _header(scope, JSON_LENGTH)
+    if not given:
+        return None
+    if not given.isdecimal():
+        raise InvalidRequest(
+            f"the header Inference-Header-Content-Length is {given!r}: give the JSON's length in bytes"
+        )
+    return int(given)

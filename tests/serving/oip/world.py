@@ -1,0 +1,51 @@
+"""An endpoint over a filled store in memory, on a real port, with models that clients bring tensors to."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import uvicorn
+
+from forebay.local.ports import free_port
+from forebay.pipelines.adapters.memory_store import MemoryStore
+from forebay.serving.endpoint import Endpoint
+from forebay.serving.http.settings import HttpSettings
+from forebay.serving.models.alone import load_alone
+from forebay.serving.models.model import load_model
+from forebay.serving.scoring.scorer import Scorer
+from tests.serving.endpoint import PLAN, FaultyStore, FixedClock, fill, write_model
+from tests.serving.oip.models import write_models
+
+
+class World:
+    """The endpoint, not yet served."""
+
+    def __init__(self, folder: Path, settings: HttpSettings | None = None) -> None:
+        memory = MemoryStore()
+        fill(memory)
+        self.store = FaultyStore(memory)
+        scorer = Scorer.of(PLAN, [load_model(write_model(folder / "scored"))], self.store)
+        alone = [load_alone(each) for each in write_models(folder / "alone")]
+        self.app = Endpoint(PLAN, scorer, self.store, FixedClock(), settings or HttpSettings(), alone=alone)
+
+
+@contextmanager
+def serving(endpoint: Endpoint) -> Iterator[str]:
+    """host:port of the endpoint."""
+    server = uvicorn.Server(
+        uvicorn.Config(endpoint, port=free_port(), loop="asyncio", log_config=None, timeout_graceful_shutdown=1)
+    )
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    try:
+        while not server.started:
+            assert thread.is_alive()
+            time.sleep(0.01)
+        yield f"127.0.0.1:{server.config.port}"
+    finally:
+        server.should_exit = True
+        thread.join()
