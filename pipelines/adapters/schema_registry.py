@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import base64
-import http.client
+import http
+import ssl
 import time
-import urllib.error
-import urllib.request
+import warnings
 from collections.abc import Callable
-from typing import Any, TypeVar
-from urllib.parse import SplitResult, quote, unquote, urlsplit, urlunsplit
+from typing import Any
+from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
 
-import msgspec
+from cachetools import TTLCache
 
 from forebay.pipelines.contract.plan.sources import Source
 from forebay.pipelines.errors import DecodeError, SchemasUnavailable, SettingsError
@@ -27,42 +26,14 @@ _NOT_FOUND = (40_401, 40_403)
 """The registry's own codes, of a subject and of a schema; a 404 without one is something else's at that address."""
 
 
-class _Answer(msgspec.Struct):
-    """What the registry says of a schema."""
-
-    schema: str
-    schema_type: str = msgspec.field(name="schemaType", default="AVRO")
-    references: list[Any] = []
-
-
-Answer = TypeVar("Answer", bound=_Answer)
-
-
-class _Version(_Answer):
-    """What the registry says of a subject's newest schema."""
-
-    id: int = 0
-
-
-class _Refusal(msgspec.Struct):
-    """What the registry says instead."""
-
-    error_code: int
-
-
-class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    """A redirect is an answer like another: the password goes to nobody else."""
-
-    def redirect_request(self, *_args: Any, **_options: Any) -> None:
-        """None: the redirect is raised as an error."""
-
-
 class SchemaRegistry:
-    """A registry that speaks Confluent's interface. Not thread-safe: one instance per thread."""
+    """A registry that speaks Confluent's interface, asked by Confluent's client. One instance per thread."""
 
     def __init__(self, address: str, timeout_s: float = 3.0, now_s: Callable[[], float] = time.monotonic) -> None:
         """Args:
             address: http(s)://[user:password@]host[:port][/path].
+            timeout_s: for connecting, and again for every part of an answer.
+            now_s: a monotonic clock.
 
         Raises:
             SettingsError: it is no such address.
@@ -70,86 +41,95 @@ class SchemaRegistry:
         parts = _parts(address)
         host = parts.netloc.rpartition("@")[2]
         self._address = urlunsplit((parts.scheme, host, parts.path.rstrip("/"), "", ""))
-        self._headers = {"Accept": "application/vnd.schemaregistry.v1+json, application/json"}
+        # No retries inside of the client: whoever asks waits for a registry as for the store, and can be stopped.
+        properties: dict[str, Any] = {"url": self._address, "timeout": timeout_s, "max.retries": 0}
         if parts.username is not None:
-            login = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
-            self._headers["Authorization"] = "Basic " + base64.b64encode(login.encode()).decode()
-        self._opener = urllib.request.build_opener(_NoRedirect)
-        self._timeout_s = timeout_s
-        self._now_s = now_s
-        self._schemas: dict[int, str] = {}
-        self._unknown: dict[int, tuple[str, float]] = {}
-        """By id: why there is no schema, and until when nobody asks again."""
+            properties["basic.auth.user.info"] = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+        if authorities := _certificate_authorities():
+            properties["ssl.ca.location"] = authorities
+        self._confluent = _import_confluent()
+        self._client = self._confluent.SchemaRegistryClient(properties)
+        self._unknown: TTLCache[int, str] = TTLCache(_MAX_UNKNOWN, ASK_AGAIN_S, timer=now_s)
+        """By id: why there is no schema."""
 
     def schema(self, schema_id: int) -> str:
-        """The Avro schema of this id, as JSON.
+        """Return the Avro schema of this id, as JSON.
 
         Raises:
             SchemasUnavailable: the registry does not answer, or not as one does.
             DecodeError: it knows no such id, or a schema that can't be used.
         """
-        if schema_id in self._schemas:
-            return self._schemas[schema_id]
-        reason, until_s = self._unknown.get(schema_id, ("", 0.0))
-        if reason and self._now_s() < until_s:
+        if (reason := self._unknown.get(schema_id)) is not None:
             raise DecodeError(reason)
         try:
-            found = self._schemas[schema_id] = self._ask(schema_id)
+            return self._usable(self._ask(self._client.get_schema, schema_id), str(schema_id))
         except DecodeError as error:
-            if len(self._unknown) >= _MAX_UNKNOWN:
-                self._unknown.clear()
-            self._unknown[schema_id] = (str(error), self._now_s() + ASK_AGAIN_S)
+            self._unknown[schema_id] = str(error)
             raise
-        return found
 
     def latest(self, subject: str) -> tuple[int, str]:
-        """Id and Avro schema of a subject's newest version, which a producer would write with.
+        """Return id and Avro schema of a subject's newest version, which a producer would write with.
 
         Raises:
             SchemasUnavailable: the registry does not answer, or not as one does.
             SettingsError: it has no such subject, or a schema that can't be used.
         """
+        which = f"of {subject!r}"
         try:
-            answer = self._answer(f"/subjects/{quote(subject, safe='')}/versions/latest", f"of {subject!r}", _Version)
+            answer = self._ask(self._client.get_latest_version, subject, which)
+            return answer.schema_id, self._usable(answer.schema, which)
         except DecodeError as error:
             raise SettingsError(f"schema registry: {error}") from error
-        return answer.id, answer.schema
 
-    def _ask(self, schema_id: int) -> str:
-        return self._answer(f"/schemas/ids/{schema_id}", str(schema_id), _Answer).schema
+    def _ask(self, question: Callable[..., Any], about: int | str, which: str = "") -> Any:
+        which = which or str(about)
+        try:
+            return question(about)
+        except self._confluent.SchemaRegistryError as error:
+            if error.http_status_code == http.HTTPStatus.NOT_FOUND and error.error_code in _NOT_FOUND:
+                raise DecodeError(
+                    f"schema {which} is unknown to {self._address}; produce with a registered one"
+                ) from None
+            raise self._unavailable(f"HTTP {error.http_status_code} for schema {which}") from None
+        except Exception as error:
+            # httpx's errors, and what the client meets in an answer that it takes for a registry's: no JSON, no object.
+            raise self._unavailable(f"its answer for schema {which}: {error}") from error
 
-    def _answer(self, path: str, which: str, kind: type[Answer]) -> Answer:
-        body = self._get(path, which)
-        if len(body) > MAX_SCHEMA_BYTES:
+    def _usable(self, schema: Any, which: str) -> str:
+        """Return the text of Confluent's `Schema`.
+
+        Raises:
+            SchemasUnavailable: it holds none, so no registry has given it.
+            DecodeError: it can't be used.
+        """
+        if not isinstance(schema.schema_str, str):
+            self._client.clear_caches()  # else it would give the same answer for ever
+            raise self._unavailable(f"its answer for schema {which} holds no schema")
+        if len(schema.schema_str) > MAX_SCHEMA_BYTES:
             raise DecodeError(f"schema {which} is larger than {MAX_SCHEMA_BYTES} bytes; produce with a smaller one")
-        try:
-            answer = msgspec.json.decode(body, type=kind)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise self._unavailable(f"its answer for schema {which} is none: {error}") from error
-        if answer.schema_type != "AVRO":
-            raise DecodeError(f"schema {which} is of type {answer.schema_type}, not AVRO; produce with the source's")
-        if answer.references:
+        if schema.schema_type != "AVRO":
+            raise DecodeError(f"schema {which} is of type {schema.schema_type}, not AVRO; produce with the source's")
+        if schema.references:
             raise DecodeError(f"schema {which} refers to others, which is not supported; register it in one piece")
-        return answer
-
-    def _get(self, path: str, which: str) -> bytes:
-        request = urllib.request.Request(self._address + path, headers=self._headers)
-        try:
-            with self._opener.open(request, timeout=self._timeout_s) as response:
-                content: bytes = response.read(MAX_SCHEMA_BYTES + 1)
-                return content
-        except urllib.error.HTTPError as error:
-            with error:
-                if error.code == http.client.NOT_FOUND and _says_not_found(error):
-                    raise DecodeError(
-                        f"schema {which} is unknown to {self._address}; produce with a registered one"
-                    ) from None
-            raise self._unavailable(f"HTTP {error.code} for schema {which}") from None
-        except (OSError, http.client.HTTPException, ValueError) as error:  # ValueError: a host that is no name
-            raise self._unavailable(str(error)) from error
+        return schema.schema_str
 
     def _unavailable(self, reason: str) -> SchemasUnavailable:
         return SchemasUnavailable(f"schema registry {self._address}: {reason}; check {ADDRESS_VARIABLE}")
+
+
+def _import_confluent() -> Any:
+    """Import Confluent's client when it is needed: that takes some 0.3 s, and most topics need no registry."""
+    with warnings.catch_warnings(record=True):
+        # authlib tells the client's authors which httpx it prefers; users of Forebay can do nothing about it.
+        warnings.simplefilter("ignore")
+        from confluent_kafka import schema_registry
+    return schema_registry
+
+
+def _certificate_authorities() -> str | None:
+    """Find those that the machine trusts, the company's own included: the client would trust certifi's alone."""
+    paths = ssl.get_default_verify_paths()
+    return paths.cafile or paths.capath
 
 
 def _parts(address: str) -> SplitResult:
@@ -164,13 +144,6 @@ def _parts(address: str) -> SplitResult:
             f"{ADDRESS_VARIABLE} is no address of a schema registry; write http(s)://[user:password@]host[:port]"
         )
     return parts
-
-
-def _says_not_found(error: urllib.error.HTTPError) -> bool:
-    try:
-        return msgspec.json.decode(error.read(MAX_SCHEMA_BYTES), type=_Refusal).error_code in _NOT_FOUND
-    except (msgspec.DecodeError, UnicodeDecodeError, OSError, http.client.HTTPException):
-        return False
 
 
 def schemas_of(source: Source, address: str) -> SchemaRegistry | None:

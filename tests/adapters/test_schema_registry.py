@@ -3,10 +3,14 @@
 import base64
 import json
 import socket
+import ssl
+import subprocess
+import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+import trustme
 
 from forebay.pipelines.adapters.schema_registry import (
     ASK_AGAIN_S,
@@ -78,6 +82,24 @@ def test_user_and_password_are_sent_and_never_shown(server):
     assert "cret" not in str(caught.value)
 
 
+def test_authorities_that_the_machine_trusts_are_trusted(server, monkeypatch, tmp_path):
+    """A company's own, say, that stands in none of the lists that come with Python packages."""
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    server.http.socket = context.wrap_socket(server.http.socket, server_side=True)
+    server.answer(7, schema=SCHEMA)
+    assert SchemaRegistry(f"https://{server.address}").schema(7) == SCHEMA
+
+
+def test_users_see_no_warning_of_the_libraries_under_it():
+    code = "from forebay.pipelines.adapters.schema_registry import SchemaRegistry; SchemaRegistry('http://127.0.0.1:1')"
+    done = subprocess.run([sys.executable, "-W", "default", "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr == ""
+
+
 class TestUnknown:
     def test_an_id_that_the_registry_does_not_know_is_an_error_of_the_record(self, registry):
         with pytest.raises(DecodeError, match="schema 7 is unknown to http://127"):
@@ -99,7 +121,7 @@ class TestUnknown:
         [
             ({"schema": "syntax...", "schemaType": "PROTOBUF"}, "is of type PROTOBUF"),
             ({"schema": SCHEMA, "references": [{"name": "a", "subject": "a", "version": 1}]}, "refers to others"),
-            ({"schema": "x" * MAX_SCHEMA_BYTES}, "is larger than"),
+            ({"schema": "x" * (MAX_SCHEMA_BYTES + 1)}, "is larger than"),
         ],
     )
     def test_a_schema_that_can_not_be_used_is_an_error_of_the_record(self, server, registry, fields, message):
@@ -120,6 +142,9 @@ class TestUnavailable:
             (404, b'{"error_code": 404}'),
             (200, b"<html>a login page</html>"),
             (200, b"{}"),
+            (200, b"[]"),
+            (200, b"7"),
+            (200, b'{"schema": 7}'),
             (200, b"\xff"),
         ],
     )
@@ -139,8 +164,6 @@ class TestUnavailable:
             SchemaRegistry(f"http://127.0.0.1:{port}").schema(7)
 
     def test_no_answer_in_time_delays(self):
-        import socket
-
         with socket.create_server(("127.0.0.1", 0)) as silent:
             registry = SchemaRegistry(f"http://127.0.0.1:{silent.getsockname()[1]}", timeout_s=0.1)
             with pytest.raises(SchemasUnavailable, match="timed out"):
