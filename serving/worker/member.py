@@ -20,6 +20,7 @@ from forebay.pipelines.adapters.kafka.producer import FETCH_WAIT_MS
 from forebay.pipelines.errors import ForebayError
 from forebay.pipelines.process.silence import Silence
 from forebay.pipelines.process.watchdog import step
+from forebay.serving.worker.admission import Admission
 from forebay.serving.worker.batch import Offsets
 from forebay.serving.worker.commit import WorkerFailed
 from forebay.serving.worker.generation import is_member
@@ -87,6 +88,7 @@ class Member:
         self.consumer = client(self._access.config(consumer_config(settings)))
         self._errors = ConsumerErrors(settings.topic, settings.group)
         self._silence = Silence(RecordProbe(settings.brokers, settings.group), QUIET_POLLS)
+        self._admission = Admission(settings)
         self._owned: set[int] = set()
         self._reading: list[Message] = []
         """The records of the present batch, of partitions that are owned."""
@@ -160,6 +162,7 @@ class Member:
             if self._silence.look({(each.topic, each.partition): each.offset for each in positions}):
                 raise JoinAgain("records are there, and the consumer brings none")
         self._errors.look()
+        self._admission.look(self.consumer)
         self._access.check(RUNNING_S)
 
     def pause(self) -> None:
