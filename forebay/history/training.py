@@ -2,32 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable
 
-import numpy as np
 import pandas as pd
 
 from forebay.pipelines.contract.plan.plan import Plan
 from forebay.pipelines.contract.plan.services import FeatureService
 from forebay.pipelines.contract.plan.sources import Source
-from forebay.pipelines.contract.plan.types import DataType
 from forebay.pipelines.errors import FeatureRefused, PlanError
 from forebay.pipelines.history.load import POSITION_COLUMNS, History
 from forebay.pipelines.history.parquet_columns import HistoryError
-from forebay.pipelines.steps.arrays import Column
 from forebay.pipelines.steps.events import EventBatch
 from forebay.serving.features.assemble import FeatureAssembler
-from forebay.serving.features.columns import to_values
+from forebay.serving.features.frames import to_series
 from forebay.serving.features.from_history import HistoryReader
 from forebay.serving.features.read import stored_views
 from forebay.serving.features.request import ScoringRequest, check_asks
 from forebay.serving.worker.build import scored_source
 
 ROWS_AT_ONCE = 20_000
-
-_WHOLE = (DataType.INT32, DataType.INT64, DataType.UNIX_TIMESTAMP)
-
 
 _INPUTS = "model_inputs"
 """Attribute of training rows; pandas writes it into the metadata of a Parquet file, and reads it back."""
@@ -106,7 +99,7 @@ def training_rows(
                 raise refusal
         parts.append(vectors.columns)
         on_rows(end - start)
-    features = {name: _joined([part[name] for part in parts], dtype) for name, dtype in assembler.features.items()}
+    features = {name: to_series([part[name] for part in parts], dtype) for name, dtype in assembler.features.items()}
     rows = pd.concat([known, pd.DataFrame(features)], axis="columns")
     rows.attrs[_INPUTS] = list(assembler.features)
     return rows
@@ -121,13 +114,6 @@ def _known(source: Source, batch: EventBatch, history: History) -> pd.DataFrame:
         | {"source_topic": source.topic}
         | {name: pd.array(values, dtype="Int64") for name, values in positions.items()}
     )
-
-
-def _joined(parts: Sequence[Column], dtype: DataType) -> Any:
-    """A feature of all rows; whole numbers as `Int64`, since a float64 can't hold every one of them."""
-    if dtype in _WHOLE:
-        return pd.array([value for part in parts for value in to_values(part, dtype)], dtype="Int64")
-    return np.concatenate(parts)
 
 
 def _check_names(source: Source, known: pd.DataFrame, features: Iterable[str]) -> None:

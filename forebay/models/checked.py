@@ -5,17 +5,16 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from forebay.pipelines.adapters.memory_store import MemoryStore
 from forebay.pipelines.contract.plan.plan import Plan
-from forebay.pipelines.contract.plan.types import DataType
 from forebay.pipelines.errors import ModelError, PlanError
 from forebay.pipelines.steps.arrays import Column
-from forebay.serving.features.columns import to_column
+from forebay.serving.features.frames import from_frame
 from forebay.serving.models.catalog import Catalog
 from forebay.serving.models.invariance import is_batch_invariant
 from forebay.serving.models.model import Model, load_model
@@ -99,11 +98,12 @@ def shifts(plan: Plan, version: Path, rows: pd.DataFrame, bound: float) -> list[
         bound: largest difference that is expected.
 
     Raises:
-        ModelError, PlanError: the version can't score, or the rows lack a column.
+        ModelError, PlanError: the version can't score, or the rows have no column of a score.
+        RequestError: a feature has no column, or values of another type.
     """
     scorer = Scorer.of(plan, [load_model(version)], MemoryStore())
     features = scorer.assembler.features
-    columns = _columns(rows, features)
+    columns = from_frame(rows, features)
     compared = [name for name in scorer.model.card.scores if name in rows]
     if not compared:
         names = ", ".join(scorer.model.card.scores)
@@ -120,19 +120,6 @@ def shifts(plan: Plan, version: Path, rows: pd.DataFrame, bound: float) -> list[
         bits = np.asarray(alone[name]).view(np.int64) != scores.view(np.int64) if differ else np.zeros(len(rows), bool)
         found.append(Shift(name, len(rows), float(apart.max(initial=0.0)), int((apart > bound).sum()), int(bits.sum())))
     return found
-
-
-def _columns(rows: pd.DataFrame, features: Mapping[str, DataType]) -> dict[str, Column]:
-    lacking = [name for name in features if name not in rows]
-    if lacking:
-        raise ModelError(f"the rows lack columns of features: {', '.join(lacking)}")
-    return {name: to_column([_plain(value) for value in rows[name]], dtype) for name, dtype in features.items()}
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, np.ndarray):
-        return value.tolist()
-    return None if value is None or value is pd.NA or value is pd.NaT or value != value else value
 
 
 def _one_by_one(model: Model, columns: Mapping[str, Column], count: int) -> dict[str, list[float]]:

@@ -11,6 +11,7 @@ from forebay.pipelines.contract.plan.services import FeatureService
 from forebay.pipelines.contract.plan.sources import Source
 from forebay.pipelines.contract.plan.types import DataType
 from forebay.pipelines.errors import PlanError, RequestError
+from forebay.pipelines.steps.event_time import LATEST_MS, meant_by
 
 _PYTHON_TYPES: dict[DataType, tuple[type, ...]] = {
     DataType.STRING: (str,),
@@ -57,6 +58,37 @@ def check_asks(source: Source, service: FeatureService) -> None:
         )
 
 
+def check_as_of(as_of_ms: int, earliest_ms: int, path: str) -> None:
+    """Do nothing if a time can be asked about.
+
+    Args:
+        earliest_ms: the earliest time that events of the plan may have.
+        path: where the time stands in what the caller has given.
+
+    Raises:
+        RequestError: it is earlier, or after 2100, as a number in another unit is; the message names that unit.
+    """
+    if not earliest_ms <= as_of_ms <= LATEST_MS:
+        meant = meant_by(as_of_ms)
+        when = "after 2100" if as_of_ms > LATEST_MS else "before 1971, of which no event is known"
+        but = f", and in {meant.year}, if it is {meant.unit}: give milliseconds" if meant else ""
+        raise RequestError(path, f"{as_of_ms} ms since the epoch is a time {when}{but}")
+
+
+def check_type(value: Any, dtype: DataType, path: str) -> None:
+    """Do nothing if a value that is not null is of a scalar type.
+
+    Args:
+        path: where it stands in what the caller has given.
+
+    Raises:
+        RequestError: it is of another one.
+    """
+    is_bool = isinstance(value, bool)
+    if not isinstance(value, _PYTHON_TYPES[dtype]) or is_bool is not (dtype is DataType.BOOL):
+        raise RequestError(path, f"expected {dtype}, got {type(value).__name__}")
+
+
 class RequestChecker:
     """Checks the fields of requests to one feature service."""
 
@@ -88,9 +120,7 @@ class RequestChecker:
                 self._check_value(value, dtype, f"{path}.{name}")
 
     def _check_value(self, value: Any, dtype: DataType, path: str) -> None:
-        is_bool = isinstance(value, bool)
-        if not isinstance(value, _PYTHON_TYPES[dtype]) or is_bool is not (dtype is DataType.BOOL):
-            raise RequestError(path, f"expected {dtype}, got {type(value).__name__}")
+        check_type(value, dtype, path)
         low, high = RANGES.get(dtype, (value, value))
         if not low <= value <= high:
             raise RequestError(path, f"out of the range of {dtype}")

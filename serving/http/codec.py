@@ -8,8 +8,7 @@ import msgspec
 
 from forebay.pipelines.contract.plan.services import FeatureService
 from forebay.pipelines.errors import ForebayError, RequestError
-from forebay.pipelines.steps.event_time import meant_by
-from forebay.serving.features.request import RequestChecker
+from forebay.serving.features.request import RequestChecker, check_as_of
 from forebay.serving.scoring.questions import Question
 
 LAST_MS = 253_402_300_799_999
@@ -109,8 +108,8 @@ class QuestionDecoder:
             raise RequestError("$.entities", f"1 to {self._max_entities} entities expected, got {len(body.entities)}")
         for at, fields in enumerate(body.entities):
             self._check(fields, f"$.entities[{at}]")
-        if body.as_of_ms is not None and body.as_of_ms < self._earliest_ms:
-            raise RequestError("$.as_of_ms", _too_early(body.as_of_ms))
+        if body.as_of_ms is not None:
+            check_as_of(body.as_of_ms, self._earliest_ms, "$.as_of_ms")
         return Question(body.entities, body.as_of_ms, self._models, body.include_features or not self._models)
 
     def _body(self, data: bytes) -> Body:
@@ -121,9 +120,3 @@ class QuestionDecoder:
             raise RequestError(path.rstrip("`") or "$", message) from error
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise MalformedBody(f"the body is not JSON: {error}") from error
-
-
-def _too_early(as_of_ms: int) -> str:
-    meant = meant_by(as_of_ms)
-    but = f", and in {meant.year}, if it is {meant.unit}: give milliseconds" if meant else ""
-    return f"{as_of_ms} ms since the epoch is a time before 1971, of which no event is known{but}"

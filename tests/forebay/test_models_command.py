@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from forebay.cli import app
 from forebay.pipelines.contract.plan.plan_file import write_plan
-from forebay.pipelines.errors import ModelError
+from forebay.pipelines.errors import ForebayError, ModelError
 from forebay.serving.models.catalog import Catalog
 from tests.serving.endpoint import PLAN, SERVICE, write_model
 
@@ -106,6 +106,7 @@ class TestCheck:
         """Version 4, converted from LightGBM, and rows with its own predictions."""
         random = np.random.default_rng(3)
         rows = random.normal(size=(400, 4)).astype(np.float32).astype(np.float64)
+        rows[:, 0] = np.round(3.0 * rows[:, 0])  # a count
         booster = lightgbm.train(
             {"objective": "binary", "num_leaves": 15, "verbosity": -1, "seed": 1, "num_threads": 1},
             lightgbm.Dataset(rows, (rows[:, 0] * rows[:, 1] > 0).astype(int)),
@@ -149,13 +150,13 @@ class TestCheck:
     @pytest.mark.parametrize(
         ("change", "message"),
         [
-            (lambda rows: rows.drop(columns=FEATURES[1]), f"lack columns of features: {FEATURES[1]}"),
+            (lambda rows: rows.drop(columns=FEATURES[1]), f"no column, or several, of these names: {FEATURES[1]}"),
             (lambda rows: rows.drop(columns="risk"), "no column of a score to compare with: add one named risk"),
             (lambda rows: rows.head(0), "has 0 rows"),
         ],
     )
     def test_rows_that_say_nothing_are_refused(self, models, trained, change, message):
-        with pytest.raises(ModelError, match=message):
+        with pytest.raises(ForebayError, match=message):
             models.run("check", self.write(models, change(trained)))
 
     def test_a_version_without_rows_is_checked_as_a_worker_does(self, models):
