@@ -9,7 +9,7 @@ SHELL := bash
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.forebay-setup
-EXTRAS := bench,dev,docs,example,local
+EXTRAS := bench,dev,docs,example,grpc,local
 
 PYTHON ?=
 PYTEST_ARGS ?=

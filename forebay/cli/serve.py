@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -22,8 +23,13 @@ from forebay.cli.options import (
     redis_of,
 )
 from forebay.local.ports import LAST_PORT
+from forebay.pipelines.errors import SettingsError
 from forebay.pipelines.process.watchdog import HANG_AFTER_S
 from forebay.serving.http.settings import HttpSettings
+
+if TYPE_CHECKING:
+    from forebay.serving.oip.grpc_server import GrpcServer
+    from forebay.serving.oip.inference import Inference
 
 _DEFAULTS = HttpSettings()
 
@@ -62,6 +68,9 @@ def serve(
         _DEFAULTS.drain_s
     ),
     hang_after_s: HangAfter = HANG_AFTER_S,
+    grpc_port: Annotated[
+        int, typer.Option(min=0, max=LAST_PORT, help="Port of the Open Inference Protocol over gRPC; 0: none.")
+    ] = 0,
     tensor_model: Annotated[
         list[Path] | None,
         typer.Option(help="Another models/<name> or models/<name>/<version>, whose tensors clients bring; repeatable."),
@@ -104,7 +113,7 @@ def serve(
     alone = [load_alone(each) for each in tensor_model or ()]
     wall = clock is ClockName.WALL
 
-    def app(plan: Plan, scorer: Scorer) -> ASGIApp:
+    def app(plan: Plan, scorer: Scorer) -> Endpoint:
         now: Clock = WallClock() if wall else watermark_clock(plan, kafka_of(plan, brokers, kafka_properties), store)
         return Endpoint(
             plan, scorer, RedisStore(store), now, settings, alone=alone, refused=lambda: files.refused.reasons
@@ -112,5 +121,24 @@ def serve(
 
     files = Files.of(plan_file, model)
     with following(compiled, files, store, app, reads_all=not wall) as renewed:
+        served: ASGIApp = RenewedApp(renewed)
+        if grpc_port:
+            server = _grpc_server(lambda: renewed.present.inference, f"{host}:{grpc_port}", settings)
+            served = server.beside(served)
         WATCHDOG.start(hang_after_s)
-        run_server(RenewedApp(renewed), settings)
+        run_server(served, settings)
+
+
+def _grpc_server(present: Callable[[], Inference], address: str, settings: HttpSettings) -> GrpcServer:
+    try:
+        from forebay.serving.oip.grpc_server import GrpcServer
+    except ModuleNotFoundError as error:
+        raise SettingsError(f"--grpc-port needs the extra `grpc`: pip install 'forebay[grpc]' ({error})") from error
+    return GrpcServer(
+        present,
+        address,
+        settings.token,
+        settings.max_body_bytes,
+        settings.max_connections,
+        settings.drain_s,
+    )

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Generic, TypeVar
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from forebay.serving.rollout.renewed import LOOK_S, Renewed
 
+A = TypeVar("A", bound=ASGIApp)
 
-class RenewedApp:
+
+class RenewedApp(Generic[A]):
     """The outermost ASGI application where plans may change."""
 
-    def __init__(self, renewed: Renewed[ASGIApp]) -> None:
+    def __init__(self, renewed: Renewed[A]) -> None:
         self._renewed = renewed
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

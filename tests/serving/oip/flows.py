@@ -162,5 +162,79 @@ def kserve_rest(address):
     assert "model 'nope' is not served" in told, told
 
 
+def triton_grpc(address):
+    import tritonclient.grpc as client_module
+    from tritonclient.utils import InferenceServerException
+
+    client = client_module.InferenceServerClient(address)
+    assert all((client.is_server_live(), client.is_server_ready(), client.is_model_ready("simple")))
+    assert client.get_server_metadata().extensions == ["binary_tensor_data", "model_repository"]
+    metadata = client.get_model_metadata("simple", as_json=True)
+    assert metadata["inputs"][0] == {"name": "INPUT0", "datatype": "INT32", "shape": ["-1", "16"]}, metadata
+    simple = triton_inputs(client_module, dict(zip(("INPUT0", "INPUT1"), SIMPLE, strict=True)), None)
+    for compression in (None, "gzip", "deflate"):
+        result = client.infer("simple", simple, request_id="7", compression_algorithm=compression, parameters={"a": 1})
+        both(result)
+        assert (result.get_response().id, result.get_response().model_version) == ("7", "1")
+    only = client.infer("simple", simple, model_version="1", outputs=[client_module.InferRequestedOutput("OUTPUT1")])
+    assert [each.name for each in only.get_response().outputs] == ["OUTPUT1"]
+    same(only.as_numpy("OUTPUT1"), SIMPLE[0] - SIMPLE[1])
+    for datatype, array in arrays():
+        inputs = triton_inputs(client_module, {"INPUT0": array}, datatype)
+        same(client.infer(f"identity_{datatype}", inputs).as_numpy("OUTPUT0"), array)
+    assert {each.name for each in client.get_model_repository_index().models} >= {"simple", "risk", "risk.by_entity"}
+    client.load_model("simple")
+    for call, code in (
+        (lambda: client.unload_model("simple"), "UNIMPLEMENTED"),
+        (lambda: client.load_model("nope"), "NOT_FOUND"),
+        (lambda: client.infer("simple", inputs), "INVALID_ARGUMENT"),
+        (lambda: client.get_model_metadata("simple", "2"), "NOT_FOUND"),
+    ):
+        told = error_of(call, InferenceServerException)
+        assert f"StatusCode.{code}" in told, told
+        assert "model 'simple'" in told or "model 'nope'" in told, told
+    entities = {"card": np.array(["a", "b"], dtype=object), "limit": np.array([120.0, 10.0])}
+    same(client.infer("risk.by_entity", triton_inputs(client_module, entities, None)).as_numpy("risk"), [83.5, 11.5])
+
+
+def triton_grpc_aio(address):
+    import tritonclient.grpc.aio as client_module
+
+    async def run():
+        async with client_module.InferenceServerClient(address) as client:
+            assert await client.is_server_ready()
+            inputs = triton_inputs(client_module, dict(zip(("INPUT0", "INPUT1"), SIMPLE, strict=True)), None)
+            for result in await asyncio.gather(*(client.infer("simple", inputs) for _ in range(20))):
+                both(result)
+
+    asyncio.run(run())
+
+
+def kserve_grpc(address):
+    import grpc
+    from kserve import InferenceGRPCClient, InferInput, InferRequest
+
+    async def run():
+        client = InferenceGRPCClient(address)
+        assert await client.is_server_live()
+        assert await client.is_server_ready()
+        assert await client.is_model_ready("simple")
+        for binary in (False, True):
+            inputs = []
+            for name, array in zip(("INPUT0", "INPUT1"), SIMPLE, strict=True):
+                wanted = InferInput(name, list(array.shape), "INT32")
+                wanted.set_data_from_numpy(array, binary_data=binary)
+                inputs.append(wanted)
+            response = await client.infer(InferRequest("simple", inputs, request_id="7"))
+            found = {each.name: each.as_numpy() for each in response.outputs}
+            same(found["OUTPUT0"], SIMPLE[0] + SIMPLE[1])
+            same(found["OUTPUT1"], SIMPLE[0] - SIMPLE[1])
+            assert (response.id, response.model_version) == ("7", "1")
+        await client.infer(InferRequest("nope", inputs))
+
+    told = error_of(lambda: asyncio.run(run()), grpc.RpcError)
+    assert "model 'nope' is not served" in told, told
+
+
 if __name__ == "__main__":
     globals()[sys.argv[1]](sys.argv[2])

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import uvicorn
+from starlette.types import ASGIApp
 
 from forebay.local.ports import free_port
 from forebay.pipelines.adapters.memory_store import MemoryStore
@@ -16,6 +17,7 @@ from forebay.serving.endpoint import Endpoint
 from forebay.serving.http.settings import HttpSettings
 from forebay.serving.models.alone import load_alone
 from forebay.serving.models.model import load_model
+from forebay.serving.oip.grpc_server import GrpcServer
 from forebay.serving.scoring.scorer import Scorer
 from tests.serving.endpoint import PLAN, FaultyStore, FixedClock, fill, write_model
 from tests.serving.oip.models import write_models
@@ -34,7 +36,7 @@ class World:
 
 
 @contextmanager
-def serving(endpoint: Endpoint) -> Iterator[str]:
+def serving(endpoint: ASGIApp) -> Iterator[str]:
     """host:port of the endpoint."""
     server = uvicorn.Server(
         uvicorn.Config(endpoint, port=free_port(), loop="asyncio", log_config=None, timeout_graceful_shutdown=1)
@@ -49,3 +51,12 @@ def serving(endpoint: Endpoint) -> Iterator[str]:
     finally:
         server.should_exit = True
         thread.join()
+
+
+@contextmanager
+def serving_grpc(endpoint: Endpoint, settings: HttpSettings) -> Iterator[str]:
+    """host:port of the gRPC server beside the endpoint."""
+    address = f"127.0.0.1:{free_port()}"
+    server = GrpcServer(lambda: endpoint.inference, address, settings.token, settings.max_body_bytes, 100, 1.0)
+    with serving(server.beside(endpoint)):
+        yield address
