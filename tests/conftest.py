@@ -16,6 +16,7 @@ from forebay.local.valkey import Valkey, ValkeySettings
 from tests.e2e.deployment import Place
 from tests.e2e.place import payments_place
 from tests.kafka.apache_kafka import ApacheKafka, apache_kafka, unavailable
+from tests.support.cluster import Cluster, FakeCluster, KafkaCluster
 from tests.support.payments import apply_payments, run_compiler
 
 pytest_plugins = ["tests.support.deselected"]
@@ -46,6 +47,12 @@ def kafka() -> Iterator[ApacheKafka]:
         pytest.skip(reason)
     with apache_kafka() as server:
         yield server
+
+
+@pytest.fixture(params=["fake", pytest.param("kafka", marks=pytest.mark.kafka)])
+def cluster(request: pytest.FixtureRequest) -> Cluster:
+    """The fake broker, and Apache Kafka: a test that asks for it runs on both."""
+    return FakeCluster() if request.param == "fake" else KafkaCluster(request.getfixturevalue("kafka").bootstrap)
 
 
 @pytest.fixture(scope="session")
