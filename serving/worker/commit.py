@@ -30,6 +30,8 @@ PAUSE_SECONDS = 0.05
 """Before a call is made again: some fail at once."""
 
 Stopping = Callable[[], bool]
+NewProducer = Callable[[dict[str, Any]], Producer]
+"""Makes a producer from librdkafka's properties."""
 
 
 class WorkerFailed(ForebayError):
@@ -56,12 +58,12 @@ class Committer(Protocol):
 class TransactionalCommitter:
     """Records and offsets in one transaction: all of it, or nothing."""
 
-    def __init__(self, settings: WorkerSettings, stopping: Stopping) -> None:
+    def __init__(self, settings: WorkerSettings, stopping: Stopping, producer: NewProducer = Producer) -> None:
         self._stopping = stopping
         self._named = bool(settings.instance)
         self._group = settings.group
         self._access = Access(settings.brokers)
-        self._producer = Producer(
+        self._producer = producer(
             self._access.config(
                 {
                     "transactional.id": f"{settings.group}.{settings.instance or uuid.uuid4().hex}",
@@ -142,11 +144,13 @@ class TransactionalCommitter:
 class AtLeastOnceCommitter:
     """Records first, then offsets: a failure in between repeats the batch, ids tell the copies."""
 
-    def __init__(self, settings: WorkerSettings, consumer: Consumer, stopping: Stopping) -> None:
+    def __init__(
+        self, settings: WorkerSettings, consumer: Consumer, stopping: Stopping, producer: NewProducer = Producer
+    ) -> None:
         self._consumer = consumer
         self._stopping = stopping
         self._access = Access(settings.brokers)
-        self._producer = Producer(
+        self._producer = producer(
             self._access.config(
                 {
                     "enable.idempotence": True,

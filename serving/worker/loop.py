@@ -8,17 +8,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
 
 import structlog
-from confluent_kafka import Consumer, Message
+from confluent_kafka import Message
 
 from forebay.pipelines.adapters import metrics
-from forebay.pipelines.adapters.kafka.admin import Topics
 from forebay.pipelines.errors import StoreUnavailable, TooManyDeadLetters
 from forebay.pipelines.process.watchdog import WATCHDOG, step
 from forebay.pipelines.steps.dead_letter_limit import Tally, judged
 from forebay.serving.worker.batch import Batch, Offsets, earliest, first_offsets, next_offsets
+from forebay.serving.worker.clients import KAFKA, Clients
 from forebay.serving.worker.commit import AtLeastOnceCommitter, Committer, TransactionalCommitter, TransactionLost
 from forebay.serving.worker.dead_letters import attempts
 from forebay.serving.worker.events import OutgoingRecord
@@ -39,14 +38,11 @@ class Worker:
         self,
         settings: WorkerSettings,
         score: Callable[[Sequence[Message]], list[OutgoingRecord]],
-        client: Callable[[dict[str, Any]], Consumer] = Consumer,
+        clients: Clients = KAFKA,
     ) -> None:
-        """Args:
-        client: makes the consumers.
-        """
         self._settings = settings
         self._score = score
-        self._client = client
+        self._clients = clients
         self._stopping = False
         self._leaving = False
         self._tally = Tally()
@@ -65,7 +61,7 @@ class Worker:
             SettingsError: the brokers refuse to let it be read.
             TooManyDeadLetters: nothing of the batch that has them is committed.
         """
-        topics = Topics(self._settings.brokers)
+        topics = self._clients.topics(self._settings.brokers)
         self._incarnation = ScoredIncarnation(self._settings, topics, topics.incarnation(self._settings.topic))
         self._incarnation.start()
         try:
@@ -84,7 +80,8 @@ class Worker:
 
     def _run_from_last_commit(self) -> None:
         self._leaving = False
-        member = self._member = Member(self._settings, self._incarnation.assigned, self._revoked, self._client)
+        assigned, revoked = self._incarnation.assigned, self._revoked
+        member = self._member = Member(self._settings, assigned, revoked, self._clients.consumer)
         try:
             bounds = Bounds(self._settings.max_in_flight_records, self._settings.max_in_flight_bytes)
             self._in_flight = InFlight(self._committer(member), bounds)
@@ -99,8 +96,8 @@ class Worker:
 
     def _committer(self, member: Member) -> Committer:
         if self._settings.delivery == "exactly_once":
-            return TransactionalCommitter(self._settings, self._gives_up)
-        return AtLeastOnceCommitter(self._settings, member.consumer, self._gives_up)
+            return TransactionalCommitter(self._settings, self._gives_up, self._clients.producer)
+        return AtLeastOnceCommitter(self._settings, member.consumer, self._gives_up, self._clients.producer)
 
     def _gives_up(self) -> bool:
         """Whether brokers that do not answer are waited for no longer."""

@@ -11,6 +11,7 @@ import pytest
 from confluent_kafka import Consumer, Message, TopicPartition
 
 from forebay.local.topics import create_topics
+from forebay.serving.worker.clients import Clients
 from forebay.serving.worker.commit import TransactionalCommitter
 from forebay.serving.worker.events import OutgoingRecord
 from forebay.serving.worker.in_flight import InFlight
@@ -63,9 +64,13 @@ def committed(brokers: str, group: str, topic: str) -> dict[int, int]:
         asker.close()
 
 
-def interrupted(read_first: threading.Event, revoked: threading.Event) -> Any:
-    """Makes the consumer of a worker whose first batch is interrupted."""
-    return lambda config: RebalancedInABatch(Consumer(config), read_first, revoked)
+def interrupted(read_first: threading.Event, revoked: threading.Event) -> Clients:
+    """Makes the clients of a worker whose first batch is interrupted."""
+
+    def consumer(config: dict[str, Any]) -> Any:
+        return RebalancedInABatch(Consumer(config), read_first, revoked)
+
+    return Clients(consumer=consumer)
 
 
 def tell(worker: Worker, monkeypatch: pytest.MonkeyPatch, revoked: threading.Event) -> None:

@@ -16,6 +16,7 @@ from forebay.local.topics import create_topics
 from forebay.pipelines.contract.kafka.position import Position
 from forebay.pipelines.contract.kafka.prediction import prediction_id
 from forebay.pipelines.errors import ProgressMismatch
+from forebay.serving.worker.clients import KAFKA, Clients
 from forebay.serving.worker.events import OutgoingRecord
 from forebay.serving.worker.loop import Worker
 from forebay.serving.worker.settings import WorkerSettings
@@ -53,8 +54,8 @@ class DiesOfTheFirstCommit:
 
 def work(brokers: str, topic: str, dies: bool) -> None:
     """A worker's process."""
-    client: Any = (lambda config: DiesOfTheFirstCommit(Consumer(config))) if dies else Consumer
-    Worker(settings(brokers, topic), echo_ids, client).run()
+    clients = Clients(consumer=lambda config: DiesOfTheFirstCommit(Consumer(config))) if dies else KAFKA
+    Worker(settings(brokers, topic), echo_ids, clients).run()
 
 
 def test_a_worker_killed_between_flush_and_commit_leaves_copies_with_equal_ids_and_loses_none(

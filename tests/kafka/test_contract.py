@@ -30,8 +30,8 @@ def write(cluster: Cluster, topic: str, *values: bytes, partition: int = 0) -> N
     assert producer.flush(30) == 0
 
 
-def transactional(cluster: Cluster, name: str = "") -> Any:
-    producer = cluster.producer({"transactional.id": name or uuid.uuid4().hex, "retry.backoff.ms": 5})
+def transactional(cluster: Cluster, name: str = "", **more: Any) -> Any:
+    producer = cluster.producer({"transactional.id": name or uuid.uuid4().hex, "retry.backoff.ms": 5, **more})
     producer.init_transactions(30)
     return producer
 
@@ -154,6 +154,22 @@ def test_what_is_written_after_an_open_transaction_waits_for_it(cluster: Cluster
     assert nothing_comes(consumer)
     writer.commit_transaction(30)
     assert read(consumer, 2) == [b"in a transaction", b"later"]
+
+
+def test_a_transaction_that_takes_too_long_is_aborted_and_its_producer_is_of_no_further_use(
+    cluster: Cluster, open_consumer
+) -> None:
+    topic = cluster.create(1)
+    writer = transactional(cluster, **{"transaction.timeout.ms": 1_000})
+    writer.begin_transaction()
+    writer.produce(topic, b"never ended")
+    assert writer.flush(30) == 0
+    write(cluster, topic, b"later")
+    consumer = open_consumer(group_config())
+    consumer.assign([TopicPartition(topic, 0, 0)])
+    assert read(consumer, 1) == [b"later"]
+    with pytest.raises(KafkaException):
+        writer.commit_transaction(30)
 
 
 def test_another_producer_of_the_same_name_ends_the_former_one_and_its_transaction(cluster: Cluster) -> None:

@@ -2,114 +2,81 @@
 
 import msgspec
 import pytest
-from confluent_kafka import KafkaError, KafkaException, TopicPartition
+from confluent_kafka import KafkaError, TopicPartition
 
-from forebay.serving.worker import commit as module
 from forebay.serving.worker.commit import AtLeastOnceCommitter, TransactionalCommitter, TransactionLost, WorkerFailed
+from forebay.serving.worker.events import OutgoingRecord
 from forebay.serving.worker.settings import WorkerSettings
+from tests.support.broker.broker import FakeBroker
 
 SETTINGS = WorkerSettings(brokers="127.0.0.1:1", topic="payments", group="shop.score")
-
-
-def failure(code, text, retriable=True):
-    return KafkaException(KafkaError(code, text, retriable=retriable))
-
-
-AWAY = failure(KafkaError._TIMED_OUT, "no answer")
-CONFLICT = failure(KafkaError._CONFLICT, "Conflicting commit_transaction API call is already in progress")
-
-
-class Producer:
-    """Fails with what it is told, call by call."""
-
-    failures = ()
-
-    def __init__(self, _config):
-        self.calls = []
-
-    def _call(self, name):
-        self.calls.append(name)
-        if Producer.failures and Producer.failures[0][0] == name:
-            raise Producer.failures.pop(0)[1]
-
-    def __getattr__(self, name):
-        return lambda *_, **__: self._call(name)
+AWAY = KafkaError(KafkaError._TIMED_OUT, "no answer", retriable=True)
+CONFLICT = KafkaError(
+    KafkaError._CONFLICT, "Conflicting commit_transaction API call is already in progress", retriable=True
+)
+FENCED = KafkaError(KafkaError._FENCED, "fenced")
 
 
 @pytest.fixture
-def producer(monkeypatch):
-    monkeypatch.setattr(module, "Producer", Producer)
-    monkeypatch.setattr(module, "PAUSE_SECONDS", 0.0)
-    Producer.failures = []
-    return Producer
+def broker():
+    made = FakeBroker()
+    made.create("payments", 2)
+    made.create("scores", 1)
+    return made
 
 
-def test_brokers_that_do_not_answer_are_asked_again(producer):
-    producer.failures = [("commit_transaction", AWAY)] * 3
-    committer = TransactionalCommitter(SETTINGS, lambda: False)
-    assert committer.commit([], [], None)
-    assert committer._producer.calls.count("commit_transaction") == 4
+def commit(broker, settings=SETTINGS):
+    """Whether one score was committed, with an offset."""
+    committer = TransactionalCommitter(settings, lambda: False, broker.producer)
+    membership = broker.consumer({"group.id": settings.group}).consumer_group_metadata()
+    scores = [OutgoingRecord("scores", None, b"0.5", [])]
+    return committer.commit(scores, [TopicPartition("payments", 0, 1)], membership)
 
 
-def test_a_call_that_the_library_has_lost_track_of_is_not_made_for_ever(producer):
+def scores(broker):
+    return [each.value() for each in broker.read("scores")]
+
+
+def committed(broker):
+    """What the group has committed, by partition."""
+    asker = broker.consumer({"group.id": SETTINGS.group})
+    found = asker.committed([TopicPartition("payments", at) for at in range(2)])
+    return {each.partition: each.offset for each in found if each.offset >= 0}
+
+
+def test_brokers_that_do_not_answer_are_asked_again(broker):
+    broker.fail("commit_transaction", AWAY, AWAY, AWAY)
+    assert commit(broker)
+    assert (scores(broker), committed(broker)) == ([b"0.5"], {0: 1})
+
+
+def test_a_call_that_the_library_has_lost_track_of_is_not_made_for_ever(broker):
     """It would say so for ever: the worker joins again, from the last commit."""
-    producer.failures = [
-        ("commit_transaction", AWAY),
-        ("commit_transaction", CONFLICT),
-        ("abort_transaction", CONFLICT),
-    ]
-    committer = TransactionalCommitter(SETTINGS, lambda: False)
+    broker.fail("commit_transaction", AWAY, CONFLICT)
+    broker.fail("abort_transaction", CONFLICT)
     with pytest.raises(TransactionLost, match="Conflicting"):
-        committer.commit([], [], None)
+        commit(broker)
 
 
-def test_what_can_be_aborted_is_read_again(producer):
-    producer.failures = [("commit_transaction", CONFLICT)]
-    committer = TransactionalCommitter(SETTINGS, lambda: False)
-    assert not committer.commit([], [], None)
-    assert committer._producer.calls[-1] == "abort_transaction"
+def test_what_can_be_aborted_is_read_again(broker):
+    broker.fail("commit_transaction", CONFLICT)
+    assert not commit(broker)
+    assert (scores(broker), committed(broker)) == ([], {})
 
 
-def test_a_producer_that_was_fenced_says_so_even_where_it_can_not_abort(producer):
+def test_a_producer_that_was_fenced_says_so_even_where_it_can_not_abort(broker):
     """The failed commit is then the call that the library has lost track of."""
-    producer.failures = [
-        ("commit_transaction", failure(KafkaError._FENCED, "fenced", retriable=False)),
-        ("abort_transaction", CONFLICT),
-    ]
-    committer = TransactionalCommitter(msgspec.structs.replace(SETTINGS, instance="a"), lambda: False)
+    broker.fail("commit_transaction", FENCED)
+    broker.fail("abort_transaction", CONFLICT)
     with pytest.raises(WorkerFailed, match="another worker has this instance's name: fenced"):
-        committer.commit([], [], None)
+        commit(broker, msgspec.structs.replace(SETTINGS, instance="a"))
 
 
-class Delivers(Producer):
-    """Whatever is queued arrives."""
-
-    def flush(self, _timeout):
-        return 0
-
-    def __len__(self):
-        return 0
-
-
-class Member:
-    """A consumer with partition 1 only, and what it commits."""
-
-    def __init__(self):
-        self.committed = []
-
-    def assignment(self):
-        return [TopicPartition("payments", 1)]
-
-    def commit(self, offsets, asynchronous):
-        assert not asynchronous
-        self.committed.append([(each.partition, each.offset) for each in offsets])
-
-
-@pytest.mark.parametrize(("read", "committed"), [([0, 1], [[(1, 6)]]), ([0], [])])
-def test_at_least_once_commits_only_partitions_that_are_still_assigned(monkeypatch, read, committed):
+@pytest.mark.parametrize(("read", "expected"), [([0, 1], {1: 6}), ([0], {})])
+def test_at_least_once_commits_only_partitions_that_are_still_assigned(broker, read, expected):
     """A rebalance came amid the batch: the broker would let this worker take back the commits of the next owner."""
-    monkeypatch.setattr(module, "Producer", Delivers)
-    consumer = Member()
-    committer = AtLeastOnceCommitter(SETTINGS, consumer, lambda: False)
+    consumer = broker.consumer({"group.id": SETTINGS.group})
+    consumer.assign([TopicPartition("payments", 1)])
+    committer = AtLeastOnceCommitter(SETTINGS, consumer, lambda: False, broker.producer)
     assert committer.commit([], [TopicPartition("payments", at, 5 + at) for at in read], None)
-    assert consumer.committed == committed
+    assert committed(broker) == expected

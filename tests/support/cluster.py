@@ -20,8 +20,8 @@ class Cluster(Protocol):
 
     bootstrap: str
 
-    def create(self, partitions: int) -> str:
-        """Creates a topic; its name."""
+    def create(self, partitions: int, name: str = "") -> str:
+        """Creates a topic, by a random name if none is given; its name."""
         ...
 
     def consumer(self, config: Mapping[str, Any]) -> Any:
@@ -50,8 +50,8 @@ class FakeCluster:
         self.broker = FakeBroker()
         self.consumer, self.producer, self.read = self.broker.consumer, self.broker.producer, self.broker.read
 
-    def create(self, partitions: int) -> str:
-        topic = f"topic.{uuid.uuid4().hex}"
+    def create(self, partitions: int, name: str = "") -> str:
+        topic = name or f"topic.{uuid.uuid4().hex}"
         self.broker.create(topic, partitions)
         return topic
 
@@ -64,8 +64,8 @@ class KafkaCluster(NamedTuple):
 
     bootstrap: str
 
-    def create(self, partitions: int) -> str:
-        topic = f"topic.{uuid.uuid4().hex}"
+    def create(self, partitions: int, name: str = "") -> str:
+        topic = name or f"topic.{uuid.uuid4().hex}"
         create_topics(self.bootstrap, {topic: partitions})
         return topic
 

@@ -50,6 +50,7 @@ class FakeBroker:
         """Every committed record of the topic, partition by partition."""
         found = []
         with self.changed:
+            self.end_overdue()
             for log in self._topics[topic]:
                 message, position = log.read(0)
                 while message is not None:
@@ -74,6 +75,10 @@ class FakeBroker:
 
     def group(self, name: str) -> Group:
         return self._groups.setdefault(name, Group(name))
+
+    def end_overdue(self) -> None:
+        """Aborts the transactions that have taken too long, as the brokers do."""
+        self.producers = {name: each for name, each in self.producers.items() if not each.end_if_overdue()}
 
     def check_failure(self, call: str) -> None:
         """Raises what the call was told to fail with."""

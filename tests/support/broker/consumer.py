@@ -124,6 +124,7 @@ class FakeConsumer:
         while True:
             self._follow_group()
             with self._broker.changed:
+                self._broker.end_overdue()
                 message = self._next()
                 left = deadline - time.monotonic()
                 if message is not None or left <= 0:

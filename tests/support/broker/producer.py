@@ -25,6 +25,8 @@ class FakeProducer:
     def __init__(self, broker: FakeBroker, config: Mapping[str, Any]) -> None:
         self._broker = broker
         self._id = config.get("transactional.id")
+        self._timeout_s = config.get("transaction.timeout.ms", 60_000) / 1e3
+        self._deadline_s = 0.0
         self._transaction: Transaction | None = None
         self._written: set[Place] = set()
         self._offsets: dict[str, list[TopicPartition]] = {}
@@ -88,6 +90,7 @@ class FakeProducer:
             self._broker.check_failure("begin_transaction")
             self._check_not_fenced()
             self._transaction, self._written, self._offsets = Transaction(), set(), {}
+            self._deadline_s = time.monotonic() + self._timeout_s
 
     def send_offsets_to_transaction(
         self, offsets: Sequence[TopicPartition], membership: bytes, timeout: float = -1
@@ -118,6 +121,13 @@ class FakeProducer:
             self._broker.check_failure("abort_transaction")
             self._check_not_fenced()
             self._end(Outcome.ABORTED)
+
+    def end_if_overdue(self) -> bool:
+        """Aborts a transaction that has taken too long; whether it did, and this producer is of no further use."""
+        overdue = self._transaction is not None and time.monotonic() >= self._deadline_s
+        if overdue:
+            self._end(Outcome.ABORTED)
+        return overdue
 
     def _end(self, outcome: Outcome) -> None:
         if self._transaction is None:
