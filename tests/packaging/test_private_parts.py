@@ -78,24 +78,27 @@ def test_its_package_is_bounded_and_the_one_installed_is_within(package):
 
 
 def private_names_of(kind: ast.ClassDef) -> tuple[set[str], set[str]]:
-    """What a class asks of `self`, and what it defines or sets itself."""
-    asked = [node for node in ast.walk(kind) if is_of_self(node) and node.attr.startswith("_")]
-    defined = {node.attr for node in asked if isinstance(node.ctx, ast.Store)}
+    """What a class asks of anything, and what it defines or sets on itself."""
+    nodes = list(ast.walk(kind))
+    defined = {node.attr for node in nodes if is_of_self(node) and isinstance(node.ctx, ast.Store)}
     defined |= {node.name for node in kind.body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
     defined |= {node.target.id for node in kind.body if isinstance(node, ast.AnnAssign)}
-    return {node.attr for node in asked}, defined
+    return {node.attr for node in nodes if isinstance(node, ast.Attribute)}, defined
 
 
 def test_every_private_part_in_use_is_listed():
-    """Names with an underscore that are asked of anything but `self`, or of `self` and defined by no class of ours."""
+    """Names with an underscore that are asked of something, and that no class of ours around them defines."""
     files = [each for folder in ("pipelines", "serving", "forebay") for each in (ROOT / folder).rglob("*.py")]
-    nodes = [node for file in files for node in ast.walk(ast.parse(file.read_text()))]
-    used = {node.attr for node in nodes if isinstance(node, ast.Attribute) and not is_of_self(node)}
-    kinds = {node.name: private_names_of(node) for node in nodes if isinstance(node, ast.ClassDef)}
-    for kind in (node for node in nodes if isinstance(node, ast.ClassDef)):
-        asked, defined = private_names_of(kind)
-        bases = [kinds[base.id][1] for base in kind.bases if isinstance(base, ast.Name) and base.id in kinds]
-        used |= asked.difference(defined, *bases)
+    trees = [ast.parse(file.read_text()) for file in files]
+    kinds = {node.name: node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.ClassDef)}
+    used: set[str] = set()
+    for node in (each for tree in trees for each in tree.body):
+        if isinstance(node, ast.ClassDef):
+            asked, defined = private_names_of(node)
+            bases = [kinds[base.id] for base in node.bases if isinstance(base, ast.Name) and base.id in kinds]
+            used |= asked.difference(defined, *(private_names_of(base)[1] for base in bases))
+        else:
+            used |= {each.attr for each in ast.walk(node) if isinstance(each, ast.Attribute)}
     # Upper case: codes of librdkafka's errors, which are public.
     private = {name for name in used if name.startswith("_") and not name.startswith("__") and not name.isupper()}
     assert private - OTHERS - LISTED == set()
