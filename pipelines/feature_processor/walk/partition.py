@@ -10,33 +10,22 @@ import numpy as np
 
 from forebay.pipelines.adapters import metrics
 from forebay.pipelines.contract.kafka.position import Position
-from forebay.pipelines.contract.kafka.record import Record, recorded_ms, source_position
+from forebay.pipelines.contract.kafka.record import Record, recorded_ms
 from forebay.pipelines.contract.plan.definition import definition
 from forebay.pipelines.contract.plan.views import StreamView
 from forebay.pipelines.contract.store.progress import Progress, SourceProgress
-from forebay.pipelines.errors import DecodeError, RecordError, TransformError
+from forebay.pipelines.errors import RecordError, TransformError
 from forebay.pipelines.feature_processor.progress.cannot_continue import misplaced, no_key
 from forebay.pipelines.feature_processor.progress.ledger import Incarnations, ProgressLedger
 from forebay.pipelines.feature_processor.walk.addressed import Addressed
+from forebay.pipelines.feature_processor.walk.origins import OriginReader, Origins
 from forebay.pipelines.feature_processor.walk.parts import TopicParts
 from forebay.pipelines.feature_processor.walk.refused import LateEvent, RefusedRecords
 from forebay.pipelines.steps.arrays import Ints
 from forebay.pipelines.steps.dead_letter_limit import Attempt
 from forebay.pipelines.steps.events import EventBatch
-from forebay.pipelines.steps.lateness import too_late, watermarks
+from forebay.pipelines.steps.lateness import too_late
 from forebay.pipelines.steps.transform import Transform, transform_each
-
-
-class Origins(NamedTuple):
-    """Where the records of a batch were first produced."""
-
-    partitions: Ints
-    """Shape (n,): source partition per record; -1 where the record does not say, or speaks of a former incarnation."""
-    offsets: Ints
-    """Shape (n,): source offset per record."""
-
-
-_NOWHERE = (-1, -1)
 
 
 class Prepared(NamedTuple):
@@ -59,6 +48,7 @@ class Partition:
         self._parts = parts
         self._feed = parts.feed
         self._partition = partition
+        self._origins = OriginReader(parts.feed, parts.incarnation, partition)
         self._refused = RefusedRecords(parts.feed, parts.project, parts.producer, partition)
         incarnations = Incarnations(parts.incarnation, parts.rekeyer.incarnations if parts.rekeyer else {})
         self.ledger = ProgressLedger(parts.project, parts.feed, parts.store, incarnations, partition)
@@ -82,7 +72,7 @@ class Partition:
                 continue
             sources = dict(progress.sources)
             new = self._drop_unkeyed(batch.select(offsets[batch.index] > progress.offset), records)
-            new, watermark = self._drop_duplicates(new, origins, sources)
+            new, watermark = self._origins.drop_duplicates(new, origins, sources)
             for view, transform in members:
                 kept = self._transform(view, transform, addressed.select(new, (definition(view),)), records)
                 kept = self._drop_late(view, kept, records, origins, watermark)
@@ -132,7 +122,7 @@ class Partition:
         decoded = self._parts.decode([record.value for record in records])
         batch, invalid = self._parts.validate(decoded.events, self._recorded_ms(records))
         errors: dict[int, RecordError] = {**decoded.errors, **invalid, **addressed.errors}
-        origins = self._origins(records, errors)
+        origins = self._origins.of(records, errors)
         others = addressed.for_others([*map(definition, self._feed.views), *self._feed.routed_definitions])
         if errors or others:
             batch = batch.select(~np.isin(batch.index, [*errors, *others]))
@@ -158,22 +148,6 @@ class Partition:
             return None
         return recorded_ms([record.timestamp_ms for record in records], self._parts.now_ms())
 
-    def _origins(self, records: Sequence[Record], errors: dict[int, RecordError]) -> Origins:
-        if not self._feed.routed:
-            partitions = np.full(len(records), self._partition, dtype=np.int64)
-            return Origins(partitions, np.array([record.offset for record in records], dtype=np.int64))
-        positions = []
-        for index, record in enumerate(records):
-            try:
-                partition, offset, incarnation = source_position(record)
-                # What was routed in a former incarnation of either topic: its source position says nothing in this one.
-                positions.append((partition, offset) if incarnation == self._parts.incarnation.digest else _NOWHERE)
-            except DecodeError as error:
-                errors[index] = error
-                positions.append(_NOWHERE)
-        both = np.array(positions, dtype=np.int64).reshape(-1, 2)
-        return Origins(both[:, 0], both[:, 1])
-
     def _drop_unkeyed(self, batch: EventBatch, records: Sequence[Record]) -> EventBatch:
         """Refuses events whose record has no key: any partition may have got them, and the first gets the entity."""
         if self._feed.routed:
@@ -198,30 +172,6 @@ class Partition:
             lacking: definitions of the views that it does not come into.
         """
         self._refused.dead_letter(index, record, misplaced(self._feed.source, self._partition, owner), lacking)
-
-    def _drop_duplicates(
-        self, batch: EventBatch, origins: Origins, sources: dict[int, SourceProgress]
-    ) -> tuple[EventBatch, Ints]:
-        """Drops routed duplicates, and brings `sources` forward.
-
-        Returns:
-            The batch, and per record of the batch read (not per event) the watermark it is judged by.
-        """
-        partitions, offsets = origins.partitions[batch.index], origins.offsets[batch.index]
-        fresh = np.ones(len(batch), dtype=bool)
-        watermark = np.zeros(len(origins.partitions), dtype=np.int64)
-        for source in np.unique(partitions).tolist() if self._feed.routed else [self._partition]:
-            here = np.flatnonzero(partitions == source)
-            before = sources.get(source, SourceProgress())
-            highest = watermarks(offsets[here], before.offset)
-            fresh[here] = offsets[here] > highest[:-1]
-            here = here[fresh[here]]
-            marks = watermarks(batch.event_ms[here], before.watermark_ms)
-            watermark[batch.index[here]] = marks[:-1]
-            sources[source] = SourceProgress(int(highest[-1]), int(marks[-1]))
-        if not fresh.all():
-            metrics.DUPLICATES.labels(self._feed.topic).inc(int(len(fresh) - fresh.sum()))
-        return batch.select(fresh), watermark
 
     def _transform(
         self, view: StreamView, transform: Transform, batch: EventBatch, records: Sequence[Record]
