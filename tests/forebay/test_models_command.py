@@ -148,6 +148,22 @@ class TestCheck:
             models.run("check", self.write(models, trained))
 
     @pytest.mark.parametrize(
+        "option", [{"sigmoid": 2.0}, {"boosting": "rf", "bagging_freq": 1, "bagging_fraction": 0.5}]
+    )
+    def test_options_that_the_converter_drops_are_noticed(self, models, trained, option):
+        """The conversion itself says nothing of it."""
+        rows = trained[FEATURES].to_numpy()
+        data = lightgbm.Dataset(rows, (rows[:, 0] > 0).astype(int))
+        booster = lightgbm.train({"objective": "binary", "verbosity": -1, "num_threads": 1, **option}, data, 20)
+        model = convert_lightgbm(
+            booster, "m", [("features", FloatTensorType([None, 4]))], zipmap=False, target_opset=15
+        )
+        onnx.save(model, models.folder / "4" / "model.onnx")
+        expected = trained.assign(risk=booster.predict(rows, num_threads=1))
+        with pytest.raises(ModelError, match="the conversion to ONNX changed the model"):
+            models.run("check", self.write(models, expected))
+
+    @pytest.mark.parametrize(
         ("change", "message"),
         [
             (lambda rows: rows.drop(columns=FEATURES[1]), f"no column, or several, of these names: {FEATURES[1]}"),
