@@ -3,8 +3,8 @@
 #
 # Guess: a tree that learnt where missing values go keeps it in ONNX (TreeEnsemble has nodes_missing_value_tracks_true),
 # and SimpleImputer(add_indicator=True) adds its columns or is refused.
-# Seen: DecisionTree, RandomForest and ExtraTrees trained with NaN convert without an error, and up to 41 % of the rows
-# get another score, some 1.0 in place of 0.0. The indicator's columns are dropped, so the linear model behind it takes
+# Seen: DecisionTree, RandomForest and ExtraTrees trained with NaN convert without an error, and up to half of the rows
+# get another score, some by nearly 1.0. The indicator's columns are dropped, so the linear model behind it takes
 # its other coefficients for none; that raises nothing either. HistGradientBoosting, which has no such fault elsewhere,
 # does not convert at all with onnx 1.23.2: "Unable to create node 'TreeEnsembleClassifier'".
 set -euo pipefail
