@@ -12,6 +12,7 @@ import redis
 from onnx import TensorProto, helper
 
 from benchmarks.plans import EIGHT_FUNCTIONS, HOUR_MS, MINUTE_MS, SERVICE, served_plan
+from forebay.pipelines.adapters.online_store import Store
 from forebay.pipelines.adapters.redis.store import RedisStore
 from forebay.pipelines.contract.kafka.incarnation import Incarnation
 from forebay.pipelines.contract.plan.plan import Plan
@@ -57,6 +58,24 @@ def fill(store: str, now_ms: int) -> None:
         store: host:port.
         now_ms: the time of the newest event.
     """
+    write_rows(RedisStore(store), now_ms)
+    rng = np.random.default_rng(7)
+    host, _, port = store.partition(":")
+    client: Any = redis.Redis(host, int(port))
+    with client.pipeline(transaction=False) as pipe:
+        for card in range(CARDS):
+            numbers = rng.normal(50.0, 20.0, len(FORTY_EIGHT))
+            pipe.hset(PLAIN_KEY.format(card), mapping={f"f{at}": value for at, value in enumerate(numbers.tolist())})
+        pipe.execute()
+    client.close()
+
+
+def write_rows(store: Store, now_ms: int) -> None:
+    """Writes a row for every card, as the feature processor does.
+
+    Args:
+        now_ms: the time of the newest event.
+    """
     made = plan()
     (source,), (view,) = made.sources, made.stream_views
     rng = np.random.default_rng(7)
@@ -67,16 +86,8 @@ def fill(store: str, now_ms: int) -> None:
     rows = zip(times.tolist(), cards.tolist(), amounts.tolist(), strict=True)
     payloads = [msgspec.json.encode({"event_ms": at, "card_id": card, "amount": amount}) for at, card, amount in rows]
     batch, _ = Validator(source)(JsonDecoder(source)(payloads).events)
-    writer = ViewWriter(view, made.project, RedisStore(store))
+    writer = ViewWriter(view, made.project, store)
     writer.write([ReadEvents(0, batch, np.arange(count))], Incarnation(_TOPIC, "bench", 1), True)
-    host, _, port = store.partition(":")
-    client: Any = redis.Redis(host, int(port))
-    with client.pipeline(transaction=False) as pipe:
-        for card in range(CARDS):
-            numbers = rng.normal(50.0, 20.0, len(FORTY_EIGHT))
-            pipe.hset(PLAIN_KEY.format(card), mapping={f"f{at}": value for at, value in enumerate(numbers.tolist())})
-        pipe.execute()
-    client.close()
 
 
 def write_model(folder: Path) -> Path:

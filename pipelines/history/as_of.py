@@ -105,7 +105,7 @@ class ViewHistory:
             tiles = [
                 _gather(history, codes[chunk], as_of_ms[chunk], last[chunk], live[chunk]) for history in self._groups
             ]
-            parts.append(self._evaluate(tiles, as_of_ms[chunk]))
+            parts.append(self._evaluate(tiles, as_of_ms[chunk]).columns)
         return AsOf([joined_columns(columns) for columns in zip(*parts, strict=True)], event_ms)
 
     def _last_event(self, codes: Ints, as_of_ms: Ints) -> Ints:

@@ -38,9 +38,14 @@ class WholeNumbers(NamedTuple):
         """Some of the values, by mask or by index."""
         return WholeNumbers(self.values[chosen], self.known[chosen])
 
+    @property
+    def is_exact(self) -> bool:
+        """Whether a float64 can hold every one of them."""
+        return bool(((self.values >= -EXACT) & (self.values <= EXACT) | ~self.known).all())
+
     def column(self) -> Column:
         """The values as a feature's."""
-        if ((self.values >= -EXACT) & (self.values <= EXACT) | ~self.known).all():
+        if self.is_exact:
             return np.where(self.known, self.values, np.nan)
         return objects([value if known else None for value, known in zip(*map(np.ndarray.tolist, self), strict=True)])
 

@@ -107,7 +107,7 @@ def row(store, view, entity):
     if header is None:
         return None
     tiles = aggregate.codec.unpack([StoredRow(head, closed)], [header])
-    values = aggregate.evaluate(tiles, np.array([header.last_event_ms]))
+    values = aggregate.evaluate(tiles, np.array([header.last_event_ms])).columns
     return header.offset, header.last_event_ms, rows_of(values)[0]
 
 

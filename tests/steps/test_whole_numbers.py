@@ -60,7 +60,7 @@ def served(view, numbers, cut):
     stored = [rows.rows["a"]]
     headers = [rows.aggregate.codec.header(row) for row in stored]
     as_of = np.array([START_MS + HOUR - 1], dtype=np.int64)
-    columns = rows.aggregate.evaluate(rows.aggregate.codec.unpack(stored, headers), as_of)
+    columns = rows.aggregate.evaluate(rows.aggregate.codec.unpack(stored, headers), as_of).columns
     types = [feature.dtype for feature in view.features]
     cells = encode_columns(columns, types)
     held = [(decode_list if dtype.is_list else decode_value)(cell[0]) for cell, dtype in zip(cells, types, strict=True)]

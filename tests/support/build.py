@@ -167,7 +167,7 @@ class Folded:
         rows = [self.rows.get(entity, ABSENT) for entity in entities]
         headers = [self.aggregate.codec.header(row) for row in rows]
         tiles = self.aggregate.codec.unpack(rows, headers)
-        return rows_of(self.aggregate.evaluate(tiles, np.array(as_of_ms, dtype=np.int64)))
+        return rows_of(self.aggregate.evaluate(tiles, np.array(as_of_ms, dtype=np.int64)).columns)
 
     def whole_from_ms(self, entities: Sequence[str], removed_before_ms: int = NO_TILE) -> list[list[int]]:
         """Per entity and feature, from when on the window is whole."""

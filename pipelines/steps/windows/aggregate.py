@@ -94,7 +94,7 @@ class ViewAggregator:
         if len(present) != len(stored):
             raise ValueError("a row of another definition, or none at all")
         last_ms = np.array([header.last_event_ms for header in present], dtype=np.int64)
-        values = self.evaluate(self.codec.unpack(stored, headers), last_ms)
+        values = self.evaluate(self.codec.unpack(stored, headers), last_ms).columns
         offsets = [header.offset for header in present]
         return Aggregated(np.arange(len(stored)), list(stored), last_ms, values, offsets, _NONE, _NONE)
 
@@ -134,7 +134,7 @@ class ViewAggregator:
         ]
         rows = self.codec.pack(tiles, whole_from, new_headers)
         stored_offsets = [header.offset if header else -1 for header in present]
-        return Aggregated(changed, rows, last_ms, self.evaluate(tiles, last_ms), stored_offsets, _NONE, _NONE)
+        return Aggregated(changed, rows, last_ms, self.evaluate(tiles, last_ms).columns, stored_offsets, _NONE, _NONE)
 
 
 def _newest_ms(headers: Sequence[Header | None]) -> Ints:

@@ -8,16 +8,11 @@ nothing is left. Tiles are merged about the centre of the first of them, after T
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 
-from forebay.pipelines.steps.arrays import Floats, Ints
-from forebay.pipelines.steps.windows.sums import added_up
-
-Numbers = npt.NDArray[Any]
-"""float64, or int64 of whole numbers."""
+from forebay.pipelines.steps.arrays import Floats
+from forebay.pipelines.steps.windows.slots import Numbers, Slots, picked
 
 
 def add_to_centre(count: Floats, centre: Numbers, rows: npt.NDArray[np.intp], added: Numbers) -> None:
@@ -43,24 +38,27 @@ def differences(values: Numbers, centre: Numbers) -> Floats:
     return found
 
 
-def variances(entity: Ints, entities: int, count: Floats, centre: Numbers, shifted: Floats, squares: Floats) -> Floats:
-    """Sample variances, as in Feast, pandas and SQL, of some tiles for each entity; NaN for fewer than two values.
+def variances(slots: Slots, centre: Numbers, count: Floats, shifted: Floats, squares: Floats) -> Floats:
+    """Sample variances, as in Feast, pandas and SQL, of some tiles for each slot; NaN for fewer than two values.
 
     Args:
-        entity, count, centre, shifted, squares: shape (r,); sorted by entity.
+        centre, count, shifted, squares: shape (k, tiles).
+
+    Returns:
+        Shape (k, slots).
     """
     used = count > 0.0
-    entity, centre = entity[used], centre[used]
-    count, shifted, squares = count[used], shifted[used], squares[used]
-    about = np.zeros(entities, centre.dtype)
-    about[entity[::-1]] = centre[::-1]
+    about = picked(centre, slots.first(used), 0).take(slots.slot, axis=1)
+    counted = np.where(used, count, 1.0)
     with np.errstate(over="ignore", invalid="ignore"):
-        mean_of_tile = differences(centre, about[entity]) + shifted / count
-        spread = np.maximum(squares - shifted * (shifted / count), 0.0)
-        total = added_up(entity, entities, count)
+        mean_of_tile = differences(centre, about) + shifted / counted
+        spread = np.maximum(squares - shifted * (shifted / counted), 0.0)
+        # What is added of a tile without a value is 0, which changes no bit.
+        found = slots.added_up(np.concatenate((count, np.where(used, count * mean_of_tile, 0.0))))
+        total = found[: len(count)]
         many = total > 1.0
-        mean = np.divide(added_up(entity, entities, count * mean_of_tile), total, out=np.zeros(entities), where=many)
-        away = mean_of_tile - mean[entity]
-        spreads = added_up(entity, entities, spread + count * away * away)
-        variance: Floats = np.divide(spreads, total - 1.0, out=np.full(entities, np.nan), where=many)
+        mean = np.divide(found[len(count) :], total, out=np.zeros(total.shape), where=many)
+        away = mean_of_tile - mean.take(slots.slot, axis=1)
+        spreads = slots.added_up(np.where(used, spread + count * away * away, 0.0))
+        variance: Floats = np.divide(spreads, total - 1.0, out=np.full(total.shape, np.nan), where=many)
     return variance

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from forebay.pipelines.contract.plan.types import DataType
-from forebay.pipelines.steps.arrays import Column
+from forebay.pipelines.steps.arrays import Floats
 
 _LARGEST = {
     DataType.INT32: 2.0**31 - 1,
@@ -15,17 +17,24 @@ _LARGEST = {
 _LARGEST_FLOAT = float(np.finfo(np.float64).max)
 
 
-def fitting(column: Column, element: DataType) -> Column:
-    """Numbers of a window as values of its feature's type.
+class Fitting:
+    """Makes numbers of windows values of their features' types."""
 
-    Args:
-        column: shape (n,); whole numbers are objects where a float64 can't hold one of them.
-    """
-    if element is DataType.INT64 and column.dtype == object:
-        return column
-    numbers = column.astype(np.float64)
-    if element is DataType.UNIX_TIMESTAMP:
-        # Times of events are milliseconds here, and whole seconds to Feast.
-        numbers = np.floor(numbers / 1_000)
-    beyond = np.abs(numbers) > _LARGEST.get(element, _LARGEST_FLOAT)
-    return np.where(beyond, np.nan, numbers) if beyond.any() else numbers
+    def __init__(self, elements: Sequence[DataType]) -> None:
+        """Args:
+        elements: type of each feature.
+        """
+        self._times = [at for at, each in enumerate(elements) if each is DataType.UNIX_TIMESTAMP]
+        self._largest = np.array([[_LARGEST.get(each, _LARGEST_FLOAT)] for each in elements]).reshape(-1, 1)
+
+    def __call__(self, numbers: Floats) -> Floats:
+        """The values, shape (features, n); null is NaN.
+
+        Args:
+            numbers: shape (features, n); may be written to.
+        """
+        if self._times:
+            # Times of events are milliseconds here, and whole seconds to Feast.
+            numbers[self._times] = np.floor(numbers[self._times] / 1_000)
+        beyond = np.abs(numbers) > self._largest
+        return np.where(beyond, np.nan, numbers) if beyond.any() else numbers

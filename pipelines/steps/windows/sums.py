@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from forebay.pipelines.steps.arrays import Floats, Ints
+from forebay.pipelines.steps.windows.slots import Slots
 
 _HALF_BITS = 32
 _LOW_BITS = (1 << _HALF_BITS) - 1
@@ -63,24 +64,19 @@ def _lost(before: Floats, value: Floats, after: Floats) -> Floats:
     return lost
 
 
-def compensated_totals(entity: Ints, entities: int, totals: Floats, errors: Floats) -> Floats:
-    """The sums of some tiles for each entity, shape (entities,); an entity's does not depend on the others.
+def compensated_totals(slots: Slots, totals: Floats, errors: Floats) -> Floats:
+    """The sums of some tiles for each slot, shape (k, slots); a slot's does not depend on the others.
 
     Args:
-        entity, totals, errors: shape (r,); sorted by entity.
+        totals, errors: shape (k, tiles).
     """
-    largest = np.zeros(entities)
-    np.maximum.at(largest, entity, np.abs(totals))
+    largest = slots.largest(np.abs(totals), 0.0)
     with np.errstate(over="ignore", invalid="ignore"):
-        splitter = np.ldexp(1.0, np.frexp(largest)[1] + _TILE_BITS)[entity]
+        splitter = np.ldexp(1.0, np.frexp(largest)[1] + _TILE_BITS).take(slots.slot, axis=1)
         exact = (splitter + totals) - splitter
         rest = (totals - exact) + errors
-        return added_up(entity, entities, exact) + added_up(entity, entities, rest)
-
-
-def added_up(entity: Ints, entities: int, values: Floats) -> Floats:
-    """Plain sums for each entity, shape (entities,), one value after another."""
-    return np.bincount(entity, values, entities).astype(np.float64, copy=False)
+        found = slots.added_up(np.concatenate((exact, rest)))
+        return found[: len(totals)] + found[len(totals) :]
 
 
 def add_halves(high: Ints, low: Ints, rows: npt.NDArray[np.intp], added: Ints) -> None:
@@ -95,24 +91,21 @@ def add_halves(high: Ints, low: Ints, rows: npt.NDArray[np.intp], added: Ints) -
 
 
 class WholeTotals:
-    """The sums of some tiles of whole numbers for each entity."""
+    """The sums of some tiles of whole numbers for each slot."""
 
-    def __init__(self, entity: Ints, entities: int, high: Ints, low: Ints) -> None:
+    def __init__(self, slots: Slots, high: Ints, low: Ints) -> None:
         """Args:
-        entity, high, low: shape (r,).
+        high, low: shape (k, tiles).
         """
-        self._high = np.zeros(entities, np.int64)
-        self._low = np.zeros(entities, np.int64)
-        np.add.at(self._high, entity, high + (low >> _HALF_BITS))
-        np.add.at(self._low, entity, low & _LOW_BITS)
-        self._high += self._low >> _HALF_BITS
-        self._low &= _LOW_BITS
+        found = slots.added_up_whole(np.concatenate((high + (low >> _HALF_BITS), low & _LOW_BITS)))
+        lower = found[len(high) :]
+        self._high, self._low = found[: len(high)] + (lower >> _HALF_BITS), lower & _LOW_BITS
 
     def floats(self) -> Floats:
-        """Shape (entities,), rounded once or twice."""
+        """Shape (k, slots), rounded once or twice."""
         return self._high.astype(np.float64) * float(1 << _HALF_BITS) + self._low.astype(np.float64)
 
     def whole(self) -> tuple[Ints, npt.NDArray[np.bool_]]:
-        """Shape (entities,), and which of them an int64 can hold; the others are 0."""
+        """Shape (k, slots), and which of them an int64 can hold; the others are 0."""
         fits = (self._high >= -_HIGH_LIMIT) & (self._high < _HIGH_LIMIT)
         return np.where(fits, self._high, 0) << _HALF_BITS | np.where(fits, self._low, 0), fits
