@@ -29,18 +29,16 @@ class Wholeness:
         self.from_ms: Ints | None = np.maximum.reduce(latest) if latest else None
         """Shape (n,): the earliest time from which on all of them are whole, ms; None: they always are."""
 
+        self.incomplete = 0 if self.from_ms is None else int((as_of_ms < self.from_ms).sum())
+        """Number of requests with a window that is not whole."""
+
     def complete(self, at: int) -> bool:
         """Whether every window of one request is whole."""
         return self.from_ms is None or bool(self._as_of_ms[at] >= self.from_ms[at])
 
-    @property
-    def incomplete(self) -> int:
-        """Number of requests with a window that is not whole."""
-        return 0 if self.from_ms is None else int((self._as_of_ms < self.from_ms).sum())
-
     def apply(
         self, name: str, full_name: str, column: Column, refusals: dict[int, RequestError]
-    ) -> tuple[Column, Bools]:
+    ) -> tuple[Column, Bools | None]:
         """Applies the view's policy to one feature.
 
         Args:
@@ -48,18 +46,17 @@ class Wholeness:
             refusals: gets the requests that the policy refuses, by index.
 
         Returns:
-            The column, null where the policy says so, and where that is, shape (n,).
+            The column, null where the policy says so, and where that is, shape (n,); None: nowhere.
         """
-        emptied = np.zeros(len(column), dtype=bool)
-        if name not in self._from_ms or self._view.incomplete == "serve":
-            return column, emptied
+        if not self.incomplete or name not in self._from_ms or self._view.incomplete == "serve":
+            return column, None
         lacking = self._as_of_ms < self._from_ms[name]
         if not lacking.any():
-            return column, emptied
+            return column, None
         if self._view.incomplete == "refuse":
             for index in np.flatnonzero(lacking).tolist():
                 refusals.setdefault(index, self._refusal(full_name, name, index))
-            return column, emptied
+            return column, None
         column = column.copy()
         column[lacking] = None if column.dtype == object else np.nan
         return column, lacking

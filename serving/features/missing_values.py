@@ -31,6 +31,8 @@ def apply_policies(
             default stands for an entity without events. None: there are none.
     """
     column = _apply(feature.stale, "stale", name, column, stale, refusals)
+    if feature.missing.action == "null":
+        return column
     missing = is_missing(column) & ~stale
     if unknown is not None:
         missing &= ~unknown

@@ -41,8 +41,8 @@ class ViewColumns(NamedTuple):
     """Shape (n,): event time of the row, ms; NaN for no row."""
     streamed: bool
     """Whether the feature processor writes this view; only then are there fences."""
-    whole_from_ms: Sequence[Ints] = ()
-    """Per feature, shape (n,): from when on its window is whole, ms; empty where every value always is."""
+    whole_from_ms: Ints | tuple[()] = ()
+    """Shape (features, n): from when on its window is whole, ms; empty where every value always is."""
     ahead_ms: Ints | None = None
     """Shape (n,): how much later than the request's time an event in the values may be; None: never."""
     incomplete: Literal["refuse", "null", "serve"] = "serve"
@@ -83,7 +83,7 @@ class StreamRows:
             event_ms,
             streamed=True,
             # The ttl empties the windows of a stale row, whatever else they lack.
-            whole_from_ms=[np.where(stale, NO_TILE, each) for each in whole_from],
+            whole_from_ms=np.where(stale, NO_TILE, whole_from),
             ahead_ms=self._ahead_ms(event_ms, stale, as_of_ms),
             incomplete=self._view.incomplete,
         )

@@ -139,6 +139,11 @@ class Model:
     def _refusals(self, columns: Mapping[str, Column]) -> dict[int, FeatureRefused]:
         """Requests with a value that would reach the model as another one."""
         found: dict[int, FeatureRefused] = {}
+        if self._is_matrix(columns):
+            matrix = np.column_stack(list(columns.values()))
+            # The usual case: one look at all features. Whole numbers beyond a float64 are looked at one by one.
+            if matrix.dtype != object and not unheld(matrix, self._inputs[0].type).any():
+                return found
         for name, column in columns.items():
             wanted = self._inputs[0] if self._is_matrix(columns) else self._by_name.get(name)
             if wanted is None or name in self._lists:
