@@ -87,6 +87,7 @@ def score(
     from forebay.pipelines.contract.plan.plan import Plan
     from forebay.pipelines.process.every import Every
     from forebay.pipelines.process.shutdown import leave_if_late
+    from forebay.pipelines.process.switching import switch_quickly
     from forebay.pipelines.process.watchdog import WATCHDOG
     from forebay.pipelines.steps.dead_letter_limit import Allowance
     from forebay.serving.models.catalog import Catalog
@@ -134,6 +135,7 @@ def score(
         )
 
         WATCHDOG.start(hang_after_s)
+        switch_quickly()
 
         def stop(*_signal: object) -> None:
             worker.stop()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import signal
-import sys
 import time
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import ExitStack
@@ -28,6 +27,7 @@ from forebay.pipelines.feature_processor.upkeep.schedule import Upkeep
 from forebay.pipelines.feature_processor.walk.topic_batch import TopicBatches
 from forebay.pipelines.process.shutdown import leave_if_late
 from forebay.pipelines.process.status import START_AGAIN
+from forebay.pipelines.process.switching import switch_quickly
 from forebay.pipelines.process.watchdog import WATCHDOG
 
 log = structlog.get_logger("forebay.process")
@@ -35,10 +35,6 @@ log = structlog.get_logger("forebay.process")
 COLLECT_AFTER = (100_000, 20, 100)
 """A batch makes tens of thousands of objects, none of them in a cycle: at Python's own thresholds the garbage
 collector looks at every cached row again and again, for a fifth of the processor's time with 500,000 entities."""
-
-SWITCH_INTERVAL_S = 0.0005
-"""How long a thread may keep the interpreter's lock while another one waits for it. Python's own 5 ms are the time of a
-whole batch: the thread that fetches would have to wait for the one that folds."""
 
 START_AGAIN_S = 1.0
 
@@ -96,7 +92,7 @@ def catch_up(share: Share, settings: ProcessorSettings) -> None:
 
 def _tune_interpreter() -> None:
     gc.set_threshold(*COLLECT_AFTER)
-    sys.setswitchinterval(SWITCH_INTERVAL_S)
+    switch_quickly()
 
 
 def _run_until_told(
