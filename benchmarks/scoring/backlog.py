@@ -13,6 +13,7 @@ from benchmarks.backlogs import spread
 from benchmarks.events import PARTITIONS, Events, card_ids, produce_events
 from benchmarks.prediction_reader import PredictionReader
 from benchmarks.rate import MeasurementError, rate_of, watch
+from benchmarks.scoring.cpu_time import CpuTime
 from benchmarks.scoring.feature_sets import FEATURE_SETS
 from benchmarks.scoring.report import BacklogRow
 from benchmarks.scoring.systems import System, Task
@@ -55,19 +56,26 @@ def work_off(system: System, name: str, features: int, servers: tuple[str, str],
         task = Task(name, brokers, store, topic, output, FEATURE_SETS[features], Path(folder))
         _feed(system, task, count)
         process = system.scorer(task)
-        memory = Memory([process])
+        memory, cpu = Memory([process]), CpuTime(process)
         with PredictionReader(brokers, output) as reader:
             try:
                 started_s = time.monotonic()
                 process.start()
-                samples = watch(lambda: len(reader.arrivals), count, LONGEST_S, memory.look)
+
+                def look() -> None:
+                    memory.look()
+                    cpu.look(len(reader.arrivals))
+
+                samples = watch(lambda: len(reader.arrivals), count, LONGEST_S, look)
+                cpu.look(len(reader.arrivals))
             finally:
                 process.kill()  # measured: nothing needs an orderly end
         ids = [_decoder.decode(each.value).id for each in reader.arrivals]
     if len(ids) != count or len(set(ids)) != count:
         raise MeasurementError(f"{system.name}: {len(ids)} predictions, {len(set(ids))} ids, of {count} events")
     first_s = samples[0].at_s - started_s
-    return BacklogRow(system.name, features, rate_of(samples).events_per_s, first_s, memory.highest_bytes, count)
+    rate = rate_of(samples).events_per_s
+    return BacklogRow(system.name, features, rate, cpu.per_prediction_us(), first_s, memory.highest_bytes, count)
 
 
 def _feed(system: System, task: Task, count: int) -> None:

@@ -16,6 +16,8 @@ class BacklogRow(msgspec.Struct, frozen=True):
     system: str
     features: int
     predictions_per_s: float
+    cpu_us: float
+    """Processor time of the worker per prediction from the first one on, us: a busy machine hardly changes it."""
     first_s: float
     """From the start of the process to its first prediction, seen by a read_committed reader."""
     rss_bytes: int
@@ -46,13 +48,14 @@ def backlog_table(rows: Sequence[BacklogRow]) -> Table:
             row.system,
             str(row.features),
             f"{row.predictions_per_s:,.0f}",
+            f"{row.cpu_us:,.0f}",
             f"{row.first_s:.1f}",
             f"{row.rss_bytes / 1e6:,.0f}",
             f"{row.events:,}",
         ]
         for row in rows
     ]
-    return Table(["system", "features", "predictions/s", "first after s", "memory MB", "events"], lines)
+    return Table(["system", "features", "predictions/s", "CPU us each", "first after s", "memory MB", "events"], lines)
 
 
 def scoring_latency_table(rows: Sequence[ScoringLatencyRow]) -> Table:
