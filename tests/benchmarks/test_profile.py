@@ -10,15 +10,15 @@ from benchmarks.stacks import OUTSIDE, STEPS, Place, places
 from tests.support.payments import ROOT
 
 BATCH = "Thread._bootstrap (threading.py:995);TopicBatches.process (pipelines/feature_processor/membership/app.py:12)"
-WRITE = f"{BATCH};ViewWriter._send (pipelines/view_writer.py:9);RedisStore.write (pipelines/redis_store.py:3)"
+WRITE = f"{BATCH};ViewRows.send (pipelines/view_rows.py:9);RedisStore.send (pipelines/redis_store.py:3)"
 WAITING = "Thread._bootstrap (threading.py:995);_worker (concurrent/futures/thread.py:81) 400"
 
 
 def test_the_innermost_step_of_a_stack_counts():
-    counts = places([f"{WRITE};ViewWriter._encode (pipelines/view_writer.py:7);join (<string>) 3", f"{WRITE} 2"])
+    counts = places([f"{WRITE};RowEncoder.writes (pipelines/encode.py:7);join (<string>) 3", f"{WRITE} 2"])
     assert counts == {
         Place("encode: Feast's values and commands", "join (<string>)"): 3,
-        Place("write rows: send, wait for the store", "RedisStore.write (pipelines/redis_store.py)"): 2,
+        Place("write rows: send, wait for the store", "RedisStore.send (pipelines/redis_store.py)"): 2,
     }
 
 
