@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from forebay.pipelines.errors import ForebayError, RequestError, StoreRefused, StoreUnavailable
 from forebay.serving.scoring.batching import Overloaded
-from forebay.serving.web.body import BodyTooLarge
+from forebay.serving.web.compression import BodyTooLarge, CorruptBody, UnknownEncoding
 from forebay.serving.web.response import Headers, Rendered
 
 
@@ -47,9 +47,11 @@ class _Row(NamedTuple):
 _RETRY: Headers = [(b"retry-after", b"1")]
 
 _TABLE: dict[type[Exception], _Row] = {
+    CorruptBody: _Row(400),
     MethodNotAllowed: _Row(405, None, [(b"allow", b"POST")]),
     # The rest of the body is not read: the connection is of no further use.
     BodyTooLarge: _Row(413, None, [(b"connection", b"close")]),
+    UnknownEncoding: _Row(415),
     # Feast's client tries again after these, honouring the header.
     StoreUnavailable: _Row(503, "the online store does not answer; try again", _RETRY),
     StoreRefused: _Row(503, "the online store refuses this server; the log of the server says why"),

@@ -24,6 +24,7 @@ from forebay.serving.features.read import RowReader, stored_views
 from forebay.serving.scoring.batching import Batcher
 from forebay.serving.scoring.watched import watched
 from forebay.serving.web.body import read_body
+from forebay.serving.web.compression import compressed
 from forebay.serving.web.limits import Limits
 from forebay.serving.web.response import Rendered, respond
 
@@ -71,7 +72,8 @@ class FeastRoute:
                 return
             request = self._decode(data)
             question = self._question(request, _as_of_ms(scope["headers"]))
-            answer = Rendered(200, [], await self._batcher.submit(question, request.count))
+            body = await self._batcher.submit(question, request.count)
+            answer = compressed(Rendered(200, [], body), scope)
         except Exception as error:
             if is_unexpected(error):
                 log.error("request failed", path=scope["path"], exc_info=True)

@@ -10,7 +10,7 @@ from starlette.exceptions import HTTPException
 from forebay.pipelines.errors import ForebayError, ModelError, RequestError, StoreRefused, StoreUnavailable
 from forebay.serving.http.codec import MalformedBody
 from forebay.serving.scoring.batching import Overloaded
-from forebay.serving.web.body import BodyTooLarge
+from forebay.serving.web.compression import BodyTooLarge, CorruptBody, UnknownEncoding
 from forebay.serving.web.response import Headers, Rendered
 
 OK = 200
@@ -59,10 +59,12 @@ _RETRY: Headers = [(b"retry-after", b"1")]
 
 _TABLE: dict[type[Exception], _Row] = {
     MalformedBody: _Row(400, "malformed_body"),
+    CorruptBody: _Row(400, "corrupt_body"),
     Unauthorized: _Row(401, "unauthorized", None, [(b"www-authenticate", b"Bearer")]),
     MethodNotAllowed: _Row(405, "method_not_allowed", None, [(b"allow", b"POST")]),
     # The rest of the body is not read: the connection is of no further use.
     BodyTooLarge: _Row(413, "body_too_large", None, [(b"connection", b"close")]),
+    UnknownEncoding: _Row(415, "unknown_encoding"),
     RequestError: _Row(422, "invalid_request"),
     HeadTooLarge: _Row(431, "head_too_large", None, [(b"connection", b"close")]),
     ModelError: _Row(500, "model_failed", "the model failed on this request; the log of the server says why"),

@@ -11,6 +11,7 @@ from forebay.serving.http.error_table import OK, MethodNotAllowed, is_unexpected
 from forebay.serving.scoring.batching import Batcher
 from forebay.serving.scoring.questions import Question, Reply
 from forebay.serving.web.body import read_body
+from forebay.serving.web.compression import compressed
 from forebay.serving.web.response import Rendered, respond
 
 log = structlog.get_logger("forebay.serve")
@@ -41,7 +42,7 @@ class HotRoute:
                 return
             question = self._decode(data)
             reply = await self._batcher.submit(question, len(question.entities))
-            answer = Rendered(OK, [], self._encode(question, reply))
+            answer = compressed(Rendered(OK, [], self._encode(question, reply)), scope)
         except Exception as error:
             if is_unexpected(error):
                 log.error("request failed", path=scope["path"], exc_info=True)

@@ -28,7 +28,7 @@ def add_hot_routes(document: dict[str, Any], service: FeatureService) -> None:
     _, schemas = msgspec.json.schema_components(
         (Body, PredictResponse, FeaturesResponse, ErrorBody), ref_template=_REF + "{name}"
     )
-    schemas["Body"]["properties"]["entities"] = {"type": "array", "items": {"$ref": f"{_REF}Entity"}}
+    schemas["Body"]["properties"]["entities"] = {"type": "array", "minItems": 1, "items": {"$ref": f"{_REF}Entity"}}
     schemas["Entity"] = _entity(service)
     document.setdefault("components", {}).setdefault("schemas", {}).update(schemas)
     document["paths"] |= {

@@ -6,7 +6,7 @@ import msgspec
 
 from forebay.pipelines.errors import ForebayError, ModelError, RequestError, StoreRefused, StoreUnavailable
 from forebay.serving.scoring.batching import Overloaded
-from forebay.serving.web.body import BodyTooLarge
+from forebay.serving.web.compression import BodyTooLarge, CorruptBody, UnknownEncoding
 from forebay.serving.web.response import Headers, Rendered
 
 
@@ -40,12 +40,14 @@ _RETRY: Headers = [(b"retry-after", b"1")]
 _TABLE: dict[type[Exception], _Row] = {
     InvalidRequest: _Row(400, "INVALID_ARGUMENT"),
     RequestError: _Row(400, "INVALID_ARGUMENT"),
+    CorruptBody: _Row(400, "INVALID_ARGUMENT"),
     UnknownModel: _Row(404, "NOT_FOUND"),
     MethodNotAllowed: _Row(405, "UNIMPLEMENTED"),
     # The rest of the body is not read: the connection is of no further use.
     BodyTooLarge: _Row(413, "RESOURCE_EXHAUSTED", None, [(b"connection", b"close")]),
     ModelError: _Row(500, "INTERNAL", "the model failed on this request; the log of the server says why"),
     Unsupported: _Row(501, "UNIMPLEMENTED"),
+    UnknownEncoding: _Row(501, "UNIMPLEMENTED"),
     StoreUnavailable: _Row(503, "UNAVAILABLE", "the online store does not answer; try again", _RETRY),
     StoreRefused: _Row(503, "UNAVAILABLE", "the online store refuses this server; the log of the server says why"),
     Overloaded: _Row(503, "UNAVAILABLE", None, _RETRY),

@@ -16,13 +16,13 @@ from forebay.serving.oip.errors import (
     InvalidRequest,
     MethodNotAllowed,
     UnknownModel,
-    Unsupported,
     is_unexpected,
     render,
 )
 from forebay.serving.oip.inference import EXTENSIONS, SERVER, Inference
 from forebay.serving.web.body import read_body
-from forebay.serving.web.compression import CorruptBody, UnknownEncoding, chosen_encoding, deflate, inflate
+from forebay.serving.web.compression import compressed
+from forebay.serving.web.headers import header
 from forebay.serving.web.response import Rendered, respond
 
 log = structlog.get_logger("forebay.serve")
@@ -66,7 +66,7 @@ class RestRoutes:
             data = await read_body(scope, receive, self._max_body_bytes)
             if data is None:
                 return
-            answer = await route(names, scope, self._inflated(scope, data))
+            answer = await route(names, scope, data)
         except Exception as error:
             if is_unexpected(error):
                 log.error("request failed", path=scope["path"], exc_info=True)
@@ -81,14 +81,6 @@ class RestRoutes:
                     raise MethodNotAllowed(f"{path} takes {method}, not {scope['method']}")
                 return route, found.groupdict(default="")
         raise UnknownModel(f"there is no {path} in the protocol, or it is not supported")
-
-    def _inflated(self, scope: Scope, data: bytes) -> bytes:
-        try:
-            return inflate(data, _header(scope, b"content-encoding"), self._max_body_bytes)
-        except UnknownEncoding as error:
-            raise Unsupported(str(error)) from error
-        except CorruptBody as error:
-            raise InvalidRequest(str(error)) from error
 
     async def _server(self, _names: _Names, _scope: Scope, _data: bytes) -> Rendered:
         return _json({"name": SERVER, "version": version("forebay"), "extensions": EXTENSIONS})
@@ -114,12 +106,8 @@ class RestRoutes:
         asked = read_request(names["model"], names["version"], data, _json_length(scope))
         body, json_bytes = write_response(await self._inference.infer(asked.request), asked)
         headers = [] if json_bytes is None else [(JSON_LENGTH, str(json_bytes).encode())]
-        encoding = chosen_encoding(_header(scope, b"accept-encoding"), len(body))
-        if encoding:
-            body = deflate(body, encoding)
-            headers.append((b"content-encoding", encoding.encode()))
         content_type = b"application/json" if json_bytes is None else b"application/octet-stream"
-        return Rendered(200, headers, body, content_type)
+        return compressed(Rendered(200, headers, body, content_type), scope)
 
     async def _index(self, _names: _Names, _scope: Scope, _data: bytes) -> Rendered:
         # All that is listed is ready, so a client that wants to see what is ready alone sees the same.
@@ -139,12 +127,8 @@ def _json(body: Any, status: int = 200) -> Rendered:
     return Rendered(status, [], msgspec.json.encode(body))
 
 
-def _header(scope: Scope, name: bytes) -> str:
-    return next((value.decode("latin-1") for key, value in scope["headers"] if key == name), "")
-
-
 def _json_length(scope: Scope) -> int | None:
-    given = _header(scope, JSON_LENGTH)
+    given = header(scope, JSON_LENGTH)
     if not given:
         return None
     if not given.isdecimal():

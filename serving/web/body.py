@@ -1,21 +1,22 @@
-"""Read the body of a request, within a limit."""
+"""Read the body of a request, compressed or not, within a limit."""
 
 from __future__ import annotations
 
 from starlette.types import Message, Receive, Scope
 
-from forebay.pipelines.errors import ForebayError
-
-
-class BodyTooLarge(ForebayError):
-    """The body is larger than the settings allow."""
+from forebay.serving.web.compression import BodyTooLarge, inflate
+from forebay.serving.web.headers import header
 
 
 async def read_body(scope: Scope, receive: Receive, max_bytes: int) -> bytes | None:
-    """The whole body; None if the client went away before it was complete.
+    """The whole body, inflated; None if the client went away before it was complete.
+
+    Args:
+        max_bytes: of what is sent, and of what it inflates to.
 
     Raises:
         BodyTooLarge: as soon as that is known.
+        UnknownEncoding, CorruptBody: it can't be inflated.
     """
     for name, value in scope["headers"]:
         if name == b"content-length" and int(value) > max_bytes:
@@ -29,7 +30,7 @@ async def read_body(scope: Scope, receive: Receive, max_bytes: int) -> bytes | N
         return None
     if len(data) > max_bytes:
         raise _too_large(max_bytes)
-    return data
+    return inflate(data, header(scope, b"content-encoding"), max_bytes)
 
 
 def _too_large(max_bytes: int) -> BodyTooLarge:

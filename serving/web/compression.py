@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import zlib
 
+from starlette.types import Scope
+
 from forebay.pipelines.errors import ForebayError
-from forebay.serving.web.body import BodyTooLarge
+from forebay.serving.web.headers import header
+from forebay.serving.web.response import Rendered
 
 _WINDOWS = {"gzip": 31, "deflate": 15}
 """Content encoding -> zlib's window bits: 15 is the wrapper of RFC 1950, which HTTP means by deflate."""
 
 ENCODINGS = tuple(_WINDOWS)
 
-_WORTH_BYTES = 256
-"""Smaller answers grow."""
+_WORTH_BYTES = 1_024
+"""Smaller answers fit a packet as they are."""
+
+
+class BodyTooLarge(ForebayError):
+    """The body is larger than the settings allow."""
 
 
 class UnknownEncoding(ForebayError):
@@ -50,21 +57,22 @@ def inflate(data: bytes, encoding: str, max_bytes: int) -> bytes:
     return inflated
 
 
-def chosen_encoding(accepted: str, size: int) -> str:
-    """The encoding of an answer of this size; empty: none.
-
-    Args:
-        accepted: the header `Accept-Encoding`.
-    """
-    if size < _WORTH_BYTES:
-        return ""
-    offers = {
-        name.strip(): weight.replace(" ", "") for name, _, weight in (o.partition(";") for o in accepted.split(","))
-    }
-    return next((name for name in _WINDOWS if offers.get(name, "q=0") not in ("q=0", "q=0.0")), "")
-
-
-def deflate(data: bytes, encoding: str) -> bytes:
-    """The answer in one of `ENCODINGS`, at the fastest level: latency counts here."""
+def compressed(answer: Rendered, scope: Scope) -> Rendered:
+    """The answer in an encoding that the client accepts, where that is worth it."""
+    if len(answer.body) < _WORTH_BYTES:
+        return answer
+    encoding = _accepted(header(scope, b"accept-encoding"))
+    if not encoding:
+        return answer
+    # The fastest level: latency counts here.
     stream = zlib.compressobj(1, zlib.DEFLATED, _WINDOWS[encoding])
-    return stream.compress(data) + stream.flush()
+    body = stream.compress(answer.body) + stream.flush()
+    headers = [*answer.headers, (b"content-encoding", encoding.encode()), (b"vary", b"accept-encoding")]
+    return answer._replace(headers=headers, body=body)
+
+
+def _accepted(offered: str) -> str:
+    """The first encoding of ours in an `Accept-Encoding`; empty: none."""
+    parts = (each.partition(";") for each in offered.split(","))
+    weights = {name.strip(): weight.replace(" ", "") for name, _, weight in parts}
+    return next((name for name in _WINDOWS if weights.get(name, "q=0") not in ("q=0", "q=0.0")), "")

@@ -265,6 +265,7 @@ def test_the_documentation_describes_the_hot_routes_of_this_service(world: World
     )
     schemas = document["components"]["schemas"]
     assert schemas["Entity"]["required"] == ["card", "limit"]
+    assert schemas["Body"]["properties"]["entities"]["minItems"] == 1
     for reference in _references(document):
         assert reference.removeprefix("#/components/schemas/") in schemas
 

@@ -102,6 +102,11 @@ def triton_http(address):
             if datatype == "BYTES" and not binary:
                 found = np.array([[each.encode() for each in row] for row in found], dtype=object)
             same(found, array)
+    large = np.arange(10_000, dtype=np.int64).reshape(1, -1)
+    for encoding in ("gzip", "deflate"):
+        inputs = triton_inputs(http, {"INPUT0": large}, None)
+        result = client.infer("identity_INT64", inputs, response_compression_algorithm=encoding)
+        same(result.as_numpy("OUTPUT0"), large)
     assert {each["name"] for each in client.get_model_repository_index()} >= {"simple", "risk", "risk.by_entity"}
     client.load_model("simple")
     for call in (
