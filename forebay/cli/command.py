@@ -17,11 +17,11 @@ Function = Callable[..., None]
 
 LogFormatOption = Annotated[
     LogFormat,
-    typer.Option("--log-format", envvar="FOREBAY_LOG_FORMAT", help="Lines for people, or a JSON object per line."),
+    typer.Option("--log-format", envvar="FOREBAY_LOG_FORMAT", help="Text lines, or one JSON object per line."),
 ]
 LogLevelOption = Annotated[
     LogLevel,
-    typer.Option("--log-level", envvar="FOREBAY_LOG_LEVEL", help="The least severe lines that are written."),
+    typer.Option("--log-level", envvar="FOREBAY_LOG_LEVEL", help="Least severe level that is written."),
 ]
 
 

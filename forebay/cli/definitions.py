@@ -35,7 +35,9 @@ def plan(
     repo: RepoOption = Path("feature_repo"),
     out: Annotated[Path, typer.Option(help="Where to write the plan file.")] = DEFAULT_PLAN,
     as_json: Annotated[bool, typer.Option("--json", help="Print the plan as JSON.")] = False,
-    watch: Annotated[bool, typer.Option("--watch", help="Stay, and do it again after every `feast apply`.")] = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Keep running, and write the plan again after every `feast apply`.")
+    ] = False,
 ) -> None:
     """Compile the registry into the plan file, check it completely, and print it."""
     from forebay.definitions.compile import compile_again, compile_plan
@@ -56,10 +58,10 @@ def topics(
     brokers: BrokersOption = None,
     kafka_properties: KafkaPropertiesOption = None,
     partitions: Annotated[int, typer.Option(min=1, help="Partitions of each new topic.")] = 4,
-    replication: Annotated[int, typer.Option(min=1, help="Copies of each new topic.")] = 1,
-    output: Annotated[str | None, typer.Option(help="Prediction topic to create too.")] = None,
+    replication: Annotated[int, typer.Option(min=1, help="Replication factor of each new topic.")] = 1,
+    output: Annotated[str | None, typer.Option(help="Prediction topic to create as well.")] = None,
 ) -> None:
-    """Create the topics the plan needs that do not exist yet."""
+    """Create the topics that the plan needs and that do not exist yet."""
     from forebay.definitions.topics import carrying_topics, needed_topics
     from forebay.local.topics import create_topics
 
@@ -73,7 +75,9 @@ def topics(
 
 
 def forget(
-    entity: Annotated[list[str], typer.Option(help="Join key and value, name=value; again for a composite key.")],
+    entity: Annotated[
+        list[str], typer.Option(help="Join key and value, as name=value; repeat it for a composite key.")
+    ],
     plan_file: PlanOption = DEFAULT_PLAN,
     redis: RedisOption = None,
     remember_days: Annotated[
@@ -81,13 +85,13 @@ def forget(
         typer.Option(
             envvar="FOREBAY_REMEMBER_DAYS",
             min=0.0,
-            help="Its events stay forgotten for so long, whatever reads them again; 0: for ever. At least as long as "
-            "its topics are retained.",
+            help="Days for which its events are not counted again; 0: without end. Must be at least the retention of "
+            "its topics.",
         ),
     ] = 7.0,
     as_json: Annotated[bool, typer.Option("--json", help="Print what was removed as JSON.")] = False,
 ) -> None:
-    """Remove everything the online store holds about an entity, and say what remains in topics."""
+    """Remove everything the online store holds about an entity, and list topics that may still name it."""
     from forebay.store.forget import forget as remove
     from forebay.store.forget import parse_entity
 
@@ -133,12 +137,12 @@ def materialize(
     views: Annotated[list[str] | None, typer.Argument(help="Batch feature views; default: all.")] = None,
     repo: RepoOption = Path("feature_repo"),
     start: Annotated[
-        datetime | None, typer.Option(help="First event time (UTC); default: where each view was left last time.")
+        datetime | None, typer.Option(help="First event time (UTC); default: where the last run of each view ended.")
     ] = None,
     end: Annotated[datetime | None, typer.Option(help="Last event time (UTC); default: now.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print what was done as JSON.")] = False,
 ) -> None:
-    """Copy the newest rows of batch views to the online store; stream views are the processor's."""
+    """Copy the newest rows of batch views to the online store; `forebay process` writes stream views."""
     from forebay.history.materialize import materialize as copy
     from forebay.history.materialize import print_materialized
 
@@ -154,11 +158,11 @@ def backfill(
     history: Annotated[Path, typer.Option(help="Folder with one Parquet file of events per topic.")],
     plan_file: PlanOption = DEFAULT_PLAN,
     service: Annotated[str | None, typer.Option(help="Also write training rows of this feature service.")] = None,
-    topic: Annotated[str | None, typer.Option(help="The scored topic, whose events ask for training rows.")] = None,
-    out: Annotated[Path, typer.Option(help="Where training rows go (Parquet).")] = Path("training.parquet"),
+    topic: Annotated[str | None, typer.Option(help="Scored topic: each of its events gives a training row.")] = None,
+    out: Annotated[Path, typer.Option(help="Parquet file for the training rows.")] = Path("training.parquet"),
     max_left_out: MaxLeftOut = DEFAULT_MAX_SHARE,
 ) -> None:
-    """Compute features as of every event of history into the views' batch sources."""
+    """Compute features as of every event of history, and write them to the views' batch sources."""
     from forebay.history.backfill import Training
     from forebay.history.backfill import backfill as write
     from forebay.pipelines.history.load import History

@@ -30,7 +30,7 @@ app = typer.Typer(no_args_is_help=True, help="Dead letters and late events: list
 
 LateOption = Annotated[bool, typer.Option("--late", help="Late events instead of dead letters.")]
 ReasonOption = Annotated[
-    list[str] | None, typer.Option("--reason", help="Only letters of this reason; again for more reasons.")
+    list[str] | None, typer.Option("--reason", help="Only letters with this reason; repeat it for more reasons.")
 ]
 PositionOption = Annotated[
     list[str] | None,
@@ -124,13 +124,13 @@ def replay(
     since: SinceOption = None,
     until: UntilOption = None,
     rate: Annotated[float, typer.Option(min=0, help="Records per second; 0: as fast as the brokers take them.")] = 0.0,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be sent, and send nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be sent, and send nothing.")] = False,
     plan_file: PlanOption = DEFAULT_PLAN,
     brokers: BrokersOption = None,
     kafka_properties: KafkaPropertiesOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Send the original records to their topic again, for those alone that refused them; each is sent once.
+    """Send the original records to their topic again, only for readers that refused them; each is sent once.
 
     Late events are judged again: only those are sent that the plan's present allowed_lateness would have admitted,
     and they are late again where the watermark has gone on by more than it.

@@ -66,7 +66,7 @@ def up(
     topic: Annotated[str, typer.Option(help="Topic to score.")],
     output: Annotated[str, typer.Option(help="Prediction topic.")],
     repo: RepoOption = Path("feature_repo"),
-    folder: Annotated[Path, typer.Option(help="Takes the plan file and the logs.")] = DEFAULT_PLAN.parent,
+    folder: Annotated[Path, typer.Option(help="Folder for the plan file and the logs.")] = DEFAULT_PLAN.parent,
     port: Annotated[int, typer.Option(min=0, max=LAST_PORT, help="Port of the endpoint; 0: a free one.")] = 8000,
     partitions: Annotated[int, typer.Option(min=1, help="Partitions of each topic.")] = 4,
     clock: ClockOption = ClockName.WALL,
@@ -76,7 +76,7 @@ def up(
         typer.Option(
             envvar="",
             show_envvar=False,
-            help="host:port[,host:port] of a running Kafka, of no variable; default: an embedded one.",
+            help="host:port[,host:port] of a running Kafka; default: an embedded broker. No variable sets it.",
         ),
     ] = "",
     kafka_properties: KafkaPropertiesOption = None,
@@ -85,10 +85,10 @@ def up(
     ] = None,
     include_features: IncludeFeatures = False,
     without: Annotated[
-        list[Process] | None, typer.Option(help="Leave this process to somebody else; again for more.")
+        list[Process] | None, typer.Option(help="Do not start this process; repeat it for more processes.")
     ] = None,
 ) -> None:
-    """Run all of it on this machine, embedded broker and store included, until Ctrl-C."""
+    """Run everything on this machine, embedded broker and store included, until Ctrl-C."""
     from forebay.local.stack import StackSettings
     from forebay.local.up import up as run_stack
 

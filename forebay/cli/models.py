@@ -95,11 +95,11 @@ def check_model(
 def promote(
     model: ModelArgument,
     version: Annotated[
-        str, typer.Argument(metavar="VERSION", help="The version; `newest`: follow new versions again.")
+        str, typer.Argument(metavar="VERSION", help="The version, or `newest` to follow new versions again.")
     ],
     plan_file: PlanOption = DEFAULT_PLAN,
 ) -> None:
-    """Check a version and let it score, and no other, until another choice is made."""
+    """Check a version, and score with it alone until another one is chosen."""
     from forebay.models.checked import check, live_version
     from forebay.models.choice import follow_newest
     from forebay.models.choice import promote as choose

@@ -61,10 +61,10 @@ HangAfter = Annotated[
     float,
     typer.Option(
         min=1.0,
-        help="A step of the work that lasts so many seconds hangs: the process ends with status 75, to be restarted.",
+        help="Longest time for one step of the work; after it the process ends with status 75, to be restarted.",
     ),
 ]
-SessionTimeout = Annotated[int, typer.Option(min=1, help="A silent process loses its partitions after so long.")]
+SessionTimeout = Annotated[int, typer.Option(min=1, help="Time after which a silent process loses its partitions.")]
 SchemaRegistryOption = Annotated[
     str,
     typer.Option(
@@ -74,17 +74,19 @@ SchemaRegistryOption = Annotated[
 ]
 MaxBatchRecords = Annotated[int, typer.Option(min=1, help="Most records of a batch.")]
 MaxDeadLetters = Annotated[
-    int, typer.Option(min=0, help="Stop at more dead letters of a partition in a row; 0: no limit.")
+    int, typer.Option(min=0, help="Most consecutive dead letters of a partition before the process stops; 0: no limit.")
 ]
 MaxDeadLetterShare = Annotated[
     float,
     typer.Option(
-        min=0.0, max=1.0, help="Stop at a larger share of dead letters among the last 10,000 records; 0: no limit."
+        min=0.0,
+        max=1.0,
+        help="Largest share of dead letters in the last 10,000 records before the process stops; 0: no limit.",
     ),
 ]
 MaxLeftOut = Annotated[
     float,
-    typer.Option(min=0.0, max=1.0, help="Stop if a larger share of a topic's events can't be used; 1: never."),
+    typer.Option(min=0.0, max=1.0, help="Largest share of a topic's events that may be unusable; 1: no limit."),
 ]
 
 
@@ -95,7 +97,9 @@ class ClockName(enum.StrEnum):
     WATERMARK = "watermark"
 
 
-ClockOption = Annotated[ClockName, typer.Option(help="What now means.")]
+ClockOption = Annotated[
+    ClockName, typer.Option(help="Clock of requests without a time: this machine's, or the newest event time.")
+]
 IncludeFeatures = Annotated[bool, typer.Option(help="Put the model's input into predictions.")]
 
 

@@ -39,17 +39,19 @@ def process(
     max_batch_records: MaxBatchRecords = 100_000,
     level_records: Annotated[
         int,
-        typer.Option(min=0, help="A view further behind others of its topic is first brought up on its own."),
+        typer.Option(
+            min=0, help="Records a view may be behind others of its topic; beyond that, a second process computes it."
+        ),
     ] = 10_000,
     hang_after_s: HangAfter = HANG_AFTER_S,
     max_dead_letters: MaxDeadLetters = 1_000,
     max_dead_letter_share: MaxDeadLetterShare = 0.5,
     retire_after_s: Annotated[
         float,
-        typer.Option(min=1.0, help="The state of a replaced, unused definition stays at least so long."),
+        typer.Option(min=1.0, help="Shortest time for which the state of a replaced definition is kept."),
     ] = 600.0,
 ) -> None:
-    """Compute the stream views' windows from Kafka into Redis, until told to stop."""
+    """Compute the stream views' windows from Kafka into Redis, until a signal stops it."""
     from forebay.pipelines.feature_processor.run import run
     from forebay.pipelines.feature_processor.settings import ProcessorSettings
     from forebay.pipelines.steps.dead_letter_limit import Allowance

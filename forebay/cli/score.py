@@ -56,7 +56,9 @@ def score(
     redis: RedisOption = None,
     schema_registry: SchemaRegistryOption = "",
     delivery: Annotated[Delivery, typer.Option(help="Delivery guarantee of predictions.")] = Delivery.EXACTLY_ONCE,
-    feature_wait_ms: Annotated[int, typer.Option(min=0, help="Longest wait for the event's own features.")] = 1_000,
+    feature_wait_ms: Annotated[
+        int, typer.Option(min=0, help="Longest wait until the views of an event's topic contain it.")
+    ] = 1_000,
     include_features: IncludeFeatures = False,
     group: Annotated[
         str, typer.Option(help="Consumer group; default: one of this project, topic, output and model.")
@@ -70,7 +72,7 @@ def score(
     ] = Protocol.CLASSIC,
     session_timeout_ms: SessionTimeout = 10_000,
     transaction_timeout_ms: Annotated[
-        int, typer.Option(min=1, help="Longest wait of readers for a transaction that a killed worker left open.")
+        int, typer.Option(min=1, help="Longest time for which a transaction of a killed worker holds up readers.")
     ] = 10_000,
     max_batch_records: MaxBatchRecords = 500,
     stop_timeout_s: Annotated[
@@ -82,7 +84,7 @@ def score(
     max_dead_letters: MaxDeadLetters = 1_000,
     max_dead_letter_share: MaxDeadLetterShare = 0.5,
 ) -> None:
-    """Score every event of a topic onto a prediction topic, until told to stop."""
+    """Score every event of a topic onto a prediction topic, until a signal stops it."""
     from forebay.pipelines.adapters.metrics import serve_metrics
     from forebay.pipelines.contract.plan.plan import Plan
     from forebay.pipelines.process.every import Every

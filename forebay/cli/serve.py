@@ -44,27 +44,29 @@ def serve(
     port: Annotated[int, typer.Option(min=0, max=LAST_PORT, help="Port to listen on; 0: a free one.")] = _DEFAULTS.port,
     clock: ClockOption = ClockName.WALL,
     insecure: Annotated[bool, typer.Option(help="Allow another address than loopback without a token.")] = False,
-    max_connections: Annotated[int, typer.Option(min=1, help="Open at once; beyond it, 503.")] = (
+    max_connections: Annotated[int, typer.Option(min=1, help="Most connections at once; further ones get 503.")] = (
         _DEFAULTS.max_connections
     ),
-    max_head_bytes: Annotated[int, typer.Option(min=1, help="Of a request's line and headers.")] = (
+    max_head_bytes: Annotated[int, typer.Option(min=1, help="Most bytes of a request's line and headers.")] = (
         _DEFAULTS.max_head_bytes
     ),
-    head_timeout_s: Annotated[float, typer.Option(min=0.1, help="For a request's line and headers.")] = (
+    head_timeout_s: Annotated[float, typer.Option(min=0.1, help="Longest time for a request's line and headers.")] = (
         _DEFAULTS.head_timeout_s
     ),
-    body_timeout_s: Annotated[float, typer.Option(min=0.1, help="For a request's body after that.")] = (
+    body_timeout_s: Annotated[float, typer.Option(min=0.1, help="Longest time for a request's body after that.")] = (
         _DEFAULTS.body_timeout_s
     ),
-    max_body_bytes: Annotated[int, typer.Option(min=1, help="Of a request's body.")] = _DEFAULTS.max_body_bytes,
-    max_entities: Annotated[int, typer.Option(min=1, help="Per request.")] = _DEFAULTS.max_entities,
-    max_batch_entities: Annotated[int, typer.Option(min=1, help="Answered together, over requests.")] = (
+    max_body_bytes: Annotated[
+        int, typer.Option(min=1, help="Most bytes of a request's body.")
+    ] = _DEFAULTS.max_body_bytes,
+    max_entities: Annotated[int, typer.Option(min=1, help="Most entities per request.")] = _DEFAULTS.max_entities,
+    max_batch_entities: Annotated[int, typer.Option(min=1, help="Most entities of a batch, from all requests.")] = (
         _DEFAULTS.max_batch_entities
     ),
-    max_queued_entities: Annotated[int, typer.Option(min=1, help="Waiting for an answer; beyond it, 503.")] = (
-        _DEFAULTS.max_queued_entities
-    ),
-    drain_s: Annotated[int, typer.Option(min=0, help="For requests in flight, when told to stop.")] = (
+    max_queued_entities: Annotated[
+        int, typer.Option(min=1, help="Most entities waiting for an answer; further ones get 503.")
+    ] = (_DEFAULTS.max_queued_entities),
+    drain_s: Annotated[int, typer.Option(min=0, help="Longest time for requests in flight after a signal to stop.")] = (
         _DEFAULTS.drain_s
     ),
     hang_after_s: HangAfter = HANG_AFTER_S,
@@ -76,7 +78,7 @@ def serve(
         typer.Option(help="Another models/<name> or models/<name>/<version>, whose tensors clients bring; repeatable."),
     ] = None,
 ) -> None:
-    """Answer the same question over HTTP."""
+    """Answer requests for features and scores over HTTP."""
     from starlette.types import ASGIApp
 
     from forebay.pipelines.adapters.clock import Clock, WallClock

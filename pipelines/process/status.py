@@ -11,9 +11,9 @@ START_AGAIN = RestartNeeded.status
 INTERRUPTED = 130
 
 MEANINGS = {
-    DONE: "Done, or stopped as told.",
-    CRASHED: "Nobody expected it; the log has the traceback. Start it again, and tell the authors.",
+    DONE: "Done, or stopped by a signal.",
+    CRASHED: "An unexpected error; the log has the traceback. Start it again, and report it to the authors.",
     REPAIR_FIRST: "Repair first, then start it again: a plan, a setting, a model, an option, a refusal of the store.",
-    START_AGAIN: "It could not go on for a reason that passes: start it again. An end by SIGPROF means the same.",
-    INTERRUPTED: "Ctrl-C, as a shell says it, in a command that was not done.",
+    START_AGAIN: "A failure that passes: start it again. An end by SIGPROF means the same.",
+    INTERRUPTED: "Ctrl-C in a command that was not done.",
 }
