@@ -54,7 +54,7 @@ app.add_typer(models.app, name="models")
 
 
 def main() -> None:
-    """Entry point of the console script: errors made on purpose are one line, without a traceback."""
+    """Runs the console script: a `ForebayError` ends it with one line, without a traceback."""
     # A shell without job control starts background jobs with SIGINT ignored, and Python leaves it so: Ctrl-C, or a
     # supervisor's SIGINT, would end the processes once they run, but not while they wait for a broker.
     signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -1,4 +1,4 @@
-"""What commands have in common: options of the log, and names of settings in the environment."""
+"""Adds to every command the options of the log, and the variables of its settings."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ LogLevelOption = Annotated[
 
 
 def logged(function: Function) -> Function:
-    """The command with `--log-format` and `--log-level`, which it need not know."""
+    """Adds `--log-format` and `--log-level` to a command, which does not see them."""
     own = inspect.signature(function, eval_str=True).parameters.values()
 
     @functools.wraps(function)
@@ -60,7 +60,7 @@ def from_environment(function: Function) -> Function:
 
 
 def _declared(command: Function, parameters: list[inspect.Parameter]) -> Function:
-    """The function with the parameters that the command line declares."""
+    """Returns the function with the parameters that the command line declares."""
     keyword_only = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in parameters]
     command.__signature__ = inspect.Signature(keyword_only)  # type: ignore[attr-defined]
     command.__annotations__ = {each.name: each.annotation for each in parameters}
@@ -68,7 +68,7 @@ def _declared(command: Function, parameters: list[inspect.Parameter]) -> Functio
 
 
 def _named(parameter: inspect.Parameter) -> Any:
-    """The parameter's annotation, its option with a variable."""
+    """Returns the parameter's annotation, with a variable for its option."""
     if get_origin(parameter.annotation) is not Annotated:
         return parameter.annotation
     kind, option, *_ = get_args(parameter.annotation)
@@ -80,5 +80,5 @@ def _named(parameter: inspect.Parameter) -> Any:
 
 
 def variable(option: str) -> str:
-    """The environment variable of an option, by its long name or its parameter's."""
+    """Names the environment variable of an option, after its long name or its parameter's."""
     return "FOREBAY_" + option.removeprefix("--").replace("-", "_").upper()

@@ -1,4 +1,4 @@
-"""`forebay dlq`: dead letters and late events, looked at and sent again."""
+"""Runs `forebay dlq`: lists and shows dead letters and late events, and sends their records again."""
 
 from __future__ import annotations
 
@@ -162,7 +162,7 @@ def _letters(source: Source, late: bool) -> str:
 
 
 def _named(plan: Plan, topic: str, late: bool) -> tuple[Source, str]:
-    """The source and its topic of letters that a name stands for. Raises `SettingsError`: the plan has no such."""
+    """Returns the source and topic of letters of this name. Raises `SettingsError`: the plan has none of it."""
     for source in plan.sources:
         if topic in (dead_letter_topic(source.topic), late_topic(source.topic)):
             return source, topic

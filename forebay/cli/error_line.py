@@ -1,4 +1,4 @@
-"""How every command ends on an error: one line where it was made on purpose."""
+"""Ends every command on an error: with one line where Forebay raised it on purpose."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def _say(error: ForebayError) -> None:
 
 
 def _from_interrupt(error: BaseException | None) -> bool:
-    """Whether an error came of Ctrl-C: amid a library's code or a lock, one may be made into something else."""
+    """Returns whether Ctrl-C caused an error: inside a library or a lock it may be turned into another exception."""
     while error is not None and not isinstance(error, KeyboardInterrupt):
         error = error.__cause__ or error.__context__
     return error is not None

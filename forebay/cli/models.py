@@ -1,4 +1,4 @@
-"""`forebay models`: versions of models, looked at, checked and chosen."""
+"""Runs `forebay models`: lists, checks and chooses versions of models."""
 
 from __future__ import annotations
 

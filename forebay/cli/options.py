@@ -1,4 +1,4 @@
-"""Options that several commands share, and what they mean where they are not given."""
+"""Options that several commands share, and their values where they are not given."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from forebay.pipelines.errors import SettingsError
 from forebay.pipelines.steps.event_time import to_event_ms
 
 console = Console(soft_wrap=not sys.stdout.isatty())
-"""A line stays a line in a file or a pipe, whatever its length."""
+"""Does not wrap lines in a file or a pipe, whatever their length."""
 
 errors = Console(stderr=True)
 
@@ -91,7 +91,7 @@ MaxLeftOut = Annotated[
 
 
 class ClockName(enum.StrEnum):
-    """What "now" means for requests without a time."""
+    """Clock of requests without a time."""
 
     WALL = "wall"
     WATERMARK = "watermark"
@@ -104,19 +104,19 @@ IncludeFeatures = Annotated[bool, typer.Option(help="Put the model's input into 
 
 
 def utc_ms(given: datetime | None) -> int | None:
-    """A time that was given as UTC, in ms since the epoch."""
+    """Converts a time in UTC to ms since the epoch."""
     return None if given is None else to_event_ms(given.replace(tzinfo=UTC))
 
 
 def read(path: Path) -> Plan:
-    """The plan in a file."""
+    """Reads the plan in a file."""
     from forebay.pipelines.contract.plan.plan_file import read_plan
 
     return read_plan(path)
 
 
 def kafka_of(compiled: Plan, given: str | None, file: Path | None) -> KafkaConnection:
-    """How to reach the brokers: addresses given, else among the properties, else those that all sources name.
+    """Returns how to reach the brokers: at the given addresses, else those of the properties, else of all sources.
 
     Raises:
         SettingsError: the sources name several, or a property can't be used.
@@ -125,7 +125,7 @@ def kafka_of(compiled: Plan, given: str | None, file: Path | None) -> KafkaConne
 
 
 def kafka_at(addresses: str, file: Path | None) -> KafkaConnection:
-    """How to reach the brokers at these addresses. Raises `SettingsError` as above."""
+    """Returns how to reach the brokers at these addresses. Raises `SettingsError` as `kafka_of`."""
     return _connection(addresses, str, file)
 
 
@@ -145,7 +145,7 @@ def _declared(compiled: Plan) -> str:
 
 
 def redis_of(compiled: Plan, given: str | None) -> str:
-    """The given address, else the online store's.
+    """Returns the given address, else the online store's.
 
     Raises:
         SettingsError: there is none.
@@ -156,7 +156,7 @@ def redis_of(compiled: Plan, given: str | None) -> str:
 
 
 def stream_view(compiled: Plan, name: str) -> StreamView:
-    """The stream view of that name.
+    """Returns the stream view of that name.
 
     Raises:
         SettingsError: the plan has none.

@@ -12,7 +12,7 @@ from rich.markup import escape
 
 @contextmanager
 def step(console: Console, title: str) -> Iterator[None]:
-    """One step; nothing is printed for a step that fails but its title."""
+    """Shows one step; of a step that fails, only the title is printed."""
     started = time.monotonic()
     try:
         with console.status(escape(title)):

@@ -1,4 +1,4 @@
-"""Tables of the command line: drawn on a terminal, lines of tab-separated cells elsewhere."""
+"""Prints tables: drawn on a terminal, lines of tab-separated cells elsewhere."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rich.text import Text
 
 
 def new_table(title: str, *columns: str, whole: Collection[str] = (), right: Collection[str] = ()) -> Table:
-    """An empty table.
+    """Builds an empty table.
 
     Args:
         title: plain text; empty: none.

@@ -1,4 +1,4 @@
-"""Dead letters and late events, looked at and sent again.
+"""Lists dead letters and late events, and sends their records again.
 
 <topic>.dlq, <topic>.late --read--> Letter --select--> those that are asked for --list | show--> a person
                                                                                --replay, marked--> <topic>

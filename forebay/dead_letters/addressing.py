@@ -1,4 +1,4 @@
-"""To whom a letter can be sent again: those that refused it, that the plan still has, and that were not sent it yet."""
+"""Decides who gets a letter's record again: readers that refused it, are still in the plan, and have not had it yet."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from forebay.pipelines.contract.plan.sources import Source
 
 
 class Sendable(NamedTuple):
-    """A letter, and what is to be sent of it."""
+    """A letter, and the record to send for it."""
 
     letter: Letter
     source: Position
@@ -34,7 +34,7 @@ class Destination(NamedTuple):
 
 
 class Unsendable(NamedTuple):
-    """Why a letter is not sent, in words that many letters share."""
+    """The reason for which a letter is not sent, worded alike for all letters with that reason."""
 
     why: str
 
@@ -45,7 +45,7 @@ SENT_BEFORE = Unsendable("sent before")
 def address(
     letter: Letter, plan: Plan, source: Source, destination: Destination, marked: Collection[bytes]
 ) -> Sendable | Unsendable:
-    """What is to be sent of a letter.
+    """Returns the record to send for a letter.
 
     Args:
         source: of the topic that the letter's record is from.
@@ -54,7 +54,7 @@ def address(
     """
     refused_by, at = letter.refused_by, letter.source(source.topic)
     if refused_by is None or at is None:
-        return Unsendable("it does not say who refused it: written by an earlier release, or not by Forebay")
+        return Unsendable("it does not name its readers: an earlier release wrote it, or another program")
     if refused_by.project != plan.project:
         return Unsendable(f"refused in project {refused_by.project!r}: replay it with that project's plan")
     if at.partition >= destination.partitions:
@@ -76,7 +76,7 @@ def address(
 
 
 def _still_there(refused_by: Recipients, letter: Letter, plan: Plan, source: Source) -> tuple[Recipients, str]:
-    """Those of the recipients that can take the record, and why the others can't."""
+    """Returns the recipients that can take the record, and the reason why each of the others can't."""
     online = [view for view in plan.stream_views if view.source == source.name and view.online]
     views = [view for view in online if definition(view) in refused_by.views]
     names = {each.rpartition("@")[0] for each in refused_by.views}
@@ -90,7 +90,7 @@ def _still_there(refused_by: Recipients, letter: Letter, plan: Plan, source: Sou
 
 
 def _too_late(letter: Letter, allowed_ms: int) -> bool:
-    """Whether the present lateness would not have admitted the event, even when it came."""
+    """Returns whether the present lateness would have refused the event even when it arrived."""
     try:
         event_ms, watermark_ms = int(letter.text("forebay-event-ms")), int(letter.text("forebay-watermark-ms"))
     except ValueError:

@@ -1,4 +1,4 @@
-"""Letters for people."""
+"""Prints letters for people."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _COLUMNS = ("reason", "stage", "read from", "first letter", "count", "replayed",
 
 
 def time_text(ms: int) -> str:
-    """A time to the second, UTC."""
+    """Formats a time to the second, in UTC."""
     return datetime.fromtimestamp(ms / 1_000, UTC).strftime("%Y-%m-%d %H:%M:%S")
 
 
 def print_groups(groups: Sequence[Group], console: Console) -> None:
-    """A table per topic of letters, a line per group; positions on that topic, or its source, go without its name."""
+    """Prints a table per topic of letters, a row per group; positions on that topic or its source omit its name."""
     for topic, members in groupby(groups, key=lambda group: group.topic):
         table = new_table(topic, *_COLUMNS, whole=("reason", "stage", "written (UTC)"), right=("count", "replayed"))
         for each in members:
@@ -37,7 +37,7 @@ def print_groups(groups: Sequence[Group], console: Console) -> None:
 
 
 def printed_letter(letter: Letter, max_bytes: int) -> str:
-    """A letter, header by header, and as much of its payload as is allowed."""
+    """Formats a letter: every header, and its payload up to the given length."""
     refused_by = letter.refused_by
     lines = [
         f"letter       {letter.at}, written {time_text(letter.written_ms)} UTC",
@@ -57,12 +57,12 @@ def _whom(recipients: Recipients) -> str:
 
 
 def _text(text: str) -> str:
-    """A text that a terminal shows as it is: what is not printable is escaped."""
+    """Escapes what a terminal can't print."""
     return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
 
 
 def _shown(data: bytes | None, max_bytes: int) -> str:
-    """Bytes as text where they are some, else as hexadecimal digits; no control characters reach a terminal."""
+    """Formats bytes as text where they are UTF-8, else as hexadecimal digits; control characters are escaped."""
     if data is None:
         return "null"
     part = data[:max_bytes]

@@ -1,4 +1,4 @@
-"""A dead letter or a late event, as it is on its topic."""
+"""Reads a dead letter or a late event from its record."""
 
 from __future__ import annotations
 
@@ -39,40 +39,40 @@ class Letter(NamedTuple):
 
     @classmethod
     def of(cls, message: Message) -> Letter:
-        """The letter that a consumer read."""
+        """Builds the letter from a message of the consumer."""
         at = Position(str(message.topic()), int(message.partition() or 0), int(message.offset() or 0))
         return cls(at, message.key(), message.value(), list(message.headers() or ()), message.timestamp()[1])
 
     def text(self, name: str) -> str:
-        """A header as text; the last one of its name is Forebay's. Empty where there is none."""
+        """Returns a header as text, empty if there is none; of several with this name the last one is Forebay's."""
         return (dict(self.headers).get(name) or b"").decode(errors="replace")
 
     @property
     def reason(self) -> str:
-        """Why it is here, in a word."""
+        """Returns the reason for the refusal, one word."""
         return self.text("forebay-reason")
 
     @property
     def refused_at(self) -> Position | None:
-        """The record that was refused, on the topic it was read from."""
+        """Returns the position of the refused record on the topic that it was read from."""
         return Position.parse(self.text("forebay-position"))
 
     @property
     def timestamp_ms(self) -> int:
-        """The record's own timestamp; that of the letter where it is not known."""
+        """Returns the record's own timestamp in ms, or the letter's where that is not known."""
         text = self.text(TIMESTAMP_HEADER)
         return int(text) if text.isdigit() else self.written_ms
 
     @property
     def refused_by(self) -> Recipients | None:
-        """Who lacks the record; None where the letter does not say."""
+        """Returns the readers that lack the record; None if the letter does not name them."""
         try:
             return decode_recipients(dict(self.headers).get(REFUSED_BY_HEADER))
         except DecodeError:
             return None
 
     def source(self, topic: str) -> Position | None:
-        """Where the record is on its source topic; None where the letter does not say.
+        """Returns the record's position on its source topic; None if the letter does not name it.
 
         Args:
             topic: the source topic. A letter of a topic that it is routed into carries the source position.
@@ -87,10 +87,10 @@ class Letter(NamedTuple):
         return Position(topic, found.partition, found.offset)
 
     def source_key(self) -> bytes | None:
-        """The record's key on its source topic."""
+        """Returns the record's key on its source topic."""
         headers = dict(self.headers)
         return headers.get(SOURCE_KEY_HEADER) if SOURCE_HEADER in headers else self.key
 
     def own_headers(self) -> Headers:
-        """The headers that the producer gave the record."""
+        """Returns the headers that the producer gave the record."""
         return [(name, value) for name, value in self.headers if name not in ADDED_ON_THE_WAY]

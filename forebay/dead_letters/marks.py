@@ -1,4 +1,4 @@
-"""Marks what was replayed, in the transaction that sends it: so nothing is sent twice, whenever a replay is killed."""
+"""Marks letters in the transaction that sends their records, so a replay that was killed sends nothing twice."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ READY_S = 15.0
 
 
 def marks_topic(topic: str) -> str:
-    """The compacted topic that says what was replayed of a topic of dead letters or late events."""
+    """Names the compacted topic of marks: which letters of a topic were replayed."""
     return f"{topic}.replayed"
 
 
 def mark_of(letter: Letter, source: Position, project: str, recipient: str) -> bytes:
-    """What tells a record and one recipient from all others.
+    """Returns the mark of one record for one recipient, different from all others.
 
     Not the letter's own position: a batch that is read again may write the same letter again, and a record that is
     refused by a definition and the next one of the same view is to be sent to that view once. Key, value and timestamp
@@ -40,7 +40,7 @@ def mark_of(letter: Letter, source: Position, project: str, recipient: str) -> b
 
 
 def read_marks(reader: TopicReader, topic: str) -> set[bytes]:
-    """All marks of a topic of dead letters or late events.
+    """Reads all marks of a topic of dead letters or late events.
 
     Raises:
         SettingsError: the brokers do not answer.
@@ -52,7 +52,7 @@ def read_marks(reader: TopicReader, topic: str) -> set[bytes]:
 
 
 def create_marks_topic(reader: TopicReader, brokers: Brokers, topic: str) -> None:
-    """Creates the topic of the marks where it does not exist, with as many copies as the letters have.
+    """Creates the topic of marks if it does not exist, with the replication factor of the letters' topic.
 
     Raises:
         SettingsError: the brokers refuse it, or do not answer.

@@ -1,4 +1,4 @@
-"""Writes records in transactions, one batch each: all of it is there, or nothing."""
+"""Writes records in transactions: a batch is readable as a whole, or not at all."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ TRANSACTION_S = 60.0
 
 
 class ReplayEnded(ForebayError):
-    """A replay can't go on; what it sent is marked, and the next one goes on behind it."""
+    """A replay can't go on. What it sent is marked, so the next replay continues after it."""
 
 
 class Outgoing(NamedTuple):
-    """A record to be written."""
+    """A record to write."""
 
     topic: str
     partition: int
@@ -41,7 +41,7 @@ class Outgoing(NamedTuple):
 
 
 class Outbox:
-    """Writes in transactions. Made anew under the same name, it ends what the one before had left open."""
+    """Writes in transactions. A new outbox with the same name ends a transaction that the one before left open."""
 
     def __init__(self, brokers: Brokers, name: str) -> None:
         """Raises `SettingsError`: the brokers do not answer, or allow no transactions."""

@@ -1,4 +1,4 @@
-"""A replay with a progress bar."""
+"""Shows a replay's progress."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from forebay.dead_letters.selection import Selection
 
 
 def replay_with_progress(place: Place, selection: Selection, rate: float, console: Console) -> Outlook:
-    """`replay`, counted against what an `outlook` before it found. Raises as `replay`."""
+    """Runs `replay` with a progress bar up to the count of an `outlook` before it. Raises as `replay`."""
     total = outlook(place, selection).sent
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console) as progress:

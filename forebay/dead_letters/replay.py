@@ -1,4 +1,4 @@
-"""Sends letters' records to their source topic again, for those alone that refused them, each once.
+"""Sends the records of letters to their source topic again, each once, only for the readers that refused them.
 
 A record and its marks are written in one transaction. A replay that was killed left either both or neither; the next
 one ends what it left open, reads the marks, and goes on.
@@ -34,7 +34,7 @@ TRANSACTIONS_PER_S = 5
 
 
 class Place(NamedTuple):
-    """Where is replayed from and to."""
+    """The topics and brokers of one replay."""
 
     plan: Plan
     source: Source
@@ -44,7 +44,7 @@ class Place(NamedTuple):
 
 
 class Outlook(msgspec.Struct):
-    """What a replay would send, or has sent."""
+    """The counts of a replay: what it would send, or has sent."""
 
     topic: str
     """Topic of the letters."""
@@ -57,7 +57,7 @@ class Outlook(msgspec.Struct):
 
 
 def outlook(place: Place, selection: Selection) -> Outlook:
-    """What a replay would send now; writes nothing.
+    """Counts what a replay would send now, and writes nothing.
 
     Raises:
         SettingsError: a topic does not exist, or the brokers do not answer.
@@ -73,7 +73,7 @@ def outlook(place: Place, selection: Selection) -> Outlook:
 
 
 def replay(place: Place, selection: Selection, rate: float, on_sent: Callable[[int], None]) -> Outlook:
-    """Sends what is chosen and was not sent before.
+    """Sends the selected records that were not sent before.
 
     Args:
         rate: records per second; 0: as fast as the brokers take them.
@@ -116,7 +116,7 @@ def replay(place: Place, selection: Selection, rate: float, on_sent: Callable[[i
 def _sendable(
     place: Place, selection: Selection, reader: TopicReader, marked: set[bytes], found: Outlook
 ) -> Iterator[Sendable]:
-    """What is to be sent, in the letters' order; counts in `found`, and adds to `marked`, what it passes."""
+    """Yields what is to be sent, in the letters' order, counts it in `found` and adds its marks to `marked`."""
     oldest_ms = oldest_kept_ms(place.brokers, place.source.topic, time.time_ns() // 1_000_000)
     destination = Destination(len(reader.replicas(place.source.topic)), oldest_ms)
     refused: Counter[str] = Counter()
@@ -137,7 +137,7 @@ def _sendable(
 
 
 def _outgoing(place: Place, sendable: Sendable) -> Iterator[Outgoing]:
-    """The original record, and the marks that say so."""
+    """Yields the original record and its marks, ready to be written."""
     letter = sendable.letter
     headers = [
         *letter.own_headers(),

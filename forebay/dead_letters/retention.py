@@ -1,4 +1,4 @@
-"""How old a record may be when it is written: a topic's retention counts from the record's own timestamp."""
+"""Finds how old a record may be when it is written: a topic's retention counts from the record's own timestamp."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ASK_S = 10.0
 
 
 def oldest_kept_ms(brokers: Brokers, topic: str, now_ms: int) -> int | None:
-    """The oldest timestamp with which a record may be written now; None: any.
+    """Returns the oldest timestamp in ms with which a record may be written now; None means any.
 
     A segment is removed once its newest record is too old, so an old record may vanish within minutes, unread, where
     no newer ones follow it.

@@ -1,4 +1,4 @@
-"""Which letters are asked for: by reason, by the position of the refused record, by time."""
+"""Selects letters by reason, by the position of the refused record, and by time."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _SPAN = re.compile(r"(.+)\[([0-9]{1,9})\](?:@([0-9]{1,18})(?:-([0-9]{1,18}))?)?"
 
 
 class Span(msgspec.Struct, frozen=True):
-    """Offsets of one partition."""
+    """A range of offsets of one partition."""
 
     topic: str
     partition: int
@@ -37,12 +37,12 @@ class Span(msgspec.Struct, frozen=True):
         return cls(found[1], int(found[2]), first, last)
 
     def __contains__(self, at: Position) -> bool:
-        """Whether a position is among them."""
+        """Returns whether a position is in the range."""
         return (at.topic, at.partition) == (self.topic, self.partition) and self.first <= at.offset <= self.last
 
 
 class Selection(msgspec.Struct, frozen=True):
-    """What a letter must be to be chosen; empty: anything."""
+    """The conditions on a letter; an empty one holds for every letter."""
 
     reasons: tuple[str, ...] = ()
     spans: tuple[Span, ...] = ()
@@ -56,11 +56,11 @@ class Selection(msgspec.Struct, frozen=True):
     def made(
         cls, reasons: Sequence[str], positions: Sequence[str], since_ms: int | None, until_ms: int | None
     ) -> Selection:
-        """The selection that options name. Raises `SettingsError` as `Span.parse`."""
+        """Builds the selection from options of the command line. Raises `SettingsError` as `Span.parse`."""
         return cls(tuple(reasons), tuple(Span.parse(each) for each in positions), since_ms, until_ms)
 
     def __contains__(self, letter: Letter) -> bool:
-        """Whether a letter is chosen."""
+        """Returns whether a letter meets all conditions."""
         if self.reasons and letter.reason not in self.reasons:
             return False
         if self.since_ms is not None and letter.written_ms < self.since_ms:

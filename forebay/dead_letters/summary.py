@@ -1,4 +1,4 @@
-"""Counts letters by what they have in common."""
+"""Counts letters by topic, reason, stage and partition."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Group(msgspec.Struct):
 
 
 def summarise(letters: Iterable[Letter], source: Source, marked: Collection[bytes]) -> list[Group]:
-    """The groups, largest first.
+    """Groups letters; the largest group comes first.
 
     Args:
         source: of the topic that the letters' records are from.

@@ -1,1 +1,1 @@
-"""Definitions: compiled, shown, watched, and the topics that they need."""
+"""Compiles, shows and watches definitions, and finds the topics that they need."""

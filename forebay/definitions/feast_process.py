@@ -12,7 +12,7 @@ _SHOWN_CHARS = 2_000
 
 
 def run_with_feast(module: str, *arguments: str, env: Mapping[str, str] | None = None) -> str:
-    """What the module prints.
+    """Runs the module with Feast, and returns what it prints.
 
     Args:
         env: its whole environment; None: that of this process.

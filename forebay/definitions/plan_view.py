@@ -1,4 +1,4 @@
-"""A plan for people (tables) and for programs (JSON)."""
+"""Shows a plan as tables for people, or as JSON for programs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from forebay.pipelines.contract.plan.views import Aggregation, BatchView, OnDema
 
 
 def plan_as_json(plan: Plan) -> dict[str, Any]:
-    """The plan as plain values, without stored functions and schemas; stream views also name their topic."""
+    """Converts the plan to plain values, without stored functions and schemas; stream views also name their topic."""
     plain: dict[str, Any] = msgspec.to_builtins(plan)
     for source in plain["sources"]:
         del source["schema"]

@@ -18,7 +18,7 @@ ASK_EVERY_S = 60.0
 
 
 class RegistryWatch:
-    """Of one feature repo. Reads `feature_store.yaml` as Feast does, without importing Feast."""
+    """Watches one feature repo. Reads `feature_store.yaml` as Feast does, without importing Feast."""
 
     def __init__(self, repo: Path, monotonic_s: Callable[[], float] = time.monotonic) -> None:
         """Args:
@@ -31,7 +31,7 @@ class RegistryWatch:
         self._since_s = monotonic_s()
 
     def changed(self) -> bool:
-        """Whether the registry has changed, and settled, since the last time this was true."""
+        """Returns whether the registry has changed since this was last true, and is no longer being written."""
         if self._path is None:
             return self._passed(ASK_EVERY_S)
         stamp = self._stamp()
@@ -58,7 +58,7 @@ class RegistryWatch:
 
 
 def registry_path(repo: Path) -> Path | None:
-    """The registry's file; None where it is none on this machine."""
+    """Returns the registry's file; None if the registry is not a file on this machine."""
     config = yaml.safe_load(os.path.expandvars((repo / "feature_store.yaml").read_text())) or {}
     registry: Any = config.get("registry", "data/registry.db")
     if isinstance(registry, dict):

@@ -1,4 +1,4 @@
-"""Which topics a plan needs."""
+"""Finds the topics that a plan needs."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from forebay.pipelines.contract.plan.plan import Plan
 
 
 def carrying_topics(plan: Plan) -> set[str]:
-    """Topics that records of other topics are copied to: routed ones, dead letters, late events."""
+    """Returns the topics to which records of other topics are copied: routed topics, dead letters, late events."""
     refused = {topic(source.topic) for source in plan.sources for topic in (dead_letter_topic, late_topic)}
     return refused | {feed.topic for feed in feeds(plan) if feed.routed}
 
 
 def needed_topics(plan: Plan, partitions: int) -> dict[str, int]:
-    """Sources, routed topics, dead letters and late events: topic -> number of partitions.
+    """Returns the number of partitions by topic, of sources, routed topics, dead letters and late events.
 
     Dead letters and late events keep the order of nothing, so one partition each is enough.
     """

@@ -18,7 +18,7 @@ from forebay.serving.worker.build import scored_source
 
 
 class Training(NamedTuple):
-    """Training rows that are wanted."""
+    """The training rows to write."""
 
     service: str
     topic: str
@@ -27,7 +27,7 @@ class Training(NamedTuple):
 
 
 def progress_bar(console: Console) -> Progress:
-    """Rows done of rows expected, and the time it took."""
+    """Builds a progress bar of rows done, rows expected and time."""
     return Progress(
         TextColumn("{task.description:<42}"),
         BarColumn(),
@@ -77,7 +77,7 @@ def backfill(plan: Plan, history: History, console: Console, training: Training 
 
 
 def print_left_out(history: History, console: Console) -> None:
-    """Says what of the history can't be used."""
+    """Prints which events of the history can't be used."""
     for where, left_out in history.left_out.items():
         if left_out.count:
             console.print(escape(f"{where}: {left_out}"), highlight=False)

@@ -1,4 +1,4 @@
-"""Events to payloads, in the format that their source declares: the decoders the other way round."""
+"""Encodes events in the format that their source declares: the inverse of the decoders."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _ANY_ID = 0
 
 
 def encoder(source: Source, registry: str) -> Encode:
-    """How events of a source become payloads.
+    """Returns the function that encodes events of a source.
 
     Args:
         registry: http(s)://[user:password@]host[:port] of the schema registry, asked where Avro is framed; empty: none.

@@ -1,4 +1,4 @@
-"""`forebay materialize`: batch views into the online store, and no others."""
+"""Runs `forebay materialize`: copies batch views, and no others, to the online store."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def materialize(
 
 
 def print_materialized(done: Materialized, console: Console) -> None:
-    """Says what was done, and what was left and why."""
+    """Prints which views were copied, and which were left out and why."""
     for each in done.views:
         if each.start_ms == each.end_ms:
             text = f"nothing to do up to {_utc(each.end_ms)}"

@@ -32,7 +32,7 @@ _LOOK_S = 0.1
 
 
 class Published(NamedTuple):
-    """An event to be published."""
+    """An event to publish."""
 
     event_ms: int
     topic: str
@@ -41,7 +41,7 @@ class Published(NamedTuple):
 
 
 class Replayed(msgspec.Struct, frozen=True):
-    """What a replay did."""
+    """The result of a replay."""
 
     events: int
     first_ms: int
@@ -60,12 +60,12 @@ class Span(msgspec.Struct, frozen=True):
     """Excluded; None: to the end."""
 
     def __contains__(self, event_ms: int) -> bool:
-        """Whether a time is in it."""
+        """Returns whether a time is in the span."""
         return (self.start_ms is None or event_ms >= self.start_ms) and (self.end_ms is None or event_ms < self.end_ms)
 
 
 def replayed_events(plan: Plan, history: History, span: Span, registry: str = "") -> list[Published]:
-    """The events of every topic of the plan that has a history, in event-time order; per topic as they arrived.
+    """Merges the events of every topic that has a history, in event-time order; per topic in order of arrival.
 
     Args:
         registry: address of the schema registry, for framed Avro events; empty: none.
@@ -96,7 +96,7 @@ def _events(source: Source, history: History, span: Span, encode: Encode) -> Ite
 
 
 def _key(values: Sequence[Any]) -> bytes | None:
-    """The record's key: a single text as it is, else a JSON list; none where a part is null."""
+    """Returns the record's key: a single text unchanged, else a JSON list; None if a part is null."""
     if not values or None in values:
         return None
     return values[0].encode() if len(values) == 1 and isinstance(values[0], str) else routing_key(values)
@@ -167,7 +167,7 @@ def _produce(producer: Producer, event: Published, failures: list[tuple[KafkaErr
 
 
 def _flush(producer: Producer, topic: str, failures: list[tuple[KafkaError, str]]) -> int:
-    """How many events the brokers have not taken after a second."""
+    """Waits up to a second, and returns how many events the brokers have not taken."""
     try:
         return int(producer.flush(1.0))
     except KafkaException as error:  # the producer has ended, such as for want of the right to write
@@ -178,7 +178,7 @@ def _flush(producer: Producer, topic: str, failures: list[tuple[KafkaError, str]
 def replay_with_progress(
     events: Sequence[Published], brokers: Brokers, speed: float, console: Console, title: str
 ) -> Replayed:
-    """`publish` with a progress bar that also shows the event time reached."""
+    """Runs `publish` with a progress bar that also shows the event time reached."""
     columns = (
         TextColumn("{task.description:<28}"),
         BarColumn(),

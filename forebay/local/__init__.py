@@ -1,1 +1,1 @@
-"""The whole of Forebay on one machine, with embedded servers as supervised child processes."""
+"""Runs Forebay on one machine, with embedded servers as supervised child processes."""

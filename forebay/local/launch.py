@@ -1,4 +1,4 @@
-"""Becomes another program that dies with the process that started it: `launch.py PARENT_PID PROGRAM ARGS...`.
+"""Replaces itself by a program that ends when its parent does: `launch.py PARENT_PID PROGRAM ARGS...`.
 
 Run as a script, before anything of the program. It stands in for Popen's preexec_fn, which may deadlock in a
 process with threads, as every user of librdkafka is.

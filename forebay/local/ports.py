@@ -1,4 +1,4 @@
-"""TCP ports of this machine's loopback interface."""
+"""Finds free TCP ports of the loopback interface."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _handed_out: set[int] = set()
 
 
 def is_free(port: int) -> bool:
-    """Whether a server could listen on 127.0.0.1:`port` now."""
+    """Returns whether a server could listen on 127.0.0.1:`port` now."""
     with socket.socket() as probe:
         # Servers set this too: connections that are still closing do not block the port.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -29,7 +29,7 @@ def is_free(port: int) -> bool:
 
 
 def free_port() -> int:
-    """A port on which nobody listens, never the same one twice in this process.
+    """Returns a port on which no server listens, never the same one twice in this process.
 
     Raises:
         SettingsError: every port that was tried is taken.
@@ -43,7 +43,7 @@ def free_port() -> int:
 
 
 def claim_port(port: int, server: str) -> int:
-    """`port` if `server` can listen on it; a free one for 0.
+    """Returns `port` if `server` can listen on it, or a free port for 0.
 
     Raises:
         SettingsError: there is no such port, or another process listens on it.

@@ -1,4 +1,4 @@
-"""A supervised child process: started, waited for until ready, stopped, never left behind."""
+"""Supervises a child process: starts it, waits until it is ready, stops it, and never leaves it behind."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class ProcessEnded(StackError):
 
 @dataclass(frozen=True)
 class Command:
-    """What to run, and how to tell that it works."""
+    """A program to run, and the check that it is ready."""
 
     name: str
     """As errors call the process."""
@@ -75,7 +75,7 @@ class ChildProcess:
 
     @property
     def pid(self) -> int:
-        """The process id.
+        """Returns the process id.
 
         Raises:
             StackError: it was never started.
@@ -86,17 +86,17 @@ class ChildProcess:
 
     @property
     def running(self) -> bool:
-        """Whether it was started and has not ended."""
+        """Returns whether the process was started and has not ended."""
         return self._process is not None and self._process.poll() is None
 
     @property
     def status(self) -> int | None:
-        """The status that it ended with, or minus the signal that ended it; None: it has not ended."""
+        """Returns the exit status, or minus the signal that ended the process; None if it has not ended."""
         return None if self._process is None else self._process.poll()
 
     @property
     def asks_for_restart(self) -> bool:
-        """Whether it has ended in a way that means "start me again": by its own status, or by the alarm of its own."""
+        """Returns whether the process ended with a status that asks for a restart, or by its own alarm."""
         return self.status in (START_AGAIN, -SIGNAL)
 
     def start(self) -> None:
@@ -202,5 +202,5 @@ class ChildProcess:
 
 
 def how_ended(status: int) -> str:
-    """In words, what `ChildProcess.status` says."""
+    """Describes a `ChildProcess.status` in words."""
     return f"was ended by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"

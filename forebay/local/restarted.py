@@ -1,4 +1,4 @@
-"""Starts a process again that has ended, unless it says that a restart is of no use: later each time, not for ever."""
+"""Restarts a process that has ended, after longer and longer waits, unless its status forbids it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Restarted:
         self._due_s: float | None = None
 
     def look(self, say: Callable[[str], object]) -> None:
-        """To be called again and again: does nothing while the process runs, restarts it once that is due.
+        """Restarts the process if it has ended and a restart is due. Call it repeatedly.
 
         Args:
             say: told in one line that it is restarted, and when.

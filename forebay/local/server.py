@@ -1,4 +1,4 @@
-"""What every embedded server is: a child process at a port of 127.0.0.1, with a temporary folder."""
+"""Runs an embedded server as a child process, on a port of 127.0.0.1 and with a temporary folder."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from forebay.local.process import ChildProcess, Command
 
 
 class Server:
-    """One server. `kill` and `start` may be called again and again until `stop`.
+    """One server. `kill` and `start` may be called repeatedly until `stop`.
 
     As a context manager it is started on entry and stopped on exit. A subclass says what to run.
 
@@ -30,11 +30,11 @@ class Server:
         self.process = ChildProcess(self.command(), self.missing)
 
     def command(self) -> Command:
-        """What to run; called once, when name, port, address and folder are set."""
+        """Returns what to run. It is called once, when name, port, address and folder are set."""
         raise NotImplementedError
 
     def missing(self) -> str | None:
-        """None when the server answers, else why not."""
+        """Returns None if the server answers, else the reason why not."""
         raise NotImplementedError
 
     def start(self) -> None:

@@ -1,4 +1,4 @@
-"""The whole of Forebay on one machine: broker, store, registry, and the three processes."""
+"""Runs broker, store, registry and the three processes on one machine."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _SHOWN_CHARS = 2_000
 
 @dataclass(frozen=True)
 class StackSettings:
-    """What to run."""
+    """Settings of the local stack."""
 
     repo: Path
     """The Feast feature repository."""
@@ -61,13 +61,13 @@ class StackSettings:
     brokers: Brokers = ""
     """A running Kafka; empty: a broker of its own."""
     kafka_properties: Path | None = None
-    """The file that says how it is reached."""
+    """The file with the connection's properties."""
     data: Path | None = None
     """Where the store keeps its rows; None: they are gone when it ends."""
     include_features: bool = False
     """Whether predictions carry the model's input."""
     without: frozenset[Process] = frozenset()
-    """What is run by somebody else."""
+    """Processes that are not started here."""
 
     def __post_init__(self) -> None:
         """Refuses a store that outlives its topics."""
@@ -79,7 +79,7 @@ class StackSettings:
 
 
 class LocalStack:
-    """Store and broker from their wheels, and the processes on top; `stop` ends all of it.
+    """Store and broker from their wheels, and Forebay's processes; `stop` ends all of them.
 
     `start`, `feast_apply`, `compile`, `materialize`, `run`, in this order. Everything is a child of this
     process, and dies with it.
@@ -120,7 +120,7 @@ class LocalStack:
 
     @property
     def env(self) -> dict[str, str]:
-        """The environment of everything that is run: definitions find broker and store in it."""
+        """Returns the environment of all child processes, with the addresses of broker and store for definitions."""
         return {
             **self._outer_env,
             **(self.settings.env or {}),
@@ -165,7 +165,7 @@ class LocalStack:
         return path
 
     def stop(self) -> None:
-        """Ends everything, what was started last first."""
+        """Ends everything in reverse order of start."""
         self._stopping.close()
 
     def feast_apply(self) -> None:
@@ -284,7 +284,7 @@ class LocalStack:
 
 
 def _url_missing(url: str) -> str | None:
-    """None when the address answers with success, else why not."""
+    """Returns None if the address answers with success, else the reason why not."""
     try:
         with urllib.request.urlopen(url, timeout=1.0):
             return None
@@ -293,7 +293,7 @@ def _url_missing(url: str) -> str | None:
 
 
 def _assignment_missing(metrics_url: str) -> str | None:
-    """None when the process behind this metrics page reads its partitions, else why not."""
+    """Returns None if the process of this metrics page reads its partitions, else the reason why not."""
     try:
         page = scrape(metrics_url)
     except OSError as error:

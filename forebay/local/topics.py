@@ -1,4 +1,4 @@
-"""Creating topics."""
+"""Creates topics."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from forebay.pipelines.errors import BrokersUnavailable, SettingsError
 
 
 def brokers_missing(brokers: Brokers) -> str | None:
-    """None when the brokers answer, else why not: a check for `ChildProcess`, of at most a second."""
+    """Returns None if the brokers answer within a second, else the reason why not: a check for `ChildProcess`."""
     try:
         new_admin(brokers).list_topics(timeout=1.0)
     except KafkaException as error:
@@ -76,7 +76,7 @@ def create_topics(
 
 
 def wait_for_leaders(admin: AdminClient, brokers: Brokers, topics: set[str], timeout_s: float) -> dict[str, int]:
-    """The number of partitions by topic, once each partition has a leader."""
+    """Waits until each partition has a leader, and returns the number of partitions by topic."""
     deadline = time.monotonic() + timeout_s
     while True:
         try:

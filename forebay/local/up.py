@@ -1,4 +1,4 @@
-"""`forebay up`: the local stack, watched until Ctrl-C."""
+"""Runs `forebay up`: starts the local stack, and watches it until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def up(settings: StackSettings, console: Console) -> None:
 
 
 def _take_over(stack: LocalStack, console: Console) -> None:
-    """After `feast apply`: the running processes see the new plan file themselves."""
+    """Compiles a new plan after `feast apply`; the running processes notice the file themselves."""
     try:
         plan = stack.compile()
         console.print(f"feast apply: plan {plan.fingerprint} is taken over", highlight=False)
@@ -60,7 +60,7 @@ def _take_over(stack: LocalStack, console: Console) -> None:
 
 
 def run_processes(stack: LocalStack, plan: Plan, console: Console) -> None:
-    """Batch views, then the three processes. Raises as `up`."""
+    """Fills batch views, then starts the three processes. Raises as `up`."""
     with step(console, "batch views into the store"):
         stack.materialize(plan)
     names = ", ".join(each for each in Process if each not in stack.settings.without)
@@ -69,7 +69,7 @@ def run_processes(stack: LocalStack, plan: Plan, console: Console) -> None:
 
 
 def register(stack: LocalStack, console: Console) -> Plan:
-    """Servers, registry, plan and topics. Raises as `up`."""
+    """Starts servers, registers definitions, and makes plan and topics. Raises as `up`."""
     broker = f"broker {stack.brokers}" if stack.settings.brokers else "broker (Tansu)"
     with step(console, f"{broker} and store (Valkey)"):
         stack.start()
@@ -80,7 +80,7 @@ def register(stack: LocalStack, console: Console) -> Plan:
 
 
 def addresses(stack: LocalStack) -> Table:
-    """Where to reach what, and where the logs are."""
+    """Returns a table of addresses and log files."""
     table = new_table("", "what", "address", "log")
     add_row(table, "broker", stack.brokers, "-" if stack.settings.brokers else stack.logs / "tansu.log")
     add_row(table, "store", stack.redis, stack.logs / "valkey.log")

@@ -1,4 +1,4 @@
-"""Check versions of a model as a worker would before it scores with one, and measure one on given rows."""
+"""Checks versions of a model as a worker does before it scores with one, and compares one with given rows."""
 
 from __future__ import annotations
 
@@ -57,12 +57,12 @@ def check(plan: Plan, version: Path) -> Checked:
 
 
 def live_version(plan: Plan, catalog: Catalog) -> str | None:
-    """The version that processes with this plan score with; None: none can. Raises `ModelError`: there is none."""
+    """Returns the version that processes with this plan use, or None. Raises `ModelError`: the model has no version."""
     return next((each.name for each in catalog.candidates() if not check(plan, each).problem), None)
 
 
 def read_rows(path: Path) -> pd.DataFrame:
-    """Rows of a Parquet file.
+    """Reads rows of a Parquet file.
 
     Raises:
         ModelError: it can't be read, or has too many rows, or none.
@@ -77,7 +77,7 @@ def read_rows(path: Path) -> pd.DataFrame:
 
 
 class Shift(NamedTuple):
-    """How far a score is from the one expected of it, over the rows of a file."""
+    """The differences of a score from its expected values, over the rows of a file."""
 
     score: str
     rows: int
@@ -90,7 +90,7 @@ class Shift(NamedTuple):
 
 
 def shifts(plan: Plan, version: Path, rows: pd.DataFrame, bound: float) -> list[Shift]:
-    """Scores rows, and compares with the scores that stand beside the features.
+    """Scores rows, and compares with the scores in the same file.
 
     Args:
         rows: a column for every feature of the service, by full name, and one for each score to compare, by its name:

@@ -1,4 +1,4 @@
-"""Choose the version that scores: `live.yaml`, which running workers and endpoints follow within seconds."""
+"""Chooses the version that scores, in `live.yaml`, which running workers and endpoints follow within seconds."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from forebay.serving.models.catalog import Catalog, Live
 
 
 def promote(catalog: Catalog, version: str, before: str | None) -> None:
-    """Makes one version score, and no other, until another choice is made.
+    """Makes one version score, and no other, until another one is chosen.
 
     Args:
         before: the version that scores now, which `rollback` returns to; None: none can.

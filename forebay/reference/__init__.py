@@ -1,1 +1,1 @@
-"""docs/reference.md: commands, variables, metrics and exit statuses, written down from the code that has them."""
+"""Makes pages of the documentation from the code: the reference, the architecture, the list of decisions."""

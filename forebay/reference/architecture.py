@@ -1,4 +1,4 @@
-"""The architecture as Markdown: every package and module by its docstring, and the two walks step by step.
+"""Makes the architecture page: every package and module by its docstring, and the two walks step by step.
 
 Read from the sources, without importing them: the compiler alone may import Feast.
 """
@@ -57,7 +57,7 @@ folders inside each.
 
 
 def page() -> str:
-    """The whole page."""
+    """Returns the whole page."""
     walks = (
         ("A record becomes part of a row", RECORD),
         ("An event becomes a prediction", SCORED_EVENT),
@@ -86,14 +86,14 @@ def _package(folder: Path) -> str:
 
 
 def _path(module: str) -> str:
-    """Path of the module's file in the repository, where `pipelines` and `serving` stand at the top."""
+    """Returns the path of the module's file in the repository, where `pipelines` and `serving` are at the top."""
     path = module.replace(".", "/") + ".py"
     inner = path.removeprefix("forebay/")
     return inner if inner.startswith(("pipelines/", "serving/")) else path
 
 
 def _defined(module: str, name: str) -> ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef:
-    """The class or function of this qualified name.
+    """Finds the class or function of this qualified name.
 
     Raises:
         LookupError: the module has none; the list above is stale.

@@ -1,4 +1,4 @@
-"""The list of decisions as Markdown: number, title, date and status of each, read from the decisions themselves."""
+"""Makes the list of decisions: number, title, date and status, read from the decisions themselves."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ class Decision(NamedTuple):
 
 
 def page() -> str:
-    """Write the whole page."""
+    """Returns the whole page."""
     return _HEAD + "".join(
         f"| {each.number} | [{each.title}]({each.file}) | {each.date} | {each.status} |\n" for each in decisions()
     )
 
 
 def decisions() -> Iterator[Decision]:
-    """Read all decisions, in the order of their numbers.
+    """Reads all decisions, in the order of their numbers.
 
     Raises:
         ValueError: a file does not begin with its number and title, a blank line, and its date and status.

@@ -1,4 +1,4 @@
-"""The commands of the command line with their options, as the functions declare them."""
+"""Reads the commands and their options from the functions that declare them."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Command(NamedTuple):
 
 
 def commands(app: typer.Typer, prefix: str = "forebay") -> Iterator[Command]:
-    """Every command, those of groups included, in the order of `--help`."""
+    """Yields every command, also those of groups, in the order of `--help`."""
     for info in app.registered_commands:
         function = info.callback
         if function is not None:
@@ -44,7 +44,7 @@ def commands(app: typer.Typer, prefix: str = "forebay") -> Iterator[Command]:
 
 
 def options(function: Any) -> list[Option]:
-    """The options of a function that is a command."""
+    """Returns the options of a function that is a command."""
     found = []
     for parameter in inspect.signature(function, eval_str=True).parameters.values():
         if get_origin(parameter.annotation) is Annotated:

@@ -1,4 +1,4 @@
-"""The reference as Markdown."""
+"""Makes the reference page."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Made from the code by `make reference`; do not edit it. What the settings are fo
 
 
 def page() -> str:
-    """The whole page."""
+    """Returns the whole page."""
     found = list(commands(app))
     common = [each for each in found[0].options if all(each in command.options for command in found)]
     every = Command("Every command", "Takes these too.", common)
@@ -100,7 +100,7 @@ def _metrics() -> str:
 
 
 def declared(module: ModuleType) -> Iterator[Declared]:
-    """The metrics that a module declares, in its order."""
+    """Yields the metrics that a module declares, in its order."""
     return (each.declared() for each in vars(module).values() if isinstance(each, Harmless))
 
 

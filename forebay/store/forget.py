@@ -1,4 +1,4 @@
-"""`forebay forget`: removes everything that the online store holds about an entity, and says what it does not reach."""
+"""Runs `forebay forget`: removes everything the online store holds about an entity, and lists what it can't reach."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _AT_ONCE = 500
 
 
 class Forgotten(msgspec.Struct, frozen=True):
-    """What was removed, and what remains."""
+    """The result of an erasure: what was removed, and what remains."""
 
     rows: list[dict[str, str | int]]
     """Join key values of every row removed, features and state of all its views included."""
@@ -29,7 +29,7 @@ class Forgotten(msgspec.Struct, frozen=True):
 
 
 def parse_entity(plan: Plan, given: list[str]) -> dict[str, str | int]:
-    """Join keys by name from `name=value` texts.
+    """Parses `name=value` texts into join keys by name.
 
     Raises:
         SettingsError: a text is no pair, names no join key, or its value is of the wrong type.

@@ -1,4 +1,4 @@
-"""`forebay rebuild`: the repair where a view's rows and its topic no longer belong together."""
+"""Runs `forebay rebuild`: removes a view's rows where they no longer match its topic."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _ALLOWED_S = 3.0
 
 
 class Cleared(msgspec.Struct, frozen=True):
-    """What was removed."""
+    """The result of a rebuild: what was removed."""
 
     view: str
     topic: str
@@ -38,7 +38,7 @@ class Cleared(msgspec.Struct, frozen=True):
 
 
 def check_stopped(plan: Plan, brokers: Brokers) -> None:
-    """Does nothing while no processor of the project runs: one that did would fold onto rows that are gone.
+    """Refuses to go on while a processor of the project runs, because it would fold onto rows that are gone.
 
     Raises:
         SettingsError: one runs.
@@ -51,7 +51,7 @@ def check_stopped(plan: Plan, brokers: Brokers) -> None:
 
 
 def _with_members(brokers: Brokers, group: str) -> dict[str, int]:
-    """Members of the processors' group, and of those of the processes that bring up definitions to come."""
+    """Lists members of the processors' group, and of the groups that compute definitions not published yet."""
     access = Access(brokers)
     admin = new_admin(brokers, access)
     try:
@@ -70,7 +70,7 @@ def _with_members(brokers: Brokers, group: str) -> dict[str, int]:
 
 
 def _check_allowed(admin: AdminClient, group: str) -> None:
-    """A group that the client may not describe is left out where groups are listed, as if it had no members."""
+    """Checks that the client may describe the group: a list of groups leaves out others, as if they had no members."""
     try:
         admin.describe_consumer_groups([group], request_timeout=_ALLOWED_S)[group].result(_ANSWER_S)
     except KafkaException as error:
@@ -104,7 +104,7 @@ def clear_view(plan: Plan, view: StreamView, store: str) -> Cleared:
 
 
 def _forget_route(client: Any, plan: Plan, view: StreamView) -> None:
-    """Lets the source be re-keyed from its beginning: the routed topic may be another one than it was.
+    """Removes the route's progress, so that the source is re-keyed from its beginning: its topic may be a new one.
 
     What the topic has already is recognised by its source position, and counted once.
     """

@@ -1,4 +1,4 @@
-"""Walks over what the online store holds of a project, for commands that remove some of it."""
+"""Iterates over a project's keys in the online store, for commands that remove some of them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _AT_ONCE = 1_000
 
 @contextmanager
 def opened(store: str) -> Iterator[Any]:
-    """A client of the store at this connection string.
+    """Opens a client of the store at this connection string.
 
     Raises:
         StoreUnavailable: it can't be reached, then or while it is used.
@@ -41,12 +41,12 @@ def opened(store: str) -> Iterator[Any]:
 
 
 def hashes(client: Any, pattern: bytes) -> Iterator[bytes]:
-    """The keys of all hashes that match a glob pattern."""
+    """Yields the keys of all hashes that match a glob pattern."""
     yield from client.scan_iter(match=pattern, count=_AT_ONCE, _type="HASH")
 
 
 def entity_rows(client: Any, project: str, texts: Sequence[str] = ()) -> Iterator[tuple[bytes, dict[str, str | int]]]:
-    """Key and join key values of every entity row of a project.
+    """Yields key and join key values of every entity row of a project.
 
     Args:
         texts: join key values, ordered by join key, that the keys must contain: the store then sends few others.

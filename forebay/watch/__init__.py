@@ -1,1 +1,1 @@
-"""What is asked of running processes: lag and metrics."""
+"""Reads lag and metrics of running processes."""

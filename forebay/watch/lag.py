@@ -1,4 +1,4 @@
-"""How far the feature processor is behind the topics: what is published against what the store contains."""
+"""Measures the lag of the feature processor: the records in the topics that the store does not contain yet."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from forebay.serving.worker.build import online_views
 
 
 class ProcessorLag:
-    """Asks broker and store. Not thread-safe.
+    """Compares the brokers' offsets with the store's progress. Not thread-safe.
 
     Raises:
         SettingsError: a topic does not exist, or the brokers do not answer.
@@ -39,7 +39,7 @@ class ProcessorLag:
         )
 
     def records(self) -> dict[str, int]:
-        """Per topic that views are computed from, the records that some view does not contain yet.
+        """Returns, per topic that views are computed from, the number of records that some view does not contain yet.
 
         Raises:
             SettingsError: the brokers do not answer.
@@ -60,11 +60,11 @@ class ProcessorLag:
         return behind
 
     def close(self) -> None:
-        """Leaves the brokers."""
+        """Closes the connections to the brokers."""
         self._consumer.close()
 
     def _retained(self, topic: str, partition: int) -> tuple[int, int]:
-        """The first offset that Kafka retains, and the one after the last."""
+        """Returns the first offset that Kafka retains, and the one after the last."""
         try:
             first, end = self._consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=10.0)
         except KafkaException as error:

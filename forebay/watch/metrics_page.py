@@ -11,7 +11,7 @@ Page = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
 
 def scrape(url: str) -> Page:
-    """The samples of a page; raises `OSError` if it can't be read."""
+    """Returns the samples of a page. Raises `OSError` if it can't be read."""
     with urllib.request.urlopen(url, timeout=1.0) as response:
         text = response.read().decode()
     return {
@@ -22,12 +22,12 @@ def scrape(url: str) -> Page:
 
 
 def total(page: Page, name: str) -> float:
-    """A counter or gauge over all its labels."""
+    """Sums a counter or gauge over all its labels."""
     return sum(value for (sample, _), value in page.items() if sample == name)
 
 
 def bucket_counts(page: Page, name: str) -> dict[float, float]:
-    """A histogram over all its labels: upper bound -> observations at or below it."""
+    """Sums a histogram over all its labels: upper bound -> observations at or below it."""
     counts: dict[float, float] = {}
     for (sample, labels), value in page.items():
         if sample == f"{name}_bucket":
@@ -37,7 +37,7 @@ def bucket_counts(page: Page, name: str) -> dict[float, float]:
 
 
 def quantile(before: dict[float, float], after: dict[float, float], share: float) -> float:
-    """A quantile of what was observed between two readings, interpolated inside its bucket as Prometheus does.
+    """Estimates a quantile of what was observed between two readings, interpolated in its bucket as Prometheus does.
 
     NaN if nothing was observed; the last finite bound if it lies beyond.
     """
