@@ -1,4 +1,4 @@
-"""The compiler: a Feast registry in, a checked `Plan` out. The only code that imports Feast.
+"""Compiles a Feast registry into a checked `Plan`. This is the only package that imports Feast.
 
 Runs in a short-lived process of its own, `python -m forebay.pipelines.compiler --repo DIR --out FILE`.
 
@@ -34,7 +34,7 @@ Declared = TypeVar("Declared", bound=FeatureView | OnDemandFeatureView)
 
 
 def compile_repo(repo_path: Path) -> Plan:
-    """The plan of the feature repo in a folder, as last applied.
+    """Compiles the feature repo in a folder, as last applied.
 
     Raises:
         PlanError: naming the object that can't be used and the repair.
@@ -43,7 +43,7 @@ def compile_repo(repo_path: Path) -> Plan:
 
 
 def compile_registry(registry: Registry) -> Plan:
-    """The plan of everything registered; views and services in the order of their names.
+    """Compiles everything that is registered; views and services come in the order of their names.
 
     Raises:
         PlanError: naming the object that can't be used and the repair.
@@ -80,14 +80,14 @@ def _all_views(registry: Registry) -> list[BaseFeatureView]:
 
 
 def _enabled(views: Iterable[Declared]) -> list[Declared]:
-    """Without those switched off with `feast feature-views disable`, in the order of their names."""
+    """Returns the views in the order of their names, without those that `feast feature-views disable` switched off."""
     return sorted((view for view in views if view.enabled), key=lambda view: view.name)
 
 
 def _served(
     registry: Registry, stream_views: Iterable[StreamView], batch_views: Iterable[BatchView]
 ) -> dict[str, Stored]:
-    """The views whose values can be read online, by name."""
+    """Returns the views whose values can be read online, by name."""
     offline = {view.name for view in (*registry.stream_views, *registry.batch_views) if not view.online}
     views: list[Stored] = [*stream_views, *batch_views]
     return {view.name: view for view in views if view.name not in offline}

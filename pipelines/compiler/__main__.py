@@ -17,7 +17,7 @@ from forebay.pipelines.errors import ForebayError
 
 
 def main() -> int:
-    """Compiles as the command line says; returns the exit status."""
+    """Compiles with the arguments of the command line; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m forebay.pipelines.compiler", description=__doc__)
     parser.add_argument("--repo", type=Path, required=True, help="folder with feature_store.yaml")
     parser.add_argument("--out", type=Path, required=True, help="plan file to write")

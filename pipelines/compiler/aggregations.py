@@ -1,4 +1,4 @@
-"""Aggregations of a stream view, each with the feature it fills."""
+"""Compiles aggregations of a stream view, each with the feature that it fills."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ MAX_HALF_LIVES_PER_SLIDE = 500
 
 
 def compile_aggregation(declared: Declared, view: StreamFeatureView, where: str) -> Aggregation:
-    """One aggregation.
+    """Compiles one aggregation.
 
     Raises:
         PlanError: naming the view, the aggregation and what to change.
@@ -68,7 +68,7 @@ def _function(name: str, where: str) -> tuple[Function, int]:
 
 
 def _slide(declared: Declared, view: StreamFeatureView) -> timedelta:
-    """Feast stores the window as the slide where none was given: then the view's tiling says."""
+    """Returns the slide, ms. Feast stores the window's length where none was given; the view's tiling then decides."""
     slide = declared.slide_interval or declared.time_window or timedelta(0)
     if slide == declared.time_window and view.enable_tiling:
         return view.tiling_hop_size or _DEFAULT_HOP
@@ -128,7 +128,7 @@ def bind(aggregation: Aggregation, feature: Feature, columns: Mapping[str, DataT
 
 
 def _holds_times(function: Function, dtype: DataType | None) -> bool:
-    """Whether results are times of the column; of a type that is not known, the feature's word is taken for it."""
+    """Returns whether results are times of the column. For a column of unknown type, the feature's type decides."""
     picks = function.keeps_values or function in (Function.MIN, Function.MAX)
     return picks and dtype in (None, DataType.UNIX_TIMESTAMP)
 
@@ -150,7 +150,7 @@ def _column_type(aggregation: Aggregation, columns: Mapping[str, DataType] | Non
 
 
 def _check_shape(function: Function, dtype: DataType, at: str) -> None:
-    """A list function fills a list, any other one a scalar."""
+    """Checks that a list function fills a list, and any other function a scalar."""
     if function.makes_lists is not dtype.is_list:
         kind = "a list of values" if function.makes_lists else "one value"
         raise PlanError(
@@ -159,6 +159,6 @@ def _check_shape(function: Function, dtype: DataType, at: str) -> None:
 
 
 def _declared(function: Function, element: DataType) -> str:
-    """How to declare a feature that holds results made of such values."""
+    """Returns the declaration of a feature for results of such values, for errors."""
     name = "".join(part.capitalize() for part in element.split("_"))
     return f"Array({name})" if function.makes_lists else name

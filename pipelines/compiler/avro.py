@@ -1,4 +1,4 @@
-"""Columns of an `AvroFormat`, and its schema without what has no meaning."""
+"""Compiles an `AvroFormat`: its columns, and its schema reduced to what decides how bytes are read."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _SUPPORTED = (
 
 
 def avro_schema(text: str, framed: bool, where: str) -> EventSchema:
-    """The events of an Avro schema.
+    """Compiles an Avro schema into the columns of its events.
 
     `framed` is whether payloads name the schema they were written with; `where` is the object, for errors.
 
@@ -82,7 +82,7 @@ def _column(field: dict[str, Any], framed: bool, where: str) -> Column:
 
 
 def _meaning(record: dict[str, Any]) -> dict[str, Any]:
-    """The schema without documentation and properties of code generators: what decides how bytes are read."""
+    """Returns the schema without documentation and properties of code generators."""
     kept = {key: record[key] for key in ("name", "namespace", "aliases") if record.get(key)}
     return {"type": "record", **kept, "fields": [_field_meaning(field) for field in record["fields"]]}
 

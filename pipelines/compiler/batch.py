@@ -1,4 +1,4 @@
-"""Batch feature views, filled by `feast materialize`, and what all views share with them."""
+"""Compiles batch feature views, and the parts that all views share with them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from forebay.pipelines.contract.plan.views import BatchView
 
 
 def compile_batch_view(view: FeatureView, entities: Mapping[str, Entity], repo: Path) -> BatchView:
-    """A batch view.
+    """Compiles a batch view.
 
     Raises:
         PlanError: naming the view and what to change.
@@ -39,7 +39,7 @@ def compile_batch_view(view: FeatureView, entities: Mapping[str, Entity], repo: 
 
 
 def _file_columns(view: FeatureView, where: str) -> dict[str, Any]:
-    """How a batch source names what the view takes from it, as fields of `BatchView`.
+    """Returns the names of columns in the batch source, as fields of `BatchView`.
 
     Raises:
         PlanError: its field_mapping gives two columns one name.
@@ -56,7 +56,7 @@ def _file_columns(view: FeatureView, where: str) -> dict[str, Any]:
 
 
 def ttl_ms(view: FeatureView, where: str) -> int:
-    """The view's ttl; 0: for ever.
+    """Returns the view's ttl in ms; 0 means without end.
 
     Raises:
         PlanError: it is negative.
@@ -65,7 +65,7 @@ def ttl_ms(view: FeatureView, where: str) -> int:
 
 
 def batch_path(view: FeatureView, repo: Path) -> str | None:
-    """Absolute path (or remote address) of the view's batch file; None if it is kept in no file."""
+    """Returns the absolute path (or remote address) of the view's batch file; None if its source is not a file."""
     source = view.batch_source
     if not isinstance(source, FileSource):
         return None

@@ -1,4 +1,4 @@
-"""Checks that several kinds of objects share."""
+"""Checks that apply to several kinds of objects."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from forebay.pipelines.errors import PlanError
 
 
 def unique(names: Iterable[str], what: str) -> tuple[str, ...]:
-    """The names, each of them once.
+    """Returns the names, and refuses one that occurs twice.
 
     Raises:
         PlanError: a name occurs twice.
@@ -24,7 +24,7 @@ def unique(names: Iterable[str], what: str) -> tuple[str, ...]:
 
 
 def check_projection(projection: FeatureViewProjection, features: Container[str], where: str) -> str:
-    """The name under which a projection's features are used.
+    """Returns the name under which a projection's features are used.
 
     Raises:
         PlanError: it names a version, or a feature that its view does not have.

@@ -1,4 +1,4 @@
-"""What the events of a source look like, whatever the format that describes them."""
+"""Describes the events of a source independently of their format."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class EventSchema(NamedTuple):
 
 
 def refuse_ignored(ignored: Mapping[str, str], name: str, where: str) -> None:
-    """Raises `PlanError` if `name` is one of the fields that are ignored as long as nothing needs them."""
+    """Raises `PlanError` if `name` is a field that can't be read, and is ignored as long as nothing needs it."""
     if name in ignored:
         raise PlanError(f"{where} needs field {name!r} of the events, which is {ignored[name]}")
 
@@ -34,10 +34,10 @@ NO_NAME = (
 
 
 def is_field_name(name: str) -> bool:
-    """Whether a column can have this name: events are objects, and columns their attributes."""
+    """Returns whether a column can have this name: columns are attributes of event objects."""
     return name.isidentifier()
 
 
 def known(columns: Iterable[Column]) -> str:
-    """The columns there are, for an error."""
+    """Lists the existing columns, for errors."""
     return "it has " + ", ".join(column.name for column in columns)

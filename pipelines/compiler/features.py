@@ -1,4 +1,4 @@
-"""Feast's fields to features: type, and what to do where a value is missing or stale (tags)."""
+"""Compiles Feast's fields to features: their type, and their policies for missing and stale values (tags)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _TRUTH = {"true": True, "1": True, "false": False, "0": False}
 
 
 def compile_feature(field: Field, view: str, tags: Mapping[str, str] | None = None) -> Feature:
-    """The feature a field declares.
+    """Compiles the feature that a field declares.
 
     `view` is kind and name of the view, for errors; `tags` are the field's, where it lost its own.
 

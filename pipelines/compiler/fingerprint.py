@@ -1,4 +1,4 @@
-"""Fingerprints: equal where the meaning is equal, in any process and on any day.
+"""Computes fingerprints of definitions: equal if and only if their meaning is, in every process.
 
 A function's stored bytes differ from run to run, so its text counts: without decorators (they hold
 ttl, tags and descriptions), and with the values it captured from its module.
@@ -27,7 +27,7 @@ _UNCAPTURED = {"__builtins__", "__name__", "__doc__"}
 
 
 def stream_view_fingerprint(view: StreamView, source: Source) -> str:
-    """16 hex digits over everything that changes the meaning of the view's stored state."""
+    """Returns 16 hex digits over everything that changes the meaning of the view's stored state."""
     return _digest(
         [
             ROW_FORMAT,
@@ -45,7 +45,7 @@ def stream_view_fingerprint(view: StreamView, source: Source) -> str:
 
 
 def _wire_meaning(source: Source) -> list[Any]:
-    """What the columns do not say of how bytes become events; how payloads are framed changes no event."""
+    """Returns what decides, beside the columns, how bytes become events. Framing is left out: it changes no event."""
     match source.format:
         case "json":
             return []
@@ -56,7 +56,7 @@ def _wire_meaning(source: Source) -> list[Any]:
 
 
 def plan_fingerprint(plan: Plan) -> str:
-    """16 hex digits over the whole plan."""
+    """Returns 16 hex digits over the whole plan."""
     udfs = [view.udf for view in plan.stream_views] + [view.udf for view in plan.on_demand_views]
     functions = [udf_meaning(udf) for udf in udfs if udf]
     return _digest([_without_bodies(msgspec.structs.replace(plan, fingerprint="")), functions])
@@ -74,13 +74,13 @@ def _without_bodies(plan: Plan) -> Plan:
 
 
 def udf_meaning(udf: Udf) -> list[Any]:
-    """What a function does, as plain values."""
+    """Returns what decides the results of a function, as plain values."""
     function = dill.loads(udf.body)
     return [udf.name, udf.mode, udf.singleton, _text(udf.text), _captured(function, [])]
 
 
 def _text(source: str) -> str:
-    """The function's source, without decorators, comments and layout."""
+    """Returns the function's source, without decorators, comments and layout."""
     try:
         tree = ast.parse(textwrap.dedent(source))
     except SyntaxError:
@@ -92,7 +92,7 @@ def _text(source: str) -> str:
 
 
 def _captured(function: Any, seen: list[Any]) -> Any:
-    """Module values, closure and defaults that a function uses."""
+    """Returns the module values, closure and defaults that a function uses."""
     if not isinstance(function, FunctionType) or function in seen:
         return None
     seen.append(function)

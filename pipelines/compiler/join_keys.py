@@ -1,4 +1,4 @@
-"""The join keys of a view: from its entities, checked against the events that carry them."""
+"""Compiles the join keys of a view from its entities, and checks them against the events that carry them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from forebay.pipelines.errors import PlanError
 def compile_join_keys(
     view: FeatureView, entities: Mapping[str, Entity], columns: Sequence[Column] | None, where: str
 ) -> tuple[JoinKey, ...]:
-    """The view's join keys, in the order of its entities.
+    """Returns the view's join keys, in the order of its entities.
 
     `columns` are those of the view's events; None for a view that has no events.
 

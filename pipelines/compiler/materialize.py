@@ -77,7 +77,7 @@ def _time(ms: int | None) -> datetime | None:
 
 
 def main() -> int:
-    """Materializes as the command line says; returns the exit status."""
+    """Materializes with the arguments of the command line; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m forebay.pipelines.compiler.materialize", description=__doc__)
     parser.add_argument("--repo", type=Path, required=True, help="folder with feature_store.yaml")
     parser.add_argument("--start-ms", type=int, help="event time to start from")

@@ -1,4 +1,4 @@
-"""On-demand feature views: what they read, and their function."""
+"""Compiles on-demand feature views: what they read, and their function."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from forebay.pipelines.contract.plan.views import BatchView, OnDemandInput, OnDe
 from forebay.pipelines.errors import PlanError
 
 Stored = StreamView | BatchView
-"""Views whose values are read from the store."""
+"""Views with values in the store."""
 
 
 def compile_on_demand_view(
@@ -26,7 +26,7 @@ def compile_on_demand_view(
     tags: Mapping[str, Mapping[str, str]],
     repo: Path,
 ) -> OnDemandView:
-    """An on-demand view.
+    """Compiles an on-demand view.
 
     `views` are the stored views by name. `tags` are the tags by feature as the feature services keep
     them: Feast's registry drops the view's own. Its function must not need modules from `repo`.

@@ -1,4 +1,4 @@
-"""Columns of a `ProtoFormat`, and the message type itself, so that nobody else need import its class."""
+"""Compiles a `ProtoFormat`: its columns, and the message type, so that other processes need not import its class."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ _TIMESTAMP = "google.protobuf.Timestamp"
 
 
 def protobuf_schema(class_path: str, repo: Path, where: str) -> EventSchema:
-    """The events of a generated class, `module.Message`, importable from the feature repo.
+    """Compiles a generated class, `module.Message`, that can be imported from the feature repo.
 
     Raises:
         PlanError: there is no such class, or it has no field that can be read.
@@ -87,7 +87,7 @@ def _message_class(class_path: str, repo: Path, where: str) -> type[Message]:
 
 
 def _module(parts: list[str], class_path: str, where: str) -> tuple[ModuleType, list[str]]:
-    """The longest part of a class path that is a module, and the names that follow it."""
+    """Splits a class path into the longest part that is a module, and the names that follow it."""
     for length in range(len(parts) - 1, 0, -1):
         name = ".".join(parts[:length])
         try:
@@ -118,7 +118,7 @@ def _first_on_path(folder: Path) -> Iterator[None]:
 
 
 def _column(field: FieldDescriptor, plain: FieldDescriptorProto) -> Column | str:
-    """The field's column; else what it is, and what could be done."""
+    """Returns the field's column; for a field that can't be one, its kind and the repair."""
     if plain.label == FieldDescriptorProto.LABEL_REPEATED:
         is_map = field.message_type is not None and field.message_type.GetOptions().map_entry
         return "a map; send its values as fields" if is_map else "repeated; send one value, or a count"
@@ -130,7 +130,7 @@ def _column(field: FieldDescriptor, plain: FieldDescriptorProto) -> Column | str
 
 
 def _add(file: FileDescriptor, files: FileDescriptorSet) -> None:
-    """Adds a file after all that it imports, each of them once."""
+    """Adds a file after all files that it imports, each of them once."""
     if any(known.name == file.name for known in files.file):
         return
     for imported in file.dependencies:
@@ -139,7 +139,7 @@ def _add(file: FileDescriptor, files: FileDescriptorSet) -> None:
 
 
 def wire_meaning(source: Source) -> list[list[Any]]:
-    """What decides how bytes become columns: the number, type and default of each column's field."""
+    """Returns what decides how bytes become columns: number, type and default of each column's field."""
     fields = message_class(source).DESCRIPTOR.fields_by_name
     return [
         [name, field.number, field.type, field.has_presence, repr(field.default_value)]

@@ -18,7 +18,7 @@ _ANNOUNCEMENTS = (
     ("On demand feature view is an experimental", RuntimeWarning),
     ("Entity value_type will be mandatory", DeprecationWarning),
 )
-"""What Feast says of objects that were applied already; the user read it then."""
+"""Warnings of Feast about objects that were applied earlier, when the user read them."""
 
 _KEY_VERSION = 3
 _SECRETS = ("password", "username")
@@ -27,7 +27,7 @@ _UNSET_VARIABLE = re.compile(r"\$\w|\$\{\w+\}")
 
 
 class Registry(NamedTuple):
-    """What a project has registered, as Feast's own objects; functions are not loaded."""
+    """The objects of a project, as Feast's own types; functions are not loaded."""
 
     project: str
     repo: Path
@@ -83,7 +83,7 @@ def _read(repo: Path) -> Registry:
 
 
 def redis_of(config: RepoConfig, where: str) -> str:
-    """The online store's connection string without password and user name; empty if it can't be known here.
+    """Returns the online store's connection string without password and user name; empty if it is not known here.
 
     Raises:
         PlanError: the store is no single Redis, or keys are serialized in an older way.

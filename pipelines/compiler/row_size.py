@@ -1,4 +1,4 @@
-"""The largest row that a view can have: refused where it would be too large to read with every event."""
+"""Computes the largest row that a view can have, and refuses one that is too large to read with every event."""
 
 from __future__ import annotations
 
@@ -50,12 +50,12 @@ def check_size(view: StreamView, where: str) -> None:
 
 
 def most_tiles(group: TileGroup, horizon_ms: int) -> int:
-    """Tiles of a group that a row may keep: what windows need as of any time in the horizon."""
+    """Returns how many tiles of a group a row may keep: those that windows need as of any time in the horizon."""
     return group.tiles_kept + -(-horizon_ms // group.slide_ms)
 
 
 def tile_bytes(group: TileGroup) -> int:
-    """The most bytes of one tile."""
+    """Returns the most bytes of one tile."""
     sketches = sum(_payload_bytes(sketch, kept) for sketch, kept in zip(group.sketches, group.kept, strict=True))
     return _WORD * (1 + len(group.accumulators)) + sketches
 

@@ -1,4 +1,4 @@
-"""Types: Spark DDL of a `JsonFormat`, Feast types and durations, as the plan knows them."""
+"""Converts Spark DDL of a `JsonFormat`, Feast types and durations to the types of the plan."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ _DURATION = re.compile(r"\s*(\d+)\s*(ms|s|m|h|d)\s*")
 
 
 def columns_of(ddl: str, where: str) -> tuple[Column, ...]:
-    """The columns of a Spark DDL string, `name type [not null], ...`, in its order.
+    """Parses the columns of a Spark DDL string, `name type [not null], ...`, in its order.
 
     `where` is the object the schema belongs to, for errors.
 
@@ -80,7 +80,7 @@ def _column(text: str, where: str) -> Column:
 
 
 def dtype_of(feast_type: Any, where: str) -> DataType:
-    """The plan's type for a Feast type.
+    """Returns the plan's type for a Feast type.
 
     Raises:
         PlanError: it is not one of the scalar types.
@@ -93,7 +93,7 @@ def dtype_of(feast_type: Any, where: str) -> DataType:
 
 
 def feature_dtype_of(feast_type: Any, where: str) -> DataType:
-    """The plan's type for a feature's Feast type: a scalar, or `Array` of one.
+    """Returns the plan's type for a feature's Feast type: a scalar, or `Array` of one.
 
     Raises:
         PlanError: it is neither.
@@ -104,12 +104,12 @@ def feature_dtype_of(feast_type: Any, where: str) -> DataType:
 
 
 def dtype_of_value_type(value_type: ValueType, where: str) -> DataType | None:
-    """The plan's type for an entity's value type; None where the entity does not say (UNKNOWN)."""
+    """Returns the plan's type for an entity's value type; None if the entity has none (UNKNOWN)."""
     return None if value_type is ValueType.UNKNOWN else dtype_of(from_value_type(value_type), where)
 
 
 def duration_ms(text: str, where: str) -> int:
-    """Milliseconds of a duration such as `500ms`, `90s`, `30m`, `2h` or `1d`.
+    """Parses a duration such as `500ms`, `90s`, `30m`, `2h` or `1d` to milliseconds.
 
     Raises:
         PlanError: the text is no such duration.
@@ -121,7 +121,7 @@ def duration_ms(text: str, where: str) -> int:
 
 
 def timedelta_ms(duration: timedelta, where: str) -> int:
-    """Milliseconds of a duration.
+    """Converts a duration to milliseconds.
 
     Raises:
         PlanError: it is negative, or finer than a millisecond.

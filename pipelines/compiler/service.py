@@ -1,4 +1,4 @@
-"""Feature services: the ordered input of a model, and everything that must be read for it."""
+"""Compiles feature services: the ordered input of a model, and everything that must be read for it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Views = Mapping[str, Stored | OnDemandView]
 def compile_service(
     service: Declared, views: Views, on_demand_sources: Mapping[str, Iterable[FeatureViewProjection]]
 ) -> FeatureService:
-    """A feature service.
+    """Compiles a feature service.
 
     `views` are those that can be served, by name; `on_demand_sources` what each on-demand view reads.
 
@@ -66,7 +66,7 @@ def _service_view(projection: FeatureViewProjection, views: Views, where: str) -
 
 
 def _check_same(needed: ServiceView, other: ServiceView, where: str) -> None:
-    """An on-demand input and a view of its name must be one; without a join key map it takes the other's."""
+    """Checks that an on-demand input and a view of its name are one; without a join key map it takes the view's."""
     keyed_alike = not needed.join_key_map or needed.join_key_map == other.join_key_map
     if needed.view != other.view or not keyed_alike:
         raise PlanError(
@@ -104,7 +104,7 @@ def _request(on_demand: list[OnDemandView], where: str) -> list[Column]:
 
 
 def _beside(request: list[Column], join_keys: tuple[JoinKey, ...], where: str) -> tuple[Column, ...]:
-    """The request fields; none may be a join key: of such a field Feast's SDK takes the key away from its view."""
+    """Returns the request fields, and refuses a join key among them: Feast's SDK would take it away from its view."""
     keys = {key.name for key in join_keys}
     for column in request:
         if column.name in keys:

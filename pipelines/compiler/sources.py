@@ -1,4 +1,4 @@
-"""Kafka sources: what a topic carries. Several Feast sources may describe one topic, if they agree."""
+"""Compiles Kafka sources. Several Feast sources may describe one topic, if they agree."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _DECLARE_TIME = {
 
 
 def compile_sources(sources: Iterable[KafkaSource], repo: Path) -> dict[str, Source]:
-    """Sources by their Feast name.
+    """Compiles all sources; returns them by their Feast name.
 
     Feast ties one batch source to a Kafka source, so views that share a topic often declare one source
     each. They become one: the first by name. Classes of Protobuf messages are looked for in `repo` first.
@@ -52,7 +52,7 @@ def compile_sources(sources: Iterable[KafkaSource], repo: Path) -> dict[str, Sou
 
 
 def compile_source(declared: KafkaSource, repo: Path) -> Source:
-    """The source of one topic.
+    """Compiles the source of one topic.
 
     Raises:
         PlanError: naming the source and what to change.
@@ -151,7 +151,7 @@ def _event_id(tags: Mapping[str, str], events: EventSchema, default_ms: int, whe
 
 
 def _time_unit(declared: KafkaSource, events: EventSchema, where: str) -> TimeUnit:
-    """The unit of times that are whole numbers; where the type of the time field says one, the tag may not."""
+    """Returns the unit of times that are whole numbers, and refuses the tag where the time field's type has a unit."""
     tag = declared.tags.get("time_unit")
     time = next(column for column in events.columns if column.name == declared.timestamp_field)
     if tag is not None and events.format != "json" and time.dtype is DataType.UNIX_TIMESTAMP:

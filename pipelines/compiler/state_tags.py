@@ -1,4 +1,4 @@
-"""Tags of a stream view that say what its rows keep, and what becomes of windows they no longer hold whole."""
+"""Reads the tags of a stream view that decide what its rows keep, and what happens to incomplete windows."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from forebay.pipelines.errors import PlanError
 
 
 class StateTags(TypedDict):
-    """Fields of a `StreamView`."""
+    """The fields of a `StreamView` that come from tags."""
 
     scoring_horizon_ms: int
     resolution_ms: int | None
@@ -24,7 +24,7 @@ class StateTags(TypedDict):
 def state_tags(
     tags: Mapping[str, str], aggregations: Sequence[Aggregation], lateness_ms: int | None, where: str
 ) -> StateTags:
-    """What the tags `scoring_horizon`, `resolution`, `incomplete` and `infinite` say.
+    """Reads the tags `scoring_horizon`, `resolution`, `incomplete` and `infinite`.
 
     Args:
         lateness_ms: the allowed lateness of the view's source.
@@ -41,7 +41,7 @@ def state_tags(
 
 
 def _horizon_ms(tag: str | None, aggregations: Sequence[Aggregation], lateness_ms: int, where: str) -> int:
-    """Long enough for every event that is not too late to be in a window as of some time inside it."""
+    """Returns the horizon in ms, so long that every event that is not late is in a window as of some time inside it."""
     # As of the start of a slide, a window reaches back by one slide less than its length.
     reach_ms = max(each.window_ms - each.slide_ms for each in aggregations)
     needed_ms = lateness_ms - reach_ms

@@ -1,4 +1,4 @@
-"""Stream feature views."""
+"""Compiles stream feature views."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from forebay.pipelines.errors import PlanError
 def compile_stream_view(
     view: StreamFeatureView, entities: Mapping[str, Entity], sources: Mapping[str, Source], repo: Path
 ) -> StreamView:
-    """A stream view, checked against the events of its source.
+    """Compiles a stream view, and checks it against the events of its source.
 
     Entities and sources come by their Feast names; relative paths start at `repo`.
 
@@ -70,7 +70,7 @@ def compile_stream_view(
 
 
 def _check_batch_source(view: StreamFeatureView, where: str) -> None:
-    """`forebay backfill` writes the file, with the view's own names and a single row per event."""
+    """Refuses a field mapping and a creation time: `forebay backfill` writes the file, which has neither."""
     source = view.batch_source
     if source is not None and (source.field_mapping or source.created_timestamp_column):
         raise PlanError(
@@ -80,7 +80,7 @@ def _check_batch_source(view: StreamFeatureView, where: str) -> None:
 
 
 def _read_from_events(view: StreamFeatureView, entities: Mapping[str, Entity], udf: Udf | None) -> list[str]:
-    """Fields that events must have: join keys, and what is aggregated unless a function may have made it."""
+    """Returns the fields that events must have: join keys, and aggregated columns that no function can have made."""
     keys = [entities[name].join_key for name in view.entities if name in entities]
     return keys if udf else keys + [each.column for each in view.aggregations]
 
@@ -111,7 +111,7 @@ def _udf(view: StreamFeatureView, where: str) -> Udf | None:
 def _columns(
     udf: Udf | None, source: Source, join_keys: tuple[JoinKey, ...], where: str, repo: Path
 ) -> Mapping[str, DataType] | None:
-    """Types of the columns that can be aggregated; None if the view's function does not show them."""
+    """Returns the types of the columns that can be aggregated; None if they can't be found from the view's function."""
     if udf is None:
         return columns_of(source)
     columns = columns_after(udf, load(udf, where, repo), source, where)

@@ -1,4 +1,4 @@
-"""Tags of Forebay that are misspelt, or stand where they have no effect."""
+"""Refuses tags of Forebay that are misspelt, or have no effect where they are."""
 
 from __future__ import annotations
 

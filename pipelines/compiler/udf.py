@@ -1,4 +1,4 @@
-"""Functions of views: Feast's stored bytes, proved to load and run where neither Feast nor the repo is."""
+"""Checks that stored functions of views load and run without Feast and without the repo."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _SAMPLE_ROWS = 2
 
 
 def stored_udf(stored: Any, mode: str, where: str, singleton: bool = False) -> Udf:
-    """The function in a Feast `UserDefinedFunction` message (either version of it).
+    """Reads the function in a Feast `UserDefinedFunction` message (either version of it).
 
     Raises:
         PlanError: the mode is none that Forebay runs.
@@ -44,7 +44,7 @@ def stored_udf(stored: Any, mode: str, where: str, singleton: bool = False) -> U
 
 
 class _Unpickler(dill.Unpickler):  # type: ignore[misc]
-    """Notes the modules that a stored function needs."""
+    """Collects the modules that a stored function needs."""
 
     def __init__(self, body: bytes) -> None:
         super().__init__(io.BytesIO(body))
@@ -62,7 +62,7 @@ class _Unpickler(dill.Unpickler):  # type: ignore[misc]
 
 
 def load(udf: Udf, where: str, repo: Path | None = None) -> Callable[..., Any]:
-    """The function itself.
+    """Loads the function.
 
     Raises:
         PlanError: it does not load, or only together with Feast or with modules of the feature repo.
@@ -87,7 +87,7 @@ def _is_below(module: str, folder: Path | None) -> bool:
 
 
 def columns_after(udf: Udf, function: Callable[..., Any], source: Source, where: str) -> dict[str, DataType] | None:
-    """Columns of the events after the function, from running it on sample events.
+    """Returns the columns of events after the function, found by running it on sample events.
 
     Returns:
         Types by column; None where the function dropped the samples and so does not show its columns.
@@ -113,12 +113,12 @@ def columns_after(udf: Udf, function: Callable[..., Any], source: Source, where:
 
 
 def columns_of(source: Source) -> dict[str, DataType]:
-    """Columns of the events as they come. The event's own time is one, whatever its type."""
+    """Returns the columns of events before the function. The event's time is one, whatever its type."""
     return {column.name: column.dtype for column in source.columns} | {source.timestamp_field: DataType.UNIX_TIMESTAMP}
 
 
 def _with_times(after: dict[str, DataType], before: dict[str, DataType]) -> dict[str, DataType]:
-    """Functions see times as whole numbers: a column that is one before and after holds times still."""
+    """Restores the type of times, which functions see as whole numbers: a time that is still whole after is a time."""
     times = {name for name, dtype in before.items() if dtype is DataType.UNIX_TIMESTAMP}
     return {
         name: DataType.UNIX_TIMESTAMP if name in times and dtype is DataType.INT64 else dtype
