@@ -1,1 +1,1 @@
-"""What crosses a process boundary: the plan, keys and values, rows, progress, records, predictions."""
+"""Defines what crosses a process boundary: the plan, keys and values, rows, progress, records, predictions."""

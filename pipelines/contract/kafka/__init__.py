@@ -1,1 +1,1 @@
-"""What stands in Kafka: topics, records and their headers, positions, predictions."""
+"""Defines what is in Kafka: topics, records and their headers, positions, predictions."""

@@ -1,4 +1,4 @@
-"""The incarnation of a topic: offsets compare only within one."""
+"""Names the incarnation of a topic, because offsets compare only within one."""
 
 from __future__ import annotations
 
@@ -22,6 +22,6 @@ class Incarnation(msgspec.Struct, frozen=True):
 
     @property
     def digest(self) -> bytes:
-        """8 bytes that name this incarnation."""
+        """Returns 8 bytes that name this incarnation."""
         parts = [self.topic, self.topic_id, str(self.partitions), *([self.source_id] if self.source_id else [])]
         return hashlib.blake2b("\0".join(parts).encode(), digest_size=8).digest()

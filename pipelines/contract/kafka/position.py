@@ -1,4 +1,4 @@
-"""Where a record is: topic, partition and offset."""
+"""Names a record's position: topic, partition and offset."""
 
 from __future__ import annotations
 
@@ -20,6 +20,6 @@ class Position(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> Position | None:
-        """The place that a text names; None where it names none."""
+        """Parses a position; returns None for another text."""
         found = _PRINTED.fullmatch(text)
         return cls(found[1], int(found[2]), int(found[3])) if found else None

@@ -1,4 +1,4 @@
-"""The prediction record: what consumers of a prediction topic read."""
+"""Defines the prediction record, which consumers of a prediction topic read."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from forebay.pipelines.contract.kafka.position import Position
 
 
 class Timings(msgspec.Struct, frozen=True, gc=False):
-    """Where the time went, in milliseconds."""
+    """Durations of the steps of a prediction, in milliseconds."""
 
     waited: float
     """For the feature processor to contain the event (the barrier)."""
@@ -60,7 +60,7 @@ class Prediction(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 
 
 def prediction_id(position: Position | str, topic_id: str, model: str, version: str) -> str:
-    """32 hex digits, the same for the same event and model version.
+    """Returns 32 hex digits, the same for the same event and model version.
 
     Args:
         position: of the event, or as it is written.

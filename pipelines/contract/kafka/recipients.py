@@ -1,4 +1,4 @@
-"""Who a record is for: all readers of its topic, or, once it was replayed, those alone that refused it before."""
+"""Names the readers of a record: all of its topic, or, for a replayed record, only those that refused it before."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ class Recipients(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown
     """Name of the model whose workers score the record; empty: none."""
 
     def encode(self) -> bytes:
-        """As headers carry it: JSON."""
+        """Encodes the recipients as JSON, for headers."""
         return msgspec.json.encode(self)
 
     def each(self) -> Iterable[str]:
-        """Names of what it consists of, each of them sent to on its own account."""
+        """Returns the single recipients, each of which gets a record at most once."""
         yield from (f"view {name}" for name in self.views)
         if self.model:
             yield f"model {self.model}"
@@ -40,7 +40,7 @@ _decoder = msgspec.json.Decoder(Recipients)
 
 
 def decode_recipients(data: bytes | None) -> Recipients:
-    """The recipients that a header names.
+    """Decodes the recipients that a header names.
 
     Raises:
         DecodeError: it names none.
@@ -54,7 +54,7 @@ def decode_recipients(data: bytes | None) -> Recipients:
 
 
 def only_for(headers: Sequence[tuple[str, bytes | None]]) -> Recipients | None:
-    """Who alone a record is for; None: everyone.
+    """Returns the only recipients of a record; None if all readers are.
 
     Raises:
         DecodeError: a header says that it is for some readers, and not for which.

@@ -1,4 +1,4 @@
-"""Kafka records as Forebay passes them around, and the headers it puts on its own."""
+"""Defines Kafka records inside Forebay, and the headers that Forebay adds."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ SOURCE_KEY_HEADER = "forebay-source-key"
 """On routed records: the key that the record has in the source topic, where it has one."""
 
 REFUSED_BY_HEADER = "forebay-refused-by"
-"""On dead letters and late events: who lacks the record, as `Recipients.encode` says it."""
+"""On dead letters and late events: the readers that lack the record, as `Recipients.encode` writes them."""
 
 TIMESTAMP_HEADER = "forebay-timestamp-ms"
-"""On dead letters and late events: the timestamp of the record; their own says when they were written."""
+"""On dead letters and late events: the timestamp of the record; their own timestamp is when they were written."""
 
 REPLAY_OF_HEADER = "forebay-replay-of"
 """On replayed records: where the record was when it was read first, `topic[partition]@offset`."""
@@ -54,7 +54,7 @@ _DIGEST_BYTES = 8
 
 
 class SourcePosition(NamedTuple):
-    """Where a routed record comes from."""
+    """The source position of a routed record."""
 
     partition: int
     offset: int
@@ -74,7 +74,7 @@ class Record(NamedTuple):
 
 
 def recorded_ms(timestamps_ms: Sequence[int], now_ms: int) -> npt.NDArray[np.int64]:
-    """When records were written, shape (n,): their Kafka timestamps, which producers may set, but never after now.
+    """Returns when records were written, shape (n,): their Kafka timestamps, which producers may set, at most now.
 
     Args:
         timestamps_ms: -1 for a record that has none.
@@ -84,12 +84,12 @@ def recorded_ms(timestamps_ms: Sequence[int], now_ms: int) -> npt.NDArray[np.int
 
 
 def source_header(position: SourcePosition) -> tuple[str, bytes]:
-    """The header that says where a routed record comes from."""
+    """Builds the header with a routed record's source position."""
     return SOURCE_HEADER, _SOURCE.pack(position.partition, position.offset) + position.incarnation
 
 
 def source_position(record: Record) -> SourcePosition:
-    """Where a routed record comes from.
+    """The source position of a routed record.
 
     Raises:
         DecodeError: the record was not written by Forebay.
@@ -103,14 +103,14 @@ def source_position(record: Record) -> SourcePosition:
 
 
 def routed_headers(record: Record, position: SourcePosition) -> Headers:
-    """The producer's headers, and where the record comes from; no one else may say that."""
+    """Returns the producer's headers and the source position, in place of any header of that name."""
     own = [(name, value) for name, value in record.headers if name not in (SOURCE_HEADER, SOURCE_KEY_HEADER)]
     key = [] if record.key is None else [(SOURCE_KEY_HEADER, record.key)]
     return [*own, *key, source_header(position)]
 
 
 def kept_headers(headers: Sequence[tuple[str, bytes | None]], timestamp_ms: int) -> Headers:
-    """What a dead letter or a late event keeps of its record beside key and value: headers and timestamp.
+    """Returns what a dead letter or late event keeps of its record beside key and value: headers and timestamp.
 
     Headers of a former refusal are left out: the record was replayed since.
 
@@ -124,7 +124,7 @@ def kept_headers(headers: Sequence[tuple[str, bytes | None]], timestamp_ms: int)
 def prediction_headers(
     headers: Sequence[tuple[str, bytes | None]], position: Position | str, model: str, version: str
 ) -> Headers:
-    """The headers of a prediction: those of the event in order, such as a trace context, then Forebay's.
+    """Returns the headers of a prediction: those of the event in order, such as a trace context, then Forebay's.
 
     A header of the event is left out where its name is Forebay's, or where it says of which type the event's payload
     is; so is one that goes beyond `PREDICTION_HEADER_BYTES` together with those before it, and that is said.
@@ -151,7 +151,7 @@ def prediction_headers(
 def dead_letter_headers(
     stage: str, error: RecordError, position: Position, now_ms: int, refused_by: Recipients
 ) -> Headers:
-    """What Forebay adds to the headers of a dead letter; its key and value are the original bytes, untouched.
+    """Returns what Forebay adds to the headers of a dead letter, whose key and value are the original bytes.
 
     Args:
         stage: the process that gave the record up.
@@ -169,7 +169,7 @@ def dead_letter_headers(
 
 
 def late_headers(late_for: Recipients, event_ms: int, watermark_ms: int, position: Position) -> Headers:
-    """What Forebay adds to the headers of a late event; its key and value are the original bytes, untouched."""
+    """Returns what Forebay adds to the headers of a late event, whose key and value are the original bytes."""
     return [
         ("forebay-stage", b"process"),
         ("forebay-reason", b"late"),

@@ -1,4 +1,4 @@
-"""How a routed record finds its partition."""
+"""Chooses key and partition of routed records."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import msgspec
 
 
 def routing_key(values: Sequence[Any]) -> bytes:
-    """The Kafka key of a routed record: a JSON list of the join key values."""
+    """Returns the Kafka key of a routed record: a JSON list of the join key values."""
     return msgspec.json.encode(list(values))
 
 
 def routed_partition(key: bytes, partitions: int) -> int:
-    """The partition of a routed record. Explicit, so that the scorer can name it too."""
+    """Returns the partition of a routed record. It is computed here, so that the scorer can name it too."""
     return int(mmh3.hash(key, signed=False)) % partitions

@@ -1,4 +1,4 @@
-"""Which topics exist, who reads them, and how a record finds its partition: derived from the plan."""
+"""Derives from the plan which topics exist, who reads them, and how a record finds its partition."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ class Feed(NamedTuple):
 
 
 def is_direct(source: Source, view: StreamView) -> bool:
-    """Whether the topic already keeps all records of an entity in one partition."""
+    """Returns whether the topic already keeps all records of an entity in one partition."""
     return bool(source.key) and set(source.key) <= {key.name for key in view.join_keys}
 
 
 def route_for(project: str, source: Source, view: StreamView) -> Route:
-    """The route that serves this view."""
+    """Returns the route that serves this view."""
     entity = "_".join(key.name for key in view.join_keys)
     return Route(routed_topic(project, entity, source.topic), view.join_keys)
 
@@ -79,15 +79,15 @@ def feeds(plan: Plan, routed_elsewhere: Collection[str] = ()) -> list[Feed]:
 
 
 def routed_topic(project: str, entity: str, topic: str) -> str:
-    """Name the topic into which a source topic is re-keyed for an entity, given by its join keys."""
+    """Names the topic into which a source topic is re-keyed for an entity, given by its join keys."""
     return f"{project}.{entity}.{topic}"
 
 
 def dead_letter_topic(topic: str) -> str:
-    """Where records go that can't be used."""
+    """Names the topic of records that can't be used."""
     return f"{topic}.dlq"
 
 
 def late_topic(topic: str) -> str:
-    """Where events go that come too late for a view."""
+    """Names the topic of events that come too late for a view."""
     return f"{topic}.late"

@@ -1,1 +1,1 @@
-"""What stands in Redis: keys, entity rows, values in Feast's layout, progress, publications, leases."""
+"""Defines what is in Redis: keys, entity rows, values in Feast's layout, progress, publications, leases."""

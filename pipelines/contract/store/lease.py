@@ -1,4 +1,4 @@
-"""Leases: which definitions of views scorers read, so that nobody gives up the state of one that is in use.
+"""Defines leases on definitions that scorers read, so that the state of a definition in use is not removed.
 
 One hash per project, with one field per scorer:
 
@@ -19,32 +19,32 @@ import msgspec
 
 
 class Lease(msgspec.Struct, frozen=True):
-    """What one scorer reads."""
+    """The definitions that one scorer reads."""
 
     until_ms: int
-    """By the store's clock; later it says nothing any more."""
+    """ms of the store's clock; the lease has expired after it."""
     definitions: frozenset[bytes]
     """Names as of `topology.progress_field`."""
 
 
 def leases_key(project: str) -> bytes:
-    """The key of a project's hash."""
+    """Returns the key of a project's hash."""
     return f"forebay:leases:{project}".encode()
 
 
 def encode_lease(lease: Lease) -> bytes:
-    """The stored form."""
+    """Encodes a lease."""
     return b"\n".join([str(lease.until_ms).encode(), *sorted(lease.definitions)])
 
 
 def decode_lease(data: bytes) -> Lease:
-    """The stored form, read back (`ValueError` if it is none)."""
+    """Decodes a lease. Raises `ValueError` for other bytes."""
     until_ms, *definitions = data.split(b"\n")
     return Lease(int(until_ms), frozenset(definitions))
 
 
 def leased(stored: Iterable[bytes], now_ms: int) -> Collection[bytes]:
-    """The definitions that some lease of these still holds.
+    """Returns the definitions that a lease which has not expired names.
 
     Args:
         now_ms: by the store's clock.

@@ -1,4 +1,4 @@
-"""Feast's `ValueProto` for lists of scalars, without importing Feast or protobuf.
+"""Encodes and decodes Feast's `ValueProto` of lists of scalars, without importing Feast or protobuf.
 
 Wire facts: a list is a message of its own in the `oneof`, with one repeated field (numbers packed, as one run).
 An empty list is an empty message, and so differs from null. A test compares both directions with Feast's own classes.
@@ -31,7 +31,7 @@ _REPEATED = bytes([1 << 3 | _LENGTH_DELIMITED])
 
 
 def encode_list(values: Sequence[Any], element: DataType) -> bytes:
-    """The serialized ValueProto of a list; it may be empty, its elements may not be null."""
+    """Encodes a list as a ValueProto. It may be empty; its elements may not be null."""
     if element is DataType.STRING:
         content = b"".join(_REPEATED + _sized(text.encode()) for text in values)
     elif not values:
@@ -49,7 +49,7 @@ def _sized(content: bytes) -> bytes:
 
 
 def decode_list(data: bytes | None) -> list[Any] | None:
-    """The list in a serialized ValueProto; None for null, absent, or a type that is no list.
+    """Decodes the list in a ValueProto; None for null, for an absent value, or for a type that is not a list.
 
     Raises:
         ValueError: the bytes are no ValueProto.
@@ -90,7 +90,7 @@ def _whole_numbers(packed: bytes, element: DataType) -> list[int]:
 
 
 def _content(data: bytes, at: int) -> tuple[bytes, int]:
-    """The length-delimited bytes that start there, and where they end."""
+    """Returns the length-delimited bytes that start there, and where they end."""
     size, start = read_varint(data, at)
     if start + size > len(data):
         raise IndexError(start + size)

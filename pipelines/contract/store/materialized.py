@@ -1,4 +1,4 @@
-"""What a materialization did: the compiler's process says it to the command line."""
+"""Defines the result of a materialization, which the compiler's process reports to the command line."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class MaterializedView(msgspec.Struct, frozen=True):
 
 
 class Materialized(msgspec.Struct, frozen=True):
-    """What was done, and what was not."""
+    """The views that were copied, and those that were not."""
 
     views: list[MaterializedView]
     left: dict[str, str]

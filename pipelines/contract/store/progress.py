@@ -1,4 +1,4 @@
-"""Progress: how far a view has come on one partition. Redis holds it and is the truth."""
+"""Defines progress: how far a view has come on one partition. The copy in Redis is the one that counts."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ NOTHING_YET = -1
 
 
 class SourceProgress(msgspec.Struct, frozen=True):
-    """How far one source partition has come. A topic read directly is its own source partition."""
+    """How far one source partition has been read. A topic that is read directly is its own source."""
 
     offset: int = NOTHING_YET
     """Highest source offset contained; a routed record at or below it is a duplicate."""

@@ -1,4 +1,4 @@
-"""Which definition of a view is published: the one whose values the Feast SDK reads, and that scorers switch to.
+"""Defines publications: the definition of a view with the values that the Feast SDK reads, and that scorers use.
 
 A changed definition is computed beside the one before. It is published once it is level on all partitions. One hash per
 view says so:
@@ -43,12 +43,12 @@ class PublishedRows(msgspec.Struct, frozen=True):
 
 
 def publication_key(project: str, view: str) -> bytes:
-    """The key of a view's hash."""
+    """Returns the key of a view's hash."""
     return f"forebay:published:{project}:{view}".encode()
 
 
 def rows_field(topic: str, partition: int) -> bytes:
-    """The field of that hash that belongs to one partition."""
+    """Returns the field of that hash that belongs to one partition."""
     return f"{topic}:{partition}".encode()
 
 
@@ -63,7 +63,7 @@ def encode_publication(publication: Publication | PublishedRows) -> bytes:
 
 
 def decode_publication(stored: Mapping[bytes, bytes]) -> Publication | None:
-    """What a view's hash says; None if nothing is published yet (`msgspec.DecodeError` if it can't be read)."""
+    """Decodes a view's hash; None if nothing is published yet. Raises `msgspec.DecodeError` if it can't be read."""
     data = stored.get(DEFINITION)
     return None if data is None else _definitions.decode(data)
 
@@ -74,6 +74,6 @@ def decode_published_rows(data: bytes) -> PublishedRows:
 
 
 def is_published(stored: Mapping[bytes, bytes], view: StreamView) -> bool:
-    """Whether a view's hash names this very definition."""
+    """Returns whether a view's hash names this definition."""
     publication = decode_publication(stored)
     return publication is not None and publication.fingerprint == view.fingerprint

@@ -1,4 +1,4 @@
-"""The header of a stored row: which records it contains, and under which definition.
+"""Encodes and decodes the header of a stored row: which records it contains, and under which definition.
 
 Layout of `_fb:<view>@<definition>`: 37 bytes of header, then the newest tile of every group
 (see `steps.tile_state.row_codec`).
@@ -38,7 +38,7 @@ class Header(NamedTuple):
 
     @classmethod
     def unpack(cls, head: bytes) -> Header:
-        """The header of `_fb:<view>@<definition>` bytes.
+        """Decodes the header of `_fb:<view>@<definition>` bytes.
 
         Raises:
             ValueError: the bytes are too short to be a row.

@@ -1,4 +1,4 @@
-"""Feast's `ValueProto` and its timestamp, without importing Feast or protobuf.
+"""Encodes and decodes Feast's `ValueProto` and timestamps, without importing Feast or protobuf.
 
 Wire facts (feast/types/Value.proto): one `oneof` field, so a set value is a tag and a payload, and
 a null is the empty message. A test compares both directions with Feast's own classes.
@@ -23,7 +23,7 @@ _VARINT_KIND = {DataType.INT32: 3, DataType.INT64: 4, DataType.BOOL: 7, DataType
 
 
 def encode_value(value: Any, dtype: DataType) -> bytes:
-    """The serialized ValueProto of one value; None and NaN are the null value."""
+    """Encodes one value as a ValueProto; None and NaN are the null value."""
     if value is not None and dtype.is_list:
         return encode_list(value, dtype.element)
     if value is None or (isinstance(value, float) and math.isnan(value)):
@@ -43,7 +43,7 @@ WHOLE_LIMITS = {DataType.INT32: 2**31, DataType.INT64: 2**63, DataType.UNIX_TIME
 
 
 def whole_numbers(values: Sequence[float], dtype: DataType) -> list[Any]:
-    """The values as whole numbers, or booleans, of the type; what it can't say is left out."""
+    """Converts values to whole numbers, or booleans, of the type; values out of its range are left out."""
     if dtype is DataType.BOOL:
         return [bool(value) for value in values]
     limit = WHOLE_LIMITS[dtype]
@@ -51,7 +51,7 @@ def whole_numbers(values: Sequence[float], dtype: DataType) -> list[Any]:
 
 
 def encode_columns(columns: Sequence[npt.NDArray[Any]], dtypes: Sequence[DataType]) -> list[list[bytes]]:
-    """Serialized ValueProtos of some columns, one list per column, in which one entry per row.
+    """Encodes columns as ValueProtos: one list per column, with one entry per row.
 
     NaN is null, and so is what a whole number of the type can't say: infinity, or a sum beyond its range.
 
@@ -108,7 +108,7 @@ def _whole(values: npt.NDArray[Any], dtype: DataType) -> list[bytes]:
 
 
 def decode_value(data: bytes | None) -> float | int | bool | str | None:
-    """The scalar in a serialized ValueProto; None for null, absent, or a type that is no scalar.
+    """Decodes the scalar in a ValueProto; None for null, for an absent value, or for a type that is not a scalar.
 
     Raises:
         ValueError: the bytes are no ValueProto.
@@ -139,19 +139,19 @@ def _decode_scalar(data: bytes) -> float | int | bool | str | None:
 
 
 def encode_timestamp(event_ms: int) -> bytes:
-    """The serialized protobuf Timestamp of an event time in milliseconds."""
+    """Encodes an event time in milliseconds as a protobuf Timestamp."""
     seconds, ms = divmod(event_ms, 1_000)
     out = b"\x08" + varint(seconds) if seconds else b""
     return out + b"\x10" + varint(ms * 1_000_000) if ms else out
 
 
 def decode_timestamp(data: bytes) -> int:
-    """The time in milliseconds of a serialized protobuf Timestamp (rounded down)."""
+    """Decodes a protobuf Timestamp to milliseconds, rounded down."""
     return decode_timestamp_us(data) // 1_000
 
 
 def decode_timestamp_us(data: bytes) -> int:
-    """The time in microseconds of a serialized protobuf Timestamp (rounded down)."""
+    """Decodes a protobuf Timestamp to microseconds, rounded down."""
     at = seconds = nanos = 0
     while at < len(data):
         field = data[at] >> 3

@@ -1,4 +1,4 @@
-"""Protobuf's variable-length integers."""
+"""Encodes and decodes Protobuf's variable-length integers."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import functools
 
 @functools.lru_cache(maxsize=65_536)
 def varint(number: int) -> bytes:
-    """The bytes of a whole number; a negative one as its 64-bit two's complement."""
+    """Encodes a whole number; a negative one as its 64-bit two's complement."""
     number &= 0xFFFF_FFFF_FFFF_FFFF
     out = bytearray()
     while number > 0x7F:
@@ -18,7 +18,7 @@ def varint(number: int) -> bytes:
 
 
 def read_varint(data: bytes, at: int) -> tuple[int, int]:
-    """The unsigned number that starts there, and where it ends.
+    """Decodes the unsigned number that starts there; returns it and where it ends.
 
     Raises:
         ValueError: it is longer than 64 bits.
@@ -37,5 +37,5 @@ def read_varint(data: bytes, at: int) -> tuple[int, int]:
 
 
 def signed(number: int) -> int:
-    """A 64-bit number in two's complement, as it was meant."""
+    """Converts a 64-bit number in two's complement to a signed one."""
     return number - (1 << 64) if number >> 63 else number
