@@ -1,1 +1,1 @@
-"""History: the same steps over past events, correct as of any time."""
+"""Runs the same steps over past events, correct as of any time."""

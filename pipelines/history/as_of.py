@@ -1,4 +1,4 @@
-"""The history of one view: its features as of any entity and any time.
+"""Computes a view's features for any entity as of any time, from history.
 
 Events are folded in event-time order by the very `accumulate` of the stream. Beside every finished
 tile, the state of the open tile after each of its events is kept, so a window as of any time is
@@ -47,7 +47,7 @@ class _GroupHistory(NamedTuple):
 
 
 class AsOf(NamedTuple):
-    """Values as of some times."""
+    """Feature values as of some times."""
 
     values: list[Column]
     """Per feature, shape (q,)."""
@@ -56,7 +56,7 @@ class AsOf(NamedTuple):
 
 
 class ViewHistory:
-    """All events of one view, ready to be asked."""
+    """All events of one view, folded so that values as of any time can be computed."""
 
     def __init__(self, view: StreamView, batch: EventBatch) -> None:
         """Args:
@@ -80,11 +80,11 @@ class ViewHistory:
         self._groups = [_fold(group, self.events) for group in self._evaluate.groups]
 
     def codes(self, entities: Sequence[tuple[Any, ...]]) -> Ints:
-        """The code of each entity (join key values), -1 for one without events; shape (q,)."""
+        """Returns the code of each entity (join key values), -1 for one without events; shape (q,)."""
         return np.array([self._codes.get(values, -1) for values in entities], dtype=np.int64)
 
     def as_of(self, codes: Ints, as_of_ms: Ints, ttl_ms: int = 0) -> AsOf:
-        """Feature values as of each time; events at that very millisecond are included.
+        """Computes feature values as of each time; events in the same millisecond are included.
 
         Args:
             codes: shape (q,), from `codes`.
@@ -109,7 +109,7 @@ class ViewHistory:
         return AsOf([joined_columns(columns) for columns in zip(*parts, strict=True)], event_ms)
 
     def _last_event(self, codes: Ints, as_of_ms: Ints) -> Ints:
-        """Index of the entity's last event at or before the time, -1 if there is none; shape (q,)."""
+        """Returns the index of the entity's last event at or before the time, -1 if there is none; shape (q,)."""
         events = self.events
         if not len(events.entity):
             return np.full(len(codes), -1, dtype=np.int64)
@@ -121,7 +121,7 @@ class ViewHistory:
 
 
 def _chunks(count: int) -> Iterator[slice]:
-    """At least one, if only an empty one."""
+    """Yields chunks, at least one, which may be empty."""
     return (slice(start, min(start + CHUNK, count)) for start in range(0, max(count, 1), CHUNK))
 
 
@@ -141,14 +141,14 @@ def _fold(group: TileGroup, events: Events) -> _GroupHistory:
 
 
 def _by_rank(rank: Ints) -> Iterator[npt.NDArray[np.intp]]:
-    """Indices of the first events of all tiles, then of the second ones, and so on."""
+    """Yields the indices of the first events of all tiles, then of the second ones, and so on."""
     order = np.argsort(rank, kind="stable")
     bounds = np.flatnonzero(np.diff(rank[order])) + 1
     return (members for members in np.split(order, bounds) if len(members))
 
 
 def _gather(history: _GroupHistory, codes: Ints, as_of_ms: Ints, last: Ints, live: npt.NDArray[np.bool_]) -> Tiles:
-    """The tiles a window as of each query can hold; the entity of a tile is the index of its query."""
+    """Returns the tiles that a window as of each query can hold; the entity of a tile is the index of its query."""
     newest = as_of_ms // history.group.slide_ms
     oldest = np.clip(history.group.oldest_needed(as_of_ms) - history.lowest, 0, history.span)
     until = np.clip(newest - history.lowest, 0, history.span)

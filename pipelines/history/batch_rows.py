@@ -1,4 +1,4 @@
-"""Reads the batch source of a batch view: its rows in the order in which they came to count."""
+"""Reads the batch source of a batch view, its rows in the order in which they took effect."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class BatchRow(NamedTuple):
 
 
 def read_batch_rows(view: BatchView) -> list[BatchRow]:
-    """All rows, ordered by event time, then by when they were created, then as in the file.
+    """Reads all rows, ordered by event time, then by creation time, then as in the file.
 
     The last row of an entity at or before a time is the one that Feast takes.
 

@@ -37,7 +37,7 @@ def _arrow(dtype: DataType) -> Any:
 
 
 def batch_places(plan: Plan) -> dict[str, Path]:
-    """By stream view, the file that `write_batch_source` is to make.
+    """Returns, by stream view, the file that `write_batch_source` writes.
 
     Raises:
         PlanError: a view has no local file as batch source, or shares it with another view.

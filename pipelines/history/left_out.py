@@ -1,4 +1,4 @@
-"""What history leaves out, and why."""
+"""Counts the events that history leaves out, by reason."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ class LeftOut(msgspec.Struct, frozen=True):
 
     @classmethod
     def of(cls, events: int, errors: Mapping[int, RecordError]) -> LeftOut:
-        """Counts the errors, which come by row."""
+        """Counts errors, given by row."""
         reasons = Counter(error.reason for error in errors.values())
         first = min(errors, default=-1)
         return cls(events, dict(sorted(reasons.items())), f"row {first}: {errors[first]}" if errors else "")
 
     @property
     def count(self) -> int:
-        """How many are left out."""
+        """Returns how many events are left out."""
         return sum(self.reasons.values())
 
     @property
     def share(self) -> float:
-        """Of all events, how many are left out: 0 to 1."""
+        """Returns the share of all events that is left out, 0 to 1."""
         return self.count / self.events if self.events else 0.0
 
     def __str__(self) -> str:

@@ -23,7 +23,7 @@ from forebay.pipelines.steps.transform import transform_each, view_transform
 from forebay.pipelines.steps.validate import Validator
 
 POSITION_COLUMNS = ("source_partition", "source_offset")
-"""Of a file of history, beside the columns of its schema: where the event's record stood in its topic."""
+"""Columns of a file of history beside those of its schema: the position of the event's record in its topic."""
 
 _ONE_FILE = "history is one Parquet file per topic"
 
@@ -41,11 +41,11 @@ class History:
         self._max_left_out = max_left_out
 
     def path(self, source: Source) -> Path:
-        """Where the history of a topic is expected."""
+        """Returns where the history of a topic is expected."""
         return self.folder / f"{source.topic}.parquet"
 
     def count(self, source: Source) -> int:
-        """How many events the history of a topic holds, usable or not.
+        """Returns how many events the history of a topic has, usable or not.
 
         Raises:
             HistoryError: the file is missing, or lacks a column of the schema.
@@ -56,7 +56,7 @@ class History:
             return int(file.metadata.num_rows)
 
     def events(self, source: Source, join_keys: Iterable[str] = ()) -> EventBatch:
-        """The usable events of a topic, ordered by event time (stable); `index` is their row in the file.
+        """Reads the usable events of a topic, ordered by event time (stable); `index` is their row in the file.
 
         Args:
             join_keys: columns that name entities, as for `Validator`.
@@ -80,7 +80,7 @@ class History:
         return EventBatch(source, [events[row] for row in rows.tolist()], rows, batch.event_ms[by_time])
 
     def positions(self, source: Source, rows: Ints) -> dict[str, list[int | None]]:
-        """The partition and offset of each event, by `POSITION_COLUMNS`; None where the file does not say.
+        """Returns the partition and offset of each event, by `POSITION_COLUMNS`; None where the file has none.
 
         Args:
             rows: shape (n,), rows of the file.
@@ -95,7 +95,7 @@ class History:
         return {name: [found[name][row] if name in found else None for row in rows] for name in POSITION_COLUMNS}
 
     def view_events(self, plan: Plan, view: StreamView) -> EventBatch:
-        """The events of a view, after its function; those it fails on are left out, as on the stream.
+        """Reads the events of a view, after its function; those on which it fails are left out, as on the stream.
 
         Raises as `events`.
         """
@@ -118,7 +118,7 @@ class History:
 
 
 def _undecodable(column: Column, values: list[object], topic: str) -> dict[int, DecodeError]:
-    """By row, the values that no decoder would let through: infinite, or out of the declared type's range."""
+    """Finds, by row, values that no decoder accepts: infinite ones, and those out of the declared type's range."""
     errors: dict[int, DecodeError] = {}
     place = f"{topic}: $.{column.name}"
     limit = WHOLE_LIMITS.get(column.dtype)

@@ -1,4 +1,4 @@
-"""New versions of several files, which take their places together."""
+"""Replaces several files together."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class NewFiles:
         return self
 
     def part(self, place: Path) -> Path:
-        """Where to write the file that is to take this place.
+        """Returns where to write the new version of a file.
 
         Raises:
             HistoryError: no file can be written there.

@@ -1,4 +1,4 @@
-"""Columns of a Parquet file as Python values of their declared types. Whole numbers and times stay exact."""
+"""Reads columns of a Parquet file as Python values of their declared types. Whole numbers and times stay exact."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class HistoryError(ForebayError):
 
 
 def open_parquet(path: Path, missing: str) -> pq.ParquetFile:
-    """The file, whose columns are not read yet.
+    """Opens the file without reading its columns.
 
     Args:
         missing: what to say of a file that does not exist.
@@ -57,7 +57,7 @@ def open_parquet(path: Path, missing: str) -> pq.ParquetFile:
 
 
 def check_columns(file: pq.ParquetFile, names: Sequence[str], path: Path) -> None:
-    """Does nothing if the file has all the columns.
+    """Refuses a file that lacks one of the columns.
 
     Raises:
         HistoryError: naming those it lacks.
@@ -69,7 +69,7 @@ def check_columns(file: pq.ParquetFile, names: Sequence[str], path: Path) -> Non
 
 
 def read_columns(path: Path, types: Mapping[str, DataType], missing: str) -> dict[str, list[Any]]:
-    """Columns by name, None for null (a NaN is one); every list has the file's rows.
+    """Reads columns by name, None for null and NaN; every list has one entry per row of the file.
 
     Times are datetimes in UTC (one without a zone is UTC), or the whole numbers that the file holds. Decimals
     become float64 where a floating type is declared, and stay exact where a whole number is.
@@ -131,7 +131,7 @@ def _whole_numbers(column: pa.ChunkedArray, where: str) -> list[int | None]:
 
 
 def _whole(value: float | Decimal | None, where: str) -> int | None:
-    """The whole number: pandas writes those of a column with nulls as floats."""
+    """Returns the whole number; pandas writes those of a column with nulls as floats."""
     if value is None or value != value:
         return None
     if not math.isfinite(value) or value != int(value):
