@@ -1,4 +1,4 @@
-"""What every process needs, whatever it does: to notice that it hangs, to say so, and to end so that it is restarted.
+"""Gives every process logs, pages, an exit status, and a watchdog that ends it when it hangs.
 
 Knows neither broker nor store.
 """

@@ -1,4 +1,4 @@
-"""Ends the process when Python runs no other thread any more, so that not even the watchdog's does.
+"""Ends the process when Python no longer runs any thread, not even the watchdog's.
 
 A function in C that loops and keeps the interpreter's lock, such as a regular expression of a user's transform on an
 unlucky text, stops every thread of Python. The kernel's timer of processor time does not need one. That time stands
@@ -27,5 +27,5 @@ class CpuAlarm:
         faulthandler.register(SIGNAL, sys.__stderr__ or sys.stderr, all_threads=True, chain=True)
 
     def put_off(self) -> None:
-        """To be called again and again, by a thread of Python."""
+        """Postpones the alarm. A thread of Python calls it repeatedly."""
         signal.setitimer(signal.ITIMER_PROF, self._cpu_s)

@@ -1,4 +1,4 @@
-"""Calls something again and again, beside everything else that a process does."""
+"""Calls a function repeatedly, on a thread of its own."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Every:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Makes no further call; one that is under way is not waited for."""
+        """Makes no further call, and does not wait for the present one."""
         self._ended.set()
 
     def _run(self) -> None:

@@ -1,4 +1,4 @@
-"""Logs of every process: lines on the standard error stream."""
+"""Configures the logs of every process: lines on the standard error stream."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import structlog
 
 REPEATED_AFTER_S = 10.0
-"""What a library says again and again, such as that a broker is away, is one line in this time."""
+"""Equal records of a library, such as that a broker is away, are one line in this time."""
 
 REMEMBERED = 1_000
 """Texts of which is known when they were written last."""
@@ -26,7 +26,7 @@ _COMMON: _Processors = [structlog.processors.add_log_level, structlog.processors
 
 
 class LogFormat(enum.StrEnum):
-    """What a line is."""
+    """The form of a line."""
 
     TEXT = "text"
     JSON = "json"
@@ -34,7 +34,7 @@ class LogFormat(enum.StrEnum):
 
 
 class LogLevel(enum.StrEnum):
-    """The least severe lines that are written. Libraries say nothing below `warning`, unless it is `debug`."""
+    """The least severe level that is written. Libraries write from `warning` on, unless it is `debug`."""
 
     DEBUG = "debug"
     INFO = "info"
@@ -55,12 +55,12 @@ _settings = DEFAULTS
 
 
 def log_settings() -> LogSettings:
-    """Those of this process, which the processes that it starts use too."""
+    """Returns the settings of this process, which its child processes use too."""
     return _settings
 
 
 def configure_logs(settings: LogSettings = DEFAULTS) -> None:
-    """To be called once, by whatever starts a process."""
+    """Configures logging; called once per process, at its start."""
     global _settings
     _settings = settings
     level = logging.getLevelNamesMapping()[settings.level.upper()]
@@ -98,7 +98,7 @@ def _text() -> structlog.dev.ConsoleRenderer:
 
 
 class Seldom(logging.Filter):
-    """Lets through the first of the records that say the same, and then one every `REPEATED_AFTER_S`.
+    """Lets through the first of equal records, and then one every `REPEATED_AFTER_S`.
 
     aiokafka tries a broker that is away ten times a second, and says so four times each.
     """
@@ -108,7 +108,7 @@ class Seldom(logging.Filter):
         self._said: dict[tuple[str, str], Said] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether the record is written; it then says how many were not."""
+        """Returns whether the record is written; it then names the number of those left out."""
         text = record.getMessage()
         said = self._said.get((record.name, text))
         if said is not None and record.created < said.at_s + REPEATED_AFTER_S:
@@ -124,7 +124,7 @@ class Seldom(logging.Filter):
 
 @dataclasses.dataclass(slots=True)
 class Said:
-    """When something was written last, and how often it was not since."""
+    """When a record was written last, and how many equal ones were left out since."""
 
     at_s: float
     left_out: int = 0

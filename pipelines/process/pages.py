@@ -53,4 +53,4 @@ def _server_for(host: str) -> type[_Server]:
 
 class _Silent(WSGIRequestHandler):
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 -- as the standard library names it
-        """Says nothing: a page is asked every few seconds."""
+        """Logs nothing: the pages are read every few seconds."""

@@ -1,4 +1,4 @@
-"""The end of a process that was told to stop and whose broker or store does not let it."""
+"""Ends a process that was asked to stop, and that a broker or store keeps from stopping."""
 
 from __future__ import annotations
 

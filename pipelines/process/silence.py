@@ -1,4 +1,4 @@
-"""Notices owned partitions with records that are not read: a client with stale metadata looks well and idle."""
+"""Notices owned partitions with records that are not read: a client with stale metadata looks healthy and idle."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ class Silence:
         """Positions at which another client has read a record."""
 
     def broken(self) -> None:
-        """Takes note that something was read, or that there is a good reason why nothing is."""
+        """Starts to count again: something was read, or there is a good reason why nothing is."""
         self._quiet, self._unread_at = 0, None
 
     def look(self, positions: Positions) -> bool:
-        """To be called regularly; whether this client has been silent although there are records for it to read."""
+        """Returns whether this client has been silent although it has records to read. Call it regularly."""
         if positions != self._positions or not positions:
             self._positions = dict(positions)
             self.broken()

@@ -1,4 +1,4 @@
-"""Shows where every thread and every asyncio task is, for the log of a process that hangs."""
+"""Formats where every thread and every asyncio task is, for the log of a process that hangs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ SHOWN_TASKS = 40
 
 
 def all_stacks() -> str:
-    """The stack of every thread, innermost call last. No values of variables: they may be secrets."""
+    """Formats the stack of every thread, innermost call last, without values of variables: they may be secrets."""
     names = {thread.ident: thread.name for thread in threading.enumerate()}
     return "".join(
         f"thread {names.get(ident, '?')} ({ident}):\n{''.join(traceback.format_stack(frame))}"

@@ -1,4 +1,4 @@
-"""Exit statuses that supervisors act on."""
+"""Defines exit statuses, on which supervisors act."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The watchdog: a thread that ends the process when a step of its work does not return.
+"""Ends the process, from a thread of its own, when a step of its work does not return.
 
 Client libraries are not trusted: a call that was given one second may never return, and nothing that runs on the thread
 which made it can notice. Every loop says before each step what it does next (`Watched.step`), which also says that the
@@ -47,12 +47,12 @@ class Watched:
         """How many times the watchdog's bound the step may last."""
 
     def step(self, doing: str, bounds: int = 1) -> None:
-        """Says what is done next, and that what was done before has returned."""
+        """Reports the next step, and that the step before has returned."""
         self.last, self.doing, self.bounds = self.doing or self.last, doing, bounds
         self.steps += 1
 
     def rest(self) -> None:
-        """Says that what was done has returned, and that nothing is to be done now."""
+        """Reports that the step has returned, and that there is nothing to do now."""
         self.step("")
 
     @contextmanager
@@ -99,7 +99,7 @@ class _Seen(NamedTuple):
 
 
 class Watchdog:
-    """All that is watched in one process.
+    """The watchdog of one process.
 
     Seconds are ticks of its own thread: a process that stood still (SIGSTOP, a virtual machine that was moved) has not
     hung, since its watchdog stood still too.
@@ -117,21 +117,21 @@ class Watchdog:
         self._thread: threading.Thread | None = None
 
     def watch(self, name: str) -> Watched:
-        """A loop that is watched from now on; it rests until its first step."""
+        """Watches a loop from now on; it rests until its first step."""
         watched = Watched(name)
         with self._lock:
             self._watched.append(watched)
         return watched
 
     def forget(self, watched: Watched) -> None:
-        """Takes a loop out that has ended."""
+        """Removes a loop that has ended."""
         with self._lock:
             if watched in self._watched:
                 self._watched.remove(watched)
                 self._seen.pop(watched, None)
 
     def start(self, bound_s: float) -> None:
-        """Begins to count, on a daemon thread. A second call changes nothing.
+        """Starts to count, on a daemon thread. A second call changes nothing.
 
         Args:
             bound_s: how long a step may last.
@@ -149,7 +149,7 @@ class Watchdog:
             self.tick()
 
     def tick(self) -> None:
-        """Counts for every step that is still the same; ends the process when one of them hangs."""
+        """Counts looks at every step that has not changed; ends the process when one of them hangs."""
         with self._lock:
             self._seen = {
                 each: _Seen(steps, seen.ticks + 1 if (seen := self._seen.get(each)) and seen.steps == steps else 0)
@@ -162,7 +162,7 @@ class Watchdog:
             self._end(START_AGAIN)
 
     def hangs(self) -> list[Hang]:
-        """Every step that has lasted longer than it may."""
+        """Returns every step that has lasted longer than it may."""
         with self._lock:
             lasted = [(each, seen.ticks * TICK_S) for each, seen in self._seen.items() if seen.steps == each.steps]
         return [
@@ -172,7 +172,7 @@ class Watchdog:
         ]
 
     def last_done(self) -> dict[str, str]:
-        """Per loop, what it does, and what it has done before."""
+        """Returns, per loop, what it does and what it has done before."""
         with self._lock:
             watched = list(self._watched)
         return {each.name: _told(each.doing, each.last) for each in watched}
