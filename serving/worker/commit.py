@@ -176,7 +176,9 @@ class AtLeastOnceCommitter:
                 step("waiting for predictions to be acknowledged")
         except KafkaException as error:
             why = self._why_ended(error)
-            if allow := denied(why, "write to the topic of predictions"):
+            # A user who may write to no topic is given no producer id, whichever topic it is for.
+            topics = " and ".join(sorted({repr(each.topic) for each in records}))
+            if allow := denied(why, f"write to topic {topics}"):
                 raise WorkerFailed(f"predictions can't be produced: {why.str()}; {allow}") from error
             raise TransactionLost(f"the producer has ended: {why.str()}") from error
         failures.check_lasting()

@@ -72,6 +72,15 @@ def test_a_producer_that_was_fenced_says_so_even_where_it_can_not_abort(broker):
         commit(broker, msgspec.structs.replace(SETTINGS, instance="a"))
 
 
+def test_a_user_who_may_write_to_no_topic_is_told_which_ones_are_needed(broker):
+    broker.fail("flush", KafkaError(KafkaError.CLUSTER_AUTHORIZATION_FAILED, "no producer id"))
+    consumer = broker.consumer({"group.id": SETTINGS.group})
+    committer = AtLeastOnceCommitter(SETTINGS, consumer, lambda: False, broker.producer)
+    records = [OutgoingRecord(topic, None, b"v", []) for topic in ("scores", "payments.dlq", "scores")]
+    with pytest.raises(WorkerFailed, match=r"write to topic 'payments\.dlq' and 'scores'"):
+        committer.commit(records, [], None)
+
+
 @pytest.mark.parametrize(("read", "expected"), [([0, 1], {1: 6}), ([0], {})])
 def test_at_least_once_commits_only_partitions_that_are_still_assigned(broker, read, expected):
     """A rebalance came amid the batch: the broker would let this worker take back the commits of the next owner."""
