@@ -14,7 +14,7 @@ from forebay.pipelines.contract.plan.plan import Plan
 from forebay.pipelines.errors import ForebayError
 from forebay.serving.feast.route import PATH as FEAST
 from forebay.serving.feast.route import FeastRoute
-from forebay.serving.features.read import RowReader
+from forebay.serving.features.read import AsyncRowReader, RowReader
 from forebay.serving.http.app import Refusals, Shared, build_app
 from forebay.serving.http.settings import HttpSettings
 from forebay.serving.models.alone import ModelAlone
@@ -43,13 +43,15 @@ class Endpoint:
         *,
         alone: Sequence[ModelAlone] = (),
         refused: Refusals = dict,
+        rows: AsyncRowReader | None = None,
     ) -> None:
         """Args:
-        scorer: warm; from now on used by the endpoint's own thread only.
-        store: what is published is read from it, on the same thread.
-        clock: what "now" means; called on the same thread.
+        scorer: warm; from now on used by the endpoint only.
+        store: what is published is read from it, on the scoring thread.
+        clock: what "now" means.
         alone: models beside the scorer's, whose tensors clients bring.
         refused: versions of the model that can't be served.
+        rows: see `build_app`.
         """
 
         def doors(shared: Shared) -> Mapping[str, ASGIApp]:
@@ -59,7 +61,7 @@ class Endpoint:
                 OIP: RestRoutes(self.inference, settings.max_body_bytes),
             }
 
-        self._app = build_app(scorer, clock, settings, refused, doors)
+        self._app = build_app(scorer, clock, settings, refused, doors, rows)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serves one connection scope."""

@@ -82,6 +82,7 @@ def serve(
     from starlette.types import ASGIApp
 
     from forebay.pipelines.adapters.clock import Clock, WallClock
+    from forebay.pipelines.adapters.redis.async_reader import AsyncRedisReader
     from forebay.pipelines.adapters.redis.store import RedisStore
     from forebay.pipelines.contract.plan.plan import Plan
     from forebay.pipelines.process.watchdog import WATCHDOG
@@ -114,11 +115,20 @@ def serve(
 
     alone = [load_alone(each) for each in tensor_model or ()]
     wall = clock is ClockName.WALL
+    # One for all applications that follow one another. The watermark clock waits for the store: on the thread.
+    rows = AsyncRedisReader(store) if wall else None
 
     def app(plan: Plan, scorer: Scorer) -> Endpoint:
         now: Clock = WallClock() if wall else watermark_clock(plan, kafka_of(plan, brokers, kafka_properties), store)
         return Endpoint(
-            plan, scorer, RedisStore(store), now, settings, alone=alone, refused=lambda: files.refused.reasons
+            plan,
+            scorer,
+            RedisStore(store),
+            now,
+            settings,
+            alone=alone,
+            refused=lambda: files.refused.reasons,
+            rows=rows,
         )
 
     files = Files.of(plan_file, model)

@@ -21,7 +21,7 @@ from forebay.serving.feast.lookup import Lookup, Lookups
 from forebay.serving.feast.request import OnlineFeaturesRequest, RequestDecoder
 from forebay.serving.feast.select import check_names
 from forebay.serving.features.read import RowReader, stored_views
-from forebay.serving.scoring.batching import Batcher
+from forebay.serving.scoring.batching import Batcher, on_thread
 from forebay.serving.scoring.watched import watched
 from forebay.serving.web.body import read_body
 from forebay.serving.web.compression import compressed
@@ -58,7 +58,9 @@ class FeastRoute:
         self._join_keys = _all_join_keys(plan)
         self._kept_views = frozenset(view.view for view in stored_views(plan, service))
         self._batcher: Batcher[FeatureQuestion, bytes] = Batcher(
-            watched(FeatureAnswerer(store, clock)), thread, limits.max_batch_entities, limits.max_queued_entities
+            on_thread(thread, watched(FeatureAnswerer(store, clock))),
+            limits.max_batch_entities,
+            limits.max_queued_entities,
         )
         self._max_body_bytes = limits.max_body_bytes
 

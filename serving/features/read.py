@@ -14,11 +14,14 @@ from forebay.pipelines.steps.arrays import Ints
 from forebay.serving.features.request import ScoringRequest
 from forebay.serving.features.rows import BatchRows, StreamRows, ViewColumns
 
+Rows = list[list[bytes | None]]
+"""Per row, the values of the fields that were asked for; None where absent."""
+
 
 class RowReader(Protocol):
     """What the scorer needs of an online store."""
 
-    def read(self, requests: Sequence[tuple[bytes, Sequence[bytes]]]) -> list[list[bytes | None]]:
+    def read(self, requests: Sequence[tuple[bytes, Sequence[bytes]]]) -> Rows:
         """Per (key, fields), the fields' values; None where absent. Raises `StoreUnavailable`."""
         ...
 
@@ -26,8 +29,12 @@ class RowReader(Protocol):
 class AsyncRowReader(Protocol):
     """The same on an event loop."""
 
-    async def read(self, requests: Sequence[tuple[bytes, Sequence[bytes]]]) -> list[list[bytes | None]]:
+    async def read(self, requests: Sequence[tuple[bytes, Sequence[bytes]]]) -> Rows:
         """See `RowReader.read`."""
+        ...
+
+    async def close(self) -> None:
+        """Gives up what it holds."""
         ...
 
 
@@ -73,7 +80,7 @@ class FeatureReader:
             asked.append((self._removed_key, self._removed_fields))
         return Lookup(keys, rows, asked)
 
-    def columns(self, lookup: Lookup, cells: list[list[bytes | None]], as_of_ms: Ints) -> dict[str, ViewColumns]:
+    def columns(self, lookup: Lookup, cells: Rows, as_of_ms: Ints) -> dict[str, ViewColumns]:
         """The columns of every view, by the view's alias, of what was read.
 
         Args:

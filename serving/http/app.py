@@ -20,6 +20,7 @@ from forebay.pipelines.adapters.clock import Clock
 from forebay.pipelines.contract.plan.types import DataType
 from forebay.pipelines.errors import ForebayError, StoreRefused, StoreUnavailable
 from forebay.pipelines.process.livez import livez as liveness
+from forebay.serving.features.read import AsyncRowReader
 from forebay.serving.http.codec import QuestionDecoder
 from forebay.serving.http.encode import ReplyEncoder
 from forebay.serving.http.error_table import NotReady, render
@@ -27,8 +28,9 @@ from forebay.serving.http.front import Front
 from forebay.serving.http.hot_routes import HotRoute
 from forebay.serving.http.openapi import add_hot_routes
 from forebay.serving.http.settings import HttpSettings
-from forebay.serving.scoring.batching import Batcher
-from forebay.serving.scoring.questions import BatchAnswerer, Question, Reply
+from forebay.serving.scoring.batching import Batcher, Run, on_thread
+from forebay.serving.scoring.lanes import Lanes, inline_entities
+from forebay.serving.scoring.questions import BatchAnswerer, LoopAnswerer, Question, Reply
 from forebay.serving.scoring.scorer import Scorer
 from forebay.serving.scoring.watched import watched
 
@@ -89,42 +91,52 @@ def build_app(
     settings: HttpSettings,
     refused: Refusals = dict,
     doors: Doors = lambda _shared: {},
+    rows: AsyncRowReader | None = None,
 ) -> ASGIApp:
     """The endpoint as an ASGI application.
 
     Args:
-        scorer: warm; from now on used by the application's own thread only.
-        clock: what "now" means; called on the same thread.
+        scorer: warm; from now on used by the application only.
+        clock: what "now" means.
         refused: versions of the model that can't be served.
         doors: mounted beside this one.
+        rows: reads on the event loop, where small requests are then answered; closed with the application. None: all
+            requests are answered on a thread, as they must be where the clock waits for anything.
     """
-    thread = ThreadPoolExecutor(1, "forebay-score")
-    batcher: Batcher[Question, Reply] = Batcher(
-        watched(BatchAnswerer(scorer, clock)), thread, settings.max_batch_entities, settings.max_queued_entities
-    )
+    thread, computing = ThreadPoolExecutor(1, "forebay-score"), ThreadPoolExecutor(1, "forebay-compute")
+
+    def gathered(run: Run[Question, Reply]) -> Batcher[Question, Reply]:
+        return Batcher(run, settings.max_batch_entities, settings.max_queued_entities)
+
+    loop = None
+    if rows is not None and not scorer.assembler.runs_functions:
+        loop = gathered(LoopAnswerer(scorer, clock, rows, computing, inline_entities(scorer)))
+    answer = Lanes(loop, gathered(on_thread(thread, watched(BatchAnswerer(scorer, clock)))))
     encode = ReplyEncoder(scorer.service.name, scorer.model)
     hot: dict[str, ASGIApp] = {
         path: HotRoute(
             QuestionDecoder(scorer.service, settings.max_entities, models, scorer.earliest_ms),
-            batcher,
+            answer.submit,
             encode,
             settings.max_body_bytes,
         )
         for path, models in (("/v1/predict", (scorer.model.name,)), ("/v1/features", ()))
     }
-    hot |= doors(Shared(thread, batcher.submit))
-    surface = _surface(scorer, thread, refused)
+    hot |= doors(Shared(thread, answer.submit))
+    surface = _surface(scorer, thread, refused, rows)
     paths = frozenset(getattr(route, "path", "other") for route in surface.routes)
     return Front(hot, surface, paths, settings.token)
 
 
-def _surface(scorer: Scorer, thread: ThreadPoolExecutor, refused: Refusals) -> FastAPI:
+def _surface(scorer: Scorer, thread: ThreadPoolExecutor, refused: Refusals, rows: AsyncRowReader | None) -> FastAPI:
     """Everything but the hot routes, which it documents too."""
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         yield
         thread.shutdown(wait=False)
+        if rows is not None:
+            await rows.close()
 
     app = FastAPI(title="Forebay", redoc_url=None, redirect_slashes=False, lifespan=lifespan)
     readiness = Readiness(scorer, thread)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import structlog
 from starlette.types import Receive, Scope, Send
 
 from forebay.serving.http.error_table import OK, MethodNotAllowed, is_unexpected, render
-from forebay.serving.scoring.batching import Batcher
 from forebay.serving.scoring.questions import Question, Reply
 from forebay.serving.web.body import read_body
 from forebay.serving.web.compression import compressed
@@ -18,17 +17,20 @@ log = structlog.get_logger("forebay.serve")
 
 
 class HotRoute:
-    """One route that takes a question and answers it through the batcher. An ASGI application."""
+    """One route that takes a question. An ASGI application."""
 
     def __init__(
         self,
         decode: Callable[[bytes], Question],
-        batcher: Batcher[Question, Reply],
+        answer: Callable[[Question, int], Awaitable[Reply]],
         encode: Callable[[Question, Reply], bytes],
         max_body_bytes: int,
     ) -> None:
+        """Args:
+        answer: takes a question and its number of entities.
+        """
         self._decode = decode
-        self._batcher = batcher
+        self._answer = answer
         self._encode = encode
         self._max_body_bytes = max_body_bytes
 
@@ -41,7 +43,7 @@ class HotRoute:
             if data is None:
                 return
             question = self._decode(data)
-            reply = await self._batcher.submit(question, len(question.entities))
+            reply = await self._answer(question, len(question.entities))
             answer = compressed(Rendered(OK, [], self._encode(question, reply)), scope)
         except Exception as error:
             if is_unexpected(error):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import signal
 import socket
+import sys
 from collections.abc import Iterator
 
 import structlog
@@ -17,6 +18,10 @@ from forebay.serving.http.protocol import limited_protocol
 from forebay.serving.http.settings import HttpSettings
 
 log = structlog.get_logger("forebay.serve")
+
+SWITCH_INTERVAL_S = 0.0005
+"""How long the scoring thread may keep the interpreter's lock while the event loop waits for it. Python's own 5 ms are
+longer than a small request takes from end to end."""
 
 
 class _Server(uvicorn.Server):
@@ -55,6 +60,7 @@ def run_server(app: ASGIApp, settings: HttpSettings) -> None:
         SettingsError: the address can't be listened on.
         Crashed: the application did not start.
     """
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
     config = uvicorn.Config(
         app,
         loop="uvloop",

@@ -9,4 +9,4 @@ BATCH_ENTITIES = Histogram(
     "Entities gathered into one batch.",
     buckets=tuple(2**power for power in range(11)),
 )
-QUEUED_ENTITIES = Gauge("forebay_http_queued_entities", "Entities waiting for the batch in flight.")
+QUEUED_ENTITIES = Gauge("forebay_http_queued_entities", "Entities waiting for a batch in flight.")

@@ -15,7 +15,7 @@ from forebay.serving.features.request import RequestChecker
 from forebay.serving.models.alone import Array, ModelAlone, Port
 from forebay.serving.oip.errors import InvalidRequest
 from forebay.serving.scoring.answers import Answer
-from forebay.serving.scoring.batching import Batcher
+from forebay.serving.scoring.batching import Batcher, on_thread
 from forebay.serving.scoring.questions import Question, Reply
 from forebay.serving.scoring.scorer import Scorer
 from forebay.serving.scoring.watched import watched
@@ -55,7 +55,7 @@ class ByTensors:
         self.version = model.version
         self.inputs = model.inputs
         self.outputs = model.outputs
-        self._batcher: Batcher[_Call, dict[str, Array]] = Batcher(watched(self._run), thread, 1, max_waiting)
+        self._batcher: Batcher[_Call, dict[str, Array]] = Batcher(on_thread(thread, watched(self._run)), 1, max_waiting)
         self._model = model
 
     async def infer(self, inputs: Mapping[str, Array], outputs: Sequence[str]) -> dict[str, Array]:

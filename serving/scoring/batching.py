@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Executor
 from functools import partial
 from typing import Generic, NamedTuple, TypeVar
@@ -26,30 +26,31 @@ class _Waiting(NamedTuple, Generic[Q, A]):
     answer: asyncio.Future[A]
 
 
-class Batcher(Generic[Q, A]):
-    """Runs one batch at a time on another thread. All methods belong to one event loop."""
+Run = Callable[[Sequence[Q]], Awaitable[Sequence[A | Exception]]]
+"""Answers a batch, in order. An exception among the answers goes to its asker alone, one that is raised goes to all."""
 
-    def __init__(
-        self,
-        run: Callable[[Sequence[Q]], Sequence[A | Exception]],
-        thread: Executor,
-        max_batch: int,
-        max_queued: int,
-    ) -> None:
+
+def on_thread(thread: Executor, run: Callable[[Sequence[Q]], Sequence[A | Exception]]) -> Run[Q, A]:
+    """`run`, called on another thread."""
+    return lambda batch: asyncio.get_running_loop().run_in_executor(thread, run, batch)
+
+
+class Batcher(Generic[Q, A]):
+    """Runs one batch at a time. All methods belong to one event loop."""
+
+    def __init__(self, run: Run[Q, A], max_batch: int, max_queued: int) -> None:
         """Args:
-        run: answers a batch, in order; an exception among the answers goes to its asker alone, one that is
-            raised goes to all.
-        thread: where `run` is called, never twice at once.
+        run: never called while a batch is under way.
         max_batch: a question that does not fit any more opens the next batch.
         max_queued: bound of what waits, in the unit of `submit`'s size.
         """
         self._run = run
-        self._thread = thread
         self._max_batch = max_batch
         self._max_queued = max_queued
         self._queue: deque[_Waiting[Q, A]] = deque()
         self._queued = 0
         self._busy = False
+        self._running: asyncio.Future[Sequence[A | Exception]] | None = None
 
     async def submit(self, question: Q, size: int) -> A:
         """The answer, once its batch is done.
@@ -75,8 +76,8 @@ class Batcher(Generic[Q, A]):
         self._busy = bool(batch)
         if batch:
             batches.BATCH_ENTITIES.observe(sum(each.size for each in batch))
-            loop = asyncio.get_running_loop()
-            running = loop.run_in_executor(self._thread, self._run, [each.question for each in batch])
+            # Kept here too: a loop keeps no task that waits alive.
+            self._running = running = asyncio.ensure_future(self._run([each.question for each in batch]))
             running.add_done_callback(partial(self._deliver, batch))
 
     def _take(self) -> list[_Waiting[Q, A]]:
@@ -92,7 +93,9 @@ class Batcher(Generic[Q, A]):
         return batch
 
     def _deliver(self, batch: Sequence[_Waiting[Q, A]], running: asyncio.Future[Sequence[A | Exception]]) -> None:
-        # First the next batch, so that the thread does not idle while answers are sent.
+        if running.cancelled():  # the loop ends, and with it those who wait
+            return
+        # First the next batch, so that its thread, or the store, does not idle while answers are sent.
         self._next()
         error = running.exception()
         outcomes: Sequence[A | BaseException] = running.result() if error is None else [error] * len(batch)
@@ -106,4 +109,4 @@ class Batcher(Generic[Q, A]):
 
     def _count(self, change: int) -> None:
         self._queued += change
-        batches.QUEUED_ENTITIES.set(self._queued)
+        batches.QUEUED_ENTITIES.inc(change)

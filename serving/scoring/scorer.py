@@ -11,7 +11,7 @@ from forebay.pipelines.contract.plan.services import FeatureService
 from forebay.pipelines.errors import ModelError, PlanError, RequestError
 from forebay.pipelines.steps.event_time import EARLIEST_MS, earliest_ms
 from forebay.serving.features.assemble import _PLACEHOLDERS, FeatureAssembler, FeatureVectors, times_of
-from forebay.serving.features.read import AsyncRowReader, FeatureReader, RowReader, stored_views
+from forebay.serving.features.read import FeatureReader, Lookup, RowReader, Rows, stored_views
 from forebay.serving.features.request import ScoringRequest
 from forebay.serving.models.examples import check_examples
 from forebay.serving.models.model import Model
@@ -41,7 +41,7 @@ class Scored(NamedTuple):
 
 
 class Scorer:
-    """One assembler of features, and the models that take them. One thread at a time (but see `score_read`)."""
+    """One assembler of features, and the models that take them. One thread at a time (but see `score_rows`)."""
 
     def __init__(
         self, plan: Plan, reader: FeatureReader, assembler: FeatureAssembler, models: Mapping[str, Model]
@@ -105,24 +105,26 @@ class Scorer:
         """
         return self._scored(self.assembler.assemble(requests), self.models if names is None else names)
 
-    async def score_read(
-        self, requests: Sequence[ScoringRequest], names: Iterable[str], rows: AsyncRowReader
+    def lookup(self, requests: Sequence[ScoringRequest]) -> Lookup:
+        """What has to be read for requests, for those who read it themselves (see `score_rows`)."""
+        return self._reader.lookup(requests)
+
+    def score_rows(
+        self, requests: Sequence[ScoringRequest], names: Iterable[str], lookup: Lookup, cells: Rows, started: float
     ) -> Scored:
-        """The same, read on the event loop and computed on it in one piece.
+        """Features and scores of n requests, from rows that were read.
 
         Where no functions of users run (`FeatureAssembler.runs_functions`), another thread may score meanwhile: nothing
         that a run changes is shared.
 
         Args:
-            rows: reads what `score` reads from its own store.
+            cells: what `RowReader.read` returns for `lookup.asked`.
+            started: when reading began, of `time.perf_counter`.
 
         Raises:
-            Exception: as `score`.
+            ModelError: a model failed.
         """
-        started = time.perf_counter()
         as_of_ms = times_of(requests)
-        lookup = self._reader.lookup(requests)
-        cells = await rows.read(lookup.asked) if lookup.asked else []
         views = self._reader.columns(lookup, cells, as_of_ms)
         return self._scored(self.assembler.complete(requests, as_of_ms, views, started), names)
 
@@ -142,6 +144,10 @@ class Scorer:
             StoreUnavailable: the store can't be reached.
             ModelError: a model fails on empty features.
         """
-        fields = {name: _PLACEHOLDERS[dtype] for name, dtype in self.service.field_types.items()}
         # An on-demand function need not take placeholders (it may divide by a field): the models run all the same.
-        self.score([ScoringRequest(fields, 0)])
+        self.score([self.placeholder])
+
+    @property
+    def placeholder(self) -> ScoringRequest:
+        """A request about an entity that nobody has."""
+        return ScoringRequest({name: _PLACEHOLDERS[dtype] for name, dtype in self.service.field_types.items()}, 0)

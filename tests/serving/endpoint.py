@@ -87,7 +87,10 @@ SERVICE = FeatureService(
     request=(Column("limit", DataType.FLOAT64),),
     join_keys=(JoinKey("card", DataType.STRING),),
 )
+WINDOWS_ONLY = FeatureService("card_risk", SERVICE.views[:1], join_keys=SERVICE.join_keys)
+"""A service that runs no functions."""
 PLAN = Plan(PLAN_FORMAT, "test", "ab" * 8, "", (SOURCE,), (VIEW,), (), (SHARE,), (SERVICE,))
+WINDOWS_PLAN = Plan(PLAN_FORMAT, "test", "ab" * 8, "", (SOURCE,), (VIEW,), (), (), (WINDOWS_ONLY,))
 
 
 def fill(store: Store) -> None:
@@ -102,9 +105,9 @@ def fill(store: Store) -> None:
     writer.write([ReadEvents(0, batch, np.arange(len(paid)))], Incarnation("payments", "x", 4), True)
 
 
-def write_model(folder: Path) -> Path:
-    """A model whose score is the sum of its features."""
-    features = helper.make_tensor_value_info("features", TensorProto.FLOAT, [None, 4])
+def write_model(folder: Path, width: int = 4) -> Path:
+    """A model whose score is the sum of so many features."""
+    features = helper.make_tensor_value_info("features", TensorProto.FLOAT, [None, width])
     total = helper.make_tensor_value_info("total", TensorProto.FLOAT, [None])
     axes = helper.make_tensor("axes", TensorProto.INT64, [1], [1])
     node = helper.make_node("ReduceSum", ["features", "axes"], ["total"], keepdims=0)
@@ -145,6 +148,29 @@ class FaultyStore:
         if self.failure is not None:
             raise self.failure
         return self._inner.read(requests)
+
+
+class AsyncRows:
+    """Reads from a store on the event loop; waits at a gate; counts."""
+
+    def __init__(self, inner: MemoryStore) -> None:
+        self._inner = inner
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.failure: Exception | None = None
+        self.reads: list[int] = []
+        """Rows of each read, the one on removals not counted."""
+
+    async def read(self, requests: Sequence[tuple[bytes, Sequence[bytes]]]) -> list[list[bytes | None]]:
+        """See `RowReader.read`."""
+        self.reads.append(len(requests) - 1)
+        await self.gate.wait()
+        if self.failure is not None:
+            raise self.failure
+        return self._inner.read(requests)
+
+    async def close(self) -> None:
+        """See `AsyncRowReader.close`."""
 
 
 class World:

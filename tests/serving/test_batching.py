@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from forebay.serving.scoring.batching import Batcher, Overloaded
+from forebay.serving.scoring.batching import Batcher, Overloaded, on_thread
 
 
 class Doubler:
@@ -42,7 +42,7 @@ def gather(doubler: Doubler, first: int, later: list[tuple[int, int]], cancel: S
 
     async def run() -> list[Any]:
         with ThreadPoolExecutor(1) as thread:
-            batcher: Batcher[int, int] = Batcher(doubler, thread, max_batch=4, max_queued=8)
+            batcher: Batcher[int, int] = Batcher(on_thread(thread, doubler), max_batch=4, max_queued=8)
             tasks = [asyncio.create_task(batcher.submit(first, 1))]
             await asyncio.to_thread(doubler.entered.wait, 10)
             tasks += [asyncio.create_task(batcher.submit(*each)) for each in later]
