@@ -54,7 +54,7 @@ def address(
     """
     refused_by, at = letter.refused_by, letter.source(source.topic)
     if refused_by is None or at is None:
-        return Unsendable("it does not name its readers: an earlier release wrote it, or another program")
+        return Unsendable("it does not name its readers: written by an earlier release, or not by Forebay")
     if refused_by.project != plan.project:
         return Unsendable(f"refused in project {refused_by.project!r}: replay it with that project's plan")
     if at.partition >= destination.partitions:
