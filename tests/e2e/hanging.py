@@ -1,6 +1,7 @@
 """`forebay` with a client library, or a user's function, that hangs on demand: `python -m tests.e2e.hanging WHAT ...`.
 
 The file that `FOREBAY_TEST_HANG` names is the demand; it is removed when it is met, so that a restarted process works.
+Clients are replaced in confluent_kafka itself, before Forebay takes them from there.
 """
 
 from __future__ import annotations
@@ -26,15 +27,15 @@ def demanded() -> bool:
 
 def hang_in_commit() -> None:
     """A call that was given one second does not return."""
-    from forebay.serving.worker import commit
+    import confluent_kafka
 
-    class Producer(commit.Producer):  # type: ignore[misc]
+    class Producer(confluent_kafka.Producer):  # type: ignore[misc]
         def send_offsets_to_transaction(self, *args: Any) -> None:
             while demanded():
                 time.sleep(3_600)
             super().send_offsets_to_transaction(*args)
 
-    commit.Producer = Producer  # type: ignore[misc]
+    confluent_kafka.Producer = Producer
 
 
 def hang_in_function() -> None:
@@ -54,11 +55,9 @@ def hang_in_function() -> None:
 
 def read_nothing() -> None:
     """A consumer keeps its partitions, and brings nothing any more; a new one does."""
-    from forebay.serving.worker import loop as worker
+    import confluent_kafka
 
-    worker.QUIET_POLLS = 4
-
-    class Consumer(worker.Consumer):  # type: ignore[misc]
+    class Consumer(confluent_kafka.Consumer):  # type: ignore[misc]
         silent = False
 
         def poll(self, seconds: float) -> Any:
@@ -68,7 +67,10 @@ def read_nothing() -> None:
                 return None
             return super().poll(seconds)
 
-    worker.Consumer = Consumer  # type: ignore[misc]
+    confluent_kafka.Consumer = Consumer
+    from forebay.serving.worker import member
+
+    member.QUIET_POLLS = 4
 
 
 def end_coordination() -> None:
