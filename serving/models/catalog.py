@@ -6,13 +6,13 @@ highest version that can be used scores; with it, the version that it names.
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 import yaml
 
+from forebay.pipelines.contract.replace_file import replace_file
 from forebay.pipelines.errors import ModelError
 
 LIVE = "live.yaml"
@@ -111,10 +111,8 @@ class Catalog:
             if live is None:
                 path.unlink(missing_ok=True)
                 return
-            with tempfile.NamedTemporaryFile("w", dir=self.folder, suffix=".tmp", delete=False) as file:
-                file.write(yaml.safe_dump(msgspec.to_builtins(live), sort_keys=False))
-            Path(file.name).chmod(0o644)
-            Path(file.name).replace(path)
+            content = yaml.safe_dump(msgspec.to_builtins(live), sort_keys=False).encode()
+            replace_file(path, content, 0o644)
         except OSError as error:
             raise ModelError(f"{path} can't be written: {error}") from error
 

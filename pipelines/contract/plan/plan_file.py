@@ -7,14 +7,13 @@ loaded. It finds damage; against forgery stand the file's owner and mode.
 from __future__ import annotations
 
 import hashlib
-import os
 import struct
-import tempfile
 from pathlib import Path
 
 import msgspec
 
 from forebay.pipelines.contract.plan.plan import PLAN_FORMAT, Plan
+from forebay.pipelines.contract.replace_file import replace_file
 from forebay.pipelines.errors import PlanError
 
 _MAGIC = b"forebay plan\r\n\x1a\n"
@@ -32,22 +31,9 @@ def write_plan(plan: Plan, path: Path) -> None:
     payload = msgspec.msgpack.encode(plan)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _replace(path, _HEADER.pack(_MAGIC, PLAN_FORMAT, _hash(payload)) + payload)
+        replace_file(path, _HEADER.pack(_MAGIC, PLAN_FORMAT, _hash(payload)) + payload)
     except OSError as error:
         raise PlanError(f"{path}: can't be written: {error.strerror}; choose another place") from error
-
-
-def _replace(path: Path, content: bytes) -> None:
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # mode 0600
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
 
 
 def read_plan(path: Path) -> Plan:
