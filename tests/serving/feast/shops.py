@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +15,6 @@ from typing import Any
 import httpx
 import numpy as np
 import pandas as pd
-import uvicorn
 from feast import FeatureStore
 from starlette.types import ASGIApp
 
@@ -108,24 +106,6 @@ def door(folder: Path, plan: Plan, redis: str) -> ASGIApp:
     write_sum_model(folder / "models" / "numbers" / "1", 2, "numbers")
     scorer = Scorer.of(plan, [load_model(folder / "models" / "numbers")], RedisStore(redis))
     return Endpoint(plan, scorer, RedisStore(redis), AnHourLater(), HttpSettings(max_entities=10))
-
-
-@contextmanager
-def serving(app: ASGIApp) -> Iterator[str]:
-    """The address of an application on a real port."""
-    server = uvicorn.Server(
-        uvicorn.Config(app, port=free_port(), loop="asyncio", log_config=None, timeout_graceful_shutdown=1)
-    )
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    try:
-        while not server.started:
-            assert thread.is_alive()
-            time.sleep(0.01)
-        yield f"http://127.0.0.1:{server.config.port}"
-    finally:
-        server.should_exit = True
-        thread.join()
 
 
 @contextmanager

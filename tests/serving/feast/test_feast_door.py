@@ -13,7 +13,8 @@ from feast import FeatureStore, RepoConfig
 from feast.errors import FeatureServiceNotFoundException, FeatureViewNotFoundException
 
 from forebay.local.valkey import Valkey
-from tests.serving.feast.shops import NOON_MS, applied, door, feast_serving, fill, plan_of, serving
+from tests.serving.feast.shops import NOON_MS, applied, door, feast_serving, fill, plan_of
+from tests.serving.served import serving
 
 NAMES = ("rooms", "visitors", "rating", "turnover", "open", "city", "since", "codes", "shares", "goods", "flags")
 FACTS = [f"facts:{name}" for name in NAMES]
@@ -59,7 +60,7 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
         plan = plan_of(repo)
         fill(repo, plan, store.address)
         with feast_serving(repo) as feast, serving(door(folder, plan, store.address)) as forebay:
-            yield Servers(feast, forebay, repo)
+            yield Servers(feast, f"http://{forebay}", repo)
 
 
 def by_name(answer: Any) -> dict[str, Any]:

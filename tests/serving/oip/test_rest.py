@@ -20,7 +20,8 @@ import pytest
 from forebay.pipelines.errors import StoreUnavailable
 from tests.serving.oip.clients import client_python  # noqa: F401  # a fixture
 from tests.serving.oip.models import CLASSES, classifier, photo
-from tests.serving.oip.world import World, serving
+from tests.serving.oip.world import World
+from tests.serving.served import serving
 
 FLOWS = Path(__file__).with_name("flows.py")
 

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-
-import uvicorn
-from starlette.types import ASGIApp
 
 from forebay.local.ports import free_port
 from forebay.pipelines.adapters.memory_store import MemoryStore
@@ -21,6 +16,7 @@ from forebay.serving.oip.grpc_server import GrpcServer
 from forebay.serving.scoring.scorer import Scorer
 from tests.serving.endpoint import PLAN, FaultyStore, FixedClock, fill, write_model
 from tests.serving.oip.models import write_models
+from tests.serving.served import serving
 
 
 class World:
@@ -33,24 +29,6 @@ class World:
         scorer = Scorer.of(PLAN, [load_model(write_model(folder / "scored"))], self.store)
         alone = [load_alone(each) for each in write_models(folder / "alone")]
         self.app = Endpoint(PLAN, scorer, self.store, FixedClock(), settings or HttpSettings(), alone=alone)
-
-
-@contextmanager
-def serving(endpoint: ASGIApp) -> Iterator[str]:
-    """host:port of the endpoint."""
-    server = uvicorn.Server(
-        uvicorn.Config(endpoint, port=free_port(), loop="asyncio", log_config=None, timeout_graceful_shutdown=1)
-    )
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    try:
-        while not server.started:
-            assert thread.is_alive()
-            time.sleep(0.01)
-        yield f"127.0.0.1:{server.config.port}"
-    finally:
-        server.should_exit = True
-        thread.join()
 
 
 @contextmanager
