@@ -5,7 +5,6 @@ from __future__ import annotations
 from rich.console import Console
 
 from forebay.cli.tables import add_row, new_table, print_table
-from forebay.explain.effects import largest_first
 from forebay.explain.explanation import ExplainedView, Explanation
 from forebay.explain.text import effect, number, utc, verdict
 from forebay.explain.timeline import bars, span_of
@@ -38,12 +37,10 @@ def _print_scores(explanation: Explanation, console: Console) -> None:
 
 
 def _print_features(explanation: Explanation, console: Console) -> None:
-    by_name = {each.name: each for each in explanation.features}
     table = new_table("features, by their effect", "feature", "from", "until", "value", "score without it changes by")
-    for name in largest_first({each.name: each.effects for each in explanation.features}):
-        each = by_name[name]
+    for each in explanation.features_by_effect():
         window = [utc(ms) for ms in (each.start_ms, each.end_ms) if ms is not None] or ["", ""]
-        add_row(table, name, *window, number(each.refolded), effect(each.effects))
+        add_row(table, each.name, *window, number(each.refolded), effect(each.effects))
     print_table(table, console)
 
 

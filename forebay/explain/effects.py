@@ -6,7 +6,7 @@ not add up to the score, and two features that say the same may both show none.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -49,16 +49,6 @@ def effects_of_features(
 def difference(score: float, without: float) -> float:
     """The score less what it would be; 0 where both are no number, NaN where one of the two is."""
     return 0.0 if np.isnan(score) and np.isnan(without) else score - without
-
-
-def largest_first(effects: Mapping[str, Effect | None]) -> Sequence[str]:
-    """Names by the size of their effect on the score that they change most."""
-
-    def size(name: str) -> float:
-        found = effects[name]
-        return -1.0 if found is None else max((abs(each) for each in found.values() if each == each), default=0.0)
-
-    return sorted(effects, key=size, reverse=True)
 
 
 def _missing(dtype: DataType) -> list[object] | None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -52,17 +53,25 @@ class Explainer:
         model = self._model(prediction)
         service = self._plan.service(model.card.service)
         request = ScoringRequest({**prediction.entities, **prediction.request}, prediction.event_ms)
-        views = [
-            self._refolded(each, request, prediction)
-            for each in stored_views(self._plan, service)
-            if self._streamed(each)
-        ]
-        others = [each for each in stored_views(self._plan, service) if not self._streamed(each)]
-        reader = RefoldedViews(views, FeatureReader(self._plan, others, self._store))
-        scorer = _Scoring(self._plan, service, model, request)
-        vectors, scores = scorer(reader)
-        features = scorer.assembler.values(vectors)
-        effects = effects_of_features(model, vectors.columns, scorer.assembler.features, scores)
+        used = stored_views(self._plan, service)
+        views = [self._refolded(each, request, prediction) for each in used if self._streamed(each)]
+        others = [each for each in used if not self._streamed(each)]
+        shown = RefoldedViews(views, FeatureReader(self._plan, others, self._store), request)
+        assembler = FeatureAssembler(self._plan, service, shown)
+        model.check(assembler.features)
+
+        def score() -> tuple[FeatureVectors, dict[str, float]]:
+            vectors = assembler.assemble([request])
+            return vectors, {name: values[0] for name, values in model.run(vectors.columns).scores.items()}
+
+        vectors, scores = score()
+
+        def without(view: RefoldedView, event: OwnEvent) -> Effect:
+            with shown.instead(view.used.alias, view.without({event.record.offset})):
+                return {name: difference(scores[name], score) for name, score in score()[1].items()}
+
+        features = assembler.values(vectors)
+        effects = effects_of_features(model, vectors.columns, assembler.features, scores)
         recorded = prediction.features
         return Explanation(
             position=prediction.source,
@@ -78,7 +87,9 @@ class Explainer:
             same_features=None
             if recorded is None
             else all(_bits(recorded.get(name)) == _bits(values[0]) for name, values in features.items()),
-            views=[self._explained(each, reader, scorer, scores, prediction) for each in views],
+            views=[
+                self._explained(each, partial(without, each), prediction.fences.get(each.used.alias)) for each in views
+            ],
             features=[
                 _feature(name, values[0], recorded, effects[name], self._window(service, name, prediction.event_ms))
                 for name, values in features.items()
@@ -102,32 +113,22 @@ class Explainer:
         fence = prediction.fences.get(used.alias)
         return RefoldedView(self._plan, used, request, Position.parse(fence) if fence else None, self._kafka)
 
-    def _explained(
-        self,
-        view: RefoldedView,
-        reader: RefoldedViews,
-        scorer: _Scoring,
-        scores: Mapping[str, float],
-        prediction: Prediction,
-    ) -> ExplainedView:
+    def _explained(self, view: RefoldedView, effect: Callable[[OwnEvent], Effect], fence: str | None) -> ExplainedView:
         counted = [each for each in view.events if not each.refused]
-        tried = {each.record.offset for each in counted[-self._max_events :]}
-
-        def effect(event: OwnEvent) -> Effect | None:
-            offset = event.record.offset
-            if offset not in tried:
-                return None
-            _, without = scorer(reader.replace(view.used.alias, view.without({offset})))
-            return {name: difference(scores[name], score) for name, score in without.items()}
-
+        tried = {each.record.offset for each in counted[max(0, len(counted) - self._max_events) :]}
         return ExplainedView(
             alias=view.used.alias,
             view=view.view.name,
             entity=view.entity,
-            fence=prediction.fences.get(view.used.alias),
+            fence=fence,
             refolded_fence=view.fence,
             events=[
-                ExplainedEvent(str(view.position(each)), each.event_ms, each.refused, effect(each))
+                ExplainedEvent(
+                    str(view.position(each)),
+                    each.event_ms,
+                    each.refused,
+                    effect(each) if each.record.offset in tried else None,
+                )
                 for each in view.events
             ],
         )
@@ -154,30 +155,6 @@ class Explainer:
             if not whole
         ]
         return notes
-
-
-class _Scoring:
-    """Scores one request with features from any views."""
-
-    def __init__(self, plan: Plan, service: FeatureService, model: Model, request: ScoringRequest) -> None:
-        self._plan = plan
-        self._service = service
-        self._model = model
-        self._request = request
-        self.assembler = FeatureAssembler(plan, service, RefoldedViews((), FeatureReader(plan, [], NoRows())))
-        model.check(self.assembler.features)
-
-    def __call__(self, views: RefoldedViews) -> tuple[FeatureVectors, dict[str, float]]:
-        vectors = FeatureAssembler(self._plan, self._service, views).assemble([self._request])
-        return vectors, {name: values[0] for name, values in self._model.run(vectors.columns).scores.items()}
-
-
-class NoRows:
-    """Implements `RowReader`: a store without rows."""
-
-    def read(self, requests: Sequence[tuple[bytes, Sequence[bytes]]]) -> list[list[bytes | None]]:
-        """See `RowReader.read`."""
-        return [[None] * len(fields) for _, fields in requests]
 
 
 def _feature(

@@ -73,3 +73,13 @@ class Explanation(msgspec.Struct, frozen=True):
     """In the order of the model's input."""
     notes: list[str]
     """What may make a difference, in sentences."""
+
+    def features_by_effect(self) -> list[ExplainedFeature]:
+        """The features, those first without which a score changes most, those last that the model can't do without."""
+
+        def size(feature: ExplainedFeature) -> float:
+            if feature.effects is None:
+                return -1.0
+            return max((abs(each) for each in feature.effects.values() if each == each), default=0.0)
+
+        return sorted(self.features, key=size, reverse=True)

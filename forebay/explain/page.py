@@ -6,7 +6,6 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from forebay.explain.effects import largest_first
 from forebay.explain.explanation import ExplainedEvent, ExplainedView, Explanation
 from forebay.explain.text import effect, number, utc, verdict
 from forebay.explain.timeline import bars, span_of
@@ -25,14 +24,13 @@ def page(explanation: Explanation) -> str:
         loader=PackageLoader("forebay.explain", ""), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
     environment.filters |= {"utc": utc, "number": number, "effect": effect}
-    by_name = {each.name: each for each in explanation.features}
     scores = ", ".join(f"{name} {number(score)}" for name, score in explanation.scores.items())
     return environment.get_template("page.html").render(
         title=f"{explanation.position}: {scores}",
         e=explanation,
         same=explanation.same_scores and explanation.same_features is not False,
         verdict=verdict(explanation),
-        features=[by_name[name] for name in largest_first({each.name: each.effects for each in by_name.values()})],
+        features=explanation.features_by_effect(),
         views=[_view(explanation, each) for each in explanation.views],
     )
 

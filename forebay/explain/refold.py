@@ -6,7 +6,8 @@ no event in them can be inside of it, since no event may say that it happened mu
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import numpy as np
@@ -149,21 +150,31 @@ class RefoldedView:
 
 
 class RefoldedViews:
-    """Implements `serving.features.assemble.ViewReader`: refolded stream views, others as the store has them now."""
+    """Implements `features.assemble.ViewReader` for one request: refolded stream views, others as stored now."""
 
-    def __init__(self, views: Sequence[RefoldedView], stored: FeatureReader) -> None:
-        self._views = {each.used.alias: each.columns for each in views}
-        self._stored = stored
+    def __init__(self, views: Sequence[RefoldedView], stored: FeatureReader, request: ScoringRequest) -> None:
+        """Args:
+            stored: of the views that are not refolded; read once.
 
-    def replace(self, alias: str, columns: ViewColumns) -> RefoldedViews:
-        """The same, with other columns of one view."""
-        other = RefoldedViews((), self._stored)
-        other._views = {**self._views, alias: columns}
-        return other
+        Raises:
+            StoreUnavailable: they can't be read.
+        """
+        refolded = {each.used.alias: each.columns for each in views}
+        self._columns = {**stored.read([request], _as_of(request)), **refolded}
 
-    def read(self, requests: Sequence[ScoringRequest], as_of_ms: Ints) -> Mapping[str, ViewColumns]:
-        """See `ViewReader.read`; of the one request that was refolded."""
-        return {**self._stored.read(requests, as_of_ms), **self._views}
+    @contextmanager
+    def instead(self, alias: str, columns: ViewColumns) -> Iterator[None]:
+        """Shows other columns of one view while the context lasts."""
+        whole = self._columns
+        self._columns = {**whole, alias: columns}
+        try:
+            yield
+        finally:
+            self._columns = whole
+
+    def read(self, _requests: Sequence[ScoringRequest], _as_of_ms: Ints) -> Mapping[str, ViewColumns]:
+        """See `ViewReader.read`."""
+        return self._columns
 
 
 def earliest_before_ms(view: StreamView, source: Source) -> int:

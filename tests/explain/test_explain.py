@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from forebay.explain.display import draw, print_explanation
-from forebay.explain.explain import Explainer, NoRows
+from forebay.explain.explain import Explainer
 from forebay.explain.found import find_prediction
 from forebay.explain.page import page
 from forebay.explain.refold import Kafka
@@ -86,10 +86,10 @@ class Topics:
         self.payloads += [each.value for each in score([Message(offset, event)]) if each.topic == "out"]
         return Position(SCORED.topic, 0, offset)
 
-    def explain(self, at, plan=PLAN):
+    def explain(self, at, plan=PLAN, max_events=50):
         prediction = find_prediction(self, at, "out", "sum")
         kafka = Kafka(self, lambda topic: msgspec.structs.replace(INCARNATION, topic=topic), lambda _: None)
-        return Explainer(plan, Catalog(self.model), kafka, NoRows())(prediction)
+        return Explainer(plan, Catalog(self.model), kafka, MemoryStore(), max_events)(prediction)
 
 
 @pytest.fixture
@@ -163,6 +163,11 @@ class TestEffects:
             )
             for position in paid
         }
+
+    @pytest.mark.parametrize(("max_events", "tried"), [(0, []), (2, ["payments[0]@2", "payments[0]@4"])])
+    def test_effects_are_those_of_the_newest_events_alone(self, topics, max_events, tried):
+        (view,) = topics.explain(topics.score("a"), max_events=max_events).views
+        assert [each.position for each in view.events if each.effects is not None] == tried
 
 
 class TestFound:
