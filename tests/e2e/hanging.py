@@ -54,14 +54,19 @@ def hang_in_function() -> None:
 
 
 def read_nothing() -> None:
-    """A consumer keeps its partitions, and brings nothing any more; a new one does."""
+    """A member of a group keeps its partitions, and brings nothing any more; a new one does."""
     import confluent_kafka
 
     class Consumer(confluent_kafka.Consumer):  # type: ignore[misc]
-        silent = False
+        member = silent = False
+
+        def subscribe(self, topics: list[str], **callbacks: Any) -> None:
+            # The consumers of other threads, which read progress and probe, are in no group: never the ones meant.
+            self.member = True
+            super().subscribe(topics, **callbacks)
 
         def poll(self, seconds: float) -> Any:
-            self.silent = self.silent or demanded()
+            self.silent = self.silent or (self.member and demanded())
             if self.silent:
                 time.sleep(seconds)
                 return None
