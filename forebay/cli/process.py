@@ -37,7 +37,7 @@ def process(
     metrics_port: MetricsPort = 0,
     session_timeout_ms: SessionTimeout = 10_000,
     max_batch_records: MaxBatchRecords = 100_000,
-    level_records: Annotated[
+    ready_records: Annotated[
         int,
         typer.Option(
             min=0, help="Records a view may be behind others of its topic; beyond that, a second process computes it."
@@ -67,7 +67,7 @@ def process(
             metrics_port=metrics_port,
             max_batch_records=max_batch_records,
             session_timeout_ms=session_timeout_ms,
-            level_records=level_records,
+            ready_records=ready_records,
             hang_after_s=hang_after_s,
             dead_letters=Allowance(max_dead_letters, max_dead_letter_share),
             retire_after_s=retire_after_s,

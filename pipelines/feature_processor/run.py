@@ -56,7 +56,7 @@ def run(plan: Plan, settings: ProcessorSettings) -> None:
     WATCHDOG.start(settings.hang_after_s)
     if settings.metrics_port:
         serve_metrics(settings.metrics_host, settings.metrics_port)
-    follower = PlanFollower(plan, settings, partial(catch_up, settings=settings))
+    follower = PlanFollower(plan, settings, partial(compute_share, settings=settings))
     follower.begin()
     group = group_name(plan.project, "process")
     try:
@@ -76,8 +76,8 @@ def _built(follower: PlanFollower, settings: ProcessorSettings) -> list[TopicBat
                 raise
 
 
-def catch_up(share: Share, settings: ProcessorSettings) -> None:
-    """Computes views beside the processor that does not have them yet, until SIGTERM.
+def compute_share(share: Share, settings: ProcessorSettings) -> None:
+    """Computes some views in a process beside the processor, until SIGTERM.
 
     The group is that of this very plan or share: only processes that compute the same definitions share it.
 

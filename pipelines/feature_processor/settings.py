@@ -25,9 +25,9 @@ class ProcessorSettings(msgspec.Struct, frozen=True, kw_only=True):
     entity, the fewer writes."""
     session_timeout_ms: int
     """How long a silent processor keeps its partitions."""
-    level_records: int = 10_000
-    """How close to its neighbours a view must be to be computed with them: so many records are read again in no time,
-    and under load none is ever much closer."""
+    ready_records: int = 10_000
+    """How many records a ready view may be behind the others of its topic. So many are read again in a moment, and
+    under load no view is ever much closer."""
     hang_after_s: float = HANG_AFTER_S
     """How long one step may last, before the process is ended to be started again."""
     dead_letters: Allowance = Allowance()

@@ -12,9 +12,8 @@ from forebay.pipelines.contract.store.keys import progress_field, progress_key
 from forebay.pipelines.contract.store.progress import Progress, decode_progress
 from forebay.pipelines.contract.store.publication import decode_publication, is_published, publication_key
 
-LEVEL_RECORDS = 10_000
-"""How far a definition may be behind the published one and be read all the same: that is how level one is when it is
-published itself."""
+READY_RECORDS = 10_000
+"""How many records a definition may be behind the published one and still be read: the default of `--ready-records`."""
 
 
 def stream_views_read(plan: Plan, service: str) -> list[StreamView]:
@@ -59,7 +58,7 @@ def _is_readable(plan: Plan, view: StreamView, store: HashReader) -> bool:
     while partition < partitions:
         stored = store.read_hash(progress_key(plan.project, topic, partition))
         own, other = (_progress(stored.get(field)) for field in (progress_field(view), published))
-        if own is None or (other is not None and other.offset - own.offset > LEVEL_RECORDS):
+        if own is None or (other is not None and other.offset - own.offset > READY_RECORDS):
             return False
         partitions = own.incarnation.partitions
         partition += 1

@@ -68,8 +68,8 @@ class Deployment:
         options = ("--plan", str(place.plan_file), "--redis", place.redis, "--brokers", place.brokers)
         self._process = (
             *(FOREBAY, "process", *options, "--session-timeout-ms", str(session_s * 1_000)),
-            # Few enough for tests: a view that is added later is brought up by a process of its own.
-            *("--level-records", "20"),
+            # Few enough for tests: a view that is added later is computed by a process of its own first.
+            *("--ready-records", "20"),
             *process_options,
         )
         self._score = (

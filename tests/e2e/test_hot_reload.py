@@ -82,4 +82,4 @@ def test_views_are_added_and_changed_while_events_arrive(deploy: Deploy) -> None
     for each in processors:
         each.check_running()
     assert running.logs().count("switched") == 4
-    assert "catching up beside the others" in running.logs()
+    assert "computing views in a process beside this one" in running.logs()

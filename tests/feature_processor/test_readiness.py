@@ -1,4 +1,4 @@
-"""Which views can be computed together, and which have to be brought up first."""
+"""Which views can be computed together, and which are not ready."""
 
 import msgspec
 import pytest

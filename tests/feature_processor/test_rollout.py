@@ -15,7 +15,7 @@ from forebay.pipelines.contract.store.publication import DEFINITION, Publication
 from forebay.pipelines.errors import SettingsError, StoreUnavailable
 from forebay.pipelines.feature_processor.backoff import Backoff
 from forebay.pipelines.feature_processor.rollout import follow as module
-from forebay.pipelines.feature_processor.rollout import leased as keep_up
+from forebay.pipelines.feature_processor.rollout import leased
 from forebay.pipelines.feature_processor.settings import ProcessorSettings
 from tests.oracle import Window
 from tests.support.build import HOUR, SOURCE, make_view
@@ -30,7 +30,12 @@ def plan(*views, fingerprint="01" * 8):
     return Plan(PLAN_FORMAT, "shop", fingerprint, "", (SOURCE,), views, (), (), ())
 
 
-class Bootstrap:
+def refused(fingerprint, reason):
+    """The metric that says whether a plan is refused."""
+    return REGISTRY.get_sample_value("forebay_plan_refused", {"plan": fingerprint, "reason": reason})
+
+
+class SideProcess:
     """Remembers what it was asked to do."""
 
     made = ()
@@ -40,7 +45,7 @@ class Bootstrap:
         self.publishes = share.publishes
         self.group = share.group
         self.running = False
-        Bootstrap.made = (*Bootstrap.made, self)
+        SideProcess.made = (*SideProcess.made, self)
 
     def start(self):
         self.running = True
@@ -60,12 +65,12 @@ def world(monkeypatch):
         return state["behind"] & {view.name for view in asked.stream_views}
 
     monkeypatch.setattr(module, "Topics", lambda _: None)
-    monkeypatch.setattr(module, "Bootstrap", Bootstrap)
+    monkeypatch.setattr(module, "SideProcess", SideProcess)
     monkeypatch.setattr(module, "RedisStore", lambda _: state["store"])
-    monkeypatch.setattr(keep_up, "Bootstrap", Bootstrap)
+    monkeypatch.setattr(leased, "SideProcess", SideProcess)
     monkeypatch.setattr(module, "not_ready", not_ready)
     monkeypatch.setattr(module, "build_topics", lambda *_: [])
-    Bootstrap.made = ()
+    SideProcess.made = ()
     return state
 
 
@@ -94,77 +99,77 @@ def made(tmp_path, world):
 
 def test_without_a_newer_plan_nothing_is_due(made):
     reload, _ = made(plan(CARDS))
-    assert not reload._look()
+    assert not reload.look()
 
 
-def test_a_plan_whose_views_are_level_is_due_at_once(made):
+def test_a_plan_whose_views_are_ready_is_due_at_once(made):
     reload, path = made(plan(CARDS))
     newer = plan(CARDS, OTHER, fingerprint="02" * 8)
     write_plan(newer, path)
-    assert reload._look()
+    assert reload.look()
     reload.switch()
-    assert (reload.live, Bootstrap.made) == (newer, ())
-    assert not reload._look()
+    assert (reload.live, SideProcess.made) == (newer, ())
+    assert not reload.look()
 
 
-def test_views_that_are_behind_are_brought_up_first(made, world):
+def test_views_that_are_behind_are_computed_beside_first(made, world):
     reload, path = made(plan(CARDS))
     world["behind"] = {"other"}
     write_plan(plan(CARDS, OTHER, fingerprint="02" * 8), path)
-    assert [reload._look(), reload._look()] == [False, False]
-    (catch_up,) = Bootstrap.made
-    assert (catch_up.views, catch_up.running, catch_up.publishes) == ({"other"}, True, False)
+    assert [reload.look(), reload.look()] == [False, False]
+    (beside,) = SideProcess.made
+    assert (beside.views, beside.running, beside.publishes) == ({"other"}, True, False)
     world["behind"] = set()
-    assert reload._look()
+    assert reload.look()
     reload.switch()
-    assert not catch_up.running
+    assert not beside.running
 
 
 def test_one_that_ended_is_started_again(made, world):
     reload, path = made(plan(CARDS))
     world["behind"] = {"other"}
     write_plan(plan(CARDS, OTHER, fingerprint="02" * 8), path)
-    reload._look()
-    Bootstrap.made[0].running = False
-    reload._look()
-    assert [each.running for each in Bootstrap.made] == [False, True]
+    reload.look()
+    SideProcess.made[0].running = False
+    reload.look()
+    assert [each.running for each in SideProcess.made] == [False, True]
 
 
-def test_views_that_are_computed_anyway_are_not_brought_up(made, world):
-    """They look behind where a catch-up process is ahead, or the store has fallen back."""
+def test_views_that_are_computed_anyway_are_not_computed_beside(made, world):
+    """They look behind where a process beside this one is ahead, or the store has fallen back."""
     reload, path = made(plan(CARDS))
     world["behind"] = {"card_activity"}
     write_plan(plan(CARDS, OTHER, fingerprint="02" * 8), path)
-    assert reload._look()
-    assert Bootstrap.made == ()
+    assert reload.look()
+    assert SideProcess.made == ()
 
 
-def test_it_never_brings_up_fewer_views_than_before(made, world):
-    """Others may have left it the partitions of views that look level to this one."""
+def test_never_fewer_views_are_computed_beside_than_before(made, world):
+    """Others may have left it the partitions of views that look ready to this one."""
     reload, path = made(plan(CARDS))
     write_plan(plan(CARDS, OTHER, THIRD, fingerprint="02" * 8), path)
     for behind in ({"other"}, {"third"}, {"other"}):
         world["behind"] = behind
-        reload._look()
-    assert [each.views for each in Bootstrap.made] == [{"other"}, {"other", "third"}]
-    assert [each.running for each in Bootstrap.made] == [False, True]
+        reload.look()
+    assert [each.views for each in SideProcess.made] == [{"other"}, {"other", "third"}]
+    assert [each.running for each in SideProcess.made] == [False, True]
 
 
-def test_a_still_newer_plan_replaces_the_one_that_is_brought_up(made, world):
+def test_a_still_newer_plan_replaces_the_one_that_is_computed_beside(made, world):
     reload, path = made(plan(CARDS))
     world["behind"] = {"other", "third"}
     write_plan(plan(CARDS, OTHER, fingerprint="02" * 8), path)
-    reload._look()
+    reload.look()
     write_plan(plan(CARDS, THIRD, fingerprint="03" * 8), path)
-    reload._look()
-    assert [(each.views, each.running) for each in Bootstrap.made] == [({"other"}, False), ({"third"}, True)]
+    reload.look()
+    assert [(each.views, each.running) for each in SideProcess.made] == [({"other"}, False), ({"third"}, True)]
 
 
 def test_a_plan_that_changes_nothing_here_is_taken_without_a_switch(made):
     reload, path = made(plan(CARDS))
     newer = msgspec.structs.replace(plan(CARDS, fingerprint="02" * 8), redis="elsewhere:1")
     write_plan(newer, path)
-    assert not reload._look()
+    assert not reload.look()
     assert reload.live == newer
 
 
@@ -175,29 +180,28 @@ def test_a_plan_that_can_not_be_run_yet_is_tried_again(made, world, failure):
     reload, path = made(plan(CARDS))
     write_plan(plan(CARDS, OTHER, fingerprint="02" * 8), path)
     world["failure"] = failure
-    assert not reload._look()
+    assert not reload.look()
     world["failure"] = None
     looks = 0
-    while not reload._look():
+    while not reload.look():
         looks += 1
     assert looks <= module.TRY_AGAIN_LOOKS
 
 
-def test_a_catch_up_process_that_fails_at_once_is_started_ever_later(made, world, capsys):
+def test_a_process_that_fails_at_once_is_started_ever_later(made, world, capsys, monkeypatch):
     reload, path = made(plan(CARDS))
     now = [0.0]
+    monkeypatch.setattr(module, "Backoff", lambda: Backoff(lambda: now[0]))
     write_plan(plan(CARDS, OTHER, fingerprint="02" * 8), path)
     world["behind"] = {"other"}
-    reload._look()
-    reload._backoff = Backoff(lambda: now[0])
-    reload._backoff.started()
+    reload.look()
     started_s = []
     for second in range(2_000):
         now[0] = float(second)
-        before = len(Bootstrap.made)
-        Bootstrap.made[-1].running = False
-        assert not reload._look()
-        started_s += [second] * (len(Bootstrap.made) - before)
+        before = len(SideProcess.made)
+        SideProcess.made[-1].running = False
+        assert not reload.look()
+        started_s += [second] * (len(SideProcess.made) - before)
     waits = [after - before for before, after in itertools.pairwise([0, *started_s])]
     # It is looked at once a second, and found ended at the second after its start.
     assert waits[:10] == [0, *(1 + 2**each for each in range(9))]
@@ -205,11 +209,7 @@ def test_a_catch_up_process_that_fails_at_once_is_started_ever_later(made, world
     assert capsys.readouterr().out.count("ended by itself") == len(started_s) + 1
 
 
-def test_one_that_ran_well_is_started_again_at_once_and_a_newer_plan_does_not_wait(made, world):
-    reload, path = made(plan(CARDS))
-    write_plan(plan(CARDS, OTHER, fingerprint="02" * 8), path)
-    world["behind"] = {"other", "third"}
-    reload._look()
+def test_one_that_ran_well_is_started_again_at_once():
     now = [0.0]
     backoff = Backoff(lambda: now[0])
     for _ in range(5):
@@ -220,35 +220,42 @@ def test_one_that_ran_well_is_started_again_at_once_and_a_newer_plan_does_not_wa
     assert (backoff.ended(), backoff.ended(), backoff.due) == (0.0, None, True)
     backoff.started()
     assert (backoff.ended(), backoff.due) == (1.0, False)
-    reload._backoff = backoff
-    Bootstrap.made[-1].running = False
-    assert not reload._look()
-    assert len(Bootstrap.made) == 1
+
+
+def test_a_newer_plan_does_not_wait_for_the_one_that_fails(made, world, monkeypatch):
+    reload, path = made(plan(CARDS))
+    monkeypatch.setattr(module, "Backoff", lambda: Backoff(lambda: 0.0))
+    write_plan(plan(CARDS, OTHER, fingerprint="02" * 8), path)
+    world["behind"] = {"other", "third"}
+    for _ in range(4):
+        reload.look()
+        SideProcess.made[-1].running = False
+    assert [each.views for each in SideProcess.made] == [{"other"}] * 2  # the third one waits
     write_plan(plan(CARDS, THIRD, fingerprint="03" * 8), path)
-    reload._look()
-    assert Bootstrap.made[-1].views == {"third"}
+    reload.look()
+    assert SideProcess.made[-1].views == {"third"}
 
 
 def test_at_the_start_views_that_are_behind_are_left_to_a_process_of_their_own(made, world):
     world["behind"] = {"other"}
     reload, _ = made(plan(CARDS, OTHER))
     assert reload.live.stream_views == (CARDS,)
-    assert not reload._look()
-    assert Bootstrap.made[0].views == {"other"}
+    assert not reload.look()
+    assert SideProcess.made[0].views == {"other"}
 
 
-def test_at_the_start_nothing_is_left_out_where_nothing_is_level(made, world):
+def test_at_the_start_nothing_is_left_out_where_nothing_is_ready(made, world):
     world["behind"] = {"card_activity", "other"}
     reload, _ = made(plan(CARDS, OTHER))
     assert reload.live.stream_views == (CARDS, OTHER)
-    assert not reload._look()
-    assert Bootstrap.made == ()
+    assert not reload.look()
+    assert SideProcess.made == ()
 
 
 CHANGED = make_view(WINDOWS, fingerprint="99" * 8)
 
 
-class TestKeepUp:
+class TestLeasedDefinitions:
     """Definitions that were replaced, while scorers still read them."""
 
     @pytest.fixture
@@ -259,7 +266,7 @@ class TestKeepUp:
         reload, path = made(first)
         self.lease(world, CARDS, OTHER)
         write_plan(newer, path)
-        assert reload._look()
+        assert reload.look()
         reload.switch()
         return reload, path
 
@@ -275,60 +282,60 @@ class TestKeepUp:
     def test_what_is_leased_is_computed_beside_from_the_moment_the_new_one_is_published(self, switched, world):
         reload, _ = switched
         self.publish(world, CARDS)
-        reload._look()
-        assert Bootstrap.made == ()
+        reload.look()
+        assert SideProcess.made == ()
         self.publish(world, CHANGED)
         for _ in range(3):
-            assert not reload._look()
-        (kept,) = Bootstrap.made
+            assert not reload.look()
+        (kept,) = SideProcess.made
         assert (kept.views, kept.running, kept.publishes) == ({"card_activity"}, True, False)
 
     def test_it_ends_when_the_lease_does_and_begins_again_with_it(self, switched, world):
         reload, _ = switched
         self.publish(world, CHANGED)
-        reload._look()
+        reload.look()
         world["store"].hashes.pop(leases_key("shop"))
-        reload._look()
-        assert [each.running for each in Bootstrap.made] == [False]
+        reload.look()
+        assert [each.running for each in SideProcess.made] == [False]
         self.lease(world, CARDS)
-        reload._look()
-        assert [each.running for each in Bootstrap.made] == [False, True]
+        reload.look()
+        assert [each.running for each in SideProcess.made] == [False, True]
         reload.end()
-        assert [each.running for each in Bootstrap.made] == [False, False]
+        assert [each.running for each in SideProcess.made] == [False, False]
 
     def test_one_that_ended_is_started_again(self, switched, world):
         reload, _ = switched
         self.publish(world, CHANGED)
-        reload._look()
-        Bootstrap.made[0].running = False
-        reload._look()
-        assert [each.running for each in Bootstrap.made] == [False, True]
+        reload.look()
+        SideProcess.made[0].running = False
+        reload.look()
+        assert [each.running for each in SideProcess.made] == [False, True]
 
     def test_a_processor_that_was_started_again_still_knows_it(self, switched, made, world):
         reload, path = switched
         reload.end()
         self.publish(world, CHANGED)
         again, _ = made(read_plan(path))
-        again._look()
-        assert (Bootstrap.made[-1].views, Bootstrap.made[-1].running) == ({"card_activity"}, True)
+        again.look()
+        assert (SideProcess.made[-1].views, SideProcess.made[-1].running) == ({"card_activity"}, True)
 
     def test_processes_that_compute_the_same_definitions_share_a_group_and_others_do_not(self, switched, made, world):
         reload, path = switched
         self.publish(world, CHANGED)
-        reload._look()
+        reload.look()
         again, _ = made(read_plan(path))
-        again._look()
+        again.look()
         world["store"].write_hash(
             leases_key("shop"),
             {b"x": encode_lease(Lease(world["store"].now_ms() + 60_000, frozenset({progress_field(CHANGED)})))},
         )
         write_plan(msgspec.structs.replace(plan(THIRD, fingerprint="03" * 8), generation=3), path)
-        assert again._look()
+        assert again.look()
         again.switch()
-        again._look()
-        first, second, *_, third = Bootstrap.made
+        again.look()
+        first, second, *_, third = SideProcess.made
         assert first.group == second.group != third.group
-        assert "" not in {each.group for each in Bootstrap.made}
+        assert "" not in {each.group for each in SideProcess.made}
 
     def test_plans_that_nobody_reads_are_not_kept(self, made, world):
         reload, path = made(plan(CARDS))
@@ -336,7 +343,7 @@ class TestKeepUp:
             write_plan(
                 plan(make_view(WINDOWS, fingerprint=f"{number}{number}" * 8), fingerprint=f"0{number}" * 8), path
             )
-            assert reload._look()
+            assert reload.look()
             reload.switch()
         assert [each.name for each in path.with_name("plan.kept").iterdir()] == ["05" * 8]
 
@@ -346,34 +353,31 @@ def test_a_plan_file_that_is_older_than_what_is_run_is_refused(made):
     reload, path = made(msgspec.structs.replace(plan(CARDS), generation=5))
     newer = msgspec.structs.replace(plan(OTHER, fingerprint="02" * 8), generation=6)
     write_plan(newer, path)
-    assert reload._look()
+    assert reload.look()
     reload.switch()
     write_plan(msgspec.structs.replace(plan(CARDS), generation=5), path)
-    assert not reload._look()
-    assert (reload._refusal.plan, reload.live) == ("01" * 8, newer)
+    assert not reload.look()
+    assert (refused("01" * 8, "PlanError"), reload.live) == (1, newer)
     write_plan(msgspec.structs.replace(plan(CARDS), generation=7), path)
-    assert reload._look()
-    assert reload._refusal.plan == ""
+    assert reload.look()
+    assert refused("01" * 8, "PlanError") == 0
 
 
 def test_a_newer_generation_of_the_same_views_is_taken_without_a_switch(made):
     reload, path = made(plan(CARDS))
     write_plan(msgspec.structs.replace(plan(CARDS), generation=7), path)
-    assert not reload._look()
+    assert not reload.look()
     assert reload.generation() == 7
 
 
 def test_a_refused_plan_is_told_by_a_metric_until_it_is_run(made, world):
-    def refused():
-        return REGISTRY.get_sample_value("forebay_plan_refused", {"plan": "02" * 8, "reason": "SettingsError"})
-
     reload, path = made(plan(CARDS))
     write_plan(plan(CARDS, OTHER, fingerprint="02" * 8), path)
     world["failure"] = SettingsError("topic 'x' does not exist")
-    reload._look()
-    assert refused() == 1
+    reload.look()
+    assert refused("02" * 8, "SettingsError") == 1
     world["failure"] = None
-    while not reload._look():
+    while not reload.look():
         pass
     reload.switch()
-    assert refused() == 0
+    assert refused("02" * 8, "SettingsError") == 0

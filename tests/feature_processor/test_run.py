@@ -141,7 +141,7 @@ def test_a_switch_starts_it_again_with_the_newer_plan(app):
     assert PlanFollower.ended == 1
 
 
-def test_a_crash_ends_the_catch_up_process_too(app):
+def test_a_crash_ends_the_processes_beside_it_too(app):
     app.failures = [ValueError("a bug")]
     with pytest.raises(ForebayError):
         module.run(PLAN, SETTINGS)

@@ -11,7 +11,7 @@ from forebay.pipelines.contract.store.lease import Lease, decode_lease, encode_l
 from forebay.pipelines.contract.store.progress import Progress, encode_progress
 from forebay.pipelines.contract.store.publication import DEFINITION, Publication, encode_publication, publication_key
 from forebay.pipelines.errors import StoreUnavailable
-from forebay.serving.rollout.definitions_read import LEVEL_RECORDS, stream_views_read, unreadable
+from forebay.serving.rollout.definitions_read import READY_RECORDS, stream_views_read, unreadable
 from forebay.serving.rollout.leases import LEASE_S, LINGER_S, DefinitionLeases
 from tests.e2e.broker import until
 from tests.oracle import Window
@@ -166,7 +166,7 @@ class TestReadable:
         self.computed(store, CARDS, 50_000)
         assert self.unreadable(store, CARDS) == ["card_activity"]
 
-    @pytest.mark.parametrize(("behind", "readable"), [(0, True), (LEVEL_RECORDS, True), (LEVEL_RECORDS + 1, False)])
+    @pytest.mark.parametrize(("behind", "readable"), [(0, True), (READY_RECORDS, True), (READY_RECORDS + 1, False)])
     def test_it_does_where_its_definition_is_computed_beside_the_published_one(self, store, behind, readable):
         self.publish(store, CHANGED)
         self.computed(store, CHANGED, 50_000, 50_000)

@@ -1,9 +1,9 @@
-"""Follow the plan file: which plan is computed now, which one is to come, and when the one replaces the other.
+"""Follows the plan file: which plan is computed now, which one is to come, and when one replaces the other.
 
-    plan file --newer--> target --views that are behind--> catch-up process --level--> switch: target is live
+    plan file --newer--> target --views that are behind--> bootstrap process --ready--> switch: target is live
 
-Until the switch the live plan is computed as it was. Progress is the store's, so a switch neither loses nor repeats
-anything: it is a restart of the consumer, from where each view stands.
+Until the switch, the processor computes the live plan as before. Progress is in the store, so a switch neither loses
+nor repeats anything: the consumer restarts, and every view continues from its own progress.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from forebay.pipelines.contract.plan.plan import Plan
 from forebay.pipelines.errors import PlanError, StoreUnavailable
 from forebay.pipelines.feature_processor.backoff import Backoff
 from forebay.pipelines.feature_processor.build import Share, build_topics, close
-from forebay.pipelines.feature_processor.rollout.bootstrap import Bootstrap, Work
 from forebay.pipelines.feature_processor.rollout.former_plans import KeptPlans
-from forebay.pipelines.feature_processor.rollout.leased import KeepUp
+from forebay.pipelines.feature_processor.rollout.leased import LeasedDefinitions
 from forebay.pipelines.feature_processor.rollout.readiness import not_ready, part
+from forebay.pipelines.feature_processor.rollout.side_process import SideProcess, Work
 from forebay.pipelines.feature_processor.settings import ProcessorSettings
 from forebay.pipelines.feature_processor.whole_calls import whole_call
 
@@ -40,18 +40,18 @@ class PlanFollower:
 
     def __init__(self, plan: Plan, settings: ProcessorSettings, work: Work) -> None:
         """Args:
-        work: what a catch-up process does.
+        work: what a process beside this one does.
         """
         self.live = plan
-        """What is computed by this process."""
+        """The plan that this process computes."""
         self._target = plan
         self._settings = settings
         self._work = work
         self._store = RedisStore(settings.redis)
         self._topics = Topics(settings.brokers)
         self._watch = PlanWatch(settings.plan_file, plan) if settings.plan_file else None
-        self._catch_up: Bootstrap | None = None
-        self._keep_up = KeepUp(KeptPlans(settings.plan_file), self._store, work)
+        self._bootstrap: SideProcess | None = None
+        self._leased = LeasedDefinitions(KeptPlans(settings.plan_file), self._store, work)
         self._replaced: Plan | None = None
         """What was live before the last switch."""
         self._looks_to_skip = 0
@@ -59,48 +59,48 @@ class PlanFollower:
         self._refusal = RefusedPlan()
 
     def begin(self) -> None:
-        """Leaves views that are far behind others of their topic to a catch-up process.
+        """Leaves views that are far behind others of their topic to a bootstrap process.
 
         Raises:
             SettingsError: a topic does not exist.
         """
-        self._keep_up.remember(self.live)
+        self._leased.remember(self.live)
         try:
             behind = self._behind(self.live)
         except StoreUnavailable:
-            return  # it is waited for where rows are written; until then nothing can be told
-        level = part(self.live, {view.name for view in self.live.stream_views if view.name not in behind})
-        if behind and feeds(level):
-            self.live = level
+            return  # the processor waits for the store before it writes; until then it computes all views
+        ready = part(self.live, {view.name for view in self.live.stream_views if view.name not in behind})
+        if behind and feeds(ready):
+            self.live = ready
 
     def wanted(self) -> set[str]:
-        """Fingerprints of the definitions to come, and of those that are computed already."""
+        """Fingerprints of the target's definitions: some are computed already, the others are to come."""
         return {view.fingerprint for view in self._target.stream_views}
 
     async def switch_due(self) -> None:
-        """Returns when the live plan has to change: then comes `switch`."""
+        """Waits until the target is ready; then the caller switches to it."""
         while True:
             await asyncio.sleep(LOOK_S)
-            if await whole_call(self._look):
+            if await whole_call(self.look):
                 return
 
     def generation(self) -> int:
-        """Of the live plan: it may grow while its views stay as they are."""
+        """The live plan's generation; it grows when a newer plan with the same views is taken over."""
         return self.live.generation
 
     def switch(self) -> None:
         """Makes the target live."""
-        self._end_catch_up()
+        self._end_bootstrap()
         self._replaced, self.live = self.live, self._target
-        self._keep_up.remember(self.live)
+        self._leased.remember(self.live)
         self._refusal.clear()
         log.info("switched", plan=self.live.fingerprint, views=[view.name for view in self.live.stream_views])
 
     def go_back(self, error: Exception) -> bool:
-        """Makes the plan before live again, since the one that was switched to can't be run after all.
+        """Makes the former plan live again, since the one that replaced it can't be run.
 
         Returns:
-            False where there is none.
+            False where there is no former plan.
         """
         if self._replaced is None:
             return False
@@ -109,26 +109,29 @@ class PlanFollower:
         return True
 
     def end(self) -> None:
-        """Ends the processes that were started."""
-        self._end_catch_up()
-        self._keep_up.stop()
+        """Ends the processes beside this one."""
+        self._end_bootstrap()
+        self._leased.stop()
 
-    def _end_catch_up(self) -> None:
-        if self._catch_up is not None:
-            self._catch_up.stop()
-            self._catch_up = None
+    def _end_bootstrap(self) -> None:
+        if self._bootstrap is not None:
+            self._bootstrap.stop()
+            self._bootstrap = None
 
-    def _look(self) -> bool:
-        """Whether the target is level. No error ends the looking: the live plan goes on, and it is tried again."""
+    def look(self) -> bool:
+        """Reads the plan file, starts and ends processes, and tells whether the target is ready to be switched to.
+
+        Errors are logged and counted, not raised: the live plan is computed on, and the next look tries again.
+        """
         self._refusal.say_again()
         try:
             self._look_at_file()
             if not self._looks_to_skip:
-                self._keep_up.look(self.live, self._target)
-                return self._target is not self.live and self._bring_up()
+                self._leased.look(self.live, self._target)
+                return self._target is not self.live and self._bootstrapped()
             self._looks_to_skip -= 1
         except StoreUnavailable as error:
-            log.debug("not known how far the new plan is", error=str(error))
+            log.debug("can't read how far the new plan is", error=str(error))
         except Exception as error:
             self._refuse(error)
         return False
@@ -146,10 +149,10 @@ class PlanFollower:
         self._looks_to_skip = TRY_AGAIN_LOOKS
 
     def _behind(self, plan: Plan) -> set[str]:
-        return not_ready(plan, self._store, self._topics, self._settings.level_records)
+        return not_ready(plan, self._store, self._topics, self._settings.ready_records)
 
-    def _to_bring_up(self) -> set[str]:
-        """Views of the target that are behind, and that this process does not compute anyway."""
+    def _to_bootstrap(self) -> set[str]:
+        """Names of the target's views that are behind and that this process does not compute already."""
         computed = {view.fingerprint for view in self.live.stream_views}
         new = {view.name for view in self._target.stream_views if view.fingerprint not in computed}
         return self._behind(self._target) & new
@@ -160,12 +163,12 @@ class PlanFollower:
                 plan.fingerprint,
                 PlanError(
                     f"plan {plan.fingerprint} of generation {plan.generation} is older than {self._target.fingerprint} "
-                    f"of generation {self._target.generation}, which is run here: to go back to its definitions, make "
-                    f"it anew with forebay plan"
+                    f"of generation {self._target.generation}, the live one: to go back to its definitions, compile "
+                    f"them again with forebay plan"
                 ),
             )
             return
-        self._end_catch_up()
+        self._end_bootstrap()
         self._looks_to_skip = 0
         self._backoff = Backoff()
         self._refusal.clear()
@@ -174,26 +177,26 @@ class PlanFollower:
             self.live = plan
         log.info("new plan", plan=plan.fingerprint)
 
-    def _bring_up(self) -> bool:
-        behind = self._to_bring_up()
+    def _bootstrapped(self) -> bool:
+        behind = self._to_bootstrap()
         if not behind:
-            # What would stop the processor afterwards is found out before.
+            # Built once before the switch, so a plan that can't be run is refused while the live one runs on.
             close(build_topics(Share(self._target), self._settings))
             return True
-        if self._catch_up is not None and not self._catch_up.running:
+        if self._bootstrap is not None and not self._bootstrap.running:
             if (wait_s := self._backoff.ended()) is not None:
-                log.warning("the catch-up process ended by itself, and is started again", after_s=wait_s)
+                log.warning("the bootstrap process ended by itself, and is started again", after_s=wait_s)
             if self._backoff.due:
-                self._start_catch_up(behind)
-        elif self._catch_up is None or not behind <= self._catch_up.views:
-            self._start_catch_up(behind)
+                self._start_bootstrap(behind)
+        elif self._bootstrap is None or not behind <= self._bootstrap.views:
+            self._start_bootstrap(behind)
         return False
 
-    def _start_catch_up(self, behind: set[str]) -> None:
-        """Never with fewer views than before: other processes leave partitions to this one, all views of them."""
-        views = behind | (self._catch_up.views if self._catch_up else set())
-        self._end_catch_up()
+    def _start_bootstrap(self, behind: set[str]) -> None:
+        """Starts a process for these views and those of the former one: partitions may be left to it."""
+        views = behind | (self._bootstrap.views if self._bootstrap else set())
+        self._end_bootstrap()
         routed = frozenset(feed.topic for feed in feeds(self.live) if feed.routed)
-        self._catch_up = Bootstrap(Share(part(self._target, views), routed, publishes=False), self._work)
-        self._catch_up.start()
+        self._bootstrap = SideProcess(Share(part(self._target, views), routed, publishes=False), self._work)
+        self._bootstrap.start()
         self._backoff.started()

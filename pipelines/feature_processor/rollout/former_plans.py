@@ -1,7 +1,7 @@
-"""Plans that were replaced, for as long as scorers may read their definitions; kept beside the plan file.
+"""Keeps replaced plans beside the plan file, for as long as scorers may read their definitions.
 
-They survive the process: one that is started again with a newer plan still knows what the older one computed. Like the
-plan file they hold functions, so they are files with its owner and mode, and nothing that the store could forge.
+A processor that restarts with a newer plan finds there what the older one computed. Plans hold functions, which are
+code: they are files with the owner and mode of the plan file, and never come from the store.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ log = structlog.get_logger("forebay.process")
 
 
 class KeptPlans:
-    """Those of one plan file: the newest first."""
+    """The plans that replaced each other in one plan file, newest first."""
 
     def __init__(self, plan_file: Path | None) -> None:
         """Args:
-        plan_file: None: they are kept in memory only.
+        plan_file: where the live plan is; None: plans are kept in memory only.
         """
         self._folder = plan_file.with_name(f"{plan_file.name}.kept") if plan_file else None
         self.plans = self._read()
@@ -36,14 +36,14 @@ class KeptPlans:
             try:
                 write_plan(plan, self._folder / plan.fingerprint)
             except PlanError as error:
-                log.warning("not kept: after a restart its definitions are not computed any more", error=str(error))
+                log.warning("plan not kept: a restart ends its definitions", error=str(error))
 
     def drop_unread(self, leased: Collection[bytes], present: Plan) -> None:
         """Drops the plans that no scorer reads.
 
         Args:
             leased: names of the definitions that scorers hold a lease on.
-            present: is kept in any case.
+            present: the live plan, which stays.
         """
         for plan in list(self.plans):
             if plan.fingerprint == present.fingerprint or any(

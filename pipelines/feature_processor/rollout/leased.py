@@ -1,8 +1,8 @@
-"""Goes on computing definitions that were replaced, for as long as scorers hold a lease on them.
+"""Computes replaced definitions for as long as scorers hold a lease on them.
 
-A scorer whose model does not fit a newer plan reads the rows of the plan before. If these were only kept, windows would
-empty while events arrive. So a process of its own, like those that bring new definitions up, computes what is still
-read; it writes nothing where the Feast SDK reads.
+A scorer whose model does not fit a newer plan reads the rows of the former plan. Rows that nobody computes lose their
+events as windows slide on, so a process beside the processor computes them. It publishes nothing: the Feast SDK reads
+the newer definition.
 """
 
 from __future__ import annotations
@@ -21,42 +21,42 @@ from forebay.pipelines.contract.store.publication import is_published, publicati
 from forebay.pipelines.errors import StoreUnavailable
 from forebay.pipelines.feature_processor.backoff import Backoff
 from forebay.pipelines.feature_processor.build import Share
-from forebay.pipelines.feature_processor.rollout.bootstrap import Bootstrap, Work
 from forebay.pipelines.feature_processor.rollout.former_plans import KeptPlans
 from forebay.pipelines.feature_processor.rollout.readiness import part
+from forebay.pipelines.feature_processor.rollout.side_process import SideProcess, Work
 
 log = structlog.get_logger("forebay.process")
 
 
-class KeepUp:
-    """The processes that compute what one processor's former plans had. Not thread-safe."""
+class LeasedDefinitions:
+    """Runs the processes that compute views of one processor's former plans. Not thread-safe."""
 
     def __init__(self, kept: KeptPlans, store: Store, work: Work) -> None:
         self._kept = kept
         self._store = store
         self._work = work
-        self._processes: dict[str, Bootstrap] = {}
+        self._processes: dict[str, SideProcess] = {}
         """By fingerprint of the plan."""
         self._backoffs: dict[str, Backoff] = {}
         """By fingerprint of the plan, for processes that end by themselves."""
 
     def remember(self, plan: Plan) -> None:
-        """Keeps a plan that is run from now on, and may be replaced; drops those that nobody reads any more."""
+        """Keeps the plan that is live from now on, and drops former ones that no scorer reads any more."""
         self._kept.keep(plan)
         try:
             self._kept.drop_unread(self._leased(plan), plan)
         except StoreUnavailable as error:
-            log.debug("not known which plans are still read: all are kept", error=str(error))
+            log.debug("can't read which plans scorers still use: all are kept", error=str(error))
 
     def look(self, live: Plan, target: Plan) -> None:
         """Starts and ends processes as leases are taken and released.
 
         Args:
-            live: what this processor computes.
-            target: what it is to compute, by itself or in a process that brings it up.
+            live: the plan that this processor computes.
+            target: the plan that it is to compute once it is ready.
 
         Raises:
-            StoreUnavailable: it is not known what is leased.
+            StoreUnavailable: leases can't be read.
         """
         former = [plan for plan in self._kept.plans if plan.fingerprint not in (live.fingerprint, target.fingerprint)]
         if not former and not self._processes:
@@ -85,7 +85,7 @@ class KeepUp:
         return frozenset(leased(stored.values(), self._store.now_ms()))
 
     def _is_replaced(self, view: StreamView, live: Plan) -> bool:
-        """Whether it is no longer the published definition: one that moved on could never be caught up with."""
+        """Tells whether the definition is no longer published; the processor itself computes a published one."""
         if view.name not in {each.name for each in live.stream_views}:
             return True
         return not is_published(self._store.read_hash(publication_key(live.project, view.name)), view)
@@ -109,13 +109,13 @@ class KeepUp:
         log.info("computing what scorers still read of a former plan", plan=plan.fingerprint, views=sorted(views))
         rest = part(plan, views)
         routed = frozenset(feed.topic for feed in feeds(live) if feed.routed)
-        process = Bootstrap(Share(rest, routed, publishes=False, group=_group(rest)), self._work)
+        process = SideProcess(Share(rest, routed, publishes=False, group=_group(rest)), self._work)
         process.start()
         backoff.started()
         self._processes[plan.fingerprint] = process
 
 
 def _group(rest: Plan) -> str:
-    """Shared by processes that compute the same definitions only: others would take partitions and leave views out."""
+    """Names the consumer group: only processes that compute the same definitions may share partitions."""
     names = b"\n".join(sorted(progress_field(view) for view in rest.stream_views))
     return hashlib.blake2b(names, digest_size=8).hexdigest()

@@ -1,7 +1,7 @@
-"""Tell which views of a plan are not ready: too far behind others of their topic to be computed together with them.
+"""Tells which views of a plan are not ready: too far behind others of their topic to be computed together with them.
 
-A partition is read from where the slowest of its views stands. A view that begins afresh would hold up all others of
-its topic while it reads what Kafka retains, so a process of its own computes it first (see `bootstrap`).
+A partition is read from the offset of its slowest view. A view that begins afresh would hold up all others of its
+topic while it reads what Kafka retains, so another process computes it first (see `side_process`).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from forebay.pipelines.contract.store.publication import is_published, publicati
 
 
 class TopicIncarnations(Protocol):
-    """What is asked of the brokers."""
+    """What readiness asks the brokers."""
 
     def incarnation(self, topic: str) -> Incarnation:
         """The present incarnation of a topic. Raises `SettingsError` if there is none."""
@@ -30,15 +30,18 @@ class TopicIncarnations(Protocol):
 
 
 def part(plan: Plan, views: Collection[str]) -> Plan:
-    """The plan with these stream views only."""
+    """Returns the plan with these stream views only."""
     return msgspec.structs.replace(plan, stream_views=tuple(each for each in plan.stream_views if each.name in views))
 
 
-def not_ready(plan: Plan, store: HashReader, topics: TopicIncarnations, level_records: int) -> set[str]:
-    """Names of online views that are further behind others of their topic than this, or whose route is.
+def not_ready(plan: Plan, store: HashReader, topics: TopicIncarnations, ready_records: int) -> set[str]:
+    """Names the online views that are not ready, by themselves or by their route.
 
-    A view that is published is computed with the others: however far behind it may look, it is theirs to bring
-    forward, and a process beside them would write the same rows unpublished.
+    A published view is always ready: the processor computes it, and a process beside it would write the same rows
+    without publishing them.
+
+    Args:
+        ready_records: how many records a ready view may be behind the others of its topic.
 
     Raises:
         StoreUnavailable: progress can't be read.
@@ -47,14 +50,14 @@ def not_ready(plan: Plan, store: HashReader, topics: TopicIncarnations, level_re
     return {
         view.name
         for view in plan.stream_views
-        if view.online and any(_behind(*each) > level_records for each in _places(plan, view, store, topics))
+        if view.online and any(_behind(*each) > ready_records for each in _places(plan, view, store, topics))
     }
 
 
 def _places(
     plan: Plan, view: StreamView, store: HashReader, topics: TopicIncarnations
 ) -> Iterator[tuple[Mapping[bytes, bytes], bytes]]:
-    """Every progress hash that tells how far the view is, with the field that does."""
+    """Yields every progress hash that tells how far the view is, with the field that tells it."""
     source = plan.source(view.source)
     if is_published(store.read_hash(publication_key(plan.project, view.name)), view):
         return

@@ -1,6 +1,8 @@
-"""Brings new and changed views up to the others, in a process of its own, beside the one that keeps these fresh.
+"""Computes some views in a process beside the processor, which goes on with its own.
 
-Both may write the same rows for a moment: fences and progress in the store make that as harmless as a rebalance.
+A view that is new or changed is computed there until it is ready, and a replaced one for as long as scorers read it.
+Both processes may write the same rows for a moment: fences and progress in the store make that as harmless as a
+rebalance.
 """
 
 from __future__ import annotations
@@ -27,31 +29,31 @@ Work = Callable[[Share], None]
 """Computes its share until SIGTERM. Can be pickled."""
 
 
-class Bootstrap:
-    """A process that computes some views; it ends with this one, whatever ends it."""
+class SideProcess:
+    """A process that computes some views. It ends when the processor does, even if that is killed."""
 
     def __init__(self, share: Share, work: Work) -> None:
         """Args:
-        share: has the views that are behind, and no others.
+        share: the views to compute, and no others.
         """
         self.views = {view.name for view in share.plan.stream_views}
-        """Names of those it brings up."""
+        """Names of the views that it computes."""
         self._process: Any = multiprocessing.get_context("spawn").Process(
-            target=_main, args=(share, work, log_settings()), name="catch-up", daemon=True
+            target=_main, args=(share, work, log_settings()), name="side-process", daemon=True
         )
 
     def start(self) -> None:
         """Starts it."""
-        log.info("catching up beside the others", views=sorted(self.views))
+        log.info("computing views in a process beside this one", views=sorted(self.views))
         self._process.start()
 
     @property
     def running(self) -> bool:
-        """Whether it still works; one that ended has said why in the log."""
+        """Whether the process still runs; when it ends by itself, its log says why."""
         return bool(self._process.is_alive())
 
     def stop(self) -> None:
-        """Ends it, in order if it can be."""
+        """Ends the process: by SIGTERM, and by SIGKILL where that takes longer than `STOP_S`."""
         if self._process.is_alive():
             self._process.terminate()
             self._process.join(STOP_S)
@@ -66,7 +68,7 @@ def _main(share: Share, work: Work, logs: LogSettings) -> None:
     try:
         work(share)
     except ForebayError as error:
-        log.error("not caught up", error=str(error))
+        log.error("stopped computing views beside the processor", error=str(error))
         sys.exit(1)
 
 
