@@ -53,10 +53,14 @@ class InFlight:
                 self._waiting.append(batch)
             self._changed.notify_all()
 
-    def wait_for_room(self, seconds: float) -> bool:
-        """Whether another batch may be scored; waits for it at most so long."""
+    def wait_for_room(self, seconds: float, ahead: bool) -> bool:
+        """Whether another batch may be scored; waits for it at most so long.
+
+        Args:
+            ahead: whether it may be scored while others are in flight.
+        """
         with self._changed:
-            return self._changed.wait_for(self._has_room, seconds)
+            return self._changed.wait_for(self._has_room if ahead else self._idle, seconds)
 
     def drain(self) -> None:
         """Returns once every batch was committed, or has failed."""

@@ -1,6 +1,6 @@
 """The Kafka door: reads the scored topic, writes predictions, and commits both in one transaction.
 
-read -> score -> put in flight        on the scoring thread: the next batch while the last one commits
+read -> score -> put in flight        on the scoring thread: where batches are full, the next while the last one commits
                      -> commit        on a thread of its own, in order
 """
 
@@ -105,12 +105,17 @@ class Worker:
 
     def _work(self) -> None:
         """Batch after batch, until `stop`; then what is in flight is committed, where the brokers answer."""
+        full = False
         while not self._stopping:
-            if self._in_flight.wait_for_room(POLL_S):
+            # Where fewer records wait than a batch takes, scoring ahead makes more and smaller batches of them: each
+            # has its round trips and its part of a transaction, and the commit comes no sooner.
+            if self._in_flight.wait_for_room(POLL_S, ahead=full):
                 self._member.resume()
             else:
                 self._member.pause()
-            self._step(self._member.read())
+            read = self._member.read()
+            full = len(read.messages) == self._settings.max_batch_records
+            self._step(read)
         self._in_flight.drain()
         self._take_note()
 

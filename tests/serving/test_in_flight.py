@@ -106,11 +106,20 @@ def test_what_the_committer_raises_is_raised_where_batches_are_scored(in_flight,
 def test_what_is_in_flight_is_bounded_by_records_and_bytes(in_flight, committer, held):
     in_flight.put(batch(0))
     assert committer.begun.acquire(timeout=LONG_S)
-    assert in_flight.wait_for_room(0)
+    assert in_flight.wait_for_room(0, ahead=True)
     in_flight.put(held)
-    assert not in_flight.wait_for_room(0.01)
+    assert not in_flight.wait_for_room(0.01, ahead=True)
     committer.go_on.release(2)
-    assert in_flight.wait_for_room(LONG_S)
+    assert in_flight.wait_for_room(LONG_S, ahead=True)
+
+
+def test_what_is_not_scored_ahead_waits_until_nothing_is_in_flight(in_flight, committer):
+    in_flight.put(batch(0))
+    assert committer.begun.acquire(timeout=LONG_S)
+    assert in_flight.wait_for_room(0, ahead=True)
+    assert not in_flight.wait_for_room(0.01, ahead=False)
+    committer.go_on.release()
+    assert in_flight.wait_for_room(LONG_S, ahead=False)
 
 
 def test_at_the_end_what_waits_is_not_committed(in_flight, committer):
