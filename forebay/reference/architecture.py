@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 TOP = ("pipelines", "serving", "forebay")
 
 RECORD = (
-    "forebay.pipelines.feature_processor.membership.fetch:ConsumerThread._fetch_records",
+    "forebay.pipelines.feature_processor.membership.batch_fetch:BatchFetch.fetch",
     "forebay.pipelines.feature_processor.membership.assigned:AssignedTopic.process",
     "forebay.pipelines.feature_processor.walk.topic_batch:TopicBatches.process",
     "forebay.pipelines.feature_processor.walk.partition:Partition.prepare",

@@ -7,8 +7,7 @@ from aiokafka.errors import IllegalStateError
 from faust.types import TP
 
 from forebay.pipelines.feature_processor.membership.fetch import ConsumerThread
-from forebay.pipelines.feature_processor.membership.fetch_gate import InFlight
-from forebay.pipelines.feature_processor.membership.transport import Consumer
+from tests.feature_processor.consumers import App, consumer_with
 
 ZERO, ONE = TP("t", 0), TP("t", 1)
 
@@ -29,24 +28,28 @@ class Kafka:
 class Thread(ConsumerThread):
     """Does at once, on the test's own loop, what it is asked for."""
 
-    def __init__(self, kafka):
-        self._consumer = kafka
-        self.in_flight = InFlight()
+    def __init__(self, consumer, kafka):
+        super().__init__(consumer, thread_loop=consumer.loop, beacon=consumer.beacon)
+        self.kafka = kafka
+
+    def _ensure_consumer(self):
+        return self.kafka
 
     async def call_thread(self, asked, *args):
         return await asked(*args)
 
     def assignment(self):
-        return set(self._consumer.assigned)
+        return set(self.kafka.assigned)
 
     async def earliest_offsets(self, *partitions):
         return dict.fromkeys(partitions, 0)
 
 
-class App:
+class StoreAway(App):
     """Says where partitions start once it is told where that is: the store was away."""
 
     def __init__(self):
+        super().__init__()
         self.asked = []
         self.answer = asyncio.Future()
 
@@ -61,16 +64,14 @@ class Seeks:
 
     def __init__(self, *assigned):
         self.kafka = Kafka(*assigned)
-        self.app = App()
-        self.consumer = made = Consumer.__new__(Consumer)
-        made.app, made._thread = self.app, Thread(self.kafka)
-        made._looking_up, made._read_offset, made._committed_offset = asyncio.Lock(), {}, {}
+        self.app = StoreAway()
+        self.consumer = consumer_with(self.app, lambda consumer: Thread(consumer, self.kafka))
         self.under_way = []
-        made.add_future = lambda seek: self.under_way.append(asyncio.ensure_future(seek))
+        self.consumer.add_future = lambda seek: self.under_way.append(asyncio.ensure_future(seek))
 
     @property
     def fetching(self):
-        return not self.consumer._thread.in_flight.seeking
+        return not self.consumer.thread.in_flight.seeking
 
     async def answer(self, offset):
         """The store is back, and all seeks come to their end."""
@@ -124,7 +125,7 @@ def test_a_seek_whose_partitions_were_taken_away_meanwhile_leaves_it_to_the_one_
 def test_positions_of_partitions_that_are_gone_or_of_a_former_seek_let_nothing_be_fetched(epoch):
     async def steps():
         seeks = Seeks(ZERO)
-        thread = seeks.consumer._thread
+        thread = seeks.consumer.thread
         for _ in range(2):
             thread.in_flight.begin_seek()
         await thread.seek_all({ONE: 7}, epoch)
