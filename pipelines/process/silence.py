@@ -8,6 +8,9 @@ from collections.abc import Callable, Mapping
 Positions = Mapping[tuple[str, int], int]
 """(topic, partition) -> the offset of the next record to be read; negative where the client does not know."""
 
+THREAD_NAME = "silence"
+"""Of the thread that asks the other client."""
+
 Probe = Callable[[Positions], bool]
 """Whether another client reads a record at one of these positions. May wait for brokers."""
 
@@ -47,7 +50,7 @@ class Silence:
         if self._unread_at == self._positions:
             return True
         if self._asking is None or not self._asking.is_alive():
-            self._asking = threading.Thread(target=self._ask, args=(dict(positions),), name="silence", daemon=True)
+            self._asking = threading.Thread(target=self._ask, args=(dict(positions),), name=THREAD_NAME, daemon=True)
             self._asking.start()
         return False
 

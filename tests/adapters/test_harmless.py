@@ -1,6 +1,10 @@
 """A metric that can't be updated ends nothing; one of a partition that moved away says nothing."""
 
+import time
+from types import SimpleNamespace
+
 import pytest
+from prometheus_client import REGISTRY
 
 from forebay.pipelines.adapters import harmless, metrics
 from forebay.pipelines.adapters.harmless import Harmless
@@ -22,7 +26,8 @@ class Broken:
 
 
 def test_a_batch_whose_metrics_fail_is_processed_all_the_same(monkeypatch, capsys):
-    monkeypatch.setattr(harmless.Harmless, "_logged_s", float("-inf"))
+    later_s = time.monotonic() + harmless.REPEATED_AFTER_S
+    monkeypatch.setattr(harmless, "time", SimpleNamespace(monotonic=lambda: later_s, perf_counter=time.perf_counter))
     for name in ("RECORDS", "BATCHES", "FRESHNESS_SECONDS", "WATERMARK_SECONDS", "WRITE_SECONDS", "ROWS_WRITTEN"):
         monkeypatch.setattr(metrics, name, Harmless(Broken()))
     store = MemoryStore()
@@ -41,7 +46,7 @@ def test_a_block_that_fails_is_measured_and_fails_all_the_same():
 
 
 def shown(gauge, topic):
-    (family,) = gauge._metric.collect()
+    (family,) = (each for each in REGISTRY.collect() if each.name == gauge.declared().name)
     return {each.labels["partition"]: each.value for each in family.samples if each.labels["topic"] == topic}
 
 

@@ -19,17 +19,18 @@ from forebay.serving.worker.loop import Worker
 from forebay.serving.worker.settings import WorkerSettings
 from tests.e2e.broker import Outgoing, members_missing, produce, read_topic, until
 from tests.kafka.apache_kafka import ApacheKafka
+from tests.support.told_consumer import ToldConsumer
 
 pytestmark = pytest.mark.kafka
 
 PARTITIONS = 2
 
 
-class RebalancedInABatch:
+class RebalancedInABatch(ToldConsumer):
     """A consumer whose first batch is interrupted by a rebalance, after its first record has been read."""
 
     def __init__(self, inner: Any, read_first: threading.Event, revoked: threading.Event) -> None:
-        self._inner = inner
+        super().__init__(inner, lambda _: None, lambda _: revoked.set())
         self._read_first = read_first
         self._revoked = revoked
 
@@ -40,9 +41,6 @@ class RebalancedInABatch:
         if message is not None and not message.error():
             self._read_first.set()
         return message
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._inner, name)
 
 
 def end(workers: Sequence[Worker], threads: Sequence[threading.Thread]) -> None:
@@ -73,20 +71,9 @@ def interrupted(read_first: threading.Event, revoked: threading.Event) -> Client
     return Clients(consumer=consumer)
 
 
-def tell(worker: Worker, monkeypatch: pytest.MonkeyPatch, revoked: threading.Event) -> None:
-    """Sets the event once the worker has given up partitions."""
-    give_up = worker._revoked
-
-    def told(partitions: set[int]) -> None:
-        give_up(partitions)
-        revoked.set()
-
-    monkeypatch.setattr(worker, "_revoked", told)
-
-
 @pytest.mark.parametrize("delivery", ["exactly_once", "at_least_once"])
 def test_records_that_were_read_before_their_partition_moved_are_left_to_its_next_owner(
-    kafka: ApacheKafka, monkeypatch: pytest.MonkeyPatch, delivery: Literal["exactly_once", "at_least_once"]
+    kafka: ApacheKafka, delivery: Literal["exactly_once", "at_least_once"]
 ) -> None:
     topic, output, group = (f"moving.{delivery}.{each}" for each in ("events", "predictions", "group"))
     create_topics(kafka.bootstrap, {topic: PARTITIONS, output: PARTITIONS})
@@ -100,7 +87,6 @@ def test_records_that_were_read_before_their_partition_moved_are_left_to_its_nex
         return sorted(message.value() for message in read_topic(kafka.bootstrap, output))
 
     first, second = Worker(asked, echo, interrupted(read_first, revoked)), Worker(asked, echo)
-    tell(first, monkeypatch, revoked)
     threads = [threading.Thread(target=worker.run) for worker in (first, second)]
     threads[0].start()
     try:

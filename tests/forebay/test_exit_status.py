@@ -12,7 +12,7 @@ from confluent_kafka import KafkaError
 from forebay.cli.error_line import error_line
 from forebay.local.process import StackError
 from forebay.pipelines import errors
-from forebay.pipelines.adapters.kafka.producer import IdempotentProducer
+from forebay.pipelines.adapters.kafka.producer import delivery_failed
 from forebay.pipelines.history.parquet_columns import HistoryError
 from forebay.pipelines.process.status import CRASHED, INTERRUPTED, REPAIR_FIRST, START_AGAIN
 from forebay.serving.worker.commit import WorkerFailed
@@ -23,7 +23,6 @@ NOBODY = "127.0.0.1:1"
 TOO_LARGE = KafkaError(KafkaError._FATAL, "Message size too large")
 DENIED = KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED)
 LOST = KafkaError(KafkaError._MSG_TIMED_OUT)
-PRODUCER = IdempotentProducer(NOBODY)
 
 
 @pytest.mark.parametrize(
@@ -38,9 +37,9 @@ PRODUCER = IdempotentProducer(NOBODY)
         (HistoryError("no file"), REPAIR_FIRST),
         (WorkerFailed("two workers of one name"), REPAIR_FIRST),
         (StackError("feast apply failed"), REPAIR_FIRST),
-        (PRODUCER._failed(TOO_LARGE), REPAIR_FIRST),
-        (PRODUCER._failed(DENIED), REPAIR_FIRST),
-        (PRODUCER._failed(LOST), START_AGAIN),
+        (delivery_failed(TOO_LARGE, "predictions"), REPAIR_FIRST),
+        (delivery_failed(DENIED, "predictions"), REPAIR_FIRST),
+        (delivery_failed(LOST, "predictions"), START_AGAIN),
         (errors.RestartNeeded("a step did not return"), START_AGAIN),
         (errors.StoreUnavailable("no answer"), START_AGAIN),
         (errors.SchemasUnavailable("no answer"), START_AGAIN),

@@ -9,9 +9,10 @@ from typing import Any
 
 import msgspec
 import pytest
-from confluent_kafka import Message
+from confluent_kafka import Consumer, Message
 
 from forebay.local.topics import create_topics
+from forebay.serving.worker.clients import Clients
 from forebay.serving.worker.commit import WorkerFailed
 from forebay.serving.worker.events import OutgoingRecord
 from forebay.serving.worker.loop import Worker
@@ -19,6 +20,7 @@ from forebay.serving.worker.member import Member
 from forebay.serving.worker.settings import GroupProtocol, WorkerSettings
 from tests.e2e.broker import Outgoing, produce, read_topic, until
 from tests.kafka.apache_kafka import ApacheKafka
+from tests.support.told_consumer import ToldConsumer
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(120)]
 
@@ -35,34 +37,24 @@ class Started:
         self.error: Exception | None = None
         self.seen: list[tuple[int, int]] = []
         self._output = f"{settings.topic}.predictions"
-        self.worker = Worker(settings, self._score)
+        self.worker = Worker(settings, self._score, Clients(consumer=self._consumer))
         self.thread = threading.Thread(target=self._run)
 
     def _score(self, messages: Sequence[Message]) -> list[OutgoingRecord]:
         self.seen += [(int(each.partition() or 0), int(each.offset() or 0)) for each in messages]
         return [OutgoingRecord(self._output, each.key(), each.value(), []) for each in messages]
 
+    def _consumer(self, config: dict[str, Any]) -> Any:
+        return ToldConsumer(Consumer(config), self._given, self._lost)
+
+    def _given(self, partitions: set[int]) -> None:
+        self.owned |= partitions
+
+    def _lost(self, partitions: set[int]) -> None:
+        self.moves.append(partitions)
+        self.owned -= partitions
+
     def _run(self) -> None:
-        give_up = self.worker._revoked
-        run = self.worker._run
-
-        def watched() -> None:
-            assigned = self.worker._incarnation.assigned
-
-            def given(partitions: Any) -> None:
-                self.owned |= set(partitions)
-                assigned(partitions)
-
-            self.worker._incarnation.assigned = given  # type: ignore[method-assign]
-            run()
-
-        def lost(partitions: set[int]) -> None:
-            self.moves.append(partitions)
-            self.owned -= partitions
-            give_up(partitions)
-
-        self.worker._revoked = lost  # type: ignore[method-assign]
-        self.worker._run = watched  # type: ignore[method-assign]
         try:
             self.worker.run()
         except Exception as error:

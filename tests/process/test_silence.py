@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,7 +12,7 @@ from structlog.testing import capture_logs
 from forebay.pipelines.feature_processor.membership import client_health as vitals
 from forebay.pipelines.feature_processor.membership.client_health import Vitals
 from forebay.pipelines.feature_processor.membership.ended import ClientFailed
-from forebay.pipelines.process.silence import Positions, Silence
+from forebay.pipelines.process.silence import THREAD_NAME, Positions, Silence
 
 HERE = {("payments", 0): 7, ("payments", 1): 3}
 
@@ -20,8 +21,9 @@ def looks(silence: Silence, positions: Positions, count: int) -> list[bool]:
     found = []
     for _ in range(count):
         found.append(silence.look(positions))
-        if silence._asking is not None:
-            silence._asking.join()
+        for thread in threading.enumerate():
+            if thread.name == THREAD_NAME:
+                thread.join()
     return found
 
 
@@ -72,4 +74,4 @@ def test_a_task_of_the_kafka_client_that_has_ended_is_noticed(name: str, monkeyp
     consumer = SimpleNamespace(_closed=False, task=ended, _coordinator=SimpleNamespace(_pending_exception=None))
     thread = SimpleNamespace(should_stop=False, _consumer=consumer)
     with pytest.raises(ClientFailed, match=f"{name} has ended.*bootstrap"):
-        Vitals(lambda: thread, lambda _: {}, {})._look()
+        Vitals(lambda: thread, lambda _: {}, {}).look()

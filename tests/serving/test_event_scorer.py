@@ -72,9 +72,17 @@ def store(memory):
 
 
 @pytest.fixture
-def score(store, tmp_path):
-    scorer = Scorer.of(PLAN, [load_model(write_model(tmp_path))], store)
-    barrier = Barrier(SCORED, [], ProgressReader(PLAN.project, [], MemoryStore()), 0)
+def scorer(store, tmp_path):
+    return Scorer.of(PLAN, [load_model(write_model(tmp_path))], store)
+
+
+@pytest.fixture
+def barrier():
+    return Barrier(SCORED, [], ProgressReader(PLAN.project, [], MemoryStore()), 0)
+
+
+@pytest.fixture
+def score(scorer, barrier):
     return EventScorer(scorer, SCORED, barrier, "predictions", include_features=True, topic_id="id-1")
 
 
@@ -111,9 +119,9 @@ def test_a_function_that_fails_on_one_event_costs_that_event_alone(score):
     assert letters["payments[0]@3"]["forebay-reason"] == b"refused"
 
 
-def test_a_batch_of_which_every_event_fails_is_hardly_run_more_often_than_it_has_events(score, monkeypatch):
-    runs, whole = [], score._scorer.score
-    monkeypatch.setattr(score._scorer, "score", lambda *asked: runs.append(asked) or whole(*asked))
+def test_a_batch_of_which_every_event_fails_is_hardly_run_more_often_than_it_has_events(score, scorer, monkeypatch):
+    runs, whole = [], scorer.score
+    monkeypatch.setattr(scorer, "score", lambda *asked: runs.append(asked) or whole(*asked))
     predicted, letters = split(score([Message(at, asked("a", REFUSED_LIMIT)) for at in range(500)]))
     assert (len(predicted), len(letters)) == (0, 500)
     assert len(runs) <= 510
@@ -276,11 +284,11 @@ class TestReplayed:
         assert headers["forebay-timestamp-ms"] == str(WRITTEN_MS).encode()
         assert headers["forebay-refused-by"] == Recipients(PLAN.project, model="risk").encode()
 
-    def test_it_waits_for_the_views_where_the_record_was_first(self, score, monkeypatch):
+    def test_it_waits_for_the_views_where_the_record_was_first(self, score, barrier, monkeypatch):
         """Views pass over the replayed one: they have counted the first."""
         waited = []
         monkeypatch.setattr(
-            score._barrier, "wait", lambda events: waited.extend(each[:2] for each in events) or [True] * len(events)
+            barrier, "wait", lambda events: waited.extend(each[:2] for each in events) or [True] * len(events)
         )
         of = (REPLAY_OF_HEADER, b"payments[0]@3")
         score([Message(9, asked("a"), headers=[*self.only_for(model="risk"), of]), Message(10, asked("a"))])
@@ -325,9 +333,9 @@ class TestMetrics:
         score([Message(at, asked("a", REFUSED_LIMIT if at == 1 else 60.0)) for at in range(4)])
         assert self.value("forebay_predictions_total", **of) == before + 3
 
-    def test_barriers_that_were_not_met_are_counted(self, score, monkeypatch):
+    def test_barriers_that_were_not_met_are_counted(self, score, barrier, monkeypatch):
         before = self.value("forebay_barrier_not_met_total", topic=SCORED.topic)
-        monkeypatch.setattr(score._barrier, "wait", lambda events: [False, True, False])
+        monkeypatch.setattr(barrier, "wait", lambda events: [False, True, False])
         score([Message(at, asked("a")) for at in range(3)])
         assert self.value("forebay_barrier_not_met_total", topic=SCORED.topic) == before + 2
 
@@ -336,5 +344,6 @@ class TestMetrics:
         show_model(model)
         model.version = "2"
         show_model(model)
-        shown = [each.labels for family in MODEL_INFO._metric.collect() for each in family.samples]
+        name = MODEL_INFO.declared().name
+        shown = [each.labels for family in REGISTRY.collect() if family.name == name for each in family.samples]
         assert shown == [{"model": "risk", "version": "2", "hash": model.hash}]

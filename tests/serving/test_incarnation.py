@@ -3,10 +3,12 @@
 import pytest
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
+from forebay.pipelines.adapters.kafka.topic_watch import TopicWatch
 from forebay.pipelines.contract.kafka.incarnation import Incarnation
 from forebay.pipelines.contract.kafka.position import Position
 from forebay.pipelines.contract.kafka.prediction import prediction_id
 from forebay.pipelines.errors import ProgressMismatch
+from forebay.serving.worker import incarnation as module
 from forebay.serving.worker.incarnation import ScoredIncarnation
 from forebay.serving.worker.settings import WorkerSettings
 
@@ -80,15 +82,17 @@ def test_nothing_is_scored_before_the_group_is_known_and_it_is_asked_once():
     assert there.asked == 1
 
 
-def test_a_topic_made_anew_while_it_is_read_is_refused():
+def test_a_topic_made_anew_while_it_is_read_is_refused(monkeypatch):
     topics = Topics()
+    watch = TopicWatch(topics, KNOWN)
+    monkeypatch.setattr(module, "TopicWatch", lambda *_: watch)
     made = ScoredIncarnation(SETTINGS, topics, KNOWN)
     for now in (KNOWN, None, Incarnation("payments", "id-2", 4)):  # as it was; not described; with more partitions
         topics.now = now
-        made._watch.look()
+        watch.look()
         assert made.check(Group())
     topics.now = Incarnation("payments", "id-3", 2)
-    made._watch.look()
+    watch.look()
     with pytest.raises(ProgressMismatch, match="was read with id id-2; it now has id id-3"):
         made.check(Group())
 

@@ -72,8 +72,22 @@ class RecordTooLarge(DeliveryFailed):
     status = ForebayError.status
 
 
+def delivery_failed(error: KafkaError, topic: str) -> DeliveryFailed:
+    """Makes the error for a record that a topic did not take: by its cause, it asks for a repair or for a restart."""
+    what = f"a record was not delivered: {error.str()}"
+    again = "its batch is not committed, and is sent again after a restart"
+    # The error that ends a gapless producer has the reason in its text only.
+    if _TOO_LARGE in error.str():
+        return RecordTooLarge(
+            f"{what}; raise max.message.bytes of that topic above its source's, then start again: {again}"
+        )
+    if allow := denied(error, f"write to topic {topic!r}"):
+        return WriteDenied(f"{what}; {allow}, then start again: {again}")
+    return DeliveryFailed(f"{what}; {again}")
+
+
 class IdempotentProducer:
-    """Produces in order and without duplicates within its life; `flush` tells whether all arrived."""
+    """Produces records in order, each once; `flush` tells whether all were acknowledged."""
 
     def __init__(self, brokers: Brokers) -> None:
         self._access = Access(brokers)
@@ -117,7 +131,7 @@ class IdempotentProducer:
         try:
             queue(self._producer, self._delivered, topic, value, key, **more)
         except KafkaException as error:
-            raise self._failed(self._failure or error.args[0]) from error
+            raise delivery_failed(self._failure or error.args[0], self._failed_topic) from error
 
     def flush(self) -> None:
         """Waits for every queued record, as long as the brokers may still come back.
@@ -132,22 +146,12 @@ class IdempotentProducer:
                 self._access.check(RUNNING_S)
                 step("waiting for records to be acknowledged")
         except KafkaException as error:
-            raise self._failed(self._failure or error.args[0]) from error
+            raise delivery_failed(self._failure or error.args[0], self._failed_topic) from error
         if self._failure is not None:
-            raise self._failed(self._failure)
+            raise delivery_failed(self._failure, self._failed_topic)
         self._access.granted()
 
     def _delivered(self, error: KafkaError | None, message: Message) -> None:
         # The first failure is the reason: what was queued after it fails as a consequence.
         if error is not None and self._failure is None:
             self._failure, self._failed_topic = error, str(message.topic())
-
-    def _failed(self, error: KafkaError) -> DeliveryFailed:
-        repair = "what it belongs to is not committed, and is sent again after a restart"
-        # The error that ends a gapless producer has the reason in its text only.
-        if _TOO_LARGE in error.str():
-            raised = "raise max.message.bytes of that topic above its source's, then start again"
-            return RecordTooLarge(f"a record was not delivered: {error.str()}; {raised}: {repair}")
-        if allow := denied(error, f"write to topic {self._failed_topic!r}"):
-            return WriteDenied(f"a record was not delivered: {error.str()}; {allow}, then start again: {repair}")
-        return DeliveryFailed(f"a record was not delivered: {error.str()}; {repair}")

@@ -29,7 +29,7 @@ Take = Callable[[float | None, int | None], Awaitable[Mapping[TP, list[Any]]]]
 
 
 class BatchFetch:
-    """Makes batches of what is fetched. Belongs to the event loop that seeks, so that every batch knows its epoch exactly."""
+    """Makes batches of what is fetched. Belongs to the event loop that seeks, so every batch knows its epoch."""
 
     def __init__(self) -> None:
         self.in_flight = InFlight()

@@ -39,19 +39,14 @@ class Vitals:
         self._silences = silences
 
     async def run(self) -> None:
-        """Works until it is cancelled.
-
-        Raises:
-            ClientFailed: the client does not work any more.
-            SettingsError: an ACL is missing.
-        """
+        """Looks until it is cancelled. Raises what `look` raises."""
         loop, fetching = WATCHDOG.watch("event loop"), WATCHDOG.watch("consumer's event loop")
         try:
             while True:
                 loop.step("turning")
                 self._ask_consumer(fetching)
                 await asyncio.sleep(LOOK_S)
-                self._look()
+                self.look()
         finally:
             WATCHDOG.forget(loop)
             WATCHDOG.forget(fetching)
@@ -65,7 +60,13 @@ class Vitals:
         with suppress(RuntimeError):  # closed meanwhile
             loop.call_soon_threadsafe(fetching.step, "turning")
 
-    def _look(self) -> None:
+    def look(self) -> None:
+        """Looks once.
+
+        Raises:
+            ClientFailed: the client does not work any more.
+            SettingsError: an ACL is missing.
+        """
         thread = self._thread()
         consumer = None if thread is None or thread.should_stop else thread._consumer
         if consumer is not None and not consumer._closed:

@@ -82,7 +82,7 @@ class FakeProducer:
             self._broker.check_failure("init_transactions")
             former = self._broker.producers.get(self._id)
             if former is not None:  # not its truth: it is as long as its queue
-                former._end(Outcome.ABORTED)
+                former.end_transaction(Outcome.ABORTED)
             self._broker.producers[self._id] = self
 
     def begin_transaction(self) -> None:
@@ -113,23 +113,23 @@ class FakeProducer:
                 raise KafkaException(lost)
             for group, offsets in self._offsets.items():
                 self._broker.group(group).commit(offsets)
-            self._end(Outcome.COMMITTED)
+            self.end_transaction(Outcome.COMMITTED)
 
     def abort_transaction(self, timeout: float = -1) -> None:
         self.poll()
         with self._broker.changed:
             self._broker.check_failure("abort_transaction")
             self._check_not_fenced()
-            self._end(Outcome.ABORTED)
+            self.end_transaction(Outcome.ABORTED)
 
     def end_if_overdue(self) -> bool:
         """Aborts a transaction that has taken too long; whether it did, and this producer is of no further use."""
         overdue = self._transaction is not None and time.monotonic() >= self._deadline_s
         if overdue:
-            self._end(Outcome.ABORTED)
+            self.end_transaction(Outcome.ABORTED)
         return overdue
 
-    def _end(self, outcome: Outcome) -> None:
+    def end_transaction(self, outcome: Outcome) -> None:
         if self._transaction is None:
             return
         self._transaction.outcome = outcome
