@@ -16,7 +16,8 @@ import numpy.typing as npt
 from forebay.pipelines.contract.plan.views import StreamView
 from forebay.pipelines.steps.arrays import Column, Floats, Ints, Payloads, joined_columns
 from forebay.pipelines.steps.duplicates import IdMemory
-from forebay.pipelines.steps.events import EventBatch, distinct_entities
+from forebay.pipelines.steps.entities import distinct_entities
+from forebay.pipelines.steps.events import EventBatch
 from forebay.pipelines.steps.windows.columns import AggregatedColumns
 from forebay.pipelines.steps.windows.evaluate import WindowEvaluator
 from forebay.pipelines.steps.windows.fold import Events, Tiles, accumulate, no_payloads

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from operator import attrgetter
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from forebay.pipelines.contract.plan.sources import Source
 from forebay.pipelines.contract.plan.types import Column, DataType
@@ -16,8 +15,12 @@ from forebay.pipelines.steps.arrays import Floats, Ints, Texts, WholeNumbers, ob
 from forebay.pipelines.steps.decode.event_type import attribute
 from forebay.pipelines.steps.event_time import to_event_ms
 from forebay.pipelines.steps.identities import float_identities, identities_of, text_identity
-from forebay.pipelines.steps.made_columns import numbers, plain_values, whole_values
 from forebay.pipelines.steps.tile_state.texts import bounded_text
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from forebay.pipelines.steps.made_columns import MadeColumns
 
 
 class EventBatch:
@@ -29,17 +32,17 @@ class EventBatch:
         events: Sequence[Any],
         index: Ints,
         event_ms: Ints,
-        frame: pd.DataFrame | None = None,
+        made: MadeColumns | None = None,
     ) -> None:
         """Args:
         events: n decoded events.
         index: shape (n,), the place of each event among the records read.
         event_ms: shape (n,).
-        frame: the columns to aggregate, where a view's transform made them; else they come from the events.
+        made: the columns to aggregate, where a view's transform made them; else they come from the events.
         """
         self._source = source
         self._events = events
-        self._frame = frame
+        self._made = made
         self._floats: dict[str, Floats] = {}
         self._whole: dict[str, WholeNumbers] = {}
         self._identities: dict[str, WholeNumbers] = {}
@@ -68,7 +71,7 @@ class EventBatch:
             ValueError: a value is beyond 64 bits.
         """
         if name not in self._whole:
-            values = self.values(name) if self._frame is None else whole_values(self._frame[name], name)
+            values = self.values(name) if self._made is None else self._made.whole(name)
             known = np.array([value is not None for value in values], dtype=bool)
             self._whole[name] = WholeNumbers(np.array([value or 0 for value in values], dtype=np.int64), known)
         return self._whole[name]
@@ -101,19 +104,19 @@ class EventBatch:
             TypeError: the view's function made something else of it.
         """
         if name not in self._texts:
-            values = self.values(name) if self._frame is None else self._frame[name].tolist()
+            values = self.values(name) if self._made is None else self._made.values(name)
             self._texts[name] = objects([bounded_text(value) for value in values])
         return self._texts[name]
 
     def _as_identities(self, name: str) -> WholeNumbers:
-        if self._frame is None and self._declared(name).dtype in _FLOATING:
+        if self._made is None and self._declared(name).dtype in _FLOATING:
             return float_identities(self.floats(name))
-        values = self._plain(self._declared(name)) if self._frame is None else plain_values(self._frame[name])
+        values = self._plain(self._declared(name)) if self._made is None else self._made.plain(name)
         return identities_of(values)
 
     def _as_floats(self, name: str) -> Floats:
-        if self._frame is not None:
-            return numbers(self._frame[name])
+        if self._made is not None:
+            return self._made.floats(name)
         return np.array(self._plain(self._declared(name)), dtype=np.float64)
 
     def _declared(self, name: str) -> Column:
@@ -136,6 +139,8 @@ class EventBatch:
         Types come from the schema alone, so a function sees the same however records were cut into
         batches: nullable whole numbers and booleans are pandas' `Int64` and `boolean`.
         """
+        import pandas as pd  # here, because it takes 70 MB, and only functions of users need it
+
         required = self._source.timestamp_field
         return pd.DataFrame(
             {
@@ -151,25 +156,25 @@ class EventBatch:
         if chosen.all():
             return self
         kept = np.flatnonzero(chosen)
-        return self._take(kept, None if self._frame is None else self._frame.iloc[kept])
+        return self._take(kept, None if self._made is None else self._made.take(kept))
 
-    def transformed(self, frame: pd.DataFrame) -> EventBatch:
+    def transformed(self, made: MadeColumns) -> EventBatch:
         """The events that a transform kept, with the columns it returned.
 
         Args:
-            frame: its row labels, ascending, are places in this batch.
+            made: its row labels, ascending, are places in this batch.
 
         Raises:
             ValueError: they are not.
         """
-        kept = frame.index.to_numpy(np.int64)
+        kept = made.labels
         if len(kept) and not 0 <= kept[0] <= kept[-1] < len(self):
             raise ValueError("the row labels are not those of the events; keep the index")
-        return self._take(kept, frame)
+        return self._take(kept, made)
 
-    def _take(self, kept: Ints, frame: pd.DataFrame | None) -> EventBatch:
+    def _take(self, kept: Ints, made: MadeColumns | None) -> EventBatch:
         events = [self._events[at] for at in kept.tolist()]
-        return EventBatch(self._source, events, self.index[kept], self.event_ms[kept], frame)
+        return EventBatch(self._source, events, self.index[kept], self.event_ms[kept], made)
 
 
 _FLOATING = (DataType.FLOAT32, DataType.FLOAT64)
@@ -183,31 +188,3 @@ def _frame_type(dtype: DataType, required: bool) -> str:
     if dtype in _FLOATING:
         return "float64"
     return "int64" if required else "Int64"
-
-
-class Entities(NamedTuple):
-    """The distinct entities of a batch."""
-
-    codes: Ints
-    """Shape (n,): index into `values` per event; -1 where a join key is null."""
-    values: list[tuple[Any, ...]]
-    """Join key values per entity, in the order of the view's join keys."""
-
-
-def distinct_entities(columns: Sequence[Sequence[Any]]) -> Entities:
-    """Numbers the distinct combinations of join key values, in order of first appearance."""
-    first, uniques = pd.factorize(np.array(columns[0], dtype=object))
-    if len(columns) == 1:
-        return Entities(first.astype(np.int64), [(value,) for value in uniques.tolist()])
-    codes: list[int] = []
-    known: dict[tuple[Any, ...], int] = {}
-    values: list[tuple[Any, ...]] = []
-    for combination in zip(*columns, strict=True):
-        if None in combination:
-            codes.append(-1)
-            continue
-        code = known.setdefault(combination, len(values))
-        if code == len(values):
-            values.append(combination)
-        codes.append(code)
-    return Entities(np.array(codes, dtype=np.int64), values)

@@ -4,42 +4,61 @@ from __future__ import annotations
 
 import math
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from forebay.pipelines.steps.arrays import EXACT, Floats
+from forebay.pipelines.steps.arrays import EXACT, Floats, Ints
 from forebay.pipelines.steps.event_time import to_event_ms
+from forebay.pipelines.steps.nulls import is_null
 
 
-def numbers(column: pd.Series[Any]) -> Floats:
-    """NaN for null; times in ms since the epoch, without a zone as UTC."""
-    column = _without_times(column)
-    if column.dtype == object:
-        column = column.map(milliseconds)
-    found: Floats = pd.to_numeric(column).to_numpy(np.float64, na_value=np.nan)
-    return found
+class MadeColumns(NamedTuple):
+    """What a view's function returned for the n events that it kept."""
 
+    frame: pd.DataFrame
 
-def plain_values(column: pd.Series[Any]) -> list[Any]:
-    """Python values, None for null; times in ms since the epoch."""
-    values = _without_times(column).astype(object)
-    return [None if _is_null(value) else milliseconds(value) for value in values.tolist()]
+    @property
+    def labels(self) -> Ints:
+        """The row labels, shape (n,).
 
+        Raises:
+            ValueError: one is no whole number.
+        """
+        found: Ints = self.frame.index.to_numpy(np.int64)
+        return found
 
-def whole_values(column: pd.Series[Any], name: str) -> list[int | None]:
-    """Whole numbers, None for null.
+    def take(self, rows: Ints) -> MadeColumns:
+        """The columns of some of the events."""
+        return MadeColumns(self.frame.iloc[rows])
 
-    Args:
-        name: of the column, for errors.
+    def values(self, name: str) -> list[Any]:
+        """Values as the function made them, whatever null is."""
+        return list(self.frame[name].tolist())
 
-    Raises:
-        TypeError: a value is none; or is a float too large to say which whole number it was.
-        ValueError: a value is beyond 64 bits.
-    """
-    return [None if value is None else _whole(value, name) for value in plain_values(column)]
+    def floats(self, name: str) -> Floats:
+        """Numbers, shape (n,), NaN for null; times in ms since the epoch, without a zone as UTC."""
+        column = _without_times(self.frame[name])
+        if column.dtype == object:
+            column = column.map(milliseconds)
+        found: Floats = pd.to_numeric(column).to_numpy(np.float64, na_value=np.nan)
+        return found
+
+    def plain(self, name: str) -> list[Any]:
+        """Python values, None for null; times in ms since the epoch."""
+        values = _without_times(self.frame[name]).astype(object)
+        return [None if is_null(value) else milliseconds(value) for value in values.tolist()]
+
+    def whole(self, name: str) -> list[int | None]:
+        """Whole numbers, None for null.
+
+        Raises:
+            TypeError: a value is none; or is a float too large to say which whole number it was.
+            ValueError: a value is beyond 64 bits.
+        """
+        return [None if value is None else _whole(value, name) for value in self.plain(name)]
 
 
 def _whole(value: Any, name: str) -> int:
@@ -76,7 +95,3 @@ def _without_times(column: pd.Series[Any]) -> pd.Series[Any]:
         return column
     elapsed = pd.to_datetime(column, utc=True) - pd.Timestamp(0, tz="UTC")
     return elapsed // pd.Timedelta(milliseconds=1)
-
-
-def _is_null(value: Any) -> bool:
-    return value is None or value is pd.NA or value is pd.NaT or value != value

@@ -5,33 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
-import dill
 import numpy as np
 import pandas as pd
 
-from forebay.pipelines.contract.plan.views import StreamView, Udf
-from forebay.pipelines.errors import PlanError, TransformError
+from forebay.pipelines.contract.plan.views import StreamView
+from forebay.pipelines.errors import TransformError
 from forebay.pipelines.steps.arrays import Ints
 from forebay.pipelines.steps.events import EventBatch
-from forebay.pipelines.steps.made_columns import is_infinite, milliseconds
+from forebay.pipelines.steps.made_columns import MadeColumns, is_infinite, milliseconds
+from forebay.pipelines.steps.udf import load_udf
 from forebay.pipelines.steps.windows.columns import AggregatedColumns
 
 Transform = Callable[[EventBatch], EventBatch]
-
-
-def load_udf(udf: Udf) -> Callable[..., Any]:
-    """The user's function. The plan file's own hash was checked before (see `plan_file`).
-
-    Raises:
-        PlanError: the function can't be loaded here.
-    """
-    try:
-        function: Callable[..., Any] = dill.loads(udf.body)
-    except Exception as error:
-        raise PlanError(
-            f"function {udf.name!r} can't be loaded: {error!r}; import what it needs inside the function"
-        ) from error
-    return function
 
 
 def view_transform(view: StreamView) -> Transform:
@@ -50,7 +35,7 @@ def view_transform(view: StreamView) -> Transform:
 
     def transform(batch: EventBatch) -> EventBatch:
         frame = _finite(run(batch).sort_index(kind="stable"), columns, view.infinite)
-        after = batch.transformed(frame)
+        after = batch.transformed(MadeColumns(frame))
         if len(after):
             _check_unchanged(after, frame, kept_as_they_are)
             aggregated(after)

@@ -17,6 +17,7 @@ from forebay.pipelines.contract.plan.views import Aggregation, Feature
 from forebay.pipelines.contract.store.entity_key import feature_field
 from forebay.pipelines.contract.store.values import decode_value
 from forebay.pipelines.errors import PlanError
+from forebay.pipelines.steps.made_columns import MadeColumns
 from forebay.pipelines.steps.validate import Validator
 from tests.compiler.definitions import total, view_of
 from tests.feature_processor.partition import (
@@ -88,7 +89,7 @@ def test_times_that_a_function_makes_are_milliseconds_too(zone):
     made = batch.frame()
     moments = pd.Series(pd.to_datetime([START_MS + 7, None], unit="ms", utc=True))
     made["seen"] = moments.dt.tz_localize(None) if zone is None else moments.dt.tz_convert(zone)
-    numbers = batch.transformed(made).floats("seen")
+    numbers = batch.transformed(MadeColumns(made)).floats("seen")
     assert numbers[0] == START_MS + 7
     assert numbers[1] != numbers[1]
 
@@ -98,7 +99,7 @@ def test_so_are_those_of_a_function_in_python_mode(zone):
     batch, _ = Validator(SOURCE)([SOURCE_EVENT, SOURCE_EVENT])
     local = datetime.fromtimestamp(START_MS / 1_000, zone or UTC).replace(tzinfo=zone)
     rows = pd.DataFrame({"seen": [local + timedelta(milliseconds=7), None]}, dtype=object)
-    made = batch.transformed(rows)
+    made = batch.transformed(MadeColumns(rows))
     numbers, identities = made.floats("seen"), made.identities("seen")
     assert numbers[0] == identities.values[0] == START_MS + 7
     assert numbers[1] != numbers[1]

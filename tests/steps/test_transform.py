@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from forebay.pipelines.contract.plan.views import Udf
 from forebay.pipelines.errors import PlanError
 from forebay.pipelines.steps.decode.decoder import JsonDecoder
-from forebay.pipelines.steps.transform import load_udf, transform_each, view_transform
+from forebay.pipelines.steps.transform import transform_each, view_transform
+from forebay.pipelines.steps.udf import load_udf
 from forebay.pipelines.steps.validate import Validator
 from tests.oracle import Window
 from tests.support.build import MINUTE, SOURCE, START_MS, make_view, record

@@ -16,6 +16,7 @@ from forebay.pipelines.contract.plan.sources import Source
 from forebay.pipelines.contract.plan.types import Column, DataType, EventId, Function
 from forebay.pipelines.contract.plan.views import Aggregation, Feature, JoinKey, StreamView, Udf
 from forebay.pipelines.steps.events import EventBatch
+from forebay.pipelines.steps.made_columns import MadeColumns
 from forebay.pipelines.steps.tile_state.row_codec import ABSENT, StoredRow
 from forebay.pipelines.steps.windows.aggregate import ViewAggregator
 from forebay.pipelines.steps.windows.columns import AggregatedColumns
@@ -138,7 +139,7 @@ def as_columns(view: StreamView, events: Sequence[Event], entities: Sequence[str
     names = sorted({each.column for each in view.aggregations} - {""})
     frame = pd.DataFrame({name: pd.Series([event.values[name] for event in events], dtype=object) for name in names})
     event_ms = np.array([event.event_ms for event in events], dtype=np.int64)
-    batch = EventBatch(SOURCE, [None] * len(events), np.arange(len(events)), event_ms, frame)
+    batch = EventBatch(SOURCE, [None] * len(events), np.arange(len(events)), event_ms, MadeColumns(frame))
     codes = np.array([entities.index(event.entity) for event in events], dtype=np.int64)
     return Events(codes, event_ms, *AggregatedColumns(view)(batch))
 

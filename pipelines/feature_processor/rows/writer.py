@@ -20,7 +20,8 @@ from forebay.pipelines.feature_processor.rows.entity_events import EntityEvents
 from forebay.pipelines.feature_processor.rows.owners import Misplaced, Owners
 from forebay.pipelines.feature_processor.rows.view_rows import NotTaken, ViewRows
 from forebay.pipelines.steps.arrays import Ints
-from forebay.pipelines.steps.events import EventBatch, distinct_entities
+from forebay.pipelines.steps.entities import distinct_entities
+from forebay.pipelines.steps.events import EventBatch
 from forebay.pipelines.steps.tile_state.row_codec import StoredRow
 from forebay.pipelines.steps.windows.aggregate import Aggregated, ViewAggregator
 from forebay.pipelines.steps.windows.columns import AggregatedColumns

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-import pandas as pd
+from forebay.pipelines.steps.nulls import is_null
 
 MAX_TEXT_BYTES = 256
 """What is kept of one text: longer ones are cut after the last whole character."""
@@ -24,7 +24,7 @@ def bounded_text(value: Any) -> bytes | None:
         if len(text) <= MAX_TEXT_BYTES:
             return text
         return text[:MAX_TEXT_BYTES].decode("utf-8", "ignore").encode()
-    if pd.isna(value) is True:
+    if is_null(value):
         return None
     raise TypeError(f"a text expected, got {type(value).__name__}")
 
