@@ -1,16 +1,18 @@
-"""DataFrames: what training rows, tests of models and notebooks hold, to columns of features and back."""
+"""DataFrames: what training rows, notebooks and functions of users hold, to columns of features and back."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from forebay.pipelines.contract.plan.types import DataType
+from forebay.pipelines.contract.plan.views import OnDemandInput
 from forebay.pipelines.errors import RequestError
 from forebay.pipelines.steps.arrays import Column
+from forebay.pipelines.steps.nulls import is_null
 from forebay.serving.features.columns import to_column, to_values
 from forebay.serving.features.request import check_type
 
@@ -71,4 +73,22 @@ def _plain(value: Any) -> Any:
         return value.tolist()
     if isinstance(value, np.generic):
         value = value.item()
-    return None if value is None or value is pd.NA or value is pd.NaT or value != value else value
+    return None if is_null(value) else value
+
+
+def run_on_frame(
+    function: Callable[[pd.DataFrame], pd.DataFrame], inputs: Sequence[OnDemandInput], columns: Mapping[str, Column]
+) -> dict[str, list[Any]]:
+    """Run an on-demand function of mode `pandas`: the values of each column that it returned, None for null.
+
+    Args:
+        columns: by the input's name, each of shape (n,).
+    """
+    frame = function(pd.DataFrame({each.name: _as_given(columns[each.name], each.dtype) for each in inputs}))
+    made = frame.astype(object)
+    return {name: made[name].where(made[name].notna(), None).tolist() for name in made.columns}
+
+
+def _as_given(column: Column, dtype: DataType) -> Any:
+    """The column; of whole numbers that a float64 can't hold, as pandas' nullable type."""
+    return pd.array(column, "Int64") if dtype is DataType.INT64 and column.dtype == object else column

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
-import pandas as pd
-
-from forebay.pipelines.contract.plan.types import DataType
 from forebay.pipelines.contract.plan.views import OnDemandInput, OnDemandView
 from forebay.pipelines.errors import RequestError
 from forebay.pipelines.steps.arrays import Column, objects
-from forebay.pipelines.steps.transform import load_udf
+from forebay.pipelines.steps.udf import load_udf
 from forebay.serving.features.columns import to_column, to_values
 
 
@@ -21,11 +19,14 @@ class OnDemandTransform:
     def __init__(self, view: OnDemandView) -> None:
         self._view = view
         self._function = load_udf(view.udf)
-        self._run = {
-            ("pandas", False): self._run_pandas,
-            ("python", False): self._run_python,
-            ("python", True): self._run_singleton,
-        }[view.udf.mode, view.udf.singleton]
+        self._run: Callable[[Mapping[str, Column]], Mapping[str, Any]]
+        if view.udf.mode == "pandas":
+            # Only here, and not with the first request: pandas takes 70 MB and half a second.
+            from forebay.serving.features.frames import run_on_frame
+
+            self._run = partial(run_on_frame, self._function, view.inputs)
+        else:
+            self._run = self._run_singleton if view.udf.singleton else self._run_python
 
     def __call__(self, inputs: Mapping[tuple[str, str], Column]) -> dict[str, Column]:
         """The view's features by name, each of shape (n,).
@@ -52,11 +53,6 @@ class OnDemandTransform:
     def _values(self, columns: Mapping[str, Column]) -> dict[str, list[Any]]:
         return {each.name: to_values(columns[each.name], each.dtype) for each in self._view.inputs}
 
-    def _run_pandas(self, columns: Mapping[str, Column]) -> Mapping[str, Any]:
-        given = {each.name: _for_pandas(columns[each.name], each.dtype) for each in self._view.inputs}
-        frame = self._function(pd.DataFrame(given)).astype(object)
-        return {name: frame[name].where(frame[name].notna(), None).tolist() for name in frame.columns}
-
     def _run_python(self, columns: Mapping[str, Column]) -> Mapping[str, Any]:
         result: Mapping[str, Any] = self._function(self._values(columns))
         return result
@@ -65,11 +61,6 @@ class OnDemandTransform:
         values = self._values(columns)
         rows = [self._function(dict(zip(values, row, strict=True))) for row in zip(*values.values(), strict=True)]
         return {feature.name: [row[feature.name] for row in rows] for feature in self._view.features}
-
-
-def _for_pandas(column: Column, dtype: DataType) -> Any:
-    """The column; of whole numbers that a float64 can't hold, as pandas' nullable type."""
-    return pd.array(column, "Int64") if dtype is DataType.INT64 and column.dtype == object else column
 
 
 def _own(column: Column, wanted: OnDemandInput) -> Column:
