@@ -26,7 +26,11 @@ def find_prediction(log: RecordLog, at: Position, output: str, model: str, from_
     for payload in log.predictions(output, from_ms):
         # Most records are of other events: only those that name this one are decoded.
         if source.encode() in payload:
-            prediction = decoder.decode(payload)
+            try:
+                prediction = decoder.decode(payload)
+            except (msgspec.DecodeError, UnicodeDecodeError):
+                # Another program wrote it: no prediction of Forebay's.
+                continue
             if prediction.source == source and prediction.model == model:
                 found = prediction
     if found is None:

@@ -142,11 +142,12 @@ class RefoldedView:
 
     def _reason(self, record: Record, refused: Mapping[Position, str]) -> str:
         """Why a record was refused: by its place in this topic, or in the one that it was re-keyed from."""
-        places = [Position(self._feed.topic, self._partition, record.offset)]
-        if self._feed.routed:
-            origin = source_position(record)
-            places.append(Position(self._feed.source.topic, origin.partition, origin.offset))
-        return next((refused[place] for place in places if place in refused), "")
+        here = Position(self._feed.topic, self._partition, record.offset)
+        # First here: a record of a routed topic that Forebay did not write is refused, and has no origin.
+        if here in refused or not self._feed.routed:
+            return refused.get(here, "")
+        origin = source_position(record)
+        return refused.get(Position(self._feed.source.topic, origin.partition, origin.offset), "")
 
 
 class RefoldedViews:

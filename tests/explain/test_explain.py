@@ -17,6 +17,7 @@ from forebay.pipelines.adapters.memory_store import MemoryStore
 from forebay.pipelines.adapters.progress_reader import ProgressReader
 from forebay.pipelines.contract.kafka.incarnation import Incarnation
 from forebay.pipelines.contract.kafka.position import Position
+from forebay.pipelines.contract.kafka.record import SourcePosition, source_header
 from forebay.pipelines.contract.kafka.topics import feeds
 from forebay.pipelines.errors import ModelError, SettingsError
 from forebay.pipelines.feature_processor.walk.parts import topic_parts
@@ -33,12 +34,19 @@ from tests.support.build import HOUR, MINUTE, START_MS, make_view, record
 from tests.support.models import write_sum_model
 
 AT_MS = START_MS + HOUR
-FEED = feeds(PLAN)[0]
-INCARNATION = Incarnation(FEED.topic, "id", 1)
+SOURCE = PLAN.sources[0]
+INCARNATION = Incarnation(SOURCE.topic, "id", 1)
+
+ROUTED_PLAN = msgspec.structs.replace(PLAN, sources=(msgspec.structs.replace(SOURCE, key=("limit",)),))
+"""Of a topic that is keyed otherwise: payments are re-keyed by card."""
 
 
-def payment(offset, card, minute, amount):
-    return record(offset, {"event_ms": START_MS + minute * MINUTE, "card": card, "amount": amount})
+def payment(offset, card, minute, amount, headers=()):
+    return record(offset, {"event_ms": START_MS + minute * MINUTE, "card": card, "amount": amount}, headers)
+
+
+def incarnation(topic):
+    return msgspec.structs.replace(INCARNATION, topic=topic)
 
 
 PAID = [
@@ -53,14 +61,16 @@ PAID = [
 class Topics:
     """Records in memory, and predictions of them."""
 
-    def __init__(self, folder, records=PAID):
+    def __init__(self, folder, records=PAID, plan=PLAN):
+        self.plan = plan
+        self.feed = feeds(plan)[-1]
         self.model = folder / "sum"
         write_sum_model(self.model / "1", 4, "card_risk")
         self.records = list(records)
         self.payloads = []
 
     def since(self, topic, partition, from_ms, through):
-        assert (topic, partition) == (FEED.topic, 0)
+        assert (topic, partition) == (self.feed.topic, 0)
         return [each for each in self.records if each.timestamp_ms >= from_ms and each.offset <= through]
 
     def predictions(self, _topic, _from_ms):
@@ -75,21 +85,23 @@ class Topics:
     def score(self, card, limit=60.0, offset=9):
         """Processes all records, scores an event as a worker does, and returns its place."""
         store = MemoryStore()
-        pipeline = TopicBatches(topic_parts(FEED, PLAN.project, store, self, INCARNATION))
+        read = incarnation(self.feed.topic)
+        read = read.routed_from(INCARNATION) if self.feed.routed else read
+        pipeline = TopicBatches(topic_parts(self.feed, self.plan.project, store, self, read))
         pipeline.assign({0: 0})
         pipeline.begin()
         pipeline.process({0: self.records})
         barrier = Barrier(SCORED, [], ProgressReader(PLAN.project, [], MemoryStore()), 0)
-        scorer = Scorer.of(PLAN, [load_model(self.model)], store)
+        scorer = Scorer.of(self.plan, [load_model(self.model)], store)
         score = EventScorer(scorer, SCORED, barrier, "out", include_features=True, topic_id="id")
         event = {"card": card, "limit": limit, "event_ms": AT_MS}
         self.payloads += [each.value for each in score([Message(offset, event)]) if each.topic == "out"]
         return Position(SCORED.topic, 0, offset)
 
-    def explain(self, at, plan=PLAN, max_events=50):
+    def explain(self, at, plan=None, max_events=50):
         prediction = find_prediction(self, at, "out", "sum")
-        kafka = Kafka(self, lambda topic: msgspec.structs.replace(INCARNATION, topic=topic), lambda _: None)
-        return Explainer(plan, Catalog(self.model), kafka, MemoryStore(), max_events)(prediction)
+        kafka = Kafka(self, incarnation, lambda _: None)
+        return Explainer(plan or self.plan, Catalog(self.model), kafka, MemoryStore(), max_events)(prediction)
 
 
 @pytest.fixture
@@ -116,6 +128,20 @@ class TestRefold:
         explained = topics.explain(topics.score("a"))
         assert (explained.same_scores, explained.same_features) == (True, True)
         assert {each.position: each.refused for each in explained.views[0].events}["payments[0]@5"] == "late"
+
+    def test_a_record_of_a_routed_topic_that_another_program_wrote_is_shown_and_not_counted(self, tmp_path):
+        digest = incarnation(feeds(ROUTED_PLAN)[-1].topic).routed_from(INCARNATION).digest
+        routed = [
+            payment(at, "a", 10 + 9 * at, 1.5, [source_header(SourcePosition(0, 7 + at, digest))])
+            for at in (0, 1, 2, 4)
+        ]
+        topics = Topics(tmp_path, [*routed[:3], payment(3, "a", 30, 99.0), routed[3]], ROUTED_PLAN)
+        explained = topics.explain(topics.score("a"))
+        assert (explained.same_scores, explained.same_features) == (True, True)
+        (view,) = explained.views
+        topic = feeds(ROUTED_PLAN)[-1].topic
+        assert [each.refused for each in view.events if each.position == f"{topic}[0]@3"] == ["decode"]
+        assert {each.name: each.refolded for each in explained.features}["card_activity__amount_count"] == 4
 
     def test_what_came_after_the_prediction_changes_nothing(self, topics):
         at = topics.score("a")
@@ -181,6 +207,12 @@ class TestFound:
         first = find_prediction(topics, at, "out", "sum")
         topics.score("a", limit=30.0)
         assert find_prediction(topics, at, "out", "sum").request != first.request
+
+    @pytest.mark.parametrize("payload", [b"about payments[0]@9", b'{"source": "payments[0]@9"}', b"\xff payments[0]@9"])
+    def test_what_another_program_wrote_to_the_prediction_topic_is_passed_over(self, topics, payload):
+        at = topics.score("a")
+        topics.payloads.append(payload)
+        assert find_prediction(topics, at, "out", "sum").source == "payments[0]@9"
 
     def test_a_model_that_is_not_the_one_that_scored_is_an_error(self, topics):
         at = topics.score("a")
