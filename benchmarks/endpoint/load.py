@@ -11,8 +11,8 @@ from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, NamedTuple, TypeVar
 
-from benchmarks.rate import MeasurementError
-from benchmarks.schedule import Schedule, now_us
+from benchmarks.shared.rate import MeasurementError
+from benchmarks.shared.schedule import Schedule, now_us
 
 T = TypeVar("T")
 

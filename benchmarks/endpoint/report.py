@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from benchmarks.report import Table
+from benchmarks.shared.report import Table
 
 
 class EndpointRow(msgspec.Struct, frozen=True):

@@ -18,7 +18,7 @@ from benchmarks.endpoint.load import Address, Sample, closed_loop, open_loop, re
 from benchmarks.endpoint.report import EndpointReport, EndpointRow, StartRow
 from benchmarks.endpoint.servers import Deployed, Running, running, servers
 from benchmarks.endpoint.world import CARDS, fill, plan, write_model
-from benchmarks.percentiles import percentiles_of
+from benchmarks.shared.percentiles import percentiles_of
 from forebay.local.valkey import Valkey
 from forebay.pipelines.contract.plan.plan_file import write_plan
 

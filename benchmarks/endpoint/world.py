@@ -11,7 +11,7 @@ import onnx
 import redis
 from onnx import TensorProto, helper
 
-from benchmarks.plans import EIGHT_FUNCTIONS, HOUR_MS, MINUTE_MS, SERVICE, served_plan
+from benchmarks.shared.plans import EIGHT_FUNCTIONS, HOUR_MS, MINUTE_MS, SERVICE, served_plan
 from forebay.pipelines.adapters.online_store import Store
 from forebay.pipelines.adapters.redis.store import RedisStore
 from forebay.pipelines.contract.kafka.incarnation import Incarnation

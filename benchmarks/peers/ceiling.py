@@ -8,7 +8,7 @@ import msgspec
 from confluent_kafka import Consumer
 
 from benchmarks.peers.settings import peer_settings
-from benchmarks.shared_count import SharedCount
+from benchmarks.shared.shared_count import SharedCount
 
 BATCH_RECORDS = 10_000
 

@@ -10,7 +10,7 @@ import faust
 from faust.types import StreamT
 
 from benchmarks.peers.settings import peer_settings
-from benchmarks.shared_count import SharedCount
+from benchmarks.shared.shared_count import SharedCount
 
 WINDOW_S = 3_600.0
 

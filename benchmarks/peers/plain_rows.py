@@ -15,8 +15,8 @@ from confluent_kafka import Consumer
 
 from benchmarks.peers.ceiling import Payment
 from benchmarks.peers.settings import peer_settings
-from benchmarks.plans import CARD, HEAD_FIELD
-from benchmarks.shared_count import SharedCount
+from benchmarks.shared.plans import CARD, HEAD_FIELD
+from benchmarks.shared.shared_count import SharedCount
 from forebay.pipelines.contract.store.entity_key import EntityKeyEncoder
 from forebay.pipelines.contract.store.row_header import HEADER, ROW_FORMAT
 

@@ -11,7 +11,7 @@ from quixstreams import Application
 from quixstreams.dataframe.windows import Aggregator, Count, Earliest, Latest, Max, Mean, Min, Sum
 
 from benchmarks.peers.settings import peer_settings
-from benchmarks.shared_count import SharedCount
+from benchmarks.shared.shared_count import SharedCount
 
 
 class Std(Aggregator):

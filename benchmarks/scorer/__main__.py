@@ -7,12 +7,12 @@ from typing import Annotated
 
 import typer
 
-from benchmarks.display import progress_display
-from benchmarks.machine import this_machine
-from benchmarks.publish import publish
-from benchmarks.report import Report
 from benchmarks.scorer.report import scorer_table
 from benchmarks.scorer.run import run_builds
+from benchmarks.shared.display import progress_display
+from benchmarks.shared.machine import this_machine
+from benchmarks.shared.publish import publish
+from benchmarks.shared.report import Report
 from forebay.cli.error_line import error_line
 
 

@@ -12,10 +12,10 @@ from tempfile import TemporaryDirectory
 import msgspec
 from rich.progress import Progress
 
-from benchmarks.percentiles import percentiles_of
-from benchmarks.rate import MeasurementError
 from benchmarks.scorer.measure import Times
 from benchmarks.scorer.report import ScorerRow
+from benchmarks.shared.percentiles import percentiles_of
+from benchmarks.shared.rate import MeasurementError
 
 _TIMEOUT_S = 300
 _HERE = Path(__file__).parents[2]

@@ -13,14 +13,14 @@ from typing import Annotated, TypeVar
 import msgspec
 import typer
 
-from benchmarks.display import progress_display
-from benchmarks.machine import this_machine
-from benchmarks.publish import publish
-from benchmarks.report import Report
 from benchmarks.scoring.backlog import produce_backlog, work_off
 from benchmarks.scoring.latency import measure
 from benchmarks.scoring.report import backlog_table, scoring_latency_table
 from benchmarks.scoring.systems import Build, Plain, System
+from benchmarks.shared.display import progress_display
+from benchmarks.shared.machine import this_machine
+from benchmarks.shared.publish import publish
+from benchmarks.shared.report import Report
 from forebay.cli.error_line import error_line
 from forebay.local.valkey import Valkey
 from tests.kafka.apache_kafka import apache_kafka

@@ -8,16 +8,16 @@ from tempfile import TemporaryDirectory
 
 import msgspec
 
-from benchmarks.backlog_run import Memory
-from benchmarks.backlogs import spread
-from benchmarks.events import PARTITIONS, Events, card_ids, produce_events
-from benchmarks.prediction_reader import PredictionReader
-from benchmarks.rate import MeasurementError, rate_of, watch
 from benchmarks.scoring.cpu_time import CpuTime
 from benchmarks.scoring.feature_sets import FEATURE_SETS
 from benchmarks.scoring.report import BacklogRow
 from benchmarks.scoring.systems import System, Task
-from benchmarks.systems import progress_count
+from benchmarks.shared.backlog_run import Memory
+from benchmarks.shared.backlogs import spread
+from benchmarks.shared.events import PARTITIONS, Events, card_ids, produce_events
+from benchmarks.shared.prediction_reader import PredictionReader
+from benchmarks.shared.rate import MeasurementError, rate_of, watch
+from benchmarks.shared.systems import progress_count
 from forebay.local.topics import create_topics
 
 SPAN_MS = 10 * 60_000

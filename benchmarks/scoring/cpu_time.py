@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import psutil
 
-from benchmarks.rate import MeasurementError
+from benchmarks.shared.rate import MeasurementError
 from forebay.local.process import ChildProcess
 
 

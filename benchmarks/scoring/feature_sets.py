@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from benchmarks.plans import EIGHT_BY_THREE, EIGHT_FUNCTIONS, HOUR_MS, MINUTE_MS
+from benchmarks.shared.plans import EIGHT_BY_THREE, EIGHT_FUNCTIONS, HOUR_MS, MINUTE_MS
 from forebay.pipelines.contract.plan.views import Aggregation
 
 _EIGHT_BY_SIX = tuple(

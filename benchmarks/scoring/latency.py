@@ -6,14 +6,14 @@ from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from benchmarks.events import PARTITIONS
-from benchmarks.latency import DRAIN_TIMEOUT_S, WARM_UP_S, measured_us, wait_until_warm
-from benchmarks.paced_producer import PacedProducer
-from benchmarks.percentiles import percentiles_of
-from benchmarks.prediction_reader import PredictionReader
+from benchmarks.latency.run import DRAIN_TIMEOUT_S, WARM_UP_S, measured_us, wait_until_warm
 from benchmarks.scoring.feature_sets import FEATURE_SETS
 from benchmarks.scoring.report import ScoringLatencyRow
 from benchmarks.scoring.systems import System, Task
+from benchmarks.shared.events import PARTITIONS
+from benchmarks.shared.paced_producer import PacedProducer
+from benchmarks.shared.percentiles import percentiles_of
+from benchmarks.shared.prediction_reader import PredictionReader
 from forebay.local.topics import create_topics
 
 

@@ -15,8 +15,8 @@ import onnxruntime
 import redis
 from confluent_kafka import Consumer, Producer, TopicPartition
 
-from benchmarks.plans import DUE_FIELD
 from benchmarks.scoring.plain_settings import PlainSettings
+from benchmarks.shared.plans import DUE_FIELD
 
 BATCH_RECORDS = 500
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import msgspec
 
-from benchmarks.percentiles import Percentiles
-from benchmarks.report import Table
+from benchmarks.shared.percentiles import Percentiles
+from benchmarks.shared.report import Table
 
 
 class BacklogRow(msgspec.Struct, frozen=True):

@@ -10,12 +10,12 @@ from typing import NamedTuple, Protocol
 
 import msgspec
 
-from benchmarks.events import CARDS
-from benchmarks.plans import scored_plan
-from benchmarks.scored_model import write_model
 from benchmarks.scoring.plain_settings import PlainSettings
 from benchmarks.scoring.plain_values import fill
-from benchmarks.systems import empty_store
+from benchmarks.shared.events import CARDS
+from benchmarks.shared.plans import scored_plan
+from benchmarks.shared.scored_model import write_model
+from benchmarks.shared.systems import empty_store
 from forebay.local.process import ChildProcess, Command
 from forebay.pipelines.contract.plan.plan_file import write_plan
 from forebay.pipelines.contract.plan.views import Aggregation

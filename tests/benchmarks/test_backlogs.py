@@ -5,9 +5,9 @@ import time
 import numpy as np
 import pytest
 
-from benchmarks.backlogs import TILES_CARDS, by_entities, by_processes, by_tiles
-from benchmarks.plans import SLIDE_MS
-from benchmarks.scaling_report import ScalingRow, plot_curves, scaling_table
+from benchmarks.scaling.report import ScalingRow, plot_curves, scaling_table
+from benchmarks.shared.backlogs import TILES_CARDS, by_entities, by_processes, by_tiles
+from benchmarks.shared.plans import SLIDE_MS
 
 ROWS = [
     ScalingRow(curve, at, 1e5 / at, 200_000, 1_000, 1_000.0 * at, 300_000_000)

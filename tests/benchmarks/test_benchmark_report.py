@@ -5,10 +5,10 @@ import json
 import msgspec
 import pytest
 
-from benchmarks.latency_report import LatencyRow, latency_table
-from benchmarks.machine import Machine
-from benchmarks.report import Report, ReportError, between_markers, write_results, write_table
-from benchmarks.stream_report import BASELINE, StreamRow, stream_table
+from benchmarks.latency.report import LatencyRow, latency_table
+from benchmarks.shared.machine import Machine
+from benchmarks.shared.report import Report, ReportError, between_markers, write_results, write_table
+from benchmarks.stream.report import BASELINE, StreamRow, stream_table
 
 MACHINE = Machine("A Processor", 2, "Linux x86_64", "3.11.7", {"numpy": "2.0"})
 STREAM = Report(

@@ -5,12 +5,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.freshness import WARM_UP_S, freshness_row
-from benchmarks.freshness_run import Probes
-from benchmarks.percentiles import percentiles_of
-from benchmarks.rate import MeasurementError
-from benchmarks.schedule import Schedule, now_us
-from benchmarks.stream_load import PROBE_CARDS, StreamLoad, timeline
+from benchmarks.freshness.run import WARM_UP_S, freshness_row
+from benchmarks.shared.percentiles import percentiles_of
+from benchmarks.shared.rate import MeasurementError
+from benchmarks.shared.schedule import Schedule, now_us
+from benchmarks.shared.stream_load import PROBE_CARDS, StreamLoad, timeline
+from benchmarks.shared.stream_run import Probes
 
 LOAD = StreamLoad(rate=1_000, seconds=30, probes_per_s=100, cards=500)
 

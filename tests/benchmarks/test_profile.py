@@ -4,9 +4,9 @@ import ast
 
 import pytest
 
-from benchmarks.profile_report import SHOWN_FUNCTIONS, function_table, profile_rows, step_table
-from benchmarks.rate import MeasurementError
-from benchmarks.stacks import OUTSIDE, STEPS, Place, places
+from benchmarks.profile.report import SHOWN_FUNCTIONS, function_table, profile_rows, step_table
+from benchmarks.profile.stacks import OUTSIDE, STEPS, Place, places
+from benchmarks.shared.rate import MeasurementError
 from tests.support.payments import ROOT
 
 BATCH = "Thread._bootstrap (threading.py:995);TopicBatches.process (pipelines/feature_processor/membership/app.py:12)"

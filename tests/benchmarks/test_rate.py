@@ -4,8 +4,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from benchmarks import rate
-from benchmarks.rate import MeasurementError, Sample, rate_of, watch
+from benchmarks.shared import rate
+from benchmarks.shared.rate import MeasurementError, Sample, rate_of, watch
 
 
 @pytest.fixture

@@ -2,9 +2,9 @@
 
 import pytest
 
-from benchmarks.row_layouts import LAYOUTS
-from benchmarks.row_updates import RowSet, writes_of
-from benchmarks.store_cost import signed
+from benchmarks.layout.row_layouts import LAYOUTS
+from benchmarks.layout.row_updates import RowSet, writes_of
+from benchmarks.shared.store_cost import signed
 from forebay.pipelines.adapters.memory_store import MemoryStore
 from forebay.pipelines.adapters.online_store import Outcome
 from forebay.pipelines.contract.store.entity_key import closed_field, head_field

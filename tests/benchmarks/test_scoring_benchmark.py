@@ -2,10 +2,10 @@
 
 import pytest
 
-from benchmarks.rate import MeasurementError
 from benchmarks.scoring.cpu_time import CpuTime
 from benchmarks.scoring.feature_sets import FEATURE_SETS
 from benchmarks.scoring.report import BacklogRow, ScoringLatencyRow, backlog_table, scoring_latency_table
+from benchmarks.shared.rate import MeasurementError
 from forebay.local.process import ChildProcess, Command
 
 

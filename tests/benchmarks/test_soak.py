@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from benchmarks.freshness_run import Probes
-from benchmarks.rate import MeasurementError
-from benchmarks.soak_report import SoakSample, plot_soak, soak_rows, soak_table
-from benchmarks.soak_sampler import Look, samples_of
-from benchmarks.trend import trend_of
+from benchmarks.shared.rate import MeasurementError
+from benchmarks.shared.stream_run import Probes
+from benchmarks.soak.report import SoakSample, plot_soak, soak_rows, soak_table
+from benchmarks.soak.sampler import Look, samples_of
+from benchmarks.soak.trend import trend_of
 
 MINUTES = [60.0 * at for at in range(61)]
 

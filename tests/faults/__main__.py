@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from benchmarks.report import RESULTS
+from benchmarks.shared.report import RESULTS
 from forebay.cli.error_line import error_line
 from forebay.pipelines.errors import SettingsError
 from tests.e2e.place import compiled_place

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from benchmarks.machine import Machine, this_machine
+from benchmarks.shared.machine import Machine, this_machine
 
 
 class SeedResult(msgspec.Struct, frozen=True, kw_only=True):

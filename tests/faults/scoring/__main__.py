@@ -14,7 +14,7 @@ import msgspec
 import typer
 from rich.console import Console
 
-from benchmarks.report import RESULTS
+from benchmarks.shared.report import RESULTS
 from forebay.cli.error_line import error_line
 from forebay.pipelines.errors import SettingsError
 from tests.e2e.place import compiled_place

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from benchmarks.machine import Machine, this_machine
+from benchmarks.shared.machine import Machine, this_machine
 
 
 class ScoringResult(msgspec.Struct, frozen=True, kw_only=True):

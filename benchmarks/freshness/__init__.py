@@ -1,0 +1,1 @@
+"""From event to row, beside a writer of plain rows."""

@@ -1,0 +1,1 @@
+"""Where the feature processor spends its time."""

@@ -1,0 +1,1 @@
+"""Cost curves: by processes, by entities, by windows."""

@@ -1,0 +1,1 @@
+"""What several benchmarks use: events, systems, measures, and where results go."""

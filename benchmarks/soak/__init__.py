@@ -1,0 +1,1 @@
+"""Half an hour of steady load: whether time and memory stay flat."""

@@ -1,0 +1,1 @@
+"""Throughput of eight windowed aggregations, beside other engines."""
