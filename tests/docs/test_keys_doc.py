@@ -8,6 +8,7 @@ from forebay.pipelines.contract.store.entity_key import state_fields, timestamp_
 from forebay.pipelines.contract.store.keys import progress_key, removed_key
 from forebay.pipelines.contract.store.lease import leases_key
 from forebay.pipelines.contract.store.publication import publication_key
+from forebay.pipelines.contract.store.walk_claim import walks_key
 from tests.docs.page import table
 from tests.oracle import Window
 from tests.support.build import HOUR, make_view
@@ -29,6 +30,7 @@ def test_the_other_keys_are_those_of_the_page() -> None:
         progress_key("<project>", "<topic>", "<partition>").decode(),
         publication_key("<project>", "<view>").decode(),
         leases_key("<project>").decode(),
+        walks_key("<project>").decode(),
         removed_key("<project>").decode(),
         forgotten.replace(forgotten.rpartition(":")[2], "<hash of a row's key>"),
     ]

@@ -2,15 +2,9 @@
 
 import copy
 
-import numpy as np
-import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-
 from forebay.pipelines.adapters.memory_store import MemoryStore
 from forebay.pipelines.contract.kafka.topics import Feed
 from forebay.pipelines.contract.store.entity_key import EntityKeyEncoder, feature_field, head_field, timestamp_field
-from forebay.pipelines.contract.store.keys import progress_field, removed_key
 from forebay.pipelines.contract.store.publication import is_published, publication_key
 from forebay.pipelines.contract.store.values import decode_value
 from forebay.pipelines.feature_processor.upkeep.sweep import Sweep
@@ -23,8 +17,8 @@ from tests.feature_processor.partition import (
     row,
     topic_batches,
 )
-from tests.oracle import Event, Window
-from tests.support.build import HOUR, MINUTE, SECOND, SOURCE, START_MS, make_view, record
+from tests.oracle import Window
+from tests.support.build import HOUR, MINUTE, SECOND, SOURCE, make_view, record
 
 CHANGED = make_view([Window("max", "amount", HOUR, 5 * MINUTE)] * 4, fingerprint="44" * 8)
 CARD_KEY = EntityKeyEncoder(CARDS.join_keys, PROJECT)
@@ -253,24 +247,6 @@ class TestPublication:
 
 
 class TestHeadsFirst:
-    """A head has tens of bytes, closed tiles have thousands."""
-
-    class Counting(MemoryStore):
-        fields = ()
-
-        def read(self, requests):
-            self.fields = (*self.fields, *(field for _, fields in requests for field in fields))
-            return super().read(requests)
-
-    def test_a_walk_that_publishes_nothing_reads_heads_alone(self):
-        store, (_, log) = self.Counting(), payments(30)
-        pipeline = begin(store, CARDS)
-        pipeline.process({0: log})
-        walk(pipeline)
-        store.fields = ()
-        walk(pipeline)
-        assert set(store.fields) == {head_field(CARDS)}
-
     def test_a_row_that_goes_between_its_head_and_the_rest_is_not_published(self):
         class Vanishing(MemoryStore):
             def read(self, requests):
@@ -340,92 +316,3 @@ class TestRetired:
         walk(switched)
         walk(paused, {picky.name: gone})
         assert (feast(store, CHANGED, "a"), row(store, CARDS, "a")) == (1.0, None)
-
-
-class TestExpiry:
-    def test_a_definition_that_feast_does_not_read_takes_nothing_of_what_it_reads(self):
-        """The new one's windows are shorter: its row of a silent card can go, the published one's must stay."""
-        long = make_view([Window("sum", "amount", 24 * HOUR, HOUR)], fingerprint="66" * 8)
-        store, log = MemoryStore(), [record(0, card("a", 0, amount=5.0)), record(1, card("b", 3 * HOUR))]
-        begin(store, long).process({0: log})
-        behind = begin(store, CARDS, publishes=False)
-        behind.process({0: log})
-        walk(behind)
-        assert (row(store, long, "a") is not None, feast(store, long, "a")) == (True, 5.0)
-
-    def test_a_walk_that_began_before_another_process_switched_takes_nothing_of_what_feast_reads(self):
-        """It still believes that its own definition is the published one, whose windows are shorter."""
-        long = make_view([Window("sum", "amount", 24 * HOUR, HOUR)], fingerprint="66" * 8)
-        store, log = MemoryStore(), [record(0, card("a", 0, amount=5.0)), record(1, card("b", 3 * HOUR))]
-        paused = begin(store, CARDS)
-        paused.process({0: log})
-        switched = begin(store, long)
-        switched.process({0: log})
-        walk(switched)
-        walk(paused)
-        assert feast(store, long, "a") == 5.0
-
-    def test_a_row_that_no_event_can_need_goes_with_what_feast_reads_of_it(self):
-        store = MemoryStore()
-        pipeline = begin(store, CARDS)
-        pipeline.process({0: [record(0, card("a", 0)), record(1, card("b", 4 * HOUR))]})
-        walk(pipeline)
-        assert (row(store, CARDS, "a"), feast(store, CARDS, "a")) == (None, None)
-        assert row(store, CARDS, "b") is not None
-        assert store.read_hash(CARD_KEY(["a"])) == {}
-
-    def test_what_was_removed_is_told_before_it_goes(self):
-        """An absent row is not that of an entity without events, as of times that the removed one knew of."""
-        store = MemoryStore()
-        pipeline = begin(store, CARDS)
-        pipeline.process({0: [record(0, card("a", 0)), record(1, card("b", 4 * HOUR))]})
-        walk(pipeline)
-        removed = store.read_hash(removed_key(pipeline.parts.project))
-        assert {field: int(value) for field, value in removed.items()} == {progress_field(CARDS): START_MS + 1}
-
-    @pytest.mark.parametrize("ahead_ms", [3 * HOUR, 3 * HOUR + 5 * MINUTE])
-    def test_a_row_that_a_late_event_may_still_need_stays(self, ahead_ms):
-        """The longest window and the horizon are an hour, one event may be as late, and a slide is 5 minutes."""
-        store = MemoryStore()
-        pipeline = begin(store, CARDS)
-        pipeline.process({0: [record(0, card("a", 0)), record(1, card("b", ahead_ms))]})
-        walk(pipeline)
-        assert row(store, CARDS, "a") is not None
-
-    @settings(max_examples=60, deadline=None)
-    @given(
-        events=st.lists(
-            st.builds(
-                lambda entity, at, amount: Event(entity, at, {"amount": amount}),
-                st.sampled_from("abc"),
-                st.integers(0, 5 * HOUR),
-                st.floats(-1e3, 1e3),
-            ),
-            max_size=30,
-        ),
-        walks=st.sets(st.integers(0, 30)),
-        again=st.booleans(),
-    )
-    def test_rows_that_come_again_are_what_they_would_have_been(self, events, walks, again):
-        """Walks at any moment; the records may be read again from the beginning by another process."""
-        events = [card(each.entity, each.event_ms, each.values["amount"]) for each in events]
-        log = [record(at, each) for at, each in enumerate(events)]
-        swept, kept = MemoryStore(), MemoryStore()
-        pipeline, plain = begin(swept, CARDS), begin(kept, CARDS)
-        for at, each in enumerate(log):
-            pipeline.process({0: [each]})
-            plain.process({0: [each]})
-            if at in walks:
-                walk(pipeline)
-        if again:
-            pipeline = begin(swept, CARDS)
-            for each in log[pipeline.partitions[0].ledger.offset + 1 :]:
-                pipeline.process({0: [each]})
-        walk(pipeline)
-        for name in "abc":
-            found, expected = row(swept, CARDS, name), row(kept, CARDS, name)
-            if found is None:
-                assert expected is None or expected[1] < max(each.event_ms for each in events) - 2 * HOUR
-            else:
-                assert found[:2] == expected[:2]
-                np.testing.assert_array_equal(found[2], expected[2])

@@ -10,7 +10,7 @@ from forebay.pipelines.contract.store.keys import progress_field
 from forebay.pipelines.contract.store.lease import Lease, encode_lease, leases_key
 from forebay.pipelines.errors import StoreUnavailable
 from forebay.pipelines.feature_processor.upkeep import schedule as module
-from forebay.pipelines.feature_processor.upkeep.schedule import FIRST_WALK_S, LOOK_AGAIN_S, WALK_EVERY_S, Upkeep
+from forebay.pipelines.feature_processor.upkeep.schedule import EXPIRE_EVERY_S, FIRST_EXPIRY_S, LOOK_AGAIN_S, Upkeep
 from tests.feature_processor.bad_days import FlakyStore
 from tests.feature_processor.partition import CARDS, OnePartition, card, folded, progress, row
 from tests.feature_processor.test_sweep import CHANGED, begin, feast, payments, walk
@@ -65,13 +65,13 @@ def test_rows_that_nothing_needs_go_a_minute_after_the_start_and_then_every_hour
     clock, look = cared_for(pipeline)
     look()
     assert row(store, CARDS, "a") is not None
-    clock.now_s = FIRST_WALK_S
+    clock.now_s = FIRST_EXPIRY_S
     look()
     assert row(store, CARDS, "a") is None
     pipeline.process({0: [record(2, card("c", 20 * HOUR))]})
     look()
     assert row(store, CARDS, "b") is not None
-    clock.now_s += WALK_EVERY_S
+    clock.now_s += EXPIRE_EVERY_S
     look()
     assert row(store, CARDS, "b") is None
 
@@ -157,7 +157,7 @@ def test_nothing_is_done_while_the_store_may_have_fallen_back():
     clock.now_s = RETIRE_AFTER_S
     look()
     pipeline.process({0: [record(1, card("b", 9 * HOUR))]})
-    clock.now_s, clock.trusted = 2 * RETIRE_AFTER_S, False
+    clock.now_s, clock.trusted = RETIRE_AFTER_S + EXPIRE_EVERY_S, False
     look()
     assert clock.checks == 1
     assert None not in (row(store, CARDS, "a"), row(store, CHANGED, "a"))
@@ -170,7 +170,7 @@ def test_a_store_that_does_not_answer_only_delays_it():
     store = FlakyStore()
     pipeline = silent(store)
     clock, look = cared_for(pipeline)
-    clock.now_s = FIRST_WALK_S
+    clock.now_s = FIRST_EXPIRY_S
     store.failures = {len(store.calls) + 1: "none"}
     with pytest.raises(StoreUnavailable):
         look()

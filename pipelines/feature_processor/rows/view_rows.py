@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -27,7 +27,7 @@ class NotTaken(NamedTuple):
     """The entities whose rows the store did not take, by their index."""
 
     behind: list[int]
-    """The stored row was ahead: it contains later records."""
+    """The stored row was ahead: it contains later records; or it had expired, and has been removed."""
     forgotten: dict[int, int]
     """The row was forgotten; with the fence it had then."""
     foreign: list[int]
@@ -84,8 +84,11 @@ class ViewRows:
         writes = self.encoder.writes(keys, stored, result, published)
         self._store.send(writes, names, self.view.expire_ms, self.encoder.shared_by)
 
-    def answers(self, keys: Sequence[bytes], result: Aggregated) -> NotTaken:
+    def answers(self, keys: Sequence[bytes], result: Aggregated, expired: Callable[[int], bool]) -> NotTaken:
         """Waits for the answers to what was sent; what was taken is kept.
+
+        Args:
+            expired: whether the row that an entity's events were folded onto, by the entity's index, had expired.
 
         Raises:
             StoreUnavailable: as `send`.
@@ -100,7 +103,7 @@ class ViewRows:
         for entity, row, outcome in zip(changed, result.rows, outcomes, strict=True):
             if outcome is Outcome.WRITTEN:
                 self._cache.put(keys[entity], row)
-            elif outcome is Outcome.BEHIND:
+            elif outcome is Outcome.BEHIND or (outcome is Outcome.ROLLED_BACK and expired(entity)):
                 self._cache.drop(keys[entity])
                 behind.append(entity)
             elif outcome is Outcome.FORGOTTEN:

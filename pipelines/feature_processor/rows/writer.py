@@ -6,6 +6,7 @@ slices of entities, each: load -> fold -> send -> answers -> what was not taken:
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -48,8 +49,19 @@ class Folded(NamedTuple):
 class ViewWriter:
     """Keeps the rows of one stream view up to date. Not thread-safe."""
 
-    def __init__(self, view: StreamView, project: str, store: Store) -> None:
+    def __init__(
+        self,
+        view: StreamView,
+        project: str,
+        store: Store,
+        oldest_needed_ms: Callable[[int], int | None] = lambda _: None,
+    ) -> None:
+        """Args:
+        oldest_needed_ms: by partition, the event time before which a row's newest event is not needed any more (see
+            `steps.expiry`): another process may have removed such a row. None: every row is needed.
+        """
         self.view = view
+        self._oldest_needed_ms = oldest_needed_ms
         self.rows = ViewRows(view, project, store)
         self._aggregate = ViewAggregator(view)
         self._owners = Owners(self.rows, self._aggregate.codec)
@@ -99,7 +111,7 @@ class ViewWriter:
             folded = self._fold(current, self.rows.load(current.keys), incarnation)
             self.rows.send(current.keys, folded.stored, folded.result, published)
             all_sent()
-            not_taken = self.rows.answers(current.keys, folded.result)
+            not_taken = self.rows.answers(current.keys, folded.result, partial(self._had_expired, folded))
             if published:
                 self._publish_contained(folded)
             left_out, repeated = self._not_taken(folded, not_taken, incarnation)
@@ -112,6 +124,12 @@ class ViewWriter:
         if current.begun_anew:
             result = result._replace(stored_offsets=_expected_offsets(result, current.begun_anew))
         return Folded(current, stored, result)
+
+    def _had_expired(self, folded: Folded, entity: int) -> bool:
+        """Whether the row that was folded onto could be removed: folded onto nothing, its events give the same."""
+        header = self._aggregate.codec.header(folded.stored[entity])
+        needed_ms = self._oldest_needed_ms(int(folded.events.partitions[entity]))
+        return header is not None and needed_ms is not None and header.last_event_ms < needed_ms
 
     def _publish_contained(self, folded: Folded) -> None:
         """Publishes rows that contained all events already: whoever wrote them may not have published them."""

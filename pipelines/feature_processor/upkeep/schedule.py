@@ -1,4 +1,6 @@
-"""What is done for a feed beside its batches: rows are published, expired, and removed with their definitions."""
+"""What is done for a feed beside its batches: rows are published, removed with their definitions, and, by one of all
+processes, removed as they expire.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +14,8 @@ import structlog
 from forebay.pipelines.contract.plan.views import StreamView
 from forebay.pipelines.contract.store.progress import Progress
 from forebay.pipelines.errors import StoreUnavailable
+from forebay.pipelines.feature_processor.upkeep.claims import WalkClaims
+from forebay.pipelines.feature_processor.upkeep.expiry import ExpiryWalk, expiring
 from forebay.pipelines.feature_processor.upkeep.sweep import Sweep
 from forebay.pipelines.feature_processor.walk.partition import Partition
 from forebay.pipelines.feature_processor.walk.topic_batch import TopicBatches
@@ -26,8 +30,8 @@ LOOK_S = 0.5
 PAGE_PAUSE_S = 0.01
 """Between pages, so that a walk is never in the way of batches for longer than a page takes."""
 
-WALK_EVERY_S = 3_600.0
-FIRST_WALK_S = 60.0
+EXPIRE_EVERY_S = 3_600.0
+FIRST_EXPIRY_S = 60.0
 """After the start of the process: rebalances have settled then."""
 
 LOOK_AGAIN_S = 10.0
@@ -74,7 +78,8 @@ class Upkeep:
         self._turns = turns
         self._wanted = wanted
         self._now_s = monotonic_s
-        self._next_walk_s = monotonic_s() + FIRST_WALK_S
+        self._claims = WalkClaims(topic.parts.project, topic.parts.store, int(EXPIRE_EVERY_S * 1_000), monotonic_s)
+        self._next_expiry_s = monotonic_s() + FIRST_EXPIRY_S
         self._retire_after_s = retire_after_s
         self._retire_at_s = monotonic_s() + retire_after_s
         self._look_again_s = monotonic_s() + LOOK_AGAIN_S
@@ -121,8 +126,10 @@ class Upkeep:
             await self._look_again()
         if self._now_s() >= self._retire_at_s:
             await self._retire()
-        if self._retired or self._now_s() >= self._next_walk_s or self._has_unpublished_rows():
-            await self._walk()
+        if self._retired or self._has_unpublished_rows():
+            await self._sweep()
+        if self._now_s() >= self._next_expiry_s:
+            await self._expire()
 
     async def _look_again(self) -> None:
         async with self._turns.turn:
@@ -137,20 +144,32 @@ class Upkeep:
             for writer in self._topic.writers
         )
 
-    async def _walk(self) -> None:
-        walk = Sweep(self._topic, self._retired)
+    async def _sweep(self) -> None:
+        if await self._all_pages(Sweep(self._topic, self._retired).page):
+            self._retired = {}
+
+    async def _expire(self) -> None:
+        """Removes rows that have expired, unless another process does so, or has done so within the hour."""
+        async with self._turns.turn:
+            if not self._turns.trusted:
+                return
+            step("claiming the walk that removes expired rows")
+            wait_ms = await whole_call(self._claims.claim, expiring(self._topic))
+            rest()
+        if await self._all_pages(ExpiryWalk(self._topic, self._claims).page):
+            self._next_expiry_s = self._now_s() + wait_ms / 1_000
+
+    async def _all_pages(self, page: Callable[[], bool]) -> bool:
+        """Walks page by page, between batches; False where the store may have fallen back meanwhile."""
         while True:
             async with self._turns.turn:
                 if not self._turns.trusted:
-                    return
+                    return False
                 step("walking over rows, one page")
-                if await whole_call(walk.page):
-                    break
+                if await whole_call(page):
+                    return True
                 rest()
             await asyncio.sleep(PAGE_PAUSE_S)
-        self._retired = {}
-        if self._now_s() >= self._next_walk_s:
-            self._next_walk_s = self._now_s() + WALK_EVERY_S
 
     async def _retire(self) -> None:
         """Gives up definitions of views published completely: those that nobody has brought forward since the last

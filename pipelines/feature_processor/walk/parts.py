@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from forebay.pipelines.adapters.online_store import Store
 from forebay.pipelines.contract.kafka.incarnation import Incarnation
 from forebay.pipelines.contract.kafka.topics import Feed
 from forebay.pipelines.contract.plan.views import StreamView
+from forebay.pipelines.contract.store.progress import SourceProgress
 from forebay.pipelines.feature_processor.walk.rekey import Producer, Rekeyer
 from forebay.pipelines.steps.decode.decoder import Decoder, SchemaSource, decoder_for
+from forebay.pipelines.steps.expiry import oldest_needed_ms
 from forebay.pipelines.steps.transform import Transform, view_transform
 from forebay.pipelines.steps.validate import Validator
 
@@ -41,6 +43,12 @@ class TopicParts:
     """How many partitions of the source an entity's events may come from; None where that is not known."""
     now_ms: Callable[[], int]
     """ms since the epoch; no record was written after it."""
+
+    def oldest_needed_ms(self, view: StreamView, reached: Mapping[int, SourceProgress]) -> int | None:
+        """See `steps.expiry`; None also where it is not known how many partitions the source has."""
+        if self.source_partitions is None:
+            return None
+        return oldest_needed_ms(self.feed.source, view, reached, self.source_partitions)
 
 
 def topic_parts(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from types import MappingProxyType
 
 import msgspec
@@ -11,6 +12,7 @@ import numpy as np
 from forebay.pipelines.contract.kafka.incarnation import Incarnation
 from forebay.pipelines.contract.kafka.record import Record
 from forebay.pipelines.contract.plan.definition import definition
+from forebay.pipelines.contract.plan.views import StreamView
 from forebay.pipelines.contract.store.progress import SourceProgress
 from forebay.pipelines.feature_processor.progress.cannot_continue import another_incarnation, foreign_row
 from forebay.pipelines.feature_processor.progress.ledger import encoded
@@ -46,7 +48,10 @@ class TopicBatches:
         self.publications = Publications(
             parts.feed.views, parts.project, parts.incarnation, parts.store, publishes, generation
         )
-        self.writers = [ViewWriter(view, parts.project, parts.store) for view, _ in parts.views]
+        self.writers = [
+            ViewWriter(view, parts.project, parts.store, partial(self._oldest_needed_ms, view))
+            for view, _ in parts.views
+        ]
         self.partitions: dict[int, Partition] = {}
         self._allowed = dead_letters or Allowance(0, 0.0)
         self._tally = Tally()
@@ -202,6 +207,10 @@ class TopicBatches:
                 self.partitions[each.partition].refuse_misplaced(
                     each.record, records[each.partition][each.record], each.owner, lacking
                 )
+
+    def _oldest_needed_ms(self, view: StreamView, partition: int) -> int | None:
+        """See `steps.expiry`, by all batches before the present one."""
+        return self.parts.oldest_needed_ms(view, self.partitions[partition].ledger.of(view).sources)
 
     def begin(self) -> None:
         """After `assign`, before the first batch: the store is told what is computed here from now on.
