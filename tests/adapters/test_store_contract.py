@@ -344,7 +344,7 @@ class TestOutcomes:
 
     @pytest.mark.parametrize("other", [{"partition": 1}, {"incarnation": b"another!"}])
     @pytest.mark.parametrize("expected", [-1, 5, 9])
-    def test_a_row_of_another_partition_or_life_is_foreign(self, store, other, expected):
+    def test_a_row_of_another_partition_or_incarnation_is_foreign(self, store, other, expected):
         written(store, [write(-1, 5, **other)])
         assert written(store, [write(expected, 9)]) == [Outcome.FOREIGN]
         assert stored_head(store) == head(5, **other)

@@ -75,7 +75,7 @@ def fold(view: StreamView, arrivals: Iterable[Arrival]) -> Folded:
     for at, source, payment in arrivals:
         where = (at[0], source[0])
         if source[1] <= highest.get(where, -1):
-            continue  # sent again by a router that was killed
+            continue  # routed again after its process was killed
         highest[where] = source[1]
         late = payment.event_ms < newest_ms.get(where, 0) - min(ALLOWED_LATENESS_MS, view.longest_window_ms)
         newest_ms[where] = max(newest_ms.get(where, 0), payment.event_ms)

@@ -24,7 +24,7 @@ class SeedResult(msgspec.Struct, frozen=True, kw_only=True):
     rows: int
     """Compared, over all views and comparisons."""
     routed_duplicates: int
-    """Records that routers had produced before: none of them may count."""
+    """Records that had been routed before: none of them may count."""
     seconds: float
     failure: str = ""
     """What the product did wrong. Empty: every row is, to the bit, the fold of its entity's events."""

@@ -1,4 +1,4 @@
-"""What routers have produced: watched as it comes, and counted at the end."""
+"""What has been routed: watched as it comes, and counted at the end."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.faults.topics import ends
 
 
 class RoutedAgain(NamedTuple):
-    """A routed record whose router was killed before it could note that it had routed it."""
+    """A routed record whose process was killed before it could note that it had routed it."""
 
     topic: str
     source: At

@@ -79,7 +79,7 @@ class SeedRun:
         self.routed_duplicates = counted.total() - len(counted)
         if once := [each for each in site.routed_again if counted[each] < 2]:
             raise HarnessError(
-                f"routers were killed before they could note what they routed, yet it is there once: {once}"
+                f"processes were killed before they could note what they routed, yet it is there once: {once}"
             )
         if self.schedule.ending and not self.failure:
             self._note(f"in the end: {self.schedule.ending}")

@@ -14,9 +14,9 @@ class Fault(enum.StrEnum):
     """One thing that goes wrong, or just happens. What is done is in `acts`, one function for each."""
 
     KILL = "kill"
-    """A processor, router included, is killed with signal 9 and started again."""
+    """A processor is killed with signal 9 and started again."""
     KILL_ALL = "kill all"
-    KILL_ROUTER = "kill router"
+    KILL_AMID_ROUTING = "kill amid routing"
     """A processor is killed when its first routed records of a batch are in Kafka, its progress not yet."""
     PAUSE = "pause"
     """A processor stands still for longer than its session lasts, then goes on where it was."""

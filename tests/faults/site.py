@@ -49,7 +49,7 @@ class Site:
         self._transactions = transactions(seed)
         self.events = Events(seed, self._publish)
         self.routed_again: list[RoutedAgain] = []
-        """What some router had produced when it was killed, and another must produce again."""
+        """What a process had routed when it was killed, and another must route again."""
 
     def __enter__(self) -> Site:
         try:

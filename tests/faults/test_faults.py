@@ -102,10 +102,12 @@ def test_a_topic_that_is_not_what_it_was_is_refused_and_the_repair_makes_every_r
 
 @pytest.mark.kafka
 @pytest.mark.timeout(120)
-def test_a_router_is_caught_after_it_produced_and_before_it_could_note_so(place: Place, kafka: ApacheKafka) -> None:
+def test_a_process_is_caught_after_it_routed_and_before_it_could_note_so(place: Place, kafka: ApacheKafka) -> None:
     """Otherwise the fault would be drawn and never happen."""
     with Site(place, 5, kafka) as site:
-        assert any(ACTS[Fault.KILL_ROUTER](site, Step(40, 0.0, Fault.KILL_ROUTER, at, 0.1)) for at in range(3))
+        assert any(
+            ACTS[Fault.KILL_AMID_ROUTING](site, Step(40, 0.0, Fault.KILL_AMID_ROUTING, at, 0.1)) for at in range(3)
+        )
         site.settle(60.0)
         counted = routed_sources(site.place)
         assert [counted[each] for each in site.routed_again] == [2]

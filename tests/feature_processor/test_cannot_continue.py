@@ -63,7 +63,7 @@ def start(progress: int, routed: int, earliest: int) -> int:
     return ledger.offset + 1
 
 
-def test_a_partition_starts_at_the_first_record_that_views_or_router_have_not_seen():
+def test_a_partition_starts_at_the_first_record_that_views_or_routes_have_not_seen():
     assert start(9, 7, 0) == 8
     assert start(9, -1, 0) == 0
     assert start(9, 11, 3) == 10

@@ -14,7 +14,7 @@ from tests.oracle import Window
 from tests.support.build import SECOND, make_view, record
 
 
-class TestAnotherLife:
+class TestAnotherIncarnation:
     @pytest.mark.parametrize("now", [Incarnation("payments", "id-2", 4), Incarnation("payments", "id-1", 8)])
     def test_progress_of_another_incarnation_of_the_topic_is_refused_with_the_repair(self, now):
         """Re-created, or given more partitions: offsets do not compare."""

@@ -101,7 +101,7 @@ class TestRefused:
         assert progress(store) == 0
         assert store.hashes.keys() == {progress_key(PROJECT, SOURCE.topic, 0), publication_key(PROJECT, CARDS.name)}
 
-    def test_a_routed_topic_takes_records_of_the_router_only(self):
+    def test_a_routed_topic_takes_routed_records_only(self):
         pipeline = start(MemoryStore(), MERCHANTS, routed=True)
         event = {"event_ms": START_MS, "merchant": "m", "amount": 1}
         pipeline.process([record(0, event), record(1, event, [(SOURCE_HEADER, b"short")])])

@@ -170,7 +170,7 @@ class TestRouting:
         assert row(store, MERCHANTS, "m")[1:] == truth[1:]
         assert pipeline.topic.parts.producer.sent == []
 
-    def test_what_was_routed_before_records_named_their_life_is_of_a_former_one(self):
+    def test_what_was_routed_before_records_named_their_incarnation_is_of_a_former_one(self):
         store = MemoryStore()
         old = record(0, card("a", 0, merchant="m"), [(SOURCE_HEADER, bytes(12))])
         pipeline = start(store, MERCHANTS, routed=True, incarnation=ROUTED_INCARNATION)

@@ -86,7 +86,7 @@ class TestAddress:
         sent = addressed(letter())
         assert isinstance(addressed(letter(value=b"new"), set(sent.marks)), Sendable)
 
-    def test_a_record_that_was_refused_behind_a_router_goes_to_the_source_topic(self):
+    def test_a_record_that_was_refused_after_it_was_routed_goes_to_the_source_topic(self):
         own = [("trace", b"1"), ("forebay-source-key", b"card"), source_header(SourcePosition(2, 40, b"l" * 8))]
         routed = letter(
             refused_at=f"{ROUTED.topic}[0]@3", refused_by=Recipients("shop", (definition(MERCHANTS),)), own=own

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from tests.faults.acts import broker, definitions, events, processors, router, store
+from tests.faults.acts import broker, definitions, events, processors, routing, store
 from tests.faults.schedule import Fault, Step
 from tests.faults.site import Site
 
@@ -14,7 +14,7 @@ Act = Callable[[Site, Step], bool]
 ACTS: Mapping[Fault, Act] = {
     Fault.KILL: processors.kill,
     Fault.KILL_ALL: processors.kill_all,
-    Fault.KILL_ROUTER: router.kill_router,
+    Fault.KILL_AMID_ROUTING: routing.kill_amid_routing,
     Fault.PAUSE: processors.pause,
     Fault.ADD: processors.add,
     Fault.REMOVE: processors.remove,

@@ -1,4 +1,4 @@
-"""The router killed on purpose where it hurts: after producing, before the progress and the commit."""
+"""A process killed on purpose where it hurts: after it routed records, before the progress and the commit."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ TRIED_AGAIN_S = 0.05
 """About as long as a processor waits until it tries refused rows again: it is killed before that, or amid."""
 
 
-def kill_router(site: Site, step: Step) -> bool:
+def kill_amid_routing(site: Site, step: Step) -> bool:
     """One processor finds the whole burst, routes it, and dies before it can note that it did.
 
     Returns:
@@ -26,12 +26,12 @@ def kill_router(site: Site, step: Step) -> bool:
         caught = _caught(site, step)
         if caught is None:
             return False
-        router, routed = caught
+        process, routed = caught
         time.sleep(step.delay_s * TRIED_AGAIN_S)
-        router.kill()
+        process.kill()
         # Asked while all others stand still: nothing moves.
         hit = not source_passed(site.place, routed.source)
-    site.processors.start_again([router], step.down_s)
+    site.processors.start_again([process], step.down_s)
     if hit:
         site.routed_again.append(routed)
     return hit
