@@ -1,4 +1,4 @@
-"""Scoring: one `Scorer`, two doors.
+"""The serving side of Forebay: events and requests in, predictions out.
 
 Kafka record | HTTP request
   --decode, validate-->           ScoringRequest            serving.features.request

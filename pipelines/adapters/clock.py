@@ -1,4 +1,4 @@
-"""What "now" means: the wall clock, or the highest event time processed (for replays of the past)."""
+"""Says what "now" means: the wall clock, or, in replays of the past, the highest event time processed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ class Clock(Protocol):
     """Tells the time that requests without a time of their own are answered as of."""
 
     def now_ms(self) -> int:
-        """Ms since the epoch."""
+        """Returns ms since the epoch."""
         ...
 
 
@@ -20,7 +20,7 @@ class WallClock:
     """The machine's clock."""
 
     def now_ms(self) -> int:
-        """Ms since the epoch."""
+        """Returns ms since the epoch."""
         return time.time_ns() // 1_000_000
 
 
@@ -34,7 +34,7 @@ class WatermarkClock:
         self._now_ms = 0
 
     def now_ms(self) -> int:
-        """Ms since the epoch; 0 before the first event.
+        """Returns ms since the epoch; 0 before the first event.
 
         Raises:
             StoreUnavailable: progress can't be read.

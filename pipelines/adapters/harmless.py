@@ -41,17 +41,17 @@ class Harmless:
         self._metric = metric
 
     def declared(self) -> Declared:
-        """What it is."""
+        """Describes the metric for the reference."""
         (family,) = self._metric.describe()
         suffix = "_total" if family.type == "counter" else ""
         return Declared(family.name + suffix, family.type, self._metric._labelnames, family.documentation)
 
     def labels(self, *values: Any) -> Harmless:
-        """The child of these labels."""
+        """Returns the metric's child with these label values."""
         return Harmless(self._do("labels", *values))
 
     def inc(self, amount: float = 1) -> None:
-        """Counts."""
+        """Adds to a counter."""
         self._do("inc", amount)
 
     def set(self, value: float) -> None:
@@ -93,17 +93,17 @@ class Harmless:
 
 
 def Counter(name: str, documentation: str, labelnames: Sequence[str] = ()) -> Harmless:  # noqa: N802 -- as the library's
-    """As prometheus_client's."""
+    """Makes a counter as prometheus_client does."""
     return Harmless(prometheus_client.Counter(name, documentation, labelnames))
 
 
 def Gauge(name: str, documentation: str, labelnames: Sequence[str] = ()) -> Harmless:  # noqa: N802 -- as the library's
-    """As prometheus_client's."""
+    """Makes a gauge as prometheus_client does."""
     return Harmless(prometheus_client.Gauge(name, documentation, labelnames))
 
 
 def Histogram(  # noqa: N802 -- as the library's
     name: str, documentation: str, labelnames: Sequence[str] = (), *, buckets: Sequence[float]
 ) -> Harmless:
-    """As prometheus_client's."""
+    """Makes a histogram as prometheus_client does."""
     return Harmless(prometheus_client.Histogram(name, documentation, labelnames, buckets=buckets))

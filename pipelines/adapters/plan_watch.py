@@ -29,8 +29,8 @@ class PlanWatch:
         self._stamp: _Stamp | None = None
 
     def newer(self) -> Plan | None:
-        """The plan, if it is another one than the last, or of another generation; a file that can't be used is said
-        once, and left alone.
+        """Returns the plan, if it is another one than the last, or of another generation; a file that can't be used is
+        said once, and left alone.
         """
         stamp = _stamp(self._path)
         if stamp is None or stamp == self._stamp:

@@ -1,4 +1,4 @@
-"""Progress as others see it: the scorer's barrier, and the watermark clock."""
+"""Reads progress as other processes see it: the scorer's barrier, and the watermark clock."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class HashReader(Protocol):
     """What is needed of a store."""
 
     def read_hash(self, key: bytes) -> dict[bytes, bytes]:
-        """All fields of a hash. Raises `StoreUnavailable`."""
+        """Reads all fields of a hash. Raises `StoreUnavailable`."""
         ...
 
 
@@ -25,7 +25,7 @@ class ProgressStore(HashReader, Protocol):
     """What is needed of a store where much is asked at once."""
 
     def read(self, requests: Sequence[tuple[bytes, Sequence[bytes]]]) -> list[list[bytes | None]]:
-        """Per (key, fields), the fields' values; None where absent. Raises `StoreUnavailable`."""
+        """Reads, per (key, fields), the fields' values; None where absent. Raises `StoreUnavailable`."""
         ...
 
 
@@ -52,11 +52,11 @@ class ProgressReader:
         self._store = store
 
     def progress(self, each: ViewTopic, partition: int) -> Progress | None:
-        """The view's progress on one partition; None before the first batch."""
+        """Reads the view's progress on one partition; None before the first batch."""
         return self.progress_of([(each, partition)])[0]
 
     def progress_of(self, places: Sequence[tuple[ViewTopic, int]]) -> list[Progress | None]:
-        """The progress of some views, each on one partition, in one round trip; None before the first batch."""
+        """Reads the progress of some views, each on one partition, in one round trip; None before the first batch."""
         stored = self._store.read(
             [
                 (progress_key(self._project, each.topic, partition), [progress_field(each.view)])
@@ -66,7 +66,7 @@ class ProgressReader:
         return [_present(each, data) for (each, _), (data,) in zip(places, stored, strict=True)]
 
     def watermark_ms(self) -> int:
-        """Highest event time contained in any view, ms since the epoch; 0 before the first event."""
+        """Returns the highest event time contained in any view, ms since the epoch; 0 before the first event."""
         places = [(each, partition) for each in self._views for partition in range(each.partitions)]
         reached = [progress.watermark_ms for progress in self.progress_of(places) if progress is not None]
         return max(0, *reached) if reached else 0

@@ -1,4 +1,4 @@
-"""The schema registry: schemas by id, over HTTP, asked once for each."""
+"""Asks a schema registry over HTTP for schemas by id, once for each."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class SchemaRegistry:
         """By id: why there is no schema."""
 
     def schema(self, schema_id: int) -> str:
-        """Return the Avro schema of this id, as JSON.
+        """Returns the Avro schema of this id, as JSON.
 
         Raises:
             SchemasUnavailable: the registry does not answer, or not as one does.
@@ -68,7 +68,7 @@ class SchemaRegistry:
             raise
 
     def latest(self, subject: str) -> tuple[int, str]:
-        """Return id and Avro schema of a subject's newest version, which a producer would write with.
+        """Returns id and Avro schema of a subject's newest version, which a producer would write with.
 
         Raises:
             SchemasUnavailable: the registry does not answer, or not as one does.
@@ -96,7 +96,7 @@ class SchemaRegistry:
             raise self._unavailable(f"its answer for schema {which}: {error}") from error
 
     def _usable(self, schema: Any, which: str) -> str:
-        """Return the text of Confluent's `Schema`.
+        """Returns the text of Confluent's `Schema`.
 
         Raises:
             SchemasUnavailable: it holds none, so no registry has given it.
@@ -118,7 +118,7 @@ class SchemaRegistry:
 
 
 def _import_confluent() -> Any:
-    """Import Confluent's client when it is needed: that takes some 0.3 s, and most topics need no registry."""
+    """Imports Confluent's client only where a topic has a registry: the import takes some 0.7 s."""
     with warnings.catch_warnings(record=True):
         # authlib tells the client's authors which httpx it prefers; users of Forebay can do nothing about it.
         warnings.simplefilter("ignore")
@@ -127,7 +127,9 @@ def _import_confluent() -> Any:
 
 
 def _certificate_authorities() -> str | None:
-    """Find those that the machine trusts, the company's own included: the client would trust certifi's alone."""
+    """Finds the certificate authorities that the machine trusts, a company's own included; the client trusts only
+    certifi's.
+    """
     paths = ssl.get_default_verify_paths()
     return paths.cafile or paths.capath
 
@@ -147,7 +149,7 @@ def _parts(address: str) -> SplitResult:
 
 
 def schemas_of(source: Source, address: str) -> SchemaRegistry | None:
-    """The registry to ask for the schemas of a source's events; None where nobody is, or need be, asked.
+    """Returns the registry of a source's schemas; None where its events need none, or no registry is set.
 
     Raises:
         SettingsError: the address is none.

@@ -90,8 +90,8 @@ def _check_tiles(window_ms: int, slide_ms: int, where: str) -> None:
 
 
 def bind(aggregation: Aggregation, feature: Feature, columns: Mapping[str, DataType] | None, where: str) -> Aggregation:
-    """The aggregation, knowing whether its values are texts or whole numbers of 64 bits; checked against its column and
-    its feature.
+    """Returns the aggregation, knowing whether its values are texts or whole numbers of 64 bits; checked against its
+    column and its feature.
 
     `columns` are the types of the columns after the view's function; None if they can't be known, and the feature says.
 
@@ -134,7 +134,9 @@ def _holds_times(function: Function, dtype: DataType | None) -> bool:
 
 
 def _column_type(aggregation: Aggregation, columns: Mapping[str, DataType] | None, at: str) -> DataType | None:
-    """The type of the aggregated column, which the function must take; None where there is none, or it is not known."""
+    """Returns the type of the aggregated column, which the function must take; None where there is none, or it is not
+    known.
+    """
     if not aggregation.column or columns is None:
         return None
     dtype = columns.get(aggregation.column)

@@ -1,4 +1,4 @@
-"""How long to wait before what ended by itself is started again: not at all, then ever longer, up to a bound."""
+"""Spaces out restarts of what ends by itself: the first is at once, later ones wait longer, up to a bound."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ class Backoff:
         self._due_s: float | None = None
 
     def started(self) -> None:
-        """It was started."""
+        """Takes note of a start."""
         self._started_s, self._due_s = self._now_s(), None
 
     def ended(self) -> float | None:
-        """It was found ended; returns the seconds to wait, once for every start."""
+        """Takes note of an end; returns the seconds to wait, once for every start."""
         if self._due_s is not None:
             return None
         if self._now_s() - self._started_s >= WELL_AFTER_S:

@@ -1,4 +1,4 @@
-"""Build what processes the topics of a plan, from settings."""
+"""Builds what processes the topics of a plan, from settings."""
 
 from __future__ import annotations
 

@@ -67,7 +67,7 @@ def run(plan: Plan, settings: ProcessorSettings) -> None:
 
 
 def _built(follower: PlanFollower, settings: ProcessorSettings) -> list[TopicBatches]:
-    """What processes the live plan's topics; that of the plan before where a newer one can't be built after all."""
+    """Builds what processes the live plan's topics; goes back to the former plan where a newer one can't be built."""
     while True:
         try:
             return build_topics(Share(follower.live), settings, follower.generation)
@@ -102,7 +102,7 @@ def _run_until_told(
     switch_due: Callable[[], Awaitable[object]],
     wanted: Callable[[], Collection[str]] = tuple,
 ) -> bool:
-    """Whether it ended because a switch is due, and not because it was told to stop."""
+    """Runs until a switch is due (True) or a signal asks it to stop (False)."""
     log.info("processing", topics=[topic.parts.feed.topic for topic in topics])
     while True:
         try:
@@ -129,7 +129,7 @@ class ProcessorSetup(NamedTuple):
 
 
 async def _run_member(setup: ProcessorSetup, switch_due: Callable[[], Awaitable[object]], ended: ExitStack) -> bool:
-    """Whether a switch is due. Raises the `ForebayError` that ended it, if one did."""
+    """Runs one member of the group; tells whether a switch is due. Raises the `ForebayError` that ended it."""
     member = GroupMember(setup.topics, setup.group, setup.settings)
     told_to_stop = asyncio.Event()
 

@@ -57,7 +57,8 @@ class Tally(NamedTuple):
 
 
 def judged(tally: Tally, batch: Mapping[int, Attempt], allowed: Allowance) -> Tally:
-    """The tally after a batch, to be kept once that is committed. The work grows with dead letters, not with records.
+    """Returns the tally after a batch, which the caller keeps once the batch is committed. The work grows with dead
+    letters, not with records.
 
     Args:
         batch: by partition.

@@ -47,7 +47,7 @@ class Remembered(NamedTuple):
     """Shape (r,)."""
 
     def take(self, chosen: Bools) -> Remembered:
-        """Some of the events."""
+        """Takes some of the events."""
         return Remembered(self.entity[chosen], self.ids[chosen], self.event_ms[chosen])
 
 
@@ -65,7 +65,7 @@ class IdMemory:
         self._most = most
 
     def unpack(self, rows: Sequence[StoredRow], headers: Sequence[Header | None]) -> Remembered:
-        """The remembered events of all rows; the entity of an event is the index of its row.
+        """Unpacks the remembered events of all rows; the entity of an event is the index of its row.
 
         Raises:
             ValueError: a row with a header has no ids, or such as were cut short.
@@ -77,7 +77,7 @@ class IdMemory:
         return Remembered(entity, words[:, 0], words[:, 1])
 
     def duplicates(self, remembered: Remembered, newest_ms: Ints, events: Events) -> Bools:
-        """Which of the events are duplicates, shape (n,).
+        """Marks the events that are duplicates, shape (n,).
 
         Args:
             newest_ms: shape (entities,), event time of the newest event counted; `NEVER_MS` where there is none.
@@ -97,11 +97,11 @@ class IdMemory:
         return out
 
     def first_ones(self, events: Events, entities: int) -> Bools:
-        """Which events of a whole history are no duplicates, shape (n,)."""
+        """Marks the events of a whole history that are no duplicates, shape (n,)."""
         return ~self.duplicates(_NOTHING, np.full(entities, NEVER_MS), events)
 
     def _judge(self, sequence: _Sequence, newest_ms: Ints, remembered: int) -> list[int]:
-        """The duplicates by index among the events, judged one after another where an id repeats, and only there.
+        """Finds the duplicates by index; only where an id repeats are events judged one after another.
 
         Args:
             remembered: so many of the sequence's `at` are not events, but what is remembered.
@@ -129,7 +129,7 @@ class IdMemory:
         return found
 
     def pack(self, remembered: Remembered, counted: Events, entities: Ints, newest_ms: Ints) -> list[bytes]:
-        """The ids of these entities' rows after their events were counted.
+        """Packs the ids that the entities' rows keep after these events.
 
         Args:
             remembered: before that.
@@ -172,7 +172,7 @@ class _Sequence(NamedTuple):
 
     @classmethod
     def of(cls, entity: Ints, ids: Ints, event_ms: Ints, has_id: Bools, repeats: Bools) -> _Sequence:
-        """The sequence of the entities in which something repeats."""
+        """Makes the sequence of the entities in which an id repeats."""
         involved = np.zeros(int(entity.max()) + 1, dtype=bool)
         involved[entity[repeats]] = True
         chosen = np.flatnonzero(involved[entity])
@@ -180,7 +180,7 @@ class _Sequence(NamedTuple):
         return cls(at, entity[at], ids[at], event_ms[at], np.cumsum(has_id[at]), repeats[at])
 
     def newest_before(self) -> Ints:
-        """Per item, the newest event time of its entity up to it among those that do not repeat; shape (s,).
+        """Finds, per item, the newest event time of its entity so far among the events that do not repeat; shape (s,).
 
         Where there is none before it, a time that is no later than any in the sequence.
         """
@@ -193,7 +193,7 @@ class _Sequence(NamedTuple):
 
 
 def _repeated(entity: Ints, ids: Ints, has_id: Bools) -> Bools:
-    """Which share entity and id with another; by a hash, so that very rarely one is named that does not."""
+    """Marks events that share entity and id with another. It compares hashes, so it may mark one that does not."""
     keys = entity.astype(np.uint64) * _SPREAD[0] ^ ids.astype(np.uint64) * _SPREAD[1]
     ordered = np.sort(keys[has_id])
     twice = ordered[1:][ordered[1:] == ordered[:-1]]

@@ -24,7 +24,7 @@ def to_event_ms(value: int | datetime, unit: TimeUnit = "ms") -> int: ...
 @overload
 def to_event_ms(value: None, unit: TimeUnit = "ms") -> None: ...
 def to_event_ms(value: int | datetime | None, unit: TimeUnit = "ms") -> int | None:
-    """Event time in ms since the epoch, rounded down; a time without zone is UTC.
+    """Converts an event time to ms since the epoch, rounded down; a time without zone is UTC.
 
     Args:
         unit: of a whole number.
@@ -39,7 +39,7 @@ def to_event_ms(value: int | datetime | None, unit: TimeUnit = "ms") -> int | No
 
 
 def earliest_ms(source: Source) -> int:
-    """The earliest time that an event of a source may have."""
+    """Returns the earliest time that an event of a source may have."""
     return 0 if source.old_times else EARLIEST_MS
 
 
@@ -51,7 +51,7 @@ class Meant(NamedTuple):
 
 
 def meant_by(value: int) -> Meant | None:
-    """The unit in which a number is a time to believe; None if there is none."""
+    """Finds the unit in which a number is a time to believe; None if there is none."""
     for unit, per_second in PER_SECOND.items():
         at_ms = value * 1_000 // per_second
         if EARLIEST_MS <= at_ms <= LATEST_MS:
@@ -60,7 +60,7 @@ def meant_by(value: int) -> Meant | None:
 
 
 def why_refused(value: int | datetime, source: Source) -> str | None:
-    """What is wrong with an event time, and the repair; None if it is one to believe.
+    """Says what is wrong with an event time, and the repair; None for a time to believe.
 
     A number in another unit than the source's is nearly always a time before 1971 or after 2100. The unit in which
     it is neither is then the one that was meant.

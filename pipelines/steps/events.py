@@ -54,17 +54,17 @@ class EventBatch:
         return len(self.index)
 
     def values(self, name: str) -> list[Any]:
-        """A column of the source as Python objects, None for null; a transform can't change it."""
+        """Returns a column of the source as Python objects, None for null; a transform can't change it."""
         return list(map(attrgetter(attribute(name)), self._events))
 
     def floats(self, name: str) -> Floats:
-        """A numeric column, shape (n,), NaN for null; timestamps in ms since the epoch."""
+        """Returns a numeric column, shape (n,), NaN for null; timestamps in ms since the epoch."""
         if name not in self._floats:
             self._floats[name] = self._as_floats(name)
         return self._floats[name]
 
     def whole(self, name: str) -> WholeNumbers:
-        """A column of whole numbers, exact over all 64 bits.
+        """Returns a column of whole numbers, exact over all 64 bits.
 
         Raises:
             TypeError: the view's function made something else of it.
@@ -77,7 +77,7 @@ class EventBatch:
         return self._whole[name]
 
     def identities(self, name: str) -> WholeNumbers:
-        """A column of any type in which equal values are equal numbers.
+        """Returns a column of any type in which equal values are equal numbers.
 
         Whole numbers are their own; of other floats it is their bits, of texts 64 bits of their MurmurHash3.
         """
@@ -86,7 +86,7 @@ class EventBatch:
         return self._identities[name]
 
     def ids(self, name: str) -> WholeNumbers:
-        """The column that names the events, as the source has it: a transform can't change it.
+        """Returns the column that names the events, as the source has it: a transform can't change it.
 
         Whole numbers are their own, of texts it is 64 bits of their MurmurHash3. Null and an empty text are no id.
         """
@@ -98,7 +98,7 @@ class EventBatch:
         )
 
     def texts(self, name: str) -> Texts:
-        """A column of texts, shape (n,), each as it is kept (see `steps.tile_state.texts`), None for null.
+        """Returns a column of texts, shape (n,), each as it is kept (see `steps.tile_state.texts`), None for null.
 
         Raises:
             TypeError: the view's function made something else of it.
@@ -130,11 +130,11 @@ class EventBatch:
         return [to_event_ms(value, unit) for value in values]
 
     def columns(self) -> dict[str, list[Any]]:
-        """All columns of the source as Python objects, None for null; times in ms since the epoch."""
+        """Returns all columns of the source as Python objects, None for null; times in ms since the epoch."""
         return {column.name: self._plain(column) for column in self._source.columns}
 
     def frame(self) -> pd.DataFrame:
-        """All columns of the source; the row labels are 0 ... n-1.
+        """Returns all columns of the source; the row labels are 0 ... n-1.
 
         Types come from the schema alone, so a function sees the same however records were cut into
         batches: nullable whole numbers and booleans are pandas' `Int64` and `boolean`.
@@ -152,14 +152,14 @@ class EventBatch:
         )
 
     def select(self, chosen: npt.NDArray[np.bool_]) -> EventBatch:
-        """The events where `chosen` (shape (n,)) holds."""
+        """Returns the events where `chosen` (shape (n,)) holds."""
         if chosen.all():
             return self
         kept = np.flatnonzero(chosen)
         return self._take(kept, None if self._made is None else self._made.take(kept))
 
     def transformed(self, made: MadeColumns) -> EventBatch:
-        """The events that a transform kept, with the columns it returned.
+        """Returns the events that a transform kept, with the columns it returned.
 
         Args:
             made: its row labels, ascending, are places in this batch.

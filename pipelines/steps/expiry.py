@@ -18,7 +18,7 @@ from forebay.pipelines.contract.store.progress import NOTHING_YET, SourceProgres
 def oldest_needed_ms(
     source: Source, view: StreamView, reached: Mapping[int, SourceProgress], partitions: int
 ) -> int | None:
-    """Rows whose newest event is older than this can be dropped; None if that can't be known yet.
+    """Finds the time before which a row's newest event makes the row droppable; None while that is not known.
 
     Args:
         reached: by source partition; one that has brought no event yet may bring one of any age.

@@ -14,12 +14,12 @@ _LIMIT = 2.0**63
 
 
 def text_identity(text: str | None) -> int:
-    """64 bits of MurmurHash3; 0 for null."""
+    """Hashes a text to 64 bits of MurmurHash3; 0 for null."""
     return 0 if text is None else mmh3.hash64(text.encode("utf-8", "surrogatepass"))[0]
 
 
 def float_identities(values: Floats) -> WholeNumbers:
-    """Of floats, NaN for null: whole ones as they are, of others the bits."""
+    """Numbers floats: whole ones as they are, others by their bits; NaN is null."""
     known = ~np.isnan(values)
     # Minus zero equals zero, their bits do not.
     found = (values + 0.0).view(np.int64).copy()
@@ -29,7 +29,7 @@ def float_identities(values: Floats) -> WholeNumbers:
 
 
 def identities_of(values: Sequence[Any]) -> WholeNumbers:
-    """Of texts, whole numbers, booleans and floats, None for null.
+    """Numbers texts, whole numbers, booleans and floats; None is null.
 
     Raises:
         TypeError: another kind of value.

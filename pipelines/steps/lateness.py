@@ -12,7 +12,7 @@ NO_WATERMARK = -1
 
 
 def watermarks(event_ms: Ints, before_ms: int) -> Ints:
-    """The watermark each event is judged by: the highest event time before it in its partition.
+    """Finds the watermark that each event is judged by: the highest event time before it in its partition.
 
     Args:
         event_ms: shape (n,), in partition order.
@@ -25,5 +25,5 @@ def watermarks(event_ms: Ints, before_ms: int) -> Ints:
 
 
 def too_late(event_ms: Ints, watermark_ms: Ints, allowed_ms: int) -> npt.NDArray[np.bool_]:
-    """Which events are more than `allowed_ms` behind their watermark, shape (n,)."""
+    """Marks the events that are more than `allowed_ms` behind their watermark, shape (n,)."""
     return event_ms < watermark_ms - allowed_ms

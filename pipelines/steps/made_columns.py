@@ -31,7 +31,7 @@ class MadeColumns(NamedTuple):
         return found
 
     def take(self, rows: Ints) -> MadeColumns:
-        """The columns of some of the events."""
+        """Returns the columns of some of the events."""
         return MadeColumns(self.frame.iloc[rows])
 
     def values(self, name: str) -> list[Any]:
@@ -76,7 +76,7 @@ def _whole(value: Any, name: str) -> int:
 
 
 def is_infinite(column: pd.Series[Any]) -> npt.NDArray[np.bool_]:
-    """Which values are infinite floats, shape (n,)."""
+    """Tells which values are infinite floats, shape (n,)."""
     if column.dtype == object:
         return np.array([isinstance(value, float) and math.isinf(value) for value in column], dtype=bool)
     if not pd.api.types.is_float_dtype(column):
@@ -86,7 +86,7 @@ def is_infinite(column: pd.Series[Any]) -> npt.NDArray[np.bool_]:
 
 
 def milliseconds(value: Any) -> Any:
-    """A time in ms since the epoch, without a zone as UTC; anything else as it is."""
+    """Returns a time in ms since the epoch, without a zone as UTC; anything else as it is."""
     return to_event_ms(value) if isinstance(value, datetime) else value
 
 

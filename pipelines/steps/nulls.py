@@ -8,7 +8,7 @@ import numpy as np
 
 
 def is_null(value: Any) -> bool:
-    """Whether a value is null: None, NaN, or the NaT or NA of pandas.
+    """Tells whether a value is null: None, NaN, or the NaT or NA of pandas.
 
     Does not import pandas, which takes more memory than all else that a scorer loads.
     """

@@ -20,7 +20,7 @@ Transform = Callable[[EventBatch], EventBatch]
 
 
 def view_transform(view: StreamView) -> Transform:
-    """The view's transform; a view without a udf keeps every event as it is.
+    """Returns the view's transform; a view without a udf keeps every event as it is.
 
     What would stop the partition later is refused here, where it can be blamed on one event: a missing
     or unusable aggregated column, row labels that were lost, a changed join key.
@@ -45,7 +45,7 @@ def view_transform(view: StreamView) -> Transform:
 
 
 def _finite(frame: pd.DataFrame, columns: Sequence[str], infinite: Literal["refuse", "null"]) -> pd.DataFrame:
-    """The frame without infinite numbers in these columns: one would stay in every window that holds the event."""
+    """Nulls or refuses infinite numbers: one would stay in every window that holds its event."""
     found = {name: is_infinite(frame[name]) for name in columns if name in frame}
     found = {name: at for name, at in found.items() if at.any()}
     if found and infinite == "refuse":
@@ -101,7 +101,7 @@ def _equal(column: pd.Series[Any], values: Sequence[Any]) -> bool:
 
 
 def transform_each(transform: Transform, batch: EventBatch) -> tuple[EventBatch, dict[int, TransformError]]:
-    """The transformed batch; where the function fails, by record index the errors of the events it fails on."""
+    """Returns the transformed batch; where the function fails, by record index the errors of the events it fails on."""
     try:
         return transform(batch), {}
     except Exception:

@@ -12,7 +12,7 @@ from forebay.pipelines.errors import PlanError
 
 
 def load_udf(udf: Udf) -> Callable[..., Any]:
-    """The user's function. The plan file's own hash was checked before (see `plan_file`).
+    """Returns the user's function. The plan file's own hash was checked before (see `plan_file`).
 
     Raises:
         PlanError: the function can't be loaded here.

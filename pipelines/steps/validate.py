@@ -49,7 +49,7 @@ class Validator:
     def __call__(
         self, events: Sequence[Any], recorded_ms: Ints | None = None
     ) -> tuple[EventBatch, dict[int, InvalidEvent]]:
-        """The usable events, and by index the errors of the others; None events are passed over.
+        """Returns the usable events as a batch, and by index the errors of the others; passes over None.
 
         Args:
             recorded_ms: shape (n,), when each event was written down: its own time can't be much later. One event
@@ -83,7 +83,7 @@ class Validator:
         return batch, errors
 
     def _check_together(self, events: Sequence[Any], latest_ms: Ints) -> Ints | None:
-        """The event times if every event passes every rule, else None: the rules of `check`, by column."""
+        """Checks whole columns by the rules of `check`: returns the event times, or None if any event breaks a rule."""
         if any(None in map(get, events) for _, get in self._required):
             return None
         for _, get in self._texts:
@@ -98,7 +98,7 @@ class Validator:
         return event_ms if (event_ms <= latest_ms).all() else None
 
     def check(self, event: Any, latest_ms: int = LATEST_MS) -> int:
-        """The event time in ms of a valid event.
+        """Checks one event; returns its time in ms.
 
         Args:
             latest_ms: the event time may not be later.

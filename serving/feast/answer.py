@@ -44,7 +44,7 @@ class FeatureAnswerer:
         self._clock = clock
 
     def __call__(self, questions: Sequence[FeatureQuestion]) -> list[bytes | Exception]:
-        """Per question its body, or why it has none.
+        """Answers each question with its body, or with the error why it has none.
 
         Raises:
             StoreUnavailable, StoreRefused: nobody can be answered now.

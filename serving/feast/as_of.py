@@ -24,7 +24,7 @@ class FeaturesAsOf:
         self._assembler = FeatureAssembler(plan, service, FeatureReader(plan, stored_views(plan, service), store))
 
     def __call__(self, entities: Values, as_of_ms: int, full_names: bool) -> list[AnswerColumn]:
-        """The features' columns. Of an entity that a policy refuses all features are null and INVALID.
+        """Computes the features' columns. Of an entity that a policy refuses all features are null and INVALID.
 
         Raises:
             StoreUnavailable: the store can't be reached.

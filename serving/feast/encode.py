@@ -27,13 +27,13 @@ class AnswerColumn(NamedTuple):
 
 
 def present(name: str, values: Sequence[Any], event_timestamps: Sequence[str] | None = None) -> AnswerColumn:
-    """A column of which Feast says that all is present, nulls too, and entities without a row."""
+    """Makes a column of which Feast says that all is present, nulls too, and entities without a row."""
     count = len(values)
     return AnswerColumn(name, values, ["PRESENT"] * count, event_timestamps or [NO_TIME] * count)
 
 
 def encode_answer(columns: Sequence[AnswerColumn], views: Sequence[str] | None) -> bytes:
-    """The body.
+    """Encodes the body of an answer.
 
     Args:
         views: the stored views that were read, to be named; None: not asked for.
@@ -53,7 +53,7 @@ def encode_answer(columns: Sequence[AnswerColumn], views: Sequence[str] | None) 
 
 
 def timestamp_text(event_us: int | None) -> str:
-    """The time in RFC 3339 with 0, 3 or 6 decimals; None is no time."""
+    """Formats the time in RFC 3339 with 0, 3 or 6 decimals; None is no time."""
     if not event_us:
         return NO_TIME
     time = _EPOCH + timedelta(microseconds=event_us)
@@ -62,7 +62,7 @@ def timestamp_text(event_us: int | None) -> str:
 
 
 def _json_value(value: Any) -> Any:
-    """JSON has no NaN and no infinity: they are texts."""
+    """Returns the value, NaN and infinity as texts: JSON has neither."""
     if isinstance(value, float) and not math.isfinite(value):
         return "NaN" if value != value else "Infinity" if value > 0 else "-Infinity"
     if isinstance(value, list):

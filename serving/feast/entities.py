@@ -1,4 +1,4 @@
-"""Type the join keys and request fields of a request as Feast does: JSON knows fewer types than they have."""
+"""Types the join keys and request fields of a request as Feast does: JSON knows fewer types than they have."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Values = Mapping[str, Sequence[Any]]
 
 
 def typed_entities(given: Values, service: FeatureService) -> dict[str, Sequence[Any]]:
-    """The join keys and request fields of a service.
+    """Types the join keys and request fields of a service.
 
     Raises:
         InvalidField: a join key is missing or null, or a value is not of its type.
@@ -51,14 +51,14 @@ def _typed(values: Sequence[Any], dtype: DataType, name: str, convert: Callable[
 
 
 def _join_key(value: Any, dtype: DataType) -> str | int:
-    """As Feast's SDK: the text "1001" and 1001.5 are the number 1001, and any number is a text."""
+    """Types a join key as Feast's SDK does: 1001.5 and the text "1001" become 1001, any number becomes a text."""
     if value is None or isinstance(value, list | dict):
         raise TypeError(value)
     return str(value) if dtype is DataType.STRING else int(value)
 
 
 def _request_value(value: Any, dtype: DataType) -> Any:
-    """The value; whole numbers are floats too. Null is null."""
+    """Types a request value; whole numbers are floats too. Null is null."""
     if value is None:
         return None
     wanted: dict[DataType, type | tuple[type, ...]] = {

@@ -61,7 +61,7 @@ _UNEXPECTED = _Row(500, "an unexpected error; the log of the server says more")
 
 
 def render(error: Exception) -> Rendered:
-    """The HTTP answer to an error. Feast's clients read every body as JSON."""
+    """Renders the HTTP answer to an error. Feast's clients read every body as JSON."""
     if isinstance(error, ObjectNotFound):
         return Rendered(404, [], _encode(_as_feast(error)))
     if isinstance(error, InvalidField):
@@ -73,7 +73,7 @@ def render(error: Exception) -> Rendered:
 
 
 def is_unexpected(error: Exception) -> bool:
-    """Whether the error is a bug, to be logged with its traceback."""
+    """Tells whether the error is a bug, to be logged with its traceback."""
     known = (ObjectNotFound, InvalidField, RequestError, *_TABLE)
     return not isinstance(error, known)
 
@@ -84,7 +84,7 @@ def _invalid(place: tuple[str | int, ...], message: str) -> Rendered:
 
 
 def _as_feast(error: ObjectNotFound) -> str:
-    """Feast encodes its errors twice: the body is a text, and the text is JSON."""
+    """Encodes an error twice, as Feast does: the body is a text, and the text is JSON."""
     return json.dumps({"module": "feast.errors", "class": error.feast_error, "message": str(error)})
 
 

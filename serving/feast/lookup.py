@@ -34,13 +34,13 @@ class Lookup:
         self._published = PublishedFeatures(plan, service, transforms)
 
     def reads(self, entities: Values) -> list[Read]:
-        """What must be read of the store for `published`."""
+        """Lists what must be read from the store for `published`."""
         return self._published.reads(entities)
 
     def published(
         self, cells: Iterator[Sequence[bytes | None]], entities: Values, full_names: bool
     ) -> list[AnswerColumn]:
-        """The columns that Feast's SDK would read from the store: first what is stored, then what is computed.
+        """Computes the columns that Feast's SDK would read from the store: first what is stored, then what is computed.
 
         Args:
             cells: what was read, in the order of `reads`; exactly these are taken.
@@ -79,7 +79,7 @@ class Lookups:
         self._kept = lru_cache(_KEPT)(self._prepare)
 
     def __call__(self, request: OnlineFeaturesRequest) -> Lookup:
-        """The lookup of what a request names. Raises as `Selector`."""
+        """Finds the lookup for what a request names. Raises as `Selector`."""
         if request.feature_service:
             return self._kept(request.feature_service, ())
         return self._kept(None, tuple(request.features))

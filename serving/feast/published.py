@@ -53,11 +53,11 @@ class PublishedFeatures:
         }
 
     def reads(self, entities: Values) -> list[Read]:
-        """What must be read of the store to answer."""
+        """Lists what must be read from the store to answer."""
         return [read for view in self._stored.values() for read in view.reads(entities)]
 
     def stored(self, cells: Iterator[Sequence[bytes | None]], entities: Values) -> dict[str, StoredFeatures]:
-        """The published values by view alias.
+        """Decodes the published values by view alias.
 
         Args:
             cells: what was read, in the order of `reads`.
@@ -65,7 +65,7 @@ class PublishedFeatures:
         return {alias: view.decode(cells, entities) for alias, view in self._stored.items()}
 
     def on_demand(self, stored: Mapping[str, StoredFeatures], entities: Values) -> dict[str, dict[str, list[Any]]]:
-        """The values of on-demand views by view alias and feature.
+        """Computes the values of on-demand views by view alias and feature.
 
         Raises:
             RequestError: a view's function fails on these entities.
@@ -98,7 +98,7 @@ class _StoredView:
         return [self._encode(row) for row in zip(*(entities[name] for name in self._join_fields), strict=True)]
 
     def reads(self, entities: Values) -> list[Read]:
-        """One per distinct row."""
+        """Lists one read per distinct row."""
         return [(key, self._fields) for key in dict.fromkeys(self._keys(entities))]
 
     def decode(self, cells: Iterator[Sequence[bytes | None]], entities: Values) -> StoredFeatures:

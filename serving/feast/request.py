@@ -40,7 +40,7 @@ class RequestDecoder:
         self._max_entities = max_entities
 
     def __call__(self, data: bytes) -> OnlineFeaturesRequest:
-        """The request in a body.
+        """Decodes the request in a body.
 
         Raises:
             InvalidField: it is not JSON, or not a request, or asks for too many entities, or for none.

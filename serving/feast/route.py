@@ -115,7 +115,7 @@ class FeastRoute:
 
 
 def _all_join_keys(plan: Plan) -> frozenset[str]:
-    """The join keys of the project: an answer repeats those it is given, whether the features need them or not."""
+    """Collects the project's join keys: an answer repeats those of the request, needed or not."""
     views: list[StreamView | BatchView] = [*plan.stream_views, *plan.batch_views]
     return frozenset(key.name for view in views for key in view.join_keys)
 

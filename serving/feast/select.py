@@ -24,7 +24,7 @@ class Selector:
         self._views = {view.name: view for view in views}
 
     def __call__(self, service: str | None, references: Sequence[str]) -> FeatureService:
-        """The feature service that is named, or one made of features, each `view:feature`.
+        """Finds the feature service that is named, or makes one of features, each `view:feature`.
 
         Raises:
             ObjectNotFound: a service, view or feature is unknown.
@@ -73,7 +73,7 @@ class Selector:
             )
 
     def _inputs_of(self, views: Iterable[OnDemandView]) -> list[str]:
-        """The stored views that on-demand views read, each once."""
+        """Collects the stored views that on-demand views read, each once."""
         names = dict.fromkeys(each.view for view in views for each in view.inputs if each.view)
         for name in names:
             if name not in self._views:
@@ -93,7 +93,7 @@ class Selector:
 
 
 def _parsed(reference: str, at: int) -> tuple[str, str]:
-    """View and feature of `view:feature`; a version may only be the latest, the one that is served."""
+    """Splits `view:feature`; a version may only be the latest, which is served."""
     view, colon, feature = reference.partition(":")
     name, _, version = view.partition("@")
     if not colon or not name or not feature:
@@ -104,7 +104,7 @@ def _parsed(reference: str, at: int) -> tuple[str, str]:
 
 
 def column_name(view: ServiceView, feature: str, full: bool) -> str:
-    """The feature's name in the answer."""
+    """Names the feature in the answer."""
     return f"{view.alias}__{feature}" if full else feature
 
 

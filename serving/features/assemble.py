@@ -37,12 +37,12 @@ class ViewReader(Protocol):
     """Where the values of stored views come from: the online store, or history."""
 
     def read(self, requests: Sequence[ScoringRequest], as_of_ms: Ints) -> Mapping[str, ViewColumns]:
-        """The columns of every view, by the view's alias."""
+        """Reads the columns of every view, by the view's alias."""
         ...
 
 
 def times_of(requests: Sequence[ScoringRequest]) -> Ints:
-    """The as-of times of requests, ms, shape (n,)."""
+    """Collects the as-of times of requests, ms, shape (n,)."""
     return np.array([request.as_of_ms for request in requests], dtype=np.int64)
 
 
@@ -61,11 +61,11 @@ class FeatureVectors(NamedTuple):
     on_demand_ms: float
 
     def complete(self, at: int) -> dict[str, bool]:
-        """Per stream view, whether every window in use of one request held all its events."""
+        """Tells, per stream view, whether every window in use of one request held all its events."""
         return {alias: self.wholeness[alias].complete(at) for alias, view in self.views.items() if view.streamed}
 
     def ahead_ms(self, at: int) -> dict[str, int]:
-        """Per stream view, how much later than its own time an event in the windows of one request may be, ms."""
+        """Tells, per stream view, how much later than its own time one request's windows may hold an event, ms."""
         return {
             alias: 0 if view.ahead_ms is None else int(view.ahead_ms[at])
             for alias, view in self.views.items()
@@ -73,7 +73,7 @@ class FeatureVectors(NamedTuple):
         }
 
     def whole_from_ms(self, at: int) -> dict[str, int]:
-        """Per view of which one request has a window that lacks events, from when on its row held them all, ms."""
+        """Tells, per view with a window that lacks events in one request, from when on its row held them all, ms."""
         return {
             alias: int(each.from_ms[at])
             for alias, each in self.wholeness.items()
@@ -113,7 +113,7 @@ class FeatureAssembler:
             raise PlanError(f"feature service {service.name!r} has no features")
 
     def _used_features(self) -> dict[str, set[str]]:
-        """By view alias, the stored features that the model or an on-demand function takes."""
+        """Collects, by view alias, the stored features that the model or an on-demand function takes."""
         used: dict[str, set[str]] = {view.alias: set(view.features) for view in self.service.views}
         for _, definition, _ in self._on_demand:
             for each in definition.inputs:
@@ -133,7 +133,7 @@ class FeatureAssembler:
     def complete(
         self, requests: Sequence[ScoringRequest], as_of_ms: Ints, views: Mapping[str, ViewColumns], started: float
     ) -> FeatureVectors:
-        """The features of views that were read: policies applied, on-demand features computed.
+        """Completes the features of views that were read: applies policies, and computes on-demand features.
 
         Args:
             as_of_ms: shape (n,), of the requests.
@@ -163,7 +163,7 @@ class FeatureAssembler:
         inputs: Mapping[tuple[str, str], Column],
         refusals: dict[int, RequestError],
     ) -> dict[str, Column]:
-        """The view's features by name; null for the requests on which its function fails, which are refused."""
+        """Computes the view's features by name; requests on which its function fails have nulls, and are refused."""
         try:
             return transform(inputs)
         except RequestError:
@@ -191,7 +191,7 @@ class FeatureAssembler:
         wholeness: Mapping[str, Wholeness],
         refusals: dict[int, RequestError],
     ) -> dict[tuple[str, str], Column]:
-        """Request fields and stored features, by (view alias or "", name), policies applied."""
+        """Collects request fields and stored features, by (view alias or "", name), with policies applied."""
         known: dict[tuple[str, str], Column] = {}
         for name, dtype in self._request.items():
             known["", name] = to_column([request.fields.get(name) for request in requests], dtype)
@@ -205,5 +205,5 @@ class FeatureAssembler:
         return known
 
     def values(self, vectors: FeatureVectors) -> dict[str, list[Any]]:
-        """The features as Python values, None for null, by full name."""
+        """Converts the features to Python values, None for null, by full name."""
         return {name: to_values(column, self.features[name]) for name, column in vectors.columns.items()}

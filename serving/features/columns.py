@@ -24,7 +24,7 @@ _WHOLE = (DataType.INT64, DataType.UNIX_TIMESTAMP)
 
 
 def to_column(values: Sequence[Any], dtype: DataType) -> Column:
-    """A column of Python values; None is null."""
+    """Makes a column of Python values; None is null."""
     if dtype.is_list:
         cast = _CASTS.get(dtype.element, int)
         return objects([_to_list(each, cast) for each in values])
@@ -36,14 +36,14 @@ def to_column(values: Sequence[Any], dtype: DataType) -> Column:
 
 
 def _to_list(value: Any, cast: Any) -> list[Any] | None:
-    """The elements without null: a list of Feast can't hold one."""
+    """Drops null elements: a list of Feast can't hold one."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return None
     return [cast(each) for each in value if each is not None]
 
 
 def to_values(column: Column, dtype: DataType) -> list[Any]:
-    """A column as Python values of its type; None is null."""
+    """Converts a column to Python values of its type; None is null."""
     values: list[Any] = column.tolist()
     if column.dtype == object:
         return list(whole_objects(values)) if dtype in _WHOLE else values
@@ -55,14 +55,14 @@ def to_values(column: Column, dtype: DataType) -> list[Any]:
 
 
 def is_missing(column: Column) -> npt.NDArray[np.bool_]:
-    """Which values are null, or lists without an element, shape (n,)."""
+    """Marks the values that are null, or lists without an element, shape (n,)."""
     if column.dtype != object:
         return is_null(column)
     return np.array([value is None or value == [] for value in column], dtype=bool)
 
 
 def is_null(column: Column) -> npt.NDArray[np.bool_]:
-    """Which values are null, shape (n,)."""
+    """Marks the values that are null, shape (n,)."""
     if column.dtype == object:
         return np.array([value is None for value in column], dtype=bool)
     nulls: npt.NDArray[np.bool_] = np.isnan(column)

@@ -58,7 +58,7 @@ def check_columns(rows: pd.DataFrame, names: Mapping[str, DataType]) -> None:
 
 
 def plain_values(series: Any, dtype: DataType) -> list[Any]:
-    """The values of a column as Python has them; None is null.
+    """Returns the values of a column as Python has them; None is null.
 
     pandas keeps whole numbers beside nulls as floats: of a whole-number type they are whole numbers again.
     """
@@ -90,5 +90,5 @@ def run_on_frame(
 
 
 def _as_given(column: Column, dtype: DataType) -> Any:
-    """The column; of whole numbers that a float64 can't hold, as pandas' nullable type."""
+    """Returns the column; of whole numbers that a float64 can't hold, as pandas' nullable type."""
     return pd.array(column, "Int64") if dtype is DataType.INT64 and column.dtype == object else column

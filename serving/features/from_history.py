@@ -37,7 +37,7 @@ class BatchHistory:
             entity_rows.append(row.values)
 
     def read(self, entities: Sequence[tuple[Any, ...]], as_of_ms: Ints) -> ViewColumns:
-        """The newest row at or before each time; older than the ttl is read as null."""
+        """Reads the newest row at or before each time; older than the ttl is read as null."""
         found = [self._newest(key, at) for key, at in zip(entities, as_of_ms.tolist(), strict=True)]
         event_ms = np.array([row[0] if row else np.nan for row in found])
         stale = as_of_ms - event_ms > self.view.ttl_ms if self.view.ttl_ms else np.zeros(len(found), dtype=bool)
@@ -63,7 +63,7 @@ class StreamHistory:
         self._history = history
 
     def read(self, entities: Sequence[tuple[Any, ...]], as_of_ms: Ints) -> ViewColumns:
-        """The view's columns; an entity silent for longer than the ttl is read as if it had no events."""
+        """Computes the view's columns; an entity silent for longer than the ttl is read as if it had no events."""
         view = self._history.view
         found = self._history.as_of(self._history.codes(entities), as_of_ms, view.ttl_ms)
         stale = np.zeros(len(entities), dtype=bool)

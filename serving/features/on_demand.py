@@ -29,7 +29,7 @@ class OnDemandTransform:
             self._run = self._run_singleton if view.udf.singleton else self._run_python
 
     def __call__(self, inputs: Mapping[tuple[str, str], Column]) -> dict[str, Column]:
-        """The view's features by name, each of shape (n,).
+        """Computes the view's features by name, each of shape (n,).
 
         Args:
             inputs: columns by (view alias or "" for the request, name).
@@ -64,7 +64,7 @@ class OnDemandTransform:
 
 
 def _own(column: Column, wanted: OnDemandInput) -> Column:
-    """The column; of lists, copies: a function that sorts its input must not sort the feature."""
+    """Returns the column; of lists, copies: a function that sorts its input must not sort the feature."""
     if not wanted.dtype.is_list:
         return column
     return objects([None if value is None else list(value) for value in column])

@@ -1,4 +1,4 @@
-"""Read: the rows of all entities of all requests in one round trip, evaluated as of each request's time."""
+"""Reads the rows of all entities of all requests in one round trip, evaluated as of each request's time."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class RowReader(Protocol):
     """What the scorer needs of an online store."""
 
     def read(self, requests: Sequence[tuple[bytes, Sequence[bytes]]]) -> Rows:
-        """Per (key, fields), the fields' values; None where absent. Raises `StoreUnavailable`."""
+        """Reads, per (key, fields), the fields' values; None where absent. Raises `StoreUnavailable`."""
         ...
 
 
@@ -60,7 +60,7 @@ class FeatureReader:
         self._removed_fields = [view.rows.removed_field for view in self._views if isinstance(view.rows, StreamRows)]
 
     def read(self, requests: Sequence[ScoringRequest], as_of_ms: Ints) -> dict[str, ViewColumns]:
-        """The columns of every view, by the view's alias.
+        """Reads the columns of every view, by the view's alias.
 
         Args:
             as_of_ms: shape (n,).
@@ -69,7 +69,7 @@ class FeatureReader:
         return self.columns(lookup, self._store.read(lookup.asked) if lookup.asked else [], as_of_ms)
 
     def lookup(self, requests: Sequence[ScoringRequest]) -> Lookup:
-        """What has to be read."""
+        """Lists what has to be read."""
         keys = [[view.key(each) for each in requests] for view in self._views]
         rows: dict[bytes, list[bytes]] = {}
         for view, view_keys in zip(self._views, keys, strict=True):
@@ -81,7 +81,7 @@ class FeatureReader:
         return Lookup(keys, rows, asked)
 
     def columns(self, lookup: Lookup, cells: Rows, as_of_ms: Ints) -> dict[str, ViewColumns]:
-        """The columns of every view, by the view's alias, of what was read.
+        """Evaluates what was read: the columns of every view, by the view's alias.
 
         Args:
             cells: what `RowReader.read` returned for `lookup.asked`.
@@ -116,24 +116,24 @@ class _View:
         self._encode = EntityKeyEncoder(definition.join_keys, plan.project)
 
     def key(self, request: ScoringRequest) -> bytes | None:
-        """The entity's row; None if the request does not know the entity."""
+        """Makes the key of the entity's row; None if the request does not know the entity."""
         values = [request.fields.get(name) for name in self._fields]
         return None if None in values else self._encode(values)
 
 
 def known_keys(keys: Sequence[bytes | None]) -> set[bytes]:
-    """The distinct keys; None, for an unknown entity, is none."""
+    """Collects the distinct keys, without None, which stands for an unknown entity."""
     return {key for key in keys if key is not None}
 
 
 def stored_views(plan: Plan, service: FeatureService) -> list[ServiceView]:
-    """The views of a service that are read from the store: all but on-demand views."""
+    """Lists the views of a service that are read from the store: all but on-demand views."""
     on_demand = {view.name for view in plan.on_demand_views}
     return [view for view in (*service.views, *service.dependencies) if view.view not in on_demand]
 
 
 def view_definition(plan: Plan, view: ServiceView) -> StreamView | BatchView:
-    """The stream or batch view behind a service's use of it (`KeyError` names an unknown one)."""
+    """Finds the stream or batch view behind a service's use of it (`KeyError` names an unknown one)."""
     definitions: list[StreamView | BatchView] = [*plan.stream_views, *plan.batch_views]
     for each in definitions:
         if each.name == view.view:
@@ -142,6 +142,6 @@ def view_definition(plan: Plan, view: ServiceView) -> StreamView | BatchView:
 
 
 def join_fields(plan: Plan, view: ServiceView) -> list[str]:
-    """The request fields that hold the view's join keys, in the order of its join keys."""
+    """Lists the request fields that hold the view's join keys, in the order of its join keys."""
     keys = view_definition(plan, view).join_keys
     return [view.join_key_map.get(key.name, key.name) for key in keys]

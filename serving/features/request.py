@@ -1,4 +1,4 @@
-"""A scoring request: what both doors translate into."""
+"""Declares the scoring request, which every door translates into, and checks its fields."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def check_asks(source: Source, service: FeatureService) -> None:
 
 
 def check_as_of(as_of_ms: int, earliest_ms: int, path: str) -> None:
-    """Do nothing if a time can be asked about.
+    """Raises `RequestError` for a time that can't be asked about.
 
     Args:
         earliest_ms: the earliest time that events of the plan may have.
@@ -76,7 +76,7 @@ def check_as_of(as_of_ms: int, earliest_ms: int, path: str) -> None:
 
 
 def check_type(value: Any, dtype: DataType, path: str) -> None:
-    """Do nothing if a value that is not null is of a scalar type.
+    """Raises `RequestError` for a value that is not null and not of the type.
 
     Args:
         path: where it stands in what the caller has given.

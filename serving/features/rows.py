@@ -1,4 +1,4 @@
-"""Rows of one view, as stored, to columns of feature values."""
+"""Evaluates the stored rows of one view: bytes to columns of feature values."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class StreamRows:
         self._codec = RowCodec(self._evaluate.groups, view.fingerprint)
 
     def evaluate(self, rows: Sequence[Cells], as_of_ms: Ints, removed: bytes | None) -> ViewColumns:
-        """The view's columns. A row older than the ttl is read as no row: its windows are empty.
+        """Computes the view's columns. A row older than the ttl is read as no row: its windows are empty.
 
         Args:
             removed: what `removed_field` held once the rows had been read.
@@ -108,7 +108,7 @@ class BatchRows:
         self.fields += [feature_field(view.name, feature.name) for feature in view.features]
 
     def evaluate(self, rows: Sequence[Cells], as_of_ms: Ints) -> ViewColumns:
-        """The view's columns. A row older than the ttl is read as null."""
+        """Computes the view's columns. A row older than the ttl is read as null."""
         event_ms = np.array([decode_timestamp(row[0]) if row[0] else np.nan for row in rows])
         stale = _stale(event_ms, as_of_ms, self._view.ttl_ms)
         columns = []

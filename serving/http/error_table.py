@@ -80,7 +80,7 @@ _SURFACE_CODES = {404: "not_found", 405: "method_not_allowed"}
 
 
 def render(error: Exception) -> Rendered:
-    """The HTTP answer to an error."""
+    """Renders the HTTP answer to an error."""
     if isinstance(error, HTTPException):
         return _render_surface(error)
     row = next((_TABLE[each] for each in type(error).__mro__ if each in _TABLE), _UNEXPECTED)
@@ -92,14 +92,14 @@ def render(error: Exception) -> Rendered:
 
 
 def _render_surface(error: HTTPException) -> Rendered:
-    """What FastAPI itself refuses: unknown routes and methods."""
+    """Renders what FastAPI itself refuses: unknown routes and methods."""
     headers = [(name.lower().encode(), value.encode()) for name, value in (error.headers or {}).items()]
     detail = ErrorDetail(_SURFACE_CODES.get(error.status_code, "refused"), str(error.detail))
     return Rendered(error.status_code, headers, msgspec.json.encode(ErrorBody(detail)))
 
 
 def is_unexpected(error: Exception) -> bool:
-    """Whether the error is a bug, to be logged with its traceback."""
+    """Tells whether the error is a bug, to be logged with its traceback."""
     return not isinstance(error, HTTPException) and not any(each in _TABLE for each in type(error).__mro__)
 
 

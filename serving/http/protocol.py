@@ -1,4 +1,4 @@
-"""What a client may send before it says anything, and how long it may take: uvicorn has no such limits."""
+"""Limits the heads and bodies of requests in size and time: uvicorn has no such limits."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ class LimitedProtocol(HttpToolsProtocol):
     _timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """From here on a head is due."""
+        """Begins to wait for a head."""
         super().connection_made(transport)
         self._expect(self.head_timeout_s)
         self._watch()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Nothing is due any more."""
+        """Stops waiting."""
         super().connection_lost(exc)
         if self._timer is not None:
             self._timer.cancel()
@@ -54,30 +54,30 @@ class LimitedProtocol(HttpToolsProtocol):
         self._watch()
 
     def on_message_begin(self) -> None:
-        """A request begins."""
+        """Takes note that a request begins."""
         super().on_message_begin()
         self._unheard_bytes = 0
         if self._due_s is None:
             self._expect(self.head_timeout_s)
 
     def on_headers_complete(self) -> None:
-        """The body is due."""
+        """Begins to wait for the body."""
         super().on_headers_complete()
         self._unheard_bytes = 0
         self._expect(self.body_timeout_s)
 
     def on_body(self, body: bytes) -> None:
-        """How much of it there may be is the application's question."""
+        """Takes note that a part of the body has come; the application limits its size."""
         super().on_body(body)
         self._unheard_bytes = 0
 
     def on_message_complete(self) -> None:
-        """It is the application's turn; an idle connection is uvicorn's own to close."""
+        """Stops waiting: the application answers now, and uvicorn itself closes idle connections."""
         super().on_message_complete()
         self._due_s = None
 
     def on_response_complete(self) -> None:
-        """What comes after an answer could not be read, or need not be sent, before it: its time starts now."""
+        """Begins to wait for the next request: nothing of it could be read before this answer."""
         super().on_response_complete()
         if self._due_s is not None:
             self._expect(self._limit_s)
@@ -110,7 +110,9 @@ class LimitedProtocol(HttpToolsProtocol):
         self._watch()
 
     def _is_answering(self) -> bool:
-        """Whether a whole request waits for its answer; then reading may be paused, and the delay is our own."""
+        """Tells whether a whole request waits for its answer: then reading may be paused, and the delay is the server's
+        own.
+        """
         return self.flow.read_paused or (
             self.cycle is not None and not self.cycle.more_body and not self.cycle.response_complete
         )
@@ -125,7 +127,7 @@ class LimitedProtocol(HttpToolsProtocol):
 
 
 def limited_protocol(settings: HttpSettings) -> type[LimitedProtocol]:
-    """The protocol with these limits, as a class: uvicorn makes the instances."""
+    """Makes a protocol class with these limits; uvicorn makes the instances."""
 
     class Limited(LimitedProtocol):
         max_head_bytes = settings.max_head_bytes

@@ -1,4 +1,4 @@
-"""Run the endpoint until told to stop."""
+"""Runs the endpoint until told to stop."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def run_server(app: ASGIApp, settings: HttpSettings) -> None:
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A listening TCP socket.
+    """Opens a listening TCP socket.
 
     Raises:
         SettingsError: the port is taken, or the address is not this machine's.

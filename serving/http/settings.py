@@ -59,7 +59,7 @@ class HttpSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach a server on this address; a name other than localhost is not trusted."""
+    """Tells whether only this machine can reach a server on this address; of names, only localhost is trusted."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -67,5 +67,5 @@ def is_loopback(host: str) -> bool:
 
 
 def token_of_environment() -> str | None:
-    """What `FOREBAY_API_TOKEN` says. It has no option: others on the machine can read command lines."""
+    """Reads `FOREBAY_API_TOKEN`. There is no option for it: others on the machine can read command lines."""
     return os.environ.get(TOKEN_VARIABLE, "").strip() or None

@@ -56,7 +56,7 @@ class ModelAlone:
         self._session = session
 
     def run(self, inputs: Mapping[str, Array], outputs: Sequence[str]) -> dict[str, Array]:
-        """The outputs by name.
+        """Runs the model; returns its outputs by name.
 
         Args:
             inputs: all inputs by name, of their dtypes and shapes.

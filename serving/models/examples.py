@@ -48,7 +48,9 @@ def _check_inputs(inputs: Mapping[str, Any], features: Mapping[str, DataType], p
 
 
 def _is_of(value: Any, dtype: DataType) -> bool:
-    """Whether a value of YAML is one of a feature's type, or of its elements'; whole numbers may be floats there."""
+    """Tells whether a value of YAML is of a feature's type, or of its elements'; a float may be written as a whole
+    number.
+    """
     if value is None:
         return not dtype.is_list
     if dtype.element is DataType.STRING:

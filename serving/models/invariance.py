@@ -1,4 +1,4 @@
-"""Find out whether a model gives a row the same bits alone and in company.
+"""Finds out whether a model gives a row the same bits alone and in company.
 
 Kernels of matrix products choose the order of their additions by the shape of the batch. Such a model gives an event
 other last bits when it is scored again in another batch.
@@ -21,7 +21,7 @@ _LIST_LENGTH = 3
 
 
 def is_batch_invariant(model: Model, features: Mapping[str, DataType]) -> bool | None:
-    """Whether random rows have the same scores alone as together, to the bit; None: the model refuses such rows.
+    """Tells whether random rows have the same scores alone as together, to the bit; None: the model refuses such rows.
 
     False is certain, True is likely: only so many rows are tried.
 

@@ -60,7 +60,7 @@ def check_outputs(scores: Mapping[str, ScoreOutput], outputs: Sequence[Any]) -> 
 
 
 def read_scores(scores: Mapping[str, ScoreOutput], outputs: Mapping[str, Any], rows: int) -> dict[str, list[float]]:
-    """The scores by name, one per row.
+    """Reads the scores by name, one per row.
 
     Args:
         outputs: what the model returned, by name.

@@ -15,7 +15,7 @@ EXTERNAL_DATA = "model.onnx.*"
 
 
 def load_session(folder: Path) -> tuple[ort.InferenceSession, str]:
-    """The session of `models/<name>/<version>`, and the hash of its files.
+    """Loads the session of `models/<name>/<version>`, and the hash of its files.
 
     Raises:
         ModelError: a file is missing or corrupt.
@@ -32,7 +32,7 @@ def load_session(folder: Path) -> tuple[ort.InferenceSession, str]:
 
 
 def _hash(model: bytes, external: Sequence[Path]) -> str:
-    """First 16 hex digits of the SHA-256 of the model's files, one after another."""
+    """Computes the first 16 hex digits of the SHA-256 of the model's files, one after another."""
     digest = hashlib.sha256(model)
     for path in external:
         digest.update(path.read_bytes())

@@ -28,7 +28,7 @@ _INTEGERS: dict[Any, tuple[float, float]] = {np.int64: (-(2.0**63), 2.0**63), np
 
 
 def unheld(column: Column, tensor_type: str) -> npt.NDArray[np.bool_]:
-    """Which values a tensor can't hold, of the column's shape: it would hold others in their place.
+    """Marks the values that a tensor would hold as other values, in the column's shape.
 
     Null is held as NaN, or as the empty text. Floats may be rounded, but a number never becomes infinite.
     """

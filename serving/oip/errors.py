@@ -1,4 +1,4 @@
-"""What can go wrong, and the status codes of both transports for it."""
+"""Declares the protocol's errors, with the status codes of both transports."""
 
 from __future__ import annotations
 
@@ -56,18 +56,18 @@ _UNEXPECTED = _Row(500, "INTERNAL", "an unexpected error; the log of the server 
 
 
 def is_unexpected(error: Exception) -> bool:
-    """Whether the error is a bug, to be logged with its traceback."""
+    """Tells whether the error is a bug, to be logged with its traceback."""
     return not isinstance(error, tuple(_TABLE))
 
 
 def render(error: Exception) -> Rendered:
-    """The answer over HTTP: `error` is a text, and the body is never compressed, since clients read neither."""
+    """Renders the answer over HTTP: `error` is a text, and the body is never compressed, since clients read neither."""
     row = _row(error)
     return Rendered(row.http, row.headers, msgspec.json.encode({"error": row.message or str(error)}))
 
 
 def grpc_status(error: Exception) -> tuple[str, str]:
-    """Name of the status code, and details."""
+    """Returns the name of the status code, and details."""
     row = _row(error)
     return row.grpc, row.message or str(error)
 

@@ -29,24 +29,24 @@ class Calls:
         self._present = present
 
     async def ServerLive(self, _request: Any) -> Any:  # noqa: N802  # the protocol's name, as below
-        """A process that answers is live."""
+        """Answers that the process is live: it answers."""
         return message("ServerLiveResponse")(live=True)
 
     async def ServerReady(self, _request: Any) -> Any:  # noqa: N802
-        """Whether questions could be answered now."""
+        """Tells whether requests can be answered now."""
         return message("ServerReadyResponse")(ready=await self._present().ready())
 
     async def ModelReady(self, request: Any) -> Any:  # noqa: N802
-        """A model that is served is ready."""
+        """Tells whether a model is ready: it is, if it is served."""
         self._present().model(request.name, request.version)
         return message("ModelReadyResponse")(ready=True)
 
     async def ServerMetadata(self, _request: Any) -> Any:  # noqa: N802
-        """Name, version and extensions."""
+        """Returns the server's name, version and extensions."""
         return message("ServerMetadataResponse")(name=SERVER, version=version("forebay"), extensions=EXTENSIONS)
 
     async def ModelMetadata(self, request: Any) -> Any:  # noqa: N802
-        """What a model takes and answers."""
+        """Describes what a model takes and answers."""
         return describe(self._present().model(request.name, request.version))
 
     async def ModelInfer(self, request: Any) -> Any:  # noqa: N802
@@ -55,7 +55,7 @@ class Calls:
         return write_response(response, request.id)
 
     async def RepositoryIndex(self, _request: Any) -> Any:  # noqa: N802
-        """All models: what is listed is ready."""
+        """Lists all models; each of them is ready."""
         answer = message("RepositoryIndexResponse")()
         for model in self._present().models.values():
             answer.models.add(name=model.name, version=model.version, state="READY")
@@ -75,7 +75,7 @@ class Calls:
 
 
 def handlers(calls: Calls) -> grpc.GenericRpcHandler:
-    """The service, for a server."""
+    """Makes the service's handlers for a server."""
     return grpc.method_handlers_generic_handler(
         SERVICE,
         {
@@ -90,7 +90,7 @@ def handlers(calls: Calls) -> grpc.GenericRpcHandler:
 
 
 def _told(name: str, call: _Call) -> Callable[[Any, grpc.aio.ServicerContext], Awaitable[Any]]:
-    """The call, its errors as status codes."""
+    """Wraps a call: its errors become status codes."""
 
     async def answer(request: Any, context: grpc.aio.ServicerContext) -> Any:
         try:

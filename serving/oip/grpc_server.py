@@ -1,4 +1,4 @@
-"""Serve gRPC beside the HTTP server, on the same event loop."""
+"""Serves gRPC beside the HTTP server, on the same event loop."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class GrpcServer:
         self._health = health.aio.HealthServicer()
 
     def beside(self, app: ASGIApp) -> ASGIApp:
-        """The application, whose lifespan is this server's too."""
+        """Wraps the application, so its lifespan starts and stops this server too."""
         return _Beside(app, self)
 
     async def start(self) -> None:
@@ -125,7 +125,7 @@ class TokenCheck(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # published
     async def intercept_service(
         self, continuation: _Continue, handler_call_details: grpc.HandlerCallDetails
     ) -> grpc.RpcMethodHandler:
-        """The handler of a call, or one that refuses it."""
+        """Returns the handler of a call, or one that refuses it."""
         sent = dict(handler_call_details.invocation_metadata).get("authorization", "")
         named = sent.encode() if isinstance(sent, str) else sent
         is_open = handler_call_details.method.startswith(_HEALTH_METHODS)
@@ -135,7 +135,7 @@ class TokenCheck(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # published
 
 
 def _reflected() -> Any:
-    """The pool of the protocol's messages, with those of health."""
+    """Makes the pool of the protocol's messages, with those of health."""
     file = descriptor_pb2.FileDescriptorProto()
     health_pb2.DESCRIPTOR.CopyToProto(file)
     POOL.Add(file)

@@ -46,12 +46,12 @@ class Tensor(NamedTuple):
 
 
 def datatype_of(dtype: np.dtype[Any]) -> str:
-    """The protocol's word for a numpy type."""
+    """Finds the protocol's word for a numpy type."""
     return _NAMES[dtype]
 
 
 def dtype_of(datatype: str, name: str) -> np.dtype[Any]:
-    """The numpy type of a datatype. Raises `InvalidRequest` for one that is not known."""
+    """Finds the numpy type of a datatype. Raises `InvalidRequest` for one that is not known."""
     try:
         return DATATYPES[datatype]
     except KeyError:
@@ -60,14 +60,14 @@ def dtype_of(datatype: str, name: str) -> np.dtype[Any]:
 
 
 def element_count(shape: Sequence[int], name: str) -> int:
-    """The elements of a shape. Raises `InvalidRequest` if a dimension is negative."""
+    """Counts the elements of a shape. Raises `InvalidRequest` if a dimension is negative."""
     if any(size < 0 for size in shape):
         raise InvalidRequest(f"tensor {name!r} has the shape {list(shape)}: dimensions of data are 0 or more")
     return prod(shape)
 
 
 def from_raw(name: str, datatype: str, shape: Sequence[int], data: bytes | memoryview) -> Tensor:
-    """A tensor of raw bytes: little-endian, row-major; BYTES are each a length of 4 bytes, and as many bytes.
+    """Reads a tensor from raw bytes: little-endian, row-major; BYTES are each a length of 4 bytes, and as many bytes.
 
     Raises:
         InvalidRequest: they are too many or too few.
@@ -104,7 +104,7 @@ def _texts(name: str, data: bytes | memoryview, count: int) -> Array:
 
 
 def to_raw(array: Array) -> bytes:
-    """The raw bytes of a tensor."""
+    """Writes the raw bytes of a tensor."""
     if array.dtype.kind != "O":
         return np.ascontiguousarray(array).tobytes()
     parts = [_as_bytes(each) for each in array.ravel().tolist()]
@@ -112,7 +112,7 @@ def to_raw(array: Array) -> bytes:
 
 
 def from_json(name: str, datatype: str, shape: Sequence[int], data: Any) -> Tensor:
-    """A tensor of JSON, nested or flat, row-major; null stands for NaN.
+    """Reads a tensor from JSON, nested or flat, row-major; null stands for NaN.
 
     Raises:
         InvalidRequest: an element is not of the datatype, or they are too many or too few.
@@ -152,7 +152,7 @@ def _is_of(value: Any, dtype: np.dtype[Any]) -> bool:
 
 
 def to_json(tensor: Tensor) -> list[Any]:
-    """The elements, row-major and flat; NaN is null.
+    """Lists the elements, row-major and flat; NaN is null.
 
     Raises:
         InvalidRequest: an element has no form in JSON.

@@ -1,4 +1,4 @@
-"""Which definitions of stream views a scorer reads, and whether there is anything right to read of them."""
+"""Finds which definitions of stream views a scorer reads, and whether their rows are right to read."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ READY_RECORDS = 10_000
 
 
 def stream_views_read(plan: Plan, service: str) -> list[StreamView]:
-    """The stream views that a feature service reads, by itself or through on-demand views."""
+    """Lists the stream views that a feature service reads, by itself or through on-demand views."""
     read = {
         each.view
         for candidate in plan.services
@@ -28,17 +28,17 @@ def stream_views_read(plan: Plan, service: str) -> list[StreamView]:
 
 
 def definition_names(views: Sequence[StreamView]) -> frozenset[bytes]:
-    """Their names in leases."""
+    """Names definitions as leases do."""
     return frozenset(progress_field(view) for view in views)
 
 
 def published_definitions(plan: Plan, views: Sequence[StreamView], store: HashReader) -> dict[str, bool]:
-    """By view, whether this very definition is the published one. Raises `StoreUnavailable`."""
+    """Tells, by view, whether this very definition is the published one. Raises `StoreUnavailable`."""
     return {view.name: is_published(store.read_hash(publication_key(plan.project, view.name)), view) for view in views}
 
 
 def unreadable(plan: Plan, views: Sequence[StreamView], store: HashReader) -> list[str]:
-    """Names of views of which another definition is published, while this one is not computed, or is far behind it.
+    """Names the views of which another definition is published, while this one is not computed or is far behind.
 
     A definition that has been given up, or is still to be computed, has no rows, or old ones: scores would be wrong,
     and nothing would tell.

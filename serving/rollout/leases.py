@@ -30,7 +30,7 @@ class LeaseStore(Protocol):
     """What is needed of a store. Its methods raise `StoreUnavailable`."""
 
     def now_ms(self) -> int:
-        """The store's own clock, ms since the epoch."""
+        """Returns the store's own clock, ms since the epoch."""
         ...
 
     def write_hash(self, key: bytes, fields: dict[bytes, bytes]) -> None:

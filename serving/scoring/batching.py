@@ -1,4 +1,4 @@
-"""Gather: whatever arrived while the last batch was in flight forms the next one. Nobody waits for company."""
+"""Gathers requests: those that arrive while a batch is in flight form the next one. No request waits for others."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ Run = Callable[[Sequence[Q]], Awaitable[Sequence[A | Exception]]]
 
 
 def on_thread(thread: Executor, run: Callable[[Sequence[Q]], Sequence[A | Exception]]) -> Run[Q, A]:
-    """`run`, called on another thread."""
+    """Wraps `run`, so it is called on another thread."""
     return lambda batch: asyncio.get_running_loop().run_in_executor(thread, run, batch)
 
 
@@ -53,7 +53,7 @@ class Batcher(Generic[Q, A]):
         self._running: asyncio.Future[Sequence[A | Exception]] | None = None
 
     async def submit(self, question: Q, size: int) -> A:
-        """The answer, once its batch is done.
+        """Returns the answer, once its batch is done.
 
         Raises:
             Overloaded: the queue is full; nothing was submitted.

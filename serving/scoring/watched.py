@@ -12,7 +12,7 @@ A = TypeVar("A")
 
 
 def watched(run: Callable[[Sequence[Q]], A]) -> Callable[[Sequence[Q]], A]:
-    """`run`, seen by the watchdog while it answers a batch."""
+    """Wraps `run`, so the watchdog sees it while it answers a batch."""
     thread = WATCHDOG.watch("scoring thread")
 
     def answer(questions: Sequence[Q]) -> A:

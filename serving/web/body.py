@@ -1,4 +1,4 @@
-"""Read the body of a request, compressed or not, within a limit."""
+"""Reads the body of a request, compressed or not, within a limit."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from forebay.serving.web.headers import header
 
 
 async def read_body(scope: Scope, receive: Receive, max_bytes: int) -> bytes | None:
-    """The whole body, inflated; None if the client went away before it was complete.
+    """Reads the whole body, inflated; None if the client went away before it was complete.
 
     Args:
         max_bytes: of what is sent, and of what it inflates to.

@@ -32,7 +32,7 @@ class CorruptBody(ForebayError):
 
 
 def inflate(data: bytes, encoding: str, max_bytes: int) -> bytes:
-    """The body that was sent.
+    """Inflates a compressed body.
 
     Args:
         encoding: the header `Content-Encoding`; empty: none.
@@ -58,7 +58,7 @@ def inflate(data: bytes, encoding: str, max_bytes: int) -> bytes:
 
 
 def compressed(answer: Rendered, scope: Scope) -> Rendered:
-    """The answer in an encoding that the client accepts, where that is worth it."""
+    """Compresses an answer in an encoding that the client accepts, where that is worth it."""
     if len(answer.body) < _WORTH_BYTES:
         return answer
     encoding = _accepted(header(scope, b"accept-encoding"))
@@ -72,7 +72,7 @@ def compressed(answer: Rendered, scope: Scope) -> Rendered:
 
 
 def _accepted(offered: str) -> str:
-    """The first encoding of ours in an `Accept-Encoding`; empty: none."""
+    """Finds the first of our encodings in an `Accept-Encoding`; empty: none."""
     parts = (each.partition(";") for each in offered.split(","))
     weights = {name.strip(): weight.replace(" ", "") for name, _, weight in parts}
     return next((name for name in _WINDOWS if weights.get(name, "q=0") not in ("q=0", "q=0.0")), "")

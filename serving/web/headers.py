@@ -6,7 +6,7 @@ from starlette.types import Scope
 
 
 def header(scope: Scope, name: bytes) -> str:
-    """The value of a header; empty where there is none.
+    """Reads the value of a header; empty where there is none.
 
     Args:
         name: in lower case.

@@ -1,4 +1,4 @@
-"""Send an answer that is complete in memory."""
+"""Sends an answer that is complete in memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which records of the scored topic are for a model: all, unless they were replayed for those that had refused them."""
+"""Finds the records that a model scores: all but those replayed for other readers that had refused them."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from forebay.pipelines.errors import DecodeError
 
 
 def is_for(recipients: Recipients | None, project: str, model: str) -> bool:
-    """Whether a model of a project scores a record."""
+    """Tells whether a model of a project scores a record."""
     return recipients is None or (recipients.project == project and recipients.model == model)
 
 
 def for_model(
     messages: Sequence[Message], project: str, model: str
 ) -> tuple[list[Message], list[tuple[Message, DecodeError]]]:
-    """The records that the model scores, and those that do not say who they are for."""
+    """Splits records into those that the model scores and those whose addressee can't be read."""
     taken: list[Message] = []
     unclear: list[tuple[Message, DecodeError]] = []
     for message in messages:
@@ -33,7 +33,7 @@ def for_model(
 
 
 def counted_at(message: Message, position: Position) -> int:
-    """The offset at which views take the event of a record: its own, or where a replayed one was first.
+    """Finds the offset at which views take a record's event: its own, or that of the record that was replayed.
 
     Views pass over a record that is replayed for a model alone: to wait for it there would be in vain.
     """

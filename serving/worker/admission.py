@@ -27,7 +27,7 @@ class Admission:
         self._admitted = settings.group_protocol == "classic"
 
     def look(self, consumer: Consumer) -> None:
-        """To be called where nothing is read.
+        """Raises where brokers answer but do not admit the consumer; called where nothing is read.
 
         Raises:
             SettingsError: the brokers answer, and have not made the consumer a member.

@@ -43,7 +43,7 @@ class Barrier:
         self._wait_ms = wait_ms
 
     def wait(self, events: Sequence[Awaited]) -> list[bool]:
-        """Per event of a batch, whether every view contained it in time.
+        """Waits for the views; tells, per event of a batch, whether every view contained it in time.
 
         Nothing is asked for that was seen to be there while the batch before was scored.
 
@@ -67,7 +67,7 @@ class Barrier:
         return [at not in missed for at in range(len(events))]
 
     def _needed(self, events: Sequence[Awaited]) -> dict[Place, dict[int, int]]:
-        """Where events must be contained: by place, their indices and their offsets in the scored topic."""
+        """Finds, by place, which events must be contained there: their indices and offsets in the scored topic."""
         needed: dict[Place, dict[int, int]] = {}
         for view, each in enumerate(self._views):
             for at, event in enumerate(events):
@@ -77,7 +77,7 @@ class Barrier:
         return needed
 
     def _partition(self, each: ViewTopic, event: Awaited) -> int | None:
-        """The partition of the view's topic that an event is read from; None: the view does not take it."""
+        """Finds the partition of the view's topic that an event is read from; None where the view does not take it."""
         if each.topic == self._source.topic:
             return event.partition
         values = [event.fields.get(key.name) for key in each.view.join_keys]

@@ -1,4 +1,4 @@
-"""Whether a consumer's group metadata says that it is a member."""
+"""Tells whether a consumer's group metadata says that it is a member."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ _GENERATION = slice(len(_PREFIX), len(_PREFIX) + 4)
 
 
 def is_member(metadata: bytes) -> bool:
-    """False where librdkafka knows of no generation: it never joined, or was told that it is a member no more.
+    """Tells whether librdkafka knows a generation: it does not before the consumer joins, and after the group removed
+    it.
 
     A broker commits offsets in a transaction without looking at the group where no generation is given (old producers
     gave none), so such a commit would take back what the partition's next owner has committed.

@@ -54,7 +54,7 @@ class InFlight:
             self._changed.notify_all()
 
     def wait_for_room(self, seconds: float, ahead: bool) -> bool:
-        """Whether another batch may be scored; waits for it at most so long.
+        """Waits at most so long until another batch may be scored; tells whether it may.
 
         Args:
             ahead: whether it may be scored while others are in flight.

@@ -49,14 +49,14 @@ class ScoredIncarnation:
         self._unchecked -= set(partitions)
 
     def marked(self, offsets: Sequence[TopicPartition]) -> list[TopicPartition]:
-        """The offsets as they are to be committed: with the incarnation they belong to."""
+        """Marks offsets to be committed with the incarnation that they belong to."""
         return [
             TopicPartition(each.topic, each.partition, each.offset, metadata=f"{_METADATA}{self._id}")
             for each in offsets
         ]
 
     def check(self, consumer: Consumer) -> bool:
-        """Whether it is known that what is read belongs to the incarnation; False while the brokers do not say.
+        """Tells whether what is read is known to belong to the incarnation; False while the brokers do not say.
 
         Raises:
             ProgressMismatch: it belongs to another one.

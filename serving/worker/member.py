@@ -39,7 +39,7 @@ class JoinAgain(ForebayError):
 
 
 def consumer_config(settings: WorkerSettings) -> dict[str, Any]:
-    """What librdkafka's consumer is told, without addresses and security."""
+    """Returns the properties of librdkafka's consumer, without addresses and security."""
     # With the protocol `consumer` the brokers set the timeout, and librdkafka refuses one of its own.
     timeout = {"session.timeout.ms": settings.session_timeout_ms} if settings.group_protocol == "classic" else {}
     static = {"group.instance.id": settings.instance} if settings.static_membership else {}
@@ -100,7 +100,7 @@ class Member:
         self.consumer.subscribe([self._settings.topic], on_assign=self._assigned, on_revoke=self._revoked)
 
     def read(self) -> Read:
-        """Whatever is there, without waiting for more than the first record; nothing of a partition that has moved.
+        """Reads what is there, and waits for the first record only; returns nothing of a partition that has moved.
 
         Raises:
             JoinAgain: the client brings nothing although there are records, or is no member any more.
@@ -188,7 +188,7 @@ class Member:
                 log.info("not seeking", partition=partition, error=str(error))
 
     def report_lag(self) -> None:
-        """Counted from positions, which pass markers and aborted records; nothing is said of what is not known."""
+        """Reports lag from positions, which pass markers and aborted records; unknown positions are left out."""
         for each in self.consumer.position(self.consumer.assignment()):
             _low, end = self.consumer.get_watermark_offsets(each, cached=True)
             if each.offset >= 0 and end >= 0:

@@ -49,7 +49,7 @@ class ReachedOffsets:
         self._known: dict[Place, _Known] = {}
 
     def missing(self, needed: Mapping[Place, Mapping[int, int]]) -> list[Place]:
-        """The places that are not known to contain all of their events.
+        """Lists the places that are not known to contain all of their events.
 
         Args:
             needed: by place, offsets in the scored topic by index of the event.
@@ -57,7 +57,7 @@ class ReachedOffsets:
         return [place for place, offsets in needed.items() if not self.has(place, max(offsets.values()))]
 
     def has(self, place: Place, offset: int) -> bool:
-        """Whether the record at this offset is known to be contained."""
+        """Tells whether the record at this offset is known to be contained."""
         known = self._known.get(place)
         return known is not None and known.offset >= offset and time.monotonic() < known.until_s
 

@@ -78,5 +78,5 @@ class ScoringSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def worker_group(project: str, topic: str, output: str, model: str) -> str:
-    """The consumer group of workers with the same output: two outputs of one topic and model are two complete ones."""
+    """Names the consumer group of workers with the same output: each output of one topic and model is complete."""
     return group_name(project, "score", topic, output, model)

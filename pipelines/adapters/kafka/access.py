@@ -40,7 +40,7 @@ _DENIED = {
 
 
 def denied(error: KafkaError, may: str) -> str | None:
-    """The repair where the brokers let the client in, and an ACL is missing; None for every other error.
+    """Names the ACL that is missing, as a repair; None for every other error.
 
     Args:
         may: what the client wanted to do, such as "write to topic 'payments'".
@@ -51,13 +51,13 @@ def denied(error: KafkaError, may: str) -> str | None:
 
 
 def said(error: KafkaError, may: str) -> str:
-    """What the brokers said, with the repair where an ACL is missing; `may` as above."""
+    """Words what the brokers answered, with the repair where an ACL is missing."""
     allow = denied(error, may)
     return f"{error.str()}; {allow}" if allow else error.str()
 
 
 def refused(error: KafkaError) -> str | None:
-    """The repair where the brokers do not let the client in; None for every other error."""
+    """Names the repair where the brokers do not let the client in; None for every other error."""
     text = error.str()
     if error.code() in (KafkaError._AUTHENTICATION, KafkaError.SASL_AUTHENTICATION_FAILED):
         return _TOKEN if "OAUTHBEARER token" in text else _PASSWORD
@@ -79,7 +79,7 @@ class Access:
         that silence does not mean that it was let in."""
 
     def config(self, own: Mapping[str, Any]) -> dict[str, Any]:
-        """What the client is made with; see `client_config`."""
+        """Returns the properties that the client is made with; see `client_config`."""
         return client_config(self._brokers, {**own, "error_cb": self.note})
 
     def note(self, error: KafkaError) -> None:
@@ -91,11 +91,11 @@ class Access:
             self._refusals.pop(broker, None)
 
     def granted(self) -> None:
-        """The brokers have answered."""
+        """Takes note that the brokers have answered."""
         self._refusals.clear()
 
     def check(self, after_s: float, client: Any = None) -> None:
-        """To be called where an answer does not come.
+        """Raises a refusal that has lasted; called where no answer comes.
 
         Args:
             after_s: how long it must have been refused; 0: the call is not made again.

@@ -1,4 +1,4 @@
-"""What is asked of brokers about topics and groups."""
+"""Asks brokers about topics and groups."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ log = structlog.get_logger("forebay.kafka")
 
 
 def new_admin(brokers: Brokers, access: Access | None = None) -> AdminClient:
-    """A client that asks brokers, and tells them. It logs nothing: what fails is raised by each call."""
+    """Makes an admin client. It logs nothing: what fails is raised by each call."""
     own = {"log_level": 0}
     return AdminClient(access.config(own) if access else client_config(brokers, own))
 
@@ -60,8 +60,8 @@ class Topics:
         return Incarnation(topic, str(described.topic_id), len(described.partitions))
 
     def glance(self, *topics: str) -> dict[str, Incarnation]:
-        """Those of the topics that the brokers describe now: one that does not exist is left out, as all are that are
-        not answered in time.
+        """Returns those of the topics that the brokers describe now: one that does not exist is left out, as all are
+        that are not answered in time.
         """
         found = {}
         for topic, asked in self._admin.describe_topics(
@@ -74,6 +74,6 @@ class Topics:
 
 
 def group_name(project: str, role: str, *parts: str) -> str:
-    """A consumer group's name: stable for the same project, role and parts."""
+    """Names a consumer group: the same project, role and parts give the same name."""
     suffix = "." + hashlib.blake2b("\0".join(parts).encode(), digest_size=4).hexdigest() if parts else ""
     return f"{project}.{role}{suffix}"

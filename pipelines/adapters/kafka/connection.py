@@ -75,12 +75,13 @@ Brokers = KafkaConnection | str
 
 
 def connection_of(brokers: Brokers) -> KafkaConnection:
-    """The connection that is meant."""
+    """Returns a connection for an address, or the connection itself."""
     return brokers if isinstance(brokers, KafkaConnection) else KafkaConnection(brokers)
 
 
 def client_config(brokers: Brokers, own: Mapping[str, Any]) -> dict[str, Any]:
-    """What a client of librdkafka is made with; the user's properties go before the client's own.
+    """Returns the properties that a client of librdkafka is made with; the user's properties go before the client's
+    own.
 
     Args:
         own: of this kind of client.
@@ -90,7 +91,7 @@ def client_config(brokers: Brokers, own: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def variable_of(name: str) -> str:
-    """The environment variable of a property."""
+    """Names the environment variable of a property."""
     return VARIABLE_PREFIX + name.replace(".", "_").upper()
 
 
@@ -109,7 +110,7 @@ def read_properties(environment: Mapping[str, str], file: Path | None) -> dict[s
 
 
 def checked(connection: KafkaConnection) -> KafkaConnection:
-    """The connection, once librdkafka takes its properties; no broker is asked.
+    """Returns the connection once librdkafka takes its properties; no broker is asked.
 
     Raises:
         SettingsError: it does not, such as for a name it does not know or a certificate that is not there.

@@ -1,4 +1,4 @@
-"""What an error that a consumer hands out means, judged by its code.
+"""Judges by its code what an error that a consumer hands out means.
 
 `KafkaError.fatal()` does not tell: an error with code `_FATAL` ends librdkafka's consumer for good, is handed out once
 with `fatal()` False, and is followed by silence.
@@ -84,11 +84,12 @@ class ConsumerErrors:
             log.warning("consumer", error=error.name(), said=error.str())
 
     def read(self) -> None:
-        """Something was read: what was refused before is not any more."""
+        """Takes note that a record was read: nothing is refused any more."""
         self._lasting = None
 
     def look(self) -> None:
-        """To be called where nothing is read: librdkafka hands out some errors once, however long they last.
+        """Raises an error that still lasts; called where nothing is read, since librdkafka hands some errors out only
+        once.
 
         Raises:
             SettingsError: the brokers have refused for so long that asking again does not help.

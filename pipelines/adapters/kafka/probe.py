@@ -36,7 +36,7 @@ class RecordProbe:
         )
 
     def __call__(self, positions: Positions) -> bool:
-        """Whether a record can be read at one of the positions. False where brokers do not answer."""
+        """Tells whether a record can be read at one of the positions; False where brokers do not answer."""
         consumer = Consumer(self._config)
         try:
             # Assigned, not subscribed: the group does not notice.

@@ -1,4 +1,4 @@
-"""Kafka through librdkafka: an idempotent producer, and what is asked about topics."""
+"""Produces records through librdkafka: in order, each once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Read the records that topics hold now, all of them or those since a time."""
+"""Reads the records that topics hold now, all of them or those since a time."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class TopicReader:
         return {} if found.error else {number: len(each.replicas) for number, each in found.partitions.items()}
 
     def partitions(self, topic: str) -> Sequence[int]:
-        """The topic's partitions, ascending.
+        """Returns the topic's partitions, ascending.
 
         Raises:
             SettingsError: the topic does not exist, or the brokers do not answer.
@@ -68,7 +68,7 @@ class TopicReader:
         return sorted(found)
 
     def messages(self, topic: str) -> Iterator[Message]:
-        """All records that the topic holds now, one partition after another.
+        """Reads all records that the topic holds now, one partition after another.
 
         Raises:
             SettingsError: the topic does not exist, or the brokers do not answer.
@@ -79,7 +79,7 @@ class TopicReader:
                 yield from self._span(topic, partition, low, end)
 
     def message(self, at: Position) -> Message | None:
-        """The record at a position; None where there is none. Raises as `messages`."""
+        """Reads the record at a position; None where there is none. Raises as `messages`."""
         if at.partition not in self.replicas(at.topic):
             return None
         low, end = self._ends(TopicPartition(at.topic, at.partition))
@@ -89,7 +89,7 @@ class TopicReader:
         return found if found is not None and found.offset() == at.offset else None
 
     def since(self, topic: str, partition: int, from_ms: int, end: int | None = None) -> Iterator[Message]:
-        """The records of a partition from the first one on whose timestamp is not before a time.
+        """Reads the records of a partition, from the first whose timestamp is not before a time.
 
         Args:
             end: the offset before which to stop; None: all that the partition holds now.
@@ -116,7 +116,7 @@ class TopicReader:
         return low, end
 
     def _span(self, topic: str, partition: int, start: int, end: int) -> Iterator[Message]:
-        """The records from `start` to before `end`; the last of these offsets may be a transaction's marker."""
+        """Reads the records from `start` to before `end`; the last of these offsets may be a transaction's marker."""
         self._consumer.assign([TopicPartition(topic, partition, start)])
         while True:
             message = self._consumer.poll(NO_ANSWER_S)

@@ -15,7 +15,7 @@ class Glance(Protocol):
     """What is asked of the brokers."""
 
     def glance(self, *topics: str) -> dict[str, Incarnation]:
-        """Those of the topics that the brokers describe now."""
+        """Returns those of the topics that the brokers describe now."""
         ...
 
 
@@ -34,7 +34,7 @@ class TopicWatch:
         threading.Thread(target=self._run, name="topic-watch", daemon=True).start()
 
     def stop(self) -> None:
-        """Looks no more."""
+        """Ends the watch."""
         self._stopped.set()
 
     def look(self) -> None:

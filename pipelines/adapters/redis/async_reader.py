@@ -35,7 +35,7 @@ class AsyncRedisReader:
         self._turn = asyncio.Lock()
 
     async def read(self, requests: Requests) -> Rows:
-        """Per (key, fields), the fields' values; None where absent. Slices as `RedisStore.read`.
+        """Reads, per (key, fields), the fields' values; None where absent. Slices as `RedisStore.read`.
 
         Raises:
             StoreUnavailable, StoreRefused: as `RedisStore.read`.
@@ -105,7 +105,7 @@ class AsyncRedisReader:
 
 
 async def _reply(connection: Any, command: tuple[Any, ...]) -> Any:
-    """The reply to one command, or the error that it is."""
+    """Returns the reply to one command, or the error that the server answered."""
     await connection.send_packed_command(hiredis.pack_command(command), check_health=False)
     try:
         return await connection.read_response()

@@ -1,4 +1,4 @@
-"""One connection to the server: commands are sent, and their replies are read in the same order."""
+"""Holds one connection to the server: sends commands, and reads their replies in the same order."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ class Connection:
 
 
 def _asked(sent: Sequence[tuple[Any, ...]], at: int) -> str:
-    """Of the commands sent, the one whose reply comes next, and the first key it names."""
+    """Names the command whose reply comes next, and its first key."""
     if at >= len(sent):
         return ""
     name, *arguments = sent[at]

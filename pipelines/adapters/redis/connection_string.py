@@ -1,4 +1,4 @@
-"""Feast's connection string of an online store on Redis."""
+"""Parses Feast's connection string of an online store on Redis."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _OPTIONS = frozenset(
 
 
 def parse_connection_string(connection: str) -> dict[str, Any]:
-    """redis-py arguments of Feast's `host:port,db=0,password=...,ssl=true`.
+    """Parses Feast's connection string into arguments of redis-py: `host:port,db=0,password=...,ssl=true`.
 
     Raises:
         SettingsError: the string names no single host and port.

@@ -34,7 +34,7 @@ _REPAIRS: tuple[tuple[str, str], ...] = (
 
 
 def explained(error: Exception, store: str, what: str) -> StoreUnavailable | StoreRefused:
-    """The error that Forebay raises for one of `CLIENT_ERRORS`.
+    """Makes the error that Forebay raises for one of `CLIENT_ERRORS`.
 
     Args:
         store: host:port.

@@ -21,7 +21,7 @@ _WANTED = b"noeviction"
 
 
 def refuse_eviction(call: Callable[..., Any], store: str) -> bool:
-    """Whether the policy is known to be `noeviction`; False, with a warning, where the server does not tell it.
+    """Refuses a store that may drop rows; False, with a warning, where the server does not tell its policy.
 
     Args:
         call: sends one command and returns its reply.
@@ -46,7 +46,7 @@ def refuse_eviction(call: Callable[..., Any], store: str) -> bool:
 
 
 def _from_info(call: Callable[..., Any]) -> bytes | None:
-    """By INFO, which more users may call than CONFIG."""
+    """Reads the policy from INFO, which more users may call than CONFIG."""
     reply = _answer(call, *_INFO) or b""
     lines = reply.encode() if isinstance(reply, str) else reply
     return next((line[len(_FIELD) :].strip() for line in lines.splitlines() if line.startswith(_FIELD)), None)

@@ -25,7 +25,7 @@ class ReadSlices:
         self._rows: dict[bytes, int] = {}
 
     def read(self, requests: Requests, read_at_once: Callable[[Requests], Rows]) -> Rows:
-        """All rows in order, by as many calls as there are slices."""
+        """Reads all rows in order, with one call per slice."""
         found: Rows = []
         while len(found) < len(requests):
             some = self.next(requests, len(found))
@@ -35,7 +35,7 @@ class ReadSlices:
         return found
 
     def next(self, requests: Requests, done: int) -> Requests:
-        """The slice to read after so many rows."""
+        """Returns the slice to read after so many rows."""
         return requests[done : done + self._rows.get(_kind(requests[done]), FIRST_ROWS)]
 
     def learn(self, some: Requests, rows: Rows) -> None:

@@ -89,7 +89,7 @@ def source_header(position: SourcePosition) -> tuple[str, bytes]:
 
 
 def source_position(record: Record) -> SourcePosition:
-    """The source position of a routed record.
+    """Returns the source position of a routed record.
 
     Raises:
         DecodeError: the record was not written by Forebay.

@@ -28,7 +28,7 @@ _DECAYED_SUM = re.compile(r"decayed_sum_([1-9]\d{0,8})(ms|s|m|h|d)")
 
 
 def parse_function(spelling: str) -> tuple[Function, int]:
-    """The function and its parameter (see `Aggregation.parameter`).
+    """Returns the function and its parameter (see `Aggregation.parameter`).
 
     Raises:
         ValueError: there is no such function.
@@ -45,7 +45,7 @@ def parse_function(spelling: str) -> tuple[Function, int]:
 
 
 def spelled(aggregation: Aggregation) -> str:
-    """The function of an aggregation as it is spelled, the half-life in the largest unit that divides it."""
+    """Returns the function of an aggregation as it is spelled, the half-life in the largest unit that divides it."""
     match aggregation.function:
         case Function.QUANTILE:
             return f"p{aggregation.parameter}"

@@ -39,20 +39,20 @@ class Plan(msgspec.Struct, frozen=True):
     """Grows with every plan that is made (see `plan_file.next_generation`): of two plans the greater one is newer."""
 
     def source(self, name: str) -> Source:
-        """The source of that name (`KeyError` names the unknown one)."""
+        """Returns the source of that name (`KeyError` names the unknown one)."""
         return next_named(self.sources, name, "source")
 
     def stream_view(self, name: str) -> StreamView:
-        """The stream view of that name."""
+        """Returns the stream view of that name."""
         return next_named(self.stream_views, name, "stream feature view")
 
     def service(self, name: str) -> FeatureService:
-        """The feature service of that name."""
+        """Returns the feature service of that name."""
         return next_named(self.services, name, "feature service")
 
 
 def next_named(items: tuple[Named, ...], name: str, kind: str) -> Named:
-    """The item of that name.
+    """Returns the item of that name.
 
     Raises:
         KeyError: naming the kind, the unknown name and the known ones.

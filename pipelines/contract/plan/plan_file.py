@@ -37,7 +37,7 @@ def write_plan(plan: Plan, path: Path) -> None:
 
 
 def read_plan(path: Path) -> Plan:
-    """The plan in a file.
+    """Returns the plan in a file.
 
     Raises:
         PlanError: no file, no plan file, one of another version, or a damaged one.
@@ -63,7 +63,8 @@ def read_plan(path: Path) -> Plan:
 
 
 def next_generation(path: Path, now_ms: int) -> int:
-    """The generation of a plan that is written to this file now: later than the one there, and than those of before.
+    """Returns the generation of a plan that is written to this file now: later than the one there, and than those of
+    before.
 
     Args:
         now_ms: the wall clock. It orders plans that are made on different machines, or where no former file is.

@@ -36,10 +36,10 @@ _decoder = msgspec.msgpack.Decoder(Progress)
 
 
 def encode_progress(progress: Progress) -> bytes:
-    """The stored form."""
+    """Returns the stored form."""
     return _encoder.encode(progress)
 
 
 def decode_progress(data: bytes) -> Progress:
-    """The stored form, read back (`msgspec.DecodeError` if it is none)."""
+    """Returns the stored form, read back (`msgspec.DecodeError` if it is none)."""
     return _decoder.decode(data)

@@ -87,11 +87,11 @@ class ProcessorApp(faust.App):
             assigned.unwatch()
 
     def owned(self) -> set[TP]:
-        """The partitions that are assigned to this process."""
+        """Returns the partitions that are assigned to this process."""
         return set(self._batches.assignment())
 
     def end(self, topic: str, partition: int) -> int | None:
-        """The offset after the last record that may be read; None while that is not known."""
+        """Returns the offset after the last record that may be read; None while that is not known."""
         return self._batches.end(TP(topic, partition))
 
     def done(self, tp: TP) -> int | None:

@@ -24,7 +24,7 @@ RETRY_SECONDS = (0.05, 0.1, 0.2, 0.5, 1.0)
 
 
 def retry_seconds(attempt: int) -> float:
-    """How long to wait after so many attempts before this one."""
+    """Computes how long to wait before the next attempt, after so many."""
     return RETRY_SECONDS[min(attempt, len(RETRY_SECONDS) - 1)]
 
 

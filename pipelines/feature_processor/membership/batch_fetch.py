@@ -68,7 +68,7 @@ class BatchFetch:
         }
 
     def _ends(self, consumer: Any, fetched: Mapping[TP, list[Any]]) -> dict[str, dict[int, int]]:
-        """By topic and partition, the offset after all that was read since the last time, where something was."""
+        """Finds, by topic and partition, the offset after all that was read; only where something was read."""
         ends = {tp: state.position for tp, state in positioned(consumer).items() if not failed(consumer, tp)}
         for tp, raw in fetched.items():
             ends[tp] = max(ends.get(tp, 0), raw[-1].offset + 1)
@@ -107,7 +107,7 @@ def _record(raw: Any) -> Record:
 
 
 def _by_topic(fetched: Mapping[TP, list[Any]]) -> dict[str, dict[int, list[Record]]]:
-    """By topic and partition."""
+    """Groups records by topic and partition."""
     topics: dict[str, dict[int, list[Record]]] = {}
     for tp, raw in fetched.items():
         topics.setdefault(tp.topic, {})[tp.partition] = [_record(each) for each in raw]

@@ -1,4 +1,4 @@
-"""What aiokafka raises where an ACL is missing, with the repair."""
+"""Turns what aiokafka raises where an ACL is missing into an error with the repair."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from forebay.pipelines.errors import SettingsError
 
 
 def denied(error: BaseException | None) -> SettingsError | None:
-    """The error that ends the process; None for every other error."""
+    """Makes the error that ends the process; None where no ACL is missing."""
     if isinstance(error, GroupAuthorizationFailedError):
         what = f"read consumer group {_named(error)}"
     elif isinstance(error, TopicAuthorizationFailedError):
@@ -19,6 +19,6 @@ def denied(error: BaseException | None) -> SettingsError | None:
 
 
 def _named(error: BaseException) -> str:
-    """Aiokafka's errors have a name, or a set of names."""
+    """Lists the topics or groups that an error of aiokafka names."""
     (names,) = error.args or ("",)
     return ", ".join(repr(each) for each in ([names] if isinstance(names, str) else sorted(names)))

@@ -1,4 +1,4 @@
-"""Why membership of the group ended: the library's errors, as what can be done about them."""
+"""Turns the library's errors that end membership into errors that say what can be done."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def explained(crash: BaseException) -> ForebayError:
 
 
 def _passes(crash: KafkaError) -> bool:
-    """Whether new clients may go on after this error.
+    """Tells whether new clients may go on after this error.
 
     A plain `KafkaError` is how aiokafka hands on that a task of its own has ended unexpectedly, such as on metadata
     that name no broker.

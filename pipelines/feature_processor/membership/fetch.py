@@ -44,7 +44,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         return self._batches.in_flight
 
     def end(self, tp: TP) -> int | None:
-        """The offset after the last record that may be read; None while no fetch of the partition was answered."""
+        """Returns the offset after the last record that may be read; None before a fetch of it was answered."""
         return end_of(self._consumer, tp)
 
     async def on_thread_stop(self) -> None:

@@ -1,4 +1,4 @@
-"""What was fetched and still keeps the next fetch from beginning, so that batches grow with the load."""
+"""Holds the next fetch back until the batches of the last one are done, so batches grow with the load."""
 
 from __future__ import annotations
 
@@ -24,26 +24,26 @@ class InFlight:
         self._none.set()
 
     def hand_out(self) -> int:
-        """One more batch of this epoch is on its way; returns its number."""
+        """Counts one more batch of this epoch; returns its number."""
         number = next(self._numbers)
         self._batches.add(number)
         self._settle()
         return number
 
     def release(self, number: int) -> None:
-        """The next fetch need not wait for this batch any more. It may be said again, and of an earlier epoch's."""
+        """Stops waiting for a batch. Releasing it again, or one of an earlier epoch, does nothing."""
         self._batches.discard(number)
         self._settle()
 
     def begin_seek(self) -> None:
-        """Until `end_seek` nothing is fetched, and what is on its way is of an earlier epoch."""
+        """Opens a new epoch, in which nothing is fetched until `end_seek`."""
         self.epoch += 1
         self._batches.clear()
         self.seeking = True
         self._settle()
 
     def end_seek(self) -> None:
-        """Every partition is where it starts."""
+        """Lets fetching begin: every partition is at its start."""
         self.seeking = False
         self._settle()
 

@@ -40,7 +40,7 @@ class OidcTokens(AbstractTokenProvider):  # type: ignore[misc]
         self._token, self._renew_s = "", 0.0
 
     async def token(self) -> str:
-        """The present token.
+        """Returns the present token.
 
         Raises:
             KafkaConnectionError: the provider gives none; aiokafka tries again.

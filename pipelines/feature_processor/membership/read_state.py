@@ -1,4 +1,4 @@
-"""What aiokafka keeps of partitions that it reads, and has no public name for."""
+"""Reads what aiokafka knows of partitions, and has no public name for."""
 
 from __future__ import annotations
 

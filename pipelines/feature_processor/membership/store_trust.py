@@ -1,4 +1,4 @@
-"""Whether the store can be trusted to hold all that it acknowledged."""
+"""Knows whether the store can be trusted to hold all that it acknowledged."""
 
 from __future__ import annotations
 

@@ -25,15 +25,15 @@ class BatchApp(Protocol):
     """Faust's: of the group's present assignment."""
 
     def done(self, tp: TP) -> int | None:
-        """The offset after all that was processed completely: what may be committed; None where nothing was."""
+        """Returns the offset to commit: the one after all that was processed completely; None where nothing was."""
         ...
 
     def all_done(self) -> Iterable[TP]:
-        """The partitions of which something was processed."""
+        """Lists the partitions of which something was processed."""
         ...
 
     async def start_offsets(self, earliest: Mapping[TP, int], still_asked: Callable[[], bool]) -> Mapping[TP, int]:
-        """Where every assigned partition starts.
+        """Finds where every assigned partition starts.
 
         Args:
             earliest: the first record that Kafka retains of each assigned partition.
@@ -78,7 +78,9 @@ class Consumer(driver.Consumer):
         return self._thread.end(tp)
 
     def release(self, batch: RecordBatch) -> None:
-        """The next fetch begins, once this was said of all batches of the last one. From any thread, more than once."""
+        """Releases a batch: once all batches of a fetch are released, the next one begins. Any thread may call it,
+        again too.
+        """
         with contextlib.suppress(RuntimeError):  # the thread's loop is closed: there is no next fetch
             self._thread.thread_loop.call_soon_threadsafe(self._thread.in_flight.release, batch.number)
 
@@ -92,13 +94,13 @@ class Consumer(driver.Consumer):
         )  # fmt: skip
 
     def _new_offset(self, tp: TP) -> int | None:
-        """The next offset to commit: what was processed. Faust's acks also count batches that were dropped."""
+        """Finds the next offset to commit from what was processed: Faust's acks also count dropped batches."""
         self._acked[tp].clear()
         self._acked_index[tp].clear()
         return self._batch_app.done(tp)
 
     def _filter_tps_with_pending_acks(self, topics: Any = None) -> Iterator[TP]:
-        """Every partition that was processed: Faust knows of one per batch only."""
+        """Lists every partition that was processed: Faust knows of one per batch only."""
         return (tp for tp in self._batch_app.all_done() if topics is None or tp in topics or tp.topic in topics)
 
     async def _commit(self, offsets: Any) -> bool:
@@ -110,10 +112,10 @@ class Consumer(driver.Consumer):
         return await super()._commit(offsets)
 
     async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
-        """Nothing to remember: a batch's offset is the last one read, so gaps are the rule."""
+        """Remembers nothing: a batch's offset is the last one read, so gaps are the rule."""
 
     def highwater(self, tp: TP) -> int:
-        """Where a partition ends; 0 for one just assigned, or taken away while its last batch was processed."""
+        """Finds where a partition ends; 0 for one just assigned, or taken away while its last batch was processed."""
         try:
             return super().highwater(tp) or 0  # None until its first fetch was answered
         except AssertionError:  # aiokafka's way to say that it is not assigned
@@ -129,7 +131,7 @@ class Consumer(driver.Consumer):
         self.add_future(self._look_up_and_seek(epoch))
 
     async def _look_up_and_seek(self, epoch: int) -> None:
-        """One after another, and only the last one that was asked for: each sets up all that is assigned."""
+        """Seeks one at a time, and only for the newest request: each seek sets all that is assigned."""
         async with self._looking_up:
             if epoch == self.epoch:
                 await super().perform_seek()

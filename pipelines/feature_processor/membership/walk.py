@@ -1,4 +1,4 @@
-"""What membership needs of the walk: batches of one topic's partitions, and where they were left."""
+"""Declares what membership needs of the walk: to process batches, and to know where each partition was left."""
 
 from __future__ import annotations
 

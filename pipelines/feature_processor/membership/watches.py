@@ -1,4 +1,4 @@
-"""Watch the topics that are read: how far behind they are, whether they were made anew, and whether they are read."""
+"""Watches the topics that are read: how far behind they are, whether they were made anew, and whether they are read."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ async def watch_incarnations(app: ProcessorApp, topics: Topics) -> None:
 
 
 def positions(app: ProcessorApp, topic: str) -> dict[tuple[str, int], int]:
-    """Where every owned partition of a topic is read on; empty while there is a reason why nothing is read."""
+    """Finds the next offset of every owned partition of a topic; none while there is a reason why nothing is read."""
     assigned, thread = app.assigned[topic], app.thread
     if not assigned.idle or app.waiting_for_store or thread is None or not thread.made:
         return {}

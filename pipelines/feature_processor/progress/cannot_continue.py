@@ -1,4 +1,4 @@
-"""Why a processor does not go on from the progress that the store holds, and the command that repairs it."""
+"""Words why a processor does not go on from the store's progress, and the command that repairs it."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def another_incarnation(
 
 
 def not_retained(feed: Feed, partition: int, reached: int, earliest: int) -> ProgressMismatch:
-    """Records were lost before they were processed.
+    """Makes the error for records that were lost before they were processed.
 
     Args:
         reached: the first offset that was not processed.
@@ -56,7 +56,7 @@ def not_retained(feed: Feed, partition: int, reached: int, earliest: int) -> Pro
 
 
 def foreign_row(view: str, incarnation: Incarnation, partition: int) -> ProgressMismatch:
-    """A row of the entity was computed in another incarnation of the topic."""
+    """Makes the error for a row that was computed in another incarnation of the topic."""
     return ProgressMismatch(
         f"view {view!r}: a stored row was computed from another partition, or another incarnation, of "
         f"{incarnation.topic}[{partition}]; the topic was re-created or given more partitions: "
@@ -65,12 +65,12 @@ def foreign_row(view: str, incarnation: Incarnation, partition: int) -> Progress
 
 
 def no_key(source: Source) -> WrongKey:
-    """A record without a key, of a source that has some."""
+    """Makes the error for a record without a key, of a source that has keys."""
     return WrongKey(f"the record has no key; {_as_the_tag_says(source)}")
 
 
 def misplaced(source: Source, partition: int, owner: int) -> WrongKey:
-    """A record in one partition, whose entity's row is computed from another one."""
+    """Makes the error for a record in one partition whose entity's row is computed from another."""
     return WrongKey(
         f"the record came in partition {partition}, but those of its entity are in partition {owner}; "
         f"{_as_the_tag_says(source)}; all producers of the topic need one form of the key and one partitioner: Java's "
@@ -88,5 +88,5 @@ def _as_the_tag_says(source: Source) -> str:
 
 
 def rebuild(views: Sequence[str]) -> str:
-    """The repair."""
+    """Words the repair: a rebuild of the view."""
     return f"rebuild what is computed from it with `forebay rebuild {' '.join(views)}`, then start again"

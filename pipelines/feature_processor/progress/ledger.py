@@ -81,20 +81,20 @@ class ProgressLedger:
             self._fresh = {}
 
     def of(self, view: StreamView) -> Progress:
-        """What a view contains; views that were added at different times differ."""
+        """Returns what a view contains; views that were added at different times differ."""
         return self._progress[progress_field(view)]
 
     def routed(self) -> dict[bytes, int]:
-        """By `route_field`, the offset up to which records have been routed."""
+        """Returns, by `route_field`, the offset up to which records have been routed."""
         return {field: self._progress[field].offset for field in self._routes}
 
     def has_fallen_back(self) -> bool:
-        """Whether the store lost what this process had written. Raises as `load`."""
+        """Tells whether the store lost what this process had written. Raises as `load`."""
         found = self._found(self._store.read_hash(self.key))
         return any(each.offset < self._progress[field].offset for field, each in found.items())
 
     def others(self, view: StreamView) -> dict[str, Progress]:
-        """What the other definitions of the view have reached, by fingerprint."""
+        """Returns what the other definitions of the view have reached, by fingerprint."""
         found = definitions(self._store.read_hash(self.key), view)
         found.pop(progress_field(view), None)
         return {field.rpartition(b"@")[2].decode(): progress for field, progress in found.items()}
@@ -114,7 +114,7 @@ class ProgressLedger:
         return {field.rpartition(b"@")[2].decode() for field in gone}
 
     def advanced(self, offset: int, sources: Mapping[str, Mapping[int, SourceProgress]]) -> dict[bytes, Progress]:
-        """What progress will be when everything contains all records up to `offset`.
+        """Computes the progress to write once all views contain all records up to `offset`.
 
         Args:
             sources: per view that has come forward, its source partitions. Routes have none.
@@ -139,14 +139,16 @@ class ProgressLedger:
         self._progress |= forward
 
     def watermark_ms(self) -> int:
-        """Highest event time that some view contains; -1 before the first."""
+        """Returns the highest event time that some view contains; -1 before the first."""
         return max(progress.watermark_ms for progress in self._progress.values())
 
     def _write(self, progress: Mapping[bytes, Progress]) -> None:
         self._store.write_hash(self.key, encoded(progress))
 
     def _found(self, stored: Mapping[bytes, bytes]) -> dict[bytes, Progress]:
-        """What has been reached in these incarnations of the topics. A route into a topic made anew begins afresh."""
+        """Reads what has been reached in these incarnations of the topics. A route into a topic made anew begins
+        afresh.
+        """
         found = {}
         mismatched: dict[str, Incarnation] = {}
         for view in self._feed.views:
@@ -173,5 +175,5 @@ def _stored(stored: Mapping[bytes, bytes], field: bytes, incarnation: Incarnatio
 
 
 def definitions(stored: Mapping[bytes, bytes], view: StreamView) -> dict[bytes, Progress]:
-    """In a progress hash, what all definitions of a view have reached; by field."""
+    """Reads, by field of a progress hash, what all definitions of a view have reached."""
     return {field: decode_progress(data) for field, data in stored.items() if is_progress_of(field, view)}

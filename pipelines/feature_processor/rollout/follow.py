@@ -85,7 +85,7 @@ class PlanFollower:
                 return
 
     def generation(self) -> int:
-        """The live plan's generation; it grows when a newer plan with the same views is taken over."""
+        """Returns the live plan's generation; it grows when a newer plan with the same views is taken over."""
         return self.live.generation
 
     def switch(self) -> None:
@@ -152,7 +152,7 @@ class PlanFollower:
         return not_ready(plan, self._store, self._topics, self._settings.ready_records)
 
     def _to_bootstrap(self) -> set[str]:
-        """Names of the target's views that are behind and that this process does not compute already."""
+        """Names the target's views that are behind and that this process does not compute already."""
         computed = {view.fingerprint for view in self.live.stream_views}
         new = {view.name for view in self._target.stream_views if view.fingerprint not in computed}
         return self._behind(self._target) & new

@@ -25,7 +25,7 @@ class TopicIncarnations(Protocol):
     """What readiness asks the brokers."""
 
     def incarnation(self, topic: str) -> Incarnation:
-        """The present incarnation of a topic. Raises `SettingsError` if there is none."""
+        """Returns the present incarnation of a topic. Raises `SettingsError` if there is none."""
         ...
 
 

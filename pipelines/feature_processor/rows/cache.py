@@ -20,14 +20,14 @@ class RowCache(LRUCache[bytes, StoredRow]):
         super().__init__(max_bytes, getsizeof=_size_bytes)
 
     def put(self, key: bytes, row: StoredRow) -> None:
-        """Add or replace a row. One that is larger than the whole cache is not kept, nor is the row before it."""
+        """Adds or replaces a row. A row larger than the whole cache is not kept, nor is the row that it replaces."""
         try:
             self[key] = row
         except ValueError:
             self.drop(key)
 
     def drop(self, key: bytes) -> None:
-        """Remove a row, if it is there."""
+        """Removes a row, if it is there."""
         self.pop(key, None)
 
 

@@ -1,4 +1,4 @@
-"""Decide which partition an entity's row is computed from, where its events come from several."""
+"""Decides which partition an entity's row is computed from, where its events come from several."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Owners:
         self._codec = codec
 
     def of_events(self, keys: Sequence[bytes], entity: Ints, partition: Ints, incarnation: Incarnation) -> Ints:
-        """The partition whose events count, of each entity, shape (entities,).
+        """Finds the partition whose events count, for each entity, shape (entities,).
 
         Args:
             entity: shape (n,), per event the index of its entity.
@@ -50,7 +50,7 @@ class Owners:
         return of_entity
 
     def of_row(self, key: bytes, incarnation: Incarnation, otherwise: int) -> int:
-        """The partition that the stored row is computed from; `otherwise` where there is no row. Raises as above."""
+        """Finds the partition that the stored row is computed from; `otherwise` without a row. Raises as above."""
         self._rows.drop([key])
         header = self._codec.header(self._rows.load([key])[0])
         if header is None:

@@ -1,4 +1,4 @@
-"""How many rows are folded at a time, so that a batch of many entities with large rows takes bounded memory."""
+"""Bounds how many rows are folded at a time: a batch of many entities with large rows takes bounded memory."""
 
 from __future__ import annotations
 

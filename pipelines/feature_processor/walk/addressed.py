@@ -1,4 +1,4 @@
-"""Which records of a batch are for some views only: those that were replayed for the views that had refused them."""
+"""Finds the records of a batch that are for some views only: those replayed for the views that had refused them."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ class Addressed:
                 self._views[index] = recipients.views if recipients.project == project else ()
 
     def __contains__(self, index: int) -> bool:
-        """Whether a record is for some views only."""
+        """Tells whether a record is for some views only."""
         return index in self._views
 
     def among(self, index: int, views: Iterable[str]) -> tuple[str, ...]:
-        """Those of the views that take a record."""
+        """Selects the views that take a record."""
         given = self._views.get(index)
         return tuple(views) if given is None else tuple(view for view in views if view in given)
 
@@ -51,6 +51,6 @@ class Addressed:
         return [index for index, given in self._views.items() if not any(view in given for view in views)]
 
     def select(self, batch: EventBatch, views: Collection[str]) -> EventBatch:
-        """The events that one of the views takes."""
+        """Selects the events that one of the views takes."""
         others = self.for_others(views)
         return batch.select(~np.isin(batch.index, others)) if others else batch

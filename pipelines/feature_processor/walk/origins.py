@@ -1,4 +1,4 @@
-"""Where records were first produced: a routed record can be there twice, and is late by its source partition."""
+"""Finds where records were first produced: a routed record may come twice, and is late by its source partition."""
 
 from __future__ import annotations
 

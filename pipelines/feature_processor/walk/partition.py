@@ -55,7 +55,7 @@ class Partition:
         self.ledger.load(earliest)
 
     def prepare(self, records: Sequence[Record]) -> Prepared:
-        """Everything that comes before the fold: decode, validate, route, transform, and what is late or a repeat.
+        """Decodes, validates, routes and transforms records, and drops what is late or repeats: all before the fold.
 
         Nothing of it is kept: a batch that fails later is prepared again.
         """
@@ -86,7 +86,8 @@ class Partition:
         self._refused.send()
 
     def advanced(self, reached: int, sources: Mapping[str, Mapping[int, SourceProgress]]) -> dict[bytes, Progress]:
-        """What progress will be once all records up to `reached` are contained (see `ProgressLedger.advanced`).
+        """Computes the progress to write once all records up to `reached` are contained (see
+        `ProgressLedger.advanced`).
 
         Args:
             sources: by view that has come forward by a record, its source partitions.
@@ -107,7 +108,7 @@ class Partition:
             self._count(records)
 
     def _by_progress(self) -> list[tuple[Progress, list[tuple[StreamView, Transform]]]]:
-        """The views, those that have come equally far together; a view that was added later has its own past."""
+        """Groups views that have come equally far; a view that was added later has its own past."""
         groups: list[tuple[Progress, list[tuple[StreamView, Transform]]]] = []
         for view, transform in self._parts.views:
             progress = self.ledger.of(view)
@@ -137,13 +138,13 @@ class Partition:
         return batch, origins
 
     def _lacking(self, record: Record) -> list[str]:
-        """The definitions that have not taken a record, of this topic and of those it is routed into."""
+        """Lists the definitions that have not taken a record, of this topic and of those it is routed into."""
         direct = [definition(view) for view in self._feed.views if self.ledger.of(view).offset < record.offset]
         routed = any(offset < record.offset for offset in self.ledger.routed().values())
         return [*direct, *(self._feed.routed_definitions if routed else ())]
 
     def _recorded_ms(self, records: Sequence[Record]) -> Ints | None:
-        """When the records were written; None where they were judged already, on the topic they were routed from."""
+        """Reads when the records were written; None for routed ones, which were judged on the topic before."""
         if self._feed.routed:
             return None
         return recorded_ms([record.timestamp_ms for record in records], self._parts.now_ms())

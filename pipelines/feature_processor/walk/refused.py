@@ -1,4 +1,4 @@
-"""Records that come into no view: dead letters and late events, queued once however often their batch is tried.
+"""Queues dead letters and late events, each once however often its batch is tried.
 
 One letter per record, which names all views that refuse it.
 """
@@ -52,7 +52,7 @@ class RefusedRecords:
         """Dead letters of the present attempt, by the record's place in the batch."""
 
     def begin_attempt(self) -> None:
-        """The batch is prepared, for the first time or again; what no attempt has sent yet is found again."""
+        """Begins an attempt to prepare the batch; refusals that were not sent yet are found again."""
         self._dead, self._late, self.given_up = {}, {}, {}
 
     def send(self) -> None:
@@ -64,14 +64,14 @@ class RefusedRecords:
         self._dead, self._late = {}, {}
 
     def first_attempt(self, what: str, offset: int) -> bool:
-        """Whether the present batch has not yet done this for a record."""
+        """Tells whether this is done for a record of the present batch for the first time."""
         key = (what, offset)
         fresh = key not in self._queued
         self._queued.add(key)
         return fresh
 
     def batch_done(self) -> None:
-        """The present batch will not be tried again."""
+        """Takes note that the present batch will not be tried again."""
         self._queued.clear()
 
     def dead_letter(self, index: int, record: Record, error: RecordError, views: Sequence[str]) -> None:
@@ -117,6 +117,6 @@ class RefusedRecords:
 
 
 def _together(errors: Sequence[RecordError]) -> RecordError:
-    """One error that says what all of them say; its reason is the first one's."""
+    """Joins errors to one that says what all of them say; its reason is the first one's."""
     first, *more = dict.fromkeys(map(str, errors))
     return type(errors[0])("; ".join((first, *more))) if more else errors[0]

@@ -27,7 +27,7 @@ class SchemaSource(Protocol):
     """Where the schemas are that framed payloads name."""
 
     def schema(self, schema_id: int) -> str:
-        """The Avro schema of this id, as JSON.
+        """Returns the Avro schema of this id, as JSON.
 
         Raises:
             SchemasUnavailable: it can't be known now; the same batch can be tried again.
@@ -80,7 +80,7 @@ class AvroDecoder:
             return Decoded(events, errors | refused)
 
     def decode_one(self, payload: Payload) -> Any:
-        """One event.
+        """Decodes one event.
 
         Raises:
             DecodeError: saying what is wrong and, of a value, where (`$.field`).
@@ -134,7 +134,7 @@ class AvroDecoder:
         return known, body
 
     def _learn(self, schema_id: int, schemas: SchemaSource) -> Written | str:
-        """How to read records of a schema; the error, where its schema says that none can be read."""
+        """Finds how to read records of a schema; the error, where no record of it can be read."""
         try:
             text = schemas.schema(schema_id)
         except DecodeError as error:

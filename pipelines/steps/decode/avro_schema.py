@@ -19,7 +19,7 @@ _UNITS: dict[str, TimeUnit] = {MILLIS: "ms", MICROS: "us"}
 
 
 def load_record(text: str | bytes) -> dict[str, Any]:
-    """The record that a schema describes.
+    """Loads the record that a schema describes.
 
     Raises:
         ValueError: it is no JSON, or describes no record with fields.
@@ -49,12 +49,12 @@ def _check_names(named: dict[str, Any]) -> None:
 
 
 def branches(field_type: Any) -> list[Any]:
-    """The types that a value may have: those of a union, else the one."""
+    """Lists the types that a value may have: those of a union, or the one."""
     return field_type if isinstance(field_type, list) else [field_type]
 
 
 def plain(field_type: Any) -> Any:
-    """The type without what only annotates it (logical types, properties of code generators).
+    """Strips a type of what only annotates it (logical types, properties of code generators).
 
     Values are then read as they stand in the payload, and two plain types that are equal read alike.
     """
@@ -65,7 +65,7 @@ def plain(field_type: Any) -> Any:
 
 
 def logical_type(field_type: Any) -> str | None:
-    """The logical type of a field, or of the branch of its union that has one."""
+    """Finds the logical type of a field, or of the branch of its union that has one."""
     for branch in branches(field_type):
         if isinstance(branch, dict) and "logicalType" in branch:
             return str(branch["logicalType"])
@@ -73,7 +73,7 @@ def logical_type(field_type: Any) -> str | None:
 
 
 def plain_record(record: dict[str, Any]) -> dict[str, Any]:
-    """The record with all its fields' types plain."""
+    """Strips all types of a record's fields."""
     return record | {"fields": [field | {"type": plain(field["type"])} for field in record["fields"]]}
 
 
@@ -86,11 +86,11 @@ class Rescaled(NamedTuple):
     written_per_second: int
 
     def read(self, value: int) -> int:
-        """What was written, in the unit it is read in, rounded down."""
+        """Converts a written time to the unit it is read in, rounded down."""
         return value * self.per_second // self.written_per_second
 
     def write(self, value: int) -> int:
-        """The other way round."""
+        """Converts a time to the unit it is written in."""
         return value * self.written_per_second // self.per_second
 
 
@@ -105,7 +105,7 @@ class Written(NamedTuple):
 
 
 def written(writer: dict[str, Any], declared: dict[str, Any], times: Mapping[str, TimeUnit]) -> Written:
-    """How to read a writer's records by the source's schema.
+    """Finds how to read a writer's records by the source's schema.
 
     Args:
         times: the source's columns that are times, with the unit they are read in.
@@ -127,7 +127,9 @@ def written(writer: dict[str, Any], declared: dict[str, Any], times: Mapping[str
 
 
 def _time_unit(field: dict[str, Any], wrote: list[dict[str, Any]]) -> TimeUnit | None:
-    """The unit of a time: the writer's where it says one, else the source's; None where neither schema does."""
+    """Finds the unit of a time: the writer's where its schema says one, else the source's; None where neither schema
+    does.
+    """
     by_name = {each["name"]: each for each in wrote}
     names = [field["name"], *field.get("aliases", ())]
     written_as = next((by_name[name] for name in names if name in by_name), field)
@@ -138,14 +140,14 @@ def _time_unit(field: dict[str, Any], wrote: list[dict[str, Any]]) -> TimeUnit |
 
 
 def units_of_times(source: Source) -> dict[str, TimeUnit]:
-    """The columns that are times, with the unit in which events hold them: typed ones in milliseconds."""
+    """Finds the columns that are times, with the unit in which events hold them: typed ones in milliseconds."""
     typed = {column.name: column.dtype is DataType.UNIX_TIMESTAMP for column in source.columns}
     times: dict[str, TimeUnit] = {name: "ms" for name, is_time in typed.items() if is_time}
     return {source.timestamp_field: source.time_unit} | times
 
 
 def _gives_every_column(writer: Any, reader: Any) -> bool:
-    """Whether a record read as written has every field of the reader's schema, in its type.
+    """Tells whether a record read as written has every field of the reader's schema, in its type.
 
     One that is missing may be one that is null by default: the event says null of what a record lacks.
     """

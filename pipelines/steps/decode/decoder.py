@@ -24,7 +24,7 @@ __all__ = [
 
 
 def decoder_for(source: Source, schemas: SchemaSource | None = None) -> Decoder:
-    """The decoder of a source's events.
+    """Makes the decoder of a source's events.
 
     Args:
         schemas: needed where `needs_schemas` says so.
@@ -42,5 +42,5 @@ def decoder_for(source: Source, schemas: SchemaSource | None = None) -> Decoder:
 
 
 def needs_schemas(source: Source) -> bool:
-    """Whether payloads name their writer's schema by an id, and can't be decoded without it."""
+    """Tells whether payloads name their writer's schema by an id, and can't be decoded without it."""
     return source.format == "avro" and source.framing == "confluent"

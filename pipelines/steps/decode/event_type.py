@@ -30,14 +30,14 @@ _TYPES: dict[DataType, Any] = {
 
 
 def event_type(name: str, columns: Sequence[Column]) -> type[msgspec.Struct]:
-    """A struct with one optional field per column; what is required is for `validate` to say."""
+    """Makes a struct with one optional field per column; `validate` judges which are required."""
     fields = [(attribute(column.name), _TYPES[column.dtype] | None, None) for column in columns]
     names = {attribute(column.name): column.name for column in columns}
     return msgspec.defstruct(name, fields, frozen=True, gc=False, rename=names)
 
 
 def attribute(column: str) -> str:
-    """The attribute of events that holds a column.
+    """Names the attribute of events that holds a column.
 
     Its name but for two leading underscores, which Python and msgspec have uses of their own for. What already looks
     like the replacement is replaced too, so that no two columns share an attribute.
@@ -61,12 +61,12 @@ class Decoder(Protocol):
         ...
 
     def decode_one(self, payload: Payload) -> Any:
-        """One event. Raises `DecodeError`, saying what is wrong and where."""
+        """Decodes one event. Raises `DecodeError`, saying what is wrong and where."""
         ...
 
 
 def one_by_one(decode_one: Callable[[Given], Any], payloads: Sequence[Given]) -> Decoded:
-    """A batch whose payloads, or what a first step made of them, can't be decoded together."""
+    """Decodes a batch one payload at a time, where they can't be decoded together."""
     events: list[Any] = []
     errors: dict[int, DecodeError] = {}
     for index, payload in enumerate(payloads):
@@ -79,7 +79,7 @@ def one_by_one(decode_one: Callable[[Given], Any], payloads: Sequence[Given]) ->
 
 
 def float_or_null(value: float | None, place: str) -> float | None:
-    """NaN is no value, here as in every column behind: null.
+    """Returns the number, or None for NaN: every later column reads NaN as null.
 
     Raises:
         DecodeError: the value is infinite; one such value would make every sum it enters infinite.

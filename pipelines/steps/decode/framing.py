@@ -25,7 +25,7 @@ class Framed(NamedTuple):
 
 
 def unframe(payload: Payload, topic: str) -> Framed:
-    """The schema id and the rest.
+    """Splits a framed payload into schema id and rest.
 
     Raises:
         DecodeError: the payload is not framed.
@@ -41,7 +41,7 @@ def unframe(payload: Payload, topic: str) -> Framed:
 
 
 def frame(schema_id: int, body: bytes) -> bytes:
-    """The payload that `unframe` takes apart."""
+    """Frames a payload as `unframe` reads it."""
     return _HEADER.pack(_MAGIC, schema_id) + body
 
 
@@ -54,7 +54,7 @@ class Indexed(NamedTuple):
 
 
 def read_message_index(body: bytes, topic: str) -> Indexed:
-    """Which message of the schema's file it is, and the message.
+    """Reads which message of the schema's file a payload holds, and returns the message too.
 
     Raises:
         DecodeError: there is no such list.
@@ -72,12 +72,12 @@ def read_message_index(body: bytes, topic: str) -> Indexed:
 
 
 def message_index(path: tuple[int, ...]) -> bytes:
-    """What `read_message_index` reads; no part is negative."""
+    """Writes what `read_message_index` reads; no part is negative."""
     return b"\x00" if path == (0,) else b"".join(_varint(part << 1) for part in (len(path), *path))
 
 
 def _varint(number: int) -> bytes:
-    """At least one byte, the lowest 7 bits first."""
+    """Encodes a number as a varint: at least one byte, the lowest 7 bits first."""
     parts = bytearray()
     while number > 0x7F:
         parts.append(number & 0x7F | 0x80)
@@ -87,7 +87,7 @@ def _varint(number: int) -> bytes:
 
 
 def _zigzag(data: bytes, at: int, topic: str) -> tuple[int, int]:
-    """A signed varint of at most 32 bits, and where it ends."""
+    """Decodes a signed varint of at most 32 bits; returns it with its end."""
     number = 0
     for length, byte in enumerate(data[at : at + 5]):
         number |= (byte & 0x7F) << (7 * length)

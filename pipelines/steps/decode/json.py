@@ -27,7 +27,7 @@ class JsonDecoder:
         return one_by_one(self.decode_one, payloads)
 
     def _decode_joined(self, payloads: Sequence[Payload]) -> list[Any] | None:
-        """All events through one call of the decoder; None if that can't be trusted.
+        """Decodes all events in one call of the decoder; None where the result can't be trusted.
 
         Every payload must be one line that starts and ends as an object does. Then no payload can
         complete its neighbour (inside a value, nothing may follow `}` and a line break with `{`), and an
@@ -48,7 +48,7 @@ class JsonDecoder:
         return events if len(events) == len(lines) else None
 
     def decode_one(self, payload: Payload) -> Any:
-        """One event.
+        """Decodes one event.
 
         Raises:
             DecodeError: saying what is wrong and where (`$.field`).

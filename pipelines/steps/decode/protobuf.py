@@ -29,7 +29,7 @@ Read = Callable[[Sequence[Message]], Sequence[Any]]
 
 
 def message_class(source: Source) -> type[Message]:
-    """The class of the source's messages, in a pool of its own: plans never see each other's types."""
+    """Makes the class of the source's messages, in a pool of its own: plans never see each other's types."""
     pool = DescriptorPool()
     for file in FileDescriptorSet.FromString(source.schema).file:
         pool.Add(file)
@@ -38,7 +38,7 @@ def message_class(source: Source) -> type[Message]:
 
 
 def message_path(descriptor: Descriptor) -> tuple[int, ...]:
-    """Where a message stands in its file, as framed payloads say it."""
+    """Finds where a message stands in its file, as framed payloads say it."""
     parent = descriptor.containing_type
     siblings = parent.nested_types if parent else descriptor.file.message_types_by_name.values()
     index = [sibling.name for sibling in siblings].index(descriptor.name)
@@ -67,7 +67,7 @@ class ProtobufDecoder:
             return one_by_one(self.decode_one, payloads)
 
     def decode_one(self, payload: Payload) -> Any:
-        """One event.
+        """Decodes one event.
 
         Raises:
             DecodeError: saying what is wrong and, of a value, where (`$.field`).
@@ -108,22 +108,22 @@ class ProtobufDecoder:
 
 
 def _plain(name: str, messages: Sequence[Message]) -> list[Any]:
-    """A field that says its default where it was not set."""
+    """Reads a field that has its default where it was not set."""
     return list(map(attrgetter(name), messages))
 
 
 def _present(name: str, messages: Sequence[Message]) -> list[Any]:
-    """A field that says whether it was set."""
+    """Reads a field that says whether it was set."""
     return [getattr(each, name) if each.HasField(name) else None for each in messages]
 
 
 def _numbers(read: Read, place: str, messages: Sequence[Message]) -> list[Any]:
-    """A field of fractions, checked."""
+    """Reads a field of fractions, and checks it."""
     return [value if value is None or isfinite(value) else float_or_null(value, place) for value in read(messages)]
 
 
 def _times(name: str, place: str, messages: Sequence[Message]) -> list[int | None]:
-    """A field of type google.protobuf.Timestamp, in ms."""
+    """Reads a field of type google.protobuf.Timestamp, in ms."""
     return [_milliseconds(getattr(each, name), place) if each.HasField(name) else None for each in messages]
 
 

@@ -43,7 +43,7 @@ _COUNT_BYTES = 1
 
 
 def absorb_numbers(sketch: bytes, values: Floats | Ints) -> bytes:
-    """A sketch of frequencies after these values; all of its values are floats, or all are whole numbers."""
+    """Adds values to a sketch of frequencies; all of its values are floats, or all are whole numbers."""
     whole = values.dtype.kind == "i"
     counts = _number_counts(sketch, whole) if sketch else frequent_items_sketch(_LG_MAP)
     for value, times in Counter(_plain(values)).items():
@@ -72,7 +72,7 @@ def _plain(values: Floats | Ints) -> list[Any]:
 
 
 def add_texts(payload: bytes, texts: Sequence[bytes]) -> bytes:
-    """The payload after these texts, given in their order; empty where there is none yet."""
+    """Adds texts, in their order, to a payload; empty where there is none yet."""
     sketch, latest = split(payload)
     count = (latest[0] if latest else 0) + len(texts)
     run = latest[_COUNT_BYTES:] + join_texts(texts)
@@ -86,7 +86,7 @@ def add_texts(payload: bytes, texts: Sequence[bytes]) -> bytes:
 
 
 def ranked(payloads: Sequence[bytes], kept: Accumulator) -> list[Any]:
-    """The values of some tiles, the most frequent first; of equally frequent ones, the smaller first.
+    """Ranks the values of some tiles, the most frequent first; of equally frequent ones, the smaller first.
 
     Args:
         kept: the accumulator that the payloads are of.

@@ -24,7 +24,7 @@ _MS_BYTES = 8
 
 
 def add_timed_numbers(payload: bytes, values: Floats | Ints, event_ms: Ints, kept: slice) -> bytes:
-    """The payload after these values, given in order of arrival.
+    """Adds values, in order of arrival, to a payload.
 
     Args:
         payload: empty where there is none yet.
@@ -41,7 +41,7 @@ def add_timed_numbers(payload: bytes, values: Floats | Ints, event_ms: Ints, kep
 
 
 def add_timed_texts(payload: bytes, texts: Texts, event_ms: Ints, kept: slice) -> bytes:
-    """As `add_timed_numbers`."""
+    """Adds texts as `add_timed_numbers` adds numbers."""
     known = [*_timed_texts(payload), *zip(event_ms.tolist(), texts.tolist(), strict=True)]
     known = sorted(known, key=lambda each: each[0])[kept]
     times = np.array([at_ms for at_ms, _ in known], dtype="<i8").tobytes()
@@ -63,7 +63,7 @@ def _values(payload: bytes, kept: Accumulator) -> list[Any]:
 
 
 def oldest(payloads: Sequence[bytes], kept: Accumulator) -> Any:
-    """The first value of some tiles in ascending order; None if there is none.
+    """Finds the first value of some tiles in ascending order; None if there is none.
 
     Args:
         kept: the accumulator that the payloads are of.
@@ -72,7 +72,7 @@ def oldest(payloads: Sequence[bytes], kept: Accumulator) -> Any:
 
 
 def newest(payloads: Sequence[bytes], kept: Accumulator, count: int) -> list[Any]:
-    """Up to so many of the last values of some tiles in ascending order, newest first."""
+    """Finds up to so many of the last values of some tiles in ascending order, newest first."""
     found: list[Any] = []
     for payload in reversed(payloads):
         found += reversed(_values(payload, kept))

@@ -57,7 +57,7 @@ class RowCodec:
         self._has_sketches = any(self._payloads)
 
     def header(self, row: StoredRow) -> Header | None:
-        """The row's header; None if the row is absent or belongs to another definition of the view.
+        """Reads the row's header; None if the row is absent or belongs to another definition of the view.
 
         Raises:
             ValueError: a row of this definition is cut short.
@@ -69,7 +69,7 @@ class RowCodec:
         return Header.unpack(row.head)
 
     def unpack(self, rows: Sequence[StoredRow], headers: Sequence[Header | None]) -> list[Tiles]:
-        """Per group, the tiles of all rows; the entity of a tile is the index of its row.
+        """Unpacks, per group, the tiles of all rows; the entity of a tile is the index of its row.
 
         Args:
             headers: what `header` says of each row; a row without one has no tiles.
@@ -94,7 +94,7 @@ class RowCodec:
         ]
 
     def whole_from(self, rows: Sequence[StoredRow], headers: Sequence[Header | None]) -> list[Ints]:
-        """Per group, the first tile of each row from which on none has been dropped, shape (rows,).
+        """Finds, per group, the first tile of each row from which on none was dropped, shape (rows,).
 
         `NO_TILE` where nothing has been dropped, and of a row without a header.
         """
@@ -133,7 +133,7 @@ class RowCodec:
             payloads[at] += [next(newest) for _ in range(each)]
 
     def _cut(self, field: bytes, start: int, tiles: Sequence[int]) -> list[bytes]:
-        """The payloads behind the tiles of a field, of so many tiles per group."""
+        """Cuts out the payloads behind the tiles of a field."""
         found = []
         for _ in range(sum(count * each for count, each in zip(tiles, self._payloads, strict=True))):
             size = int.from_bytes(field[start : start + _SIZE_BYTES], "little")
@@ -149,15 +149,15 @@ class RowCodec:
             raise ValueError(f"stored closed tiles take {len(closed)} bytes, their counts {counts} say {said}")
 
     def _fits(self, field: bytes, tiles_bytes: int) -> bool:
-        """Whether a field has the bytes of its tiles, and more only where sketches may follow."""
+        """Tells whether a field has the bytes of its tiles, and more only where sketches may follow."""
         return len(field) == tiles_bytes or (self._has_sketches and len(field) > tiles_bytes)
 
     def _closed_bytes(self, counts: Sequence[int]) -> int:
-        """Of the closed tiles, without sketches."""
+        """Counts the bytes of the closed tiles, without sketches."""
         return self._counts_bytes + sum(count * width for count, width in zip(counts, self._widths, strict=True))
 
     def pack(self, tiles: Sequence[Tiles], whole_from: Sequence[Ints], headers: Sequence[Header]) -> list[StoredRow]:
-        """The rows of entities 0 ... n-1; every entity has at least one tile in every group.
+        """Packs the rows of entities 0 ... n-1; every entity has at least one tile in every group.
 
         Args:
             tiles: per group.
@@ -193,7 +193,7 @@ class RowCodec:
         return rows
 
     def new_header(self, incarnation: bytes, partition: int, offset: int, last_event_ms: int) -> Header:
-        """A header of this view's definition."""
+        """Makes a header of this view's definition."""
         return Header(ROW_FORMAT, self._fingerprint, incarnation, partition, offset, last_event_ms)
 
 

@@ -33,7 +33,7 @@ _VALUE = 8
 
 
 def add(absorb: Callable[[bytes, Any], bytes], payload: bytes, values: Floats | Ints) -> bytes:
-    """The payload after these values, given in their order and of the same type every time.
+    """Adds values, in their order and always of one type, to a payload.
 
     Args:
         absorb: what puts a block of values into the sketch, such as `absorb_distinct`.
@@ -49,12 +49,12 @@ def add(absorb: Callable[[bytes, Any], bytes], payload: bytes, values: Floats | 
 
 
 def joined(sketch: bytes, latest: bytes) -> bytes:
-    """A payload of these two."""
+    """Joins a sketch and values to a payload."""
     return _SIZE.pack(len(sketch)) + sketch + latest
 
 
 def split(payload: bytes) -> tuple[bytes, bytes]:
-    """The sketch (empty if there is none yet) and the values beside it."""
+    """Splits a payload into its sketch (empty if there is none yet) and the values beside it."""
     if not payload:
         return b"", b""
     start = _SIZE.size + _SIZE.unpack_from(payload)[0]
@@ -62,21 +62,21 @@ def split(payload: bytes) -> tuple[bytes, bytes]:
 
 
 def absorb_distinct(sketch: bytes, values: Ints) -> bytes:
-    """A HyperLogLog sketch after these identities."""
+    """Adds identities to a HyperLogLog sketch."""
     registers = hll_sketch.deserialize(sketch) if sketch else hll_sketch(LG_K, tgt_hll_type.HLL_4)
     _update_each(registers, values)
     return bytes(registers.serialize_updatable())
 
 
 def absorb_digest(sketch: bytes, values: Floats) -> bytes:
-    """A t-digest after these values."""
+    """Adds values to a t-digest."""
     digest = tdigest_double.deserialize(sketch) if sketch else tdigest_double(DIGEST_K)
     digest.update(values.copy())  # the library takes no read-only array
     return bytes(digest.serialize())
 
 
 def distinct(payloads: Sequence[bytes]) -> float:
-    """How many different values there are: exact without a sketch, else estimated and rounded."""
+    """Counts the different values: exact without a sketch, else estimated and rounded."""
     sketches, latest = _parts(payloads, "<i8")
     if not sketches:
         return float(len(np.unique(latest)))
@@ -101,7 +101,7 @@ class Quantiles:
             self._digest.update(latest.copy())
 
     def value(self, percent: int) -> float:
-        """The smallest value that at least this share of the values does not exceed; NaN if there is none."""
+        """Finds the smallest value that at least this share of the values does not exceed; NaN without values."""
         if self._digest is not None:
             return float(self._digest.get_quantile(percent / 100))
         count = len(self._sorted)
@@ -109,7 +109,7 @@ class Quantiles:
 
 
 def _parts(payloads: Sequence[bytes], dtype: str) -> tuple[list[bytes], npt.NDArray[Any]]:
-    """All sketches, and all values beside them."""
+    """Collects all sketches, and all values beside them."""
     parts = [split(payload) for payload in payloads]
     return [sketch for sketch, _ in parts if sketch], np.frombuffer(b"".join(latest for _, latest in parts), dtype)
 

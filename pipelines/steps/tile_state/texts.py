@@ -14,7 +14,8 @@ _SIZE_BYTES = 2
 
 
 def bounded_text(value: Any) -> bytes | None:
-    """A text as it is kept; None for null. What UTF-8 can't say, half a surrogate pair, becomes a question mark.
+    """Returns a text as it is kept; None for null. What UTF-8 can't say, half a surrogate pair, becomes a question
+    mark.
 
     Raises:
         TypeError: it is neither a text nor null.
@@ -30,12 +31,12 @@ def bounded_text(value: Any) -> bytes | None:
 
 
 def join_texts(texts: Iterable[bytes]) -> bytes:
-    """One run of bytes."""
+    """Joins texts to one run of bytes."""
     return b"".join([part for text in texts for part in (len(text).to_bytes(_SIZE_BYTES, "little"), text)])
 
 
 def split_texts(run: bytes) -> list[bytes]:
-    """The texts of a run."""
+    """Splits a run of bytes into its texts."""
     texts = []
     at = 0
     while at < len(run):

@@ -40,7 +40,7 @@ class AggregatedColumns:
         self._whole, self._identities = sorted(whole), sorted(identities)
 
     def __call__(self, batch: EventBatch) -> EventColumns:
-        """The columns of a batch.
+        """Reads the columns of a batch.
 
         Raises:
             TypeError, ValueError: the view's function made something else of a column.

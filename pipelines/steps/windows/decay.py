@@ -16,7 +16,7 @@ _TERMS = 18
 
 
 def decayed(periods: Floats) -> Floats:
-    """2^-periods, shape (n,), for any finite number of half-lives, negative ones (growth) included."""
+    """Computes 2^-periods, shape (n,), for any finite number of half-lives, negative ones (growth) included."""
     whole = np.floor(periods)
     exponent = (periods - whole) * math.log(2)
     result = np.ones_like(periods)

@@ -75,7 +75,7 @@ class WindowEvaluator:
         self._sketches = SketchResults(sketched, self.groups[0])
 
     def __call__(self, tiles: Sequence[Tiles], as_of_ms: Ints) -> FeatureValues:
-        """Feature values of n entities.
+        """Computes the feature values of n entities.
 
         Args:
             tiles: per group, the tiles of n entities, sorted by (entity, tile).
@@ -84,7 +84,7 @@ class WindowEvaluator:
         return self.flat(flat_tiles(self.groups, tiles), as_of_ms)
 
     def flat(self, tiles: FlatTiles, as_of_ms: Ints) -> FeatureValues:
-        """Feature values of n entities, from flat tiles."""
+        """Computes the feature values of n entities from flat tiles."""
         if len(as_of_ms) <= _AT_ONCE:
             return self._evaluate(tiles, as_of_ms)
         parts = [self._evaluate(*part) for part in _parts(tiles, as_of_ms)]
@@ -112,7 +112,7 @@ class WindowEvaluator:
 
 
 def _parts(tiles: FlatTiles, as_of_ms: Ints) -> Iterator[tuple[FlatTiles, Ints]]:
-    """The tiles and times of some entities after the others."""
+    """Yields the tiles and times of some entities after the others."""
     for start in range(0, len(as_of_ms), _AT_ONCE):
         end = min(start + _AT_ONCE, len(as_of_ms))
         rows = slice(*np.searchsorted(tiles.entity, (start, end)).tolist())

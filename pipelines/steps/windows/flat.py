@@ -33,7 +33,7 @@ class FlatTiles(NamedTuple):
 
 
 def flat_tiles(groups: Sequence[TileGroup], tiles: Sequence[Tiles]) -> FlatTiles:
-    """The tiles of all groups.
+    """Puts the tiles of all groups side by side.
 
     Args:
         tiles: per group.
@@ -58,7 +58,7 @@ def flat_tiles(groups: Sequence[TileGroup], tiles: Sequence[Tiles]) -> FlatTiles
 
 
 def flat_sketches(groups: Sequence[TileGroup], sketches: Sequence[Payloads]) -> Payloads:
-    """The sketches of all groups, those of the last group first.
+    """Puts the sketches of all groups one after another, those of the last group first.
 
     Args:
         sketches: per group, shape (r, sketches of the group).

@@ -37,7 +37,7 @@ class Tiles(NamedTuple):
     """Shape (r, sketches), see `forebay.pipelines.steps.tile_state.blobs`."""
 
     def take(self, chosen: Chosen) -> Tiles:
-        """Some of the tiles, by mask or by index."""
+        """Takes some of the tiles, by mask or by index."""
         return Tiles(self.entity[chosen], self.tile[chosen], self.values[chosen], self.sketches[chosen])
 
 
@@ -61,7 +61,7 @@ class Events(NamedTuple):
 
     @classmethod
     def joined(cls, parts: Sequence[Events]) -> Events:
-        """All events of some batches of the same view, one after the other."""
+        """Joins the events of some batches of the same view."""
         first = parts[0]
         if len(parts) == 1:
             return first
@@ -77,7 +77,7 @@ class Events(NamedTuple):
         )
 
     def take(self, chosen: Chosen) -> Events:
-        """Some of the events, by mask or by index."""
+        """Takes some of the events, by mask or by index."""
         columns = {name: column[chosen] for name, column in self.columns.items()}
         texts = {name: column[chosen] for name, column in self.texts.items()}
         whole = {name: column.take(chosen) for name, column in self.whole.items()}
@@ -87,18 +87,18 @@ class Events(NamedTuple):
 
 
 def no_tiles(group: TileGroup) -> Tiles:
-    """No tile at all."""
+    """Makes an empty set of tiles."""
     none = np.empty(0, np.int64)
     return Tiles(none, none, np.empty((0, len(group.accumulators))), no_payloads(group, 0))
 
 
 def no_payloads(group: TileGroup, rows: int) -> Payloads:
-    """Of tiles without an event; shape (rows, sketches)."""
+    """Makes the payloads of tiles without an event, shape (rows, sketches)."""
     return np.full((rows, len(group.sketches)), b"", dtype=object)
 
 
 def fold(group: TileGroup, tiles: Tiles, events: Events) -> Tiles:
-    """The tiles after the events, none dropped yet (see `retain`)."""
+    """Folds events into tiles; old tiles are dropped later (see `retain`)."""
     event_tile = events.event_ms // group.slide_ms
     lowest = min(event_tile.min(initial=0), tiles.tile.min(initial=0))
     span = max(event_tile.max(initial=0), tiles.tile.max(initial=0)) - lowest + 1
@@ -215,7 +215,7 @@ def _add(
 def _sketched_values(
     sketch: Accumulator, present: Mapping[str, npt.NDArray[np.bool_]], events: Events
 ) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]:
-    """What goes into a sketch, shape (n,), and which of the events have it."""
+    """Selects what goes into a sketch, shape (n,), and which of the events have it."""
     if sketch.kind is Kind.DISTINCT:
         identities = events.identities[sketch.column]
         return identities.values, identities.known
@@ -233,7 +233,7 @@ def _has_text(texts: Texts) -> npt.NDArray[np.bool_]:
 def _keep_first(
     words: npt.NDArray[Any], first_ms: Floats, rows: npt.NDArray[np.intp], added: npt.NDArray[Any], event_ms: Ints
 ) -> None:
-    """Earliest event time wins; of equal times, the record that arrived first."""
+    """Keeps the value with the earliest event time; of equal times, the one that arrived first."""
     order = np.lexsort((event_ms, rows))
     leading = np.ones(len(order), dtype=bool)
     leading[1:] = rows[order][1:] != rows[order][:-1]
@@ -245,7 +245,7 @@ def _keep_first(
 def _keep_last(
     words: npt.NDArray[Any], last_ms: Floats, rows: npt.NDArray[np.intp], added: npt.NDArray[Any], event_ms: Ints
 ) -> None:
-    """Latest event time wins; of equal times, the record that arrived last."""
+    """Keeps the value with the latest event time; of equal times, the one that arrived last."""
     order = np.lexsort((event_ms, rows))
     trailing = np.ones(len(order), dtype=bool)
     trailing[:-1] = rows[order][1:] != rows[order][:-1]

@@ -51,7 +51,7 @@ class TilesInside:
         self._before_head_ms = np.array([[(each.tiles - 1) * each.slide_ms] for each in windows], dtype=np.int64)
 
     def __call__(self, tiles: FlatTiles, as_of_ms: Ints) -> Inside:
-        """The tiles in each window.
+        """Finds the tiles in each window.
 
         Args:
             as_of_ms: shape (n,).

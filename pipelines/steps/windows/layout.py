@@ -146,11 +146,11 @@ class TileGroup(NamedTuple):
     """Per sketch, how many values its functions need of the oldest or newest; 0 of the other kinds."""
 
     def column(self, accumulator: Accumulator) -> int:
-        """The column of this accumulator in a tile."""
+        """Finds the column of this accumulator in a tile."""
         return self.accumulators.index(accumulator)
 
     def of(self, values: Floats, accumulator: Accumulator) -> npt.NDArray[Any]:
-        """One accumulator of some tiles, shape (r,): float64, or int64 of whole numbers; writes go to the tiles.
+        """Views one accumulator of some tiles, shape (r,): float64, or int64 of whole numbers; writes go to the tiles.
 
         Args:
             values: shape (r, accumulators).
@@ -163,7 +163,7 @@ class TileGroup(NamedTuple):
         return np.tile(np.array([each.initial for each in self.accumulators], np.float64), (tiles, 1))
 
     def oldest_needed(self, as_of_ms: Ints) -> Ints:
-        """The first tile that some window needs as of each time; shape as `as_of_ms`."""
+        """Finds the first tile that some window needs as of each time; shape as `as_of_ms`."""
         oldest = as_of_ms // self.slide_ms - self.tiles + 1
         for slide_ms in self.heads:
             oldest = np.minimum(oldest, as_of_ms // slide_ms * (slide_ms // self.slide_ms))
@@ -176,7 +176,7 @@ class TileGroup(NamedTuple):
 
 
 def tile_groups(view: StreamView) -> tuple[TileGroup, ...]:
-    """The tile groups of a view, ordered by length; fixed by the aggregations and the resolution alone.
+    """Makes the tile groups of a view, ordered by length; fixed by the aggregations and the resolution alone.
 
     The first group has the shortest tiles and every accumulator of the view: windows of longer slides share its tiles
     for their newest part.
@@ -192,7 +192,7 @@ def tile_groups(view: StreamView) -> tuple[TileGroup, ...]:
 def _group(
     slide_ms: int, own: Sequence[Aggregation], read_by: Sequence[Aggregation], heads: tuple[int, ...] = ()
 ) -> TileGroup:
-    """The group of one slide.
+    """Makes the group of one slide.
 
     Args:
         own: aggregations of this slide.
@@ -215,7 +215,9 @@ def _kept(aggregation: Aggregation, kind: Kind) -> int:
 
 
 def accumulators_of(aggregation: Aggregation) -> list[Accumulator]:
-    """What an aggregation reads, in the order that its results take it (see `steps.windows.evaluate`)."""
+    """Lists the accumulators that an aggregation reads, in the order that its results take it (see
+    `steps.windows.evaluate`).
+    """
     function, text, whole = aggregation.function, aggregation.text, aggregation.whole
     kinds = _NEEDS[function]
     if text:

@@ -57,7 +57,7 @@ class _Rows(NamedTuple):
     dtype: Any
 
     def of(self, table: Floats) -> Any:
-        """Their words, shape (k, tiles)."""
+        """Gathers the words of some accumulators, shape (k, tiles)."""
         return table[self.rows].view(self.dtype)
 
 
@@ -100,7 +100,7 @@ class Merge:
         names: list[Accumulator],
         beside: Mapping[Kind, Sequence[Kind]],
     ) -> list[_Step]:
-        """The steps of accumulators that the view has, whose names are added to `names`."""
+        """Lists the steps for the view's accumulators, and adds their names to `names`."""
         steps = []
         for merge, whole, kinds in merges:
             found = [each for each in self._every if each.kind in kinds and each.whole is whole]
@@ -134,12 +134,12 @@ class Merge:
 
 
 def _word(group: TileGroup, accumulator: Accumulator) -> int:
-    """Where an accumulator stands among the words of a tile."""
+    """Finds an accumulator among the words of a tile."""
     return group.column(accumulator) if accumulator in group.accumulators else _ABSENT
 
 
 def _others(accumulator: Accumulator, kinds: Sequence[Kind]) -> list[Accumulator]:
-    """What an accumulator is merged with."""
+    """Lists the accumulators that one is merged with."""
     whole = accumulator.whole
     return [accumulator._replace(kind=kind, whole=whole and kind is Kind.SUM_LOW) for kind in kinds]
 

@@ -28,7 +28,7 @@ def add_to_centre(count: Floats, centre: Numbers, rows: npt.NDArray[np.intp], ad
 
 
 def differences(values: Numbers, centre: Numbers) -> Floats:
-    """Value i less centre i, shape (n,)."""
+    """Subtracts centre i from value i, shape (n,)."""
     away = values - centre
     if values.dtype == np.float64:
         return away.astype(np.float64)
@@ -39,7 +39,8 @@ def differences(values: Numbers, centre: Numbers) -> Floats:
 
 
 def variances(slots: Slots, centre: Numbers, count: Floats, shifted: Floats, squares: Floats) -> Floats:
-    """Sample variances, as in Feast, pandas and SQL, of some tiles for each slot; NaN for fewer than two values.
+    """Computes sample variances, as Feast, pandas and SQL do, of some tiles for each slot; NaN for fewer than two
+    values.
 
     Args:
         centre, count, shifted, squares: shape (k, tiles).

@@ -28,7 +28,7 @@ class Fitting:
         self._largest = np.array([[_LARGEST.get(each, _LARGEST_FLOAT)] for each in elements]).reshape(-1, 1)
 
     def __call__(self, numbers: Floats) -> Floats:
-        """The values, shape (features, n); null is NaN.
+        """Turns numbers into values of the features' types, shape (features, n); what a type can't hold is NaN.
 
         Args:
             numbers: shape (features, n); may be written to.

@@ -60,7 +60,7 @@ class Results:
         ]
 
     def __call__(self, merged: Merged, as_of_ms: Ints) -> tuple[Floats, dict[int, Column]]:
-        """The values as of some times.
+        """Computes the values as of some times.
 
         Args:
             as_of_ms: shape (n,).
@@ -74,7 +74,7 @@ class Results:
         return numbers, self._objects(merged.whole, count) if self._exact else {}
 
     def _table(self, merged: Merged, as_of_ms: Ints) -> Floats:
-        """All results in all windows, shape (results, slots)."""
+        """Computes all results in all windows, shape (results, slots)."""
         floats, whole = merged
         parts = [floats]
         if len(whole.values):
@@ -98,7 +98,7 @@ class Results:
 
 
 def _kind(wanted: Wanted) -> str:
-    """Which part of the table of results holds this one."""
+    """Finds the part of the table that holds this result."""
     function = wanted.aggregation.function
     if function in (Function.STD, Function.TIME_SINCE_LAST, Function.MEAN):
         return function
@@ -106,5 +106,5 @@ def _kind(wanted: Wanted) -> str:
 
 
 def _seconds_since(last_ms: Floats, as_of_ms: Ints) -> Floats:
-    """Seconds; 0 when the row is already ahead of the as-of time."""
+    """Computes seconds since a time; 0 when the row is ahead of the as-of time."""
     return np.where(np.isinf(last_ms), np.nan, np.maximum(as_of_ms - last_ms, 0.0) / 1_000.0)

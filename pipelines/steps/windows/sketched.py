@@ -44,7 +44,7 @@ class SketchResults:
         self._group = group
 
     def __call__(self, tiles: FlatTiles, inside: Inside, count: int) -> dict[int, Column]:
-        """By the feature's place, its values of n entities, shape (n,).
+        """Computes, by the feature's place, its values of n entities, shape (n,).
 
         Args:
             count: n.
@@ -64,13 +64,13 @@ class _Merge:
         self._known: dict[tuple[Any, Accumulator, int], list[Any]] = {}
 
     def __call__(self, merge: MergeSketch, sketch: Accumulator, window: int) -> list[Any]:
-        """Per entity, the merged sketch of a window."""
+        """Merges, per entity, the sketches of a window."""
         if (merge, sketch, window) not in self._known:
             self._known[merge, sketch, window] = [merge(each, sketch) for each in self.payloads(sketch, window)]
         return self._known[merge, sketch, window]
 
     def payloads(self, sketch: Accumulator, window: int) -> list[list[bytes]]:
-        """Per entity, what the tiles of a window keep for one sketch, in ascending order of the tiles."""
+        """Gathers, per entity, what the tiles of a window keep for one sketch, in ascending order of the tiles."""
         first = window * self._count
         bounds = np.searchsorted(self._inside.slot, np.arange(first, first + self._count + 1)).tolist()
         column = self._sketches[:, self._group.sketches.index(sketch)]

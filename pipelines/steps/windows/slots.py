@@ -31,7 +31,7 @@ class Slots:
         self._places: dict[int, Ints] = {}
 
     def added_up(self, values: Floats) -> Floats:
-        """Plain sums, one value after another.
+        """Adds up values one after another, without compensation.
 
         Args:
             values: shape (k, m).
@@ -50,7 +50,7 @@ class Slots:
         return sums.reshape(len(values), self.count)
 
     def largest(self, values: Numbers, none: float) -> Numbers:
-        """The largest values.
+        """Finds the largest value of each slot.
 
         Args:
             values: shape (k, m).
@@ -64,7 +64,7 @@ class Slots:
         return found.reshape(len(values), self.count)
 
     def first(self, present: Bools) -> Ints:
-        """The first tile of each slot that has something, shape (k, count); -1 where none has.
+        """Finds the first tile of each slot that has something, shape (k, count); -1 where none has.
 
         Args:
             present: shape (k, m).
@@ -73,17 +73,17 @@ class Slots:
         return self._found(len(present), place, tile, slice(1, None))
 
     def last(self, present: Bools) -> Ints:
-        """The last tile of each slot that has something, as `first`."""
+        """Finds the last tile of each slot that has something, as `first`."""
         place, tile = self._present(present)
         return self._found(len(present), place, tile, slice(None, -1))
 
     def _present(self, present: Bools) -> tuple[Ints, Ints]:
-        """Where each tile that has something is merged, ascending, and which it is."""
+        """Finds where each tile that has something is merged, ascending, and which tile it is."""
         row, tile = present.nonzero()
         return row * self.count + self.slot[tile], tile
 
     def _found(self, rows: int, place: Ints, tile: Ints, with_neighbour: slice) -> Ints:
-        """The tiles whose neighbour on one side is of another slot."""
+        """Finds the tiles whose neighbour on one side is of another slot."""
         chosen = np.ones(len(place), dtype=bool)
         chosen[with_neighbour] = place[1:] != place[:-1]
         found = np.full(rows * self.count, -1)
@@ -91,14 +91,14 @@ class Slots:
         return found.reshape(rows, self.count)
 
     def _place(self, rows: int) -> Ints:
-        """Where each value of so many rows is merged, shape (rows * m,)."""
+        """Finds where each value of so many rows is merged, shape (rows * m,)."""
         if rows not in self._places:
             self._places[rows] = (self.slot + np.arange(rows)[:, np.newaxis] * self.count).ravel()
         return self._places[rows]
 
 
 def picked(values: Numbers, tile: Ints, none: Any) -> Numbers:
-    """The value of one tile per row and slot, shape (k, count); `none` where `tile` is -1.
+    """Picks the value of one tile per row and slot, shape (k, count); `none` where `tile` is -1.
 
     Args:
         values: shape (k, m).

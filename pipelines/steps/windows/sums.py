@@ -57,7 +57,7 @@ def add_compensated(totals: Floats, errors: Floats, rows: npt.NDArray[np.intp], 
 
 
 def _lost(before: Floats, value: Floats, after: Floats) -> Floats:
-    """The rounding error of `after = before + value` (D. E. Knuth's TwoSum)."""
+    """Computes the rounding error of `after = before + value` (D. E. Knuth's TwoSum)."""
     with np.errstate(invalid="ignore"):  # of an infinite sum there is no error
         gained = after - before
         lost: Floats = (before - (after - gained)) + (value - gained)
@@ -65,7 +65,7 @@ def _lost(before: Floats, value: Floats, after: Floats) -> Floats:
 
 
 def compensated_totals(slots: Slots, totals: Floats, errors: Floats) -> Floats:
-    """The sums of some tiles for each slot, shape (k, slots); a slot's does not depend on the others.
+    """Adds up some tiles for each slot, shape (k, slots); no slot's sum depends on another slot.
 
     Args:
         totals, errors: shape (k, tiles).
@@ -102,10 +102,10 @@ class WholeTotals:
         self._high, self._low = found[: len(high)] + (lower >> _HALF_BITS), lower & _LOW_BITS
 
     def floats(self) -> Floats:
-        """Shape (k, slots), rounded once or twice."""
+        """Returns the sums as floats, shape (k, slots), rounded once or twice."""
         return self._high.astype(np.float64) * float(1 << _HALF_BITS) + self._low.astype(np.float64)
 
     def whole(self) -> tuple[Ints, npt.NDArray[np.bool_]]:
-        """Shape (k, slots), and which of them an int64 can hold; the others are 0."""
+        """Returns the sums as int64, shape (k, slots), and which of them it can hold; the others are 0."""
         fits = (self._high >= -_HIGH_LIMIT) & (self._high < _HIGH_LIMIT)
         return np.where(fits, self._high, 0) << _HALF_BITS | np.where(fits, self._low, 0), fits

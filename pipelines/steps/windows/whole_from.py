@@ -31,7 +31,7 @@ class WholeFrom:
         self._head_ms = head_ms
 
     def __call__(self, whole_from: Sequence[Ints], removed_before_ms: int) -> Ints:
-        """Per feature, the earliest time from which on its window is whole: as of it and any later one.
+        """Finds, per feature, the earliest time as of which, and of any later one, its window is whole.
 
         Args:
             whole_from: per group, of n rows, the first tile from which on none has been dropped.
@@ -55,5 +55,5 @@ class WholeFrom:
 
 
 def _times(start_ms: Ints, whole_from: Ints) -> Ints:
-    """The start of each tile, ms; the beginning of time where nothing has been dropped."""
+    """Computes the start of each tile, ms; the beginning of time where nothing has been dropped."""
     return np.where(whole_from == NO_TILE, _BEGINNING_MS, start_ms)
