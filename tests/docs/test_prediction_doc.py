@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 
 from tests.docs.page import example
-from tests.serving.test_event_scorer import Message, asked, memory, score, store
+from tests.serving.test_event_scorer import Message, asked, barrier, memory, score, scorer, store
 
-__all__ = ["memory", "score", "store"]
+__all__ = ["barrier", "memory", "score", "scorer", "store"]
 """Fixtures: a worker without Kafka, over a store that holds the payments of two cards."""
 
 VARY = {"model_hash": "...", "timings_ms": {"waited": 0.0, "read": 0.4, "on_demand": 0.1, "model": 0.1}}
