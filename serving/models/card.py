@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import yaml
 
+from forebay.pipelines.contract.unique_keys import UniqueKeys
 from forebay.pipelines.errors import ModelError
 from forebay.serving.models.catalog import Catalog
 
@@ -48,20 +49,6 @@ class ModelCard(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Checked when the model is loaded."""
 
 
-class _UniqueKeys(yaml.SafeLoader):
-    """YAML in which a key that stands twice is an error; the library would keep the last one."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        """See `yaml.SafeLoader`."""
-        seen = set()
-        for key, _ in node.value:
-            if isinstance(key, yaml.ScalarNode):
-                if key.value in seen:
-                    raise yaml.constructor.ConstructorError(None, None, f"{key.value!r} stands twice", key.start_mark)
-                seen.add(key.value)
-        return super().construct_mapping(node, deep)
-
-
 def load_card(folder: Path) -> ModelCard:
     """The card of `models/<name>/<version>`, or of the version of `models/<name>` that is to score.
 
@@ -70,7 +57,7 @@ def load_card(folder: Path) -> ModelCard:
     """
     path = Catalog(folder).candidates()[0] / "model.yaml"
     try:
-        content = yaml.load(path.read_bytes(), _UniqueKeys)
+        content = yaml.load(path.read_bytes(), UniqueKeys)
         card = msgspec.convert(content, ModelCard)
     except FileNotFoundError as error:
         raise ModelError(f"{path} does not exist: it names the feature service and the scores") from error
