@@ -7,11 +7,12 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import structlog
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from forebay.pipelines.adapters.clock import Clock
 from forebay.pipelines.contract.plan.plan import Plan
 from forebay.pipelines.errors import ForebayError
+from forebay.serving.access.gate import Gate
 from forebay.serving.feast.route import PATH as FEAST
 from forebay.serving.feast.route import FeastRoute
 from forebay.serving.features.read import AsyncRowReader, RowReader
@@ -23,6 +24,7 @@ from forebay.serving.oip.rest import ROOT as OIP
 from forebay.serving.oip.rest import RestRoutes
 from forebay.serving.oip.served import ByEntity, ByTensors
 from forebay.serving.scoring.scorer import Scorer
+from forebay.serving.web.door import Door
 
 log = structlog.get_logger("forebay.serve")
 
@@ -44,6 +46,7 @@ class Endpoint:
         alone: Sequence[ModelAlone] = (),
         refused: Refusals = dict,
         rows: AsyncRowReader | None = None,
+        gate: Gate | None = None,
     ) -> None:
         """Args:
         scorer: warm; from now on used by the endpoint only.
@@ -51,17 +54,17 @@ class Endpoint:
         clock: what "now" means.
         alone: models beside the scorer's, whose tensors clients bring.
         refused: versions of the model that can't be served.
-        rows: see `build_app`.
+        rows, gate: see `build_app`.
         """
 
-        def doors(shared: Shared) -> Mapping[str, ASGIApp]:
+        def doors(shared: Shared) -> Mapping[str, Door]:
             self.inference = _inference(scorer, shared, alone, settings)
             return {
                 FEAST: FeastRoute(plan, scorer.service, store, clock, shared.thread, settings),
                 OIP: RestRoutes(self.inference, settings.max_body_bytes),
             }
 
-        self._app = build_app(scorer, clock, settings, refused, doors, rows)
+        self._app = build_app(scorer, clock, settings, refused, doors, rows, gate)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serves one connection scope."""

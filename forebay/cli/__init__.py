@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from forebay.cli import definitions, dlq, local, models
+from forebay.cli import definitions, dlq, keys, local, models
 from forebay.cli.command import from_environment, logged
 from forebay.cli.error_line import error_line
 from forebay.cli.explain import explain
@@ -51,6 +51,7 @@ for process_command in (process, score, serve, local.up):
     app.command()(logged(from_environment(process_command)))
 app.add_typer(dlq.app, name="dlq")
 app.add_typer(models.app, name="models")
+app.add_typer(keys.app, name="keys")
 
 
 def main() -> None:

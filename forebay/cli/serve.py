@@ -28,6 +28,7 @@ from forebay.pipelines.process.watchdog import HANG_AFTER_S
 from forebay.serving.http.settings import HttpSettings
 
 if TYPE_CHECKING:
+    from forebay.serving.access.gate import Gate
     from forebay.serving.oip.grpc_server import GrpcServer
     from forebay.serving.oip.inference import Inference
 
@@ -43,7 +44,12 @@ def serve(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = _DEFAULTS.host,
     port: Annotated[int, typer.Option(min=0, max=LAST_PORT, help="Port to listen on; 0: a free one.")] = _DEFAULTS.port,
     clock: ClockOption = ClockName.WALL,
-    insecure: Annotated[bool, typer.Option(help="Allow another address than loopback without a token.")] = False,
+    access: Annotated[
+        Path | None, typer.Option(help="access.yaml: API keys and issuers of tokens; default: the shared token alone.")
+    ] = None,
+    insecure: Annotated[
+        bool, typer.Option(help="Allow another address than loopback where nobody has to bring a credential.")
+    ] = False,
     max_connections: Annotated[int, typer.Option(min=1, help="Most connections at once; further ones get 503.")] = (
         _DEFAULTS.max_connections
     ),
@@ -86,10 +92,11 @@ def serve(
     from forebay.pipelines.adapters.redis.store import RedisStore
     from forebay.pipelines.contract.plan.plan import Plan
     from forebay.pipelines.process.watchdog import WATCHDOG
+    from forebay.serving.access.gate import build_gate
+    from forebay.serving.access.settings import AccessSettings, read_access, token_of_environment
     from forebay.serving.endpoint import Endpoint
     from forebay.serving.http.renewed_app import RenewedApp
     from forebay.serving.http.server import run_server
-    from forebay.serving.http.settings import token_of_environment
     from forebay.serving.models.alone import load_alone
     from forebay.serving.rollout.following import Files, following
     from forebay.serving.scoring.scorer import Scorer
@@ -101,6 +108,7 @@ def serve(
         host=host,
         port=port,
         token=token_of_environment(),
+        access=AccessSettings() if access is None else read_access(access),
         allow_unauthenticated=insecure,
         max_connections=max_connections,
         max_head_bytes=max_head_bytes,
@@ -113,6 +121,8 @@ def serve(
         drain_s=drain_s,
     )
 
+    # One for all applications that follow one another, and for gRPC.
+    gate = build_gate(settings.token, settings.access)
     alone = [load_alone(each) for each in tensor_model or ()]
     wall = clock is ClockName.WALL
     # One for all applications that follow one another. The watermark clock waits for the store: on the thread.
@@ -129,19 +139,22 @@ def serve(
             alone=alone,
             refused=lambda: files.refused.reasons,
             rows=rows,
+            gate=gate,
         )
 
     files = Files.of(plan_file, model)
     with following(compiled, files, store, app, reads_all=not wall) as renewed:
         served: ASGIApp = RenewedApp(renewed)
         if grpc_port:
-            server = _grpc_server(lambda: renewed.present.inference, f"{host}:{grpc_port}", settings)
+            server = _grpc_server(lambda: renewed.present.inference, f"{host}:{grpc_port}", settings, gate)
             served = server.beside(served)
         WATCHDOG.start(hang_after_s)
         run_server(served, settings)
 
 
-def _grpc_server(present: Callable[[], Inference], address: str, settings: HttpSettings) -> GrpcServer:
+def _grpc_server(
+    present: Callable[[], Inference], address: str, settings: HttpSettings, gate: Gate | None
+) -> GrpcServer:
     try:
         from forebay.serving.oip.grpc_server import GrpcServer
     except ModuleNotFoundError as error:
@@ -149,7 +162,7 @@ def _grpc_server(present: Callable[[], Inference], address: str, settings: HttpS
     return GrpcServer(
         present,
         address,
-        settings.token,
+        gate,
         settings.max_body_bytes,
         settings.max_connections,
         settings.drain_s,

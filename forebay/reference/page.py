@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from types import ModuleType
 
+import forebay.serving.access.metrics
 import forebay.serving.http.metrics
 import forebay.serving.observe.batches
 import forebay.serving.observe.metrics
@@ -16,9 +17,15 @@ from forebay.pipelines.contract.kafka.topics import dead_letter_topic, late_topi
 from forebay.pipelines.contract.plan.tags import TAGS
 from forebay.pipelines.process.status import MEANINGS
 from forebay.reference.options import Command, commands
-from forebay.serving.http.settings import TOKEN_VARIABLE
+from forebay.serving.access.settings import TOKEN_VARIABLE
 
-_METRICS = (metrics, forebay.serving.observe.metrics, forebay.serving.observe.batches, forebay.serving.http.metrics)
+_METRICS = (
+    metrics,
+    forebay.serving.observe.metrics,
+    forebay.serving.observe.batches,
+    forebay.serving.access.metrics,
+    forebay.serving.http.metrics,
+)
 
 _HEAD = """\
 # Reference

@@ -6,6 +6,7 @@ import json
 from typing import Any, NamedTuple
 
 from forebay.pipelines.errors import ForebayError, RequestError, StoreRefused, StoreUnavailable
+from forebay.serving.access.errors import Forbidden, KeysUnavailable, Unauthenticated
 from forebay.serving.scoring.batching import Overloaded
 from forebay.serving.web.compression import BodyTooLarge, CorruptBody, UnknownEncoding
 from forebay.serving.web.response import Headers, Rendered
@@ -48,6 +49,7 @@ _RETRY: Headers = [(b"retry-after", b"1")]
 
 _TABLE: dict[type[Exception], _Row] = {
     CorruptBody: _Row(400),
+    Unauthenticated: _Row(401, None, [(b"www-authenticate", b"Bearer")]),
     MethodNotAllowed: _Row(405, None, [(b"allow", b"POST")]),
     # The rest of the body is not read: the connection is of no further use.
     BodyTooLarge: _Row(413, None, [(b"connection", b"close")]),
@@ -56,6 +58,7 @@ _TABLE: dict[type[Exception], _Row] = {
     StoreUnavailable: _Row(503, "the online store does not answer; try again", _RETRY),
     StoreRefused: _Row(503, "the online store refuses this server; the log of the server says why"),
     Overloaded: _Row(503, None, _RETRY),
+    KeysUnavailable: _Row(503, None, _RETRY),
 }
 _UNEXPECTED = _Row(500, "an unexpected error; the log of the server says more")
 
@@ -63,7 +66,9 @@ _UNEXPECTED = _Row(500, "an unexpected error; the log of the server says more")
 def render(error: Exception) -> Rendered:
     """Renders the HTTP answer to an error. Feast's clients read every body as JSON."""
     if isinstance(error, ObjectNotFound):
-        return Rendered(404, [], _encode(_as_feast(error)))
+        return Rendered(404, [], _encode(_as_feast(error.feast_error, error)))
+    if isinstance(error, Forbidden):
+        return Rendered(403, [], _encode(_as_feast("FeastPermissionError", error)))
     if isinstance(error, InvalidField):
         return _invalid(error.place, str(error))
     if isinstance(error, RequestError):
@@ -74,7 +79,7 @@ def render(error: Exception) -> Rendered:
 
 def is_unexpected(error: Exception) -> bool:
     """Tells whether the error is a bug, to be logged with its traceback."""
-    known = (ObjectNotFound, InvalidField, RequestError, *_TABLE)
+    known = (ObjectNotFound, InvalidField, RequestError, Forbidden, *_TABLE)
     return not isinstance(error, known)
 
 
@@ -83,9 +88,9 @@ def _invalid(place: tuple[str | int, ...], message: str) -> Rendered:
     return Rendered(422, [], _encode({"detail": [detail]}))
 
 
-def _as_feast(error: ObjectNotFound) -> str:
+def _as_feast(kind: str, error: Exception) -> str:
     """Encodes an error twice, as Feast does: the body is a text, and the text is JSON."""
-    return json.dumps({"module": "feast.errors", "class": error.feast_error, "message": str(error)})
+    return json.dumps({"module": "feast.errors", "class": kind, "message": str(error)})
 
 
 def _encode(body: Any) -> bytes:

@@ -13,6 +13,7 @@ from forebay.pipelines.contract.plan.plan import Plan
 from forebay.pipelines.contract.plan.services import FeatureService
 from forebay.pipelines.contract.plan.views import BatchView, StreamView
 from forebay.pipelines.steps.event_time import EARLIEST_MS, LATEST_MS
+from forebay.serving.access.principal import Action, Need
 from forebay.serving.feast.answer import NOW_MS, FeatureAnswerer, FeatureQuestion
 from forebay.serving.feast.encode import present
 from forebay.serving.feast.entities import typed_entities
@@ -37,7 +38,9 @@ AS_OF = b"forebay-as-of"
 
 
 class FeastRoute:
-    """Answers as Feast's feature server. An ASGI application."""
+    """Answers as Feast's feature server. Implements `Door`."""
+
+    name = "feast"
 
     def __init__(
         self,
@@ -63,6 +66,14 @@ class FeastRoute:
             limits.max_queued_entities,
         )
         self._max_body_bytes = limits.max_body_bytes
+
+    def need(self, _path: str) -> Need:
+        """See `Door`."""
+        return Need(Action.FEATURES)
+
+    def render(self, error: Exception) -> Rendered:
+        """See `Door`."""
+        return render(error)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one request."""

@@ -20,6 +20,8 @@ from forebay.pipelines.adapters.clock import Clock
 from forebay.pipelines.contract.plan.types import DataType
 from forebay.pipelines.errors import ForebayError, StoreRefused, StoreUnavailable
 from forebay.pipelines.process.livez import livez as liveness
+from forebay.serving.access.gate import Gate, build_gate
+from forebay.serving.access.principal import Action, Need
 from forebay.serving.features.read import AsyncRowReader
 from forebay.serving.http.codec import QuestionDecoder
 from forebay.serving.http.encode import ReplyEncoder
@@ -28,11 +30,13 @@ from forebay.serving.http.front import Front
 from forebay.serving.http.hot_routes import HotRoute
 from forebay.serving.http.openapi import add_hot_routes
 from forebay.serving.http.settings import HttpSettings
+from forebay.serving.http.surface import Surface
 from forebay.serving.scoring.batching import Batcher, Run, on_thread
 from forebay.serving.scoring.lanes import Lanes, inline_entities
 from forebay.serving.scoring.questions import BatchAnswerer, LoopAnswerer, Question, Reply
 from forebay.serving.scoring.scorer import Scorer
 from forebay.serving.scoring.watched import watched
+from forebay.serving.web.door import Door
 
 log = structlog.get_logger("forebay.serve")
 
@@ -81,7 +85,7 @@ class Shared(NamedTuple):
     """Answers a question, given its number of entities."""
 
 
-Doors = Callable[[Shared], Mapping[str, ASGIApp]]
+Doors = Callable[[Shared], Mapping[str, Door]]
 """What other doors answer, by path, or by the first part of paths."""
 
 
@@ -92,6 +96,7 @@ def build_app(
     refused: Refusals = dict,
     doors: Doors = lambda _shared: {},
     rows: AsyncRowReader | None = None,
+    gate: Gate | None = None,
 ) -> ASGIApp:
     """The endpoint as an ASGI application.
 
@@ -102,6 +107,7 @@ def build_app(
         doors: mounted beside this one.
         rows: reads on the event loop, where small requests are then answered; closed with the application. None: all
             requests are answered on a thread, as they must be where the clock waits for anything.
+        gate: what requests go through; None: one of its own, as the settings say.
     """
     thread, computing = ThreadPoolExecutor(1, "forebay-score"), ThreadPoolExecutor(1, "forebay-compute")
 
@@ -113,19 +119,23 @@ def build_app(
         loop = gathered(LoopAnswerer(scorer, clock, rows, computing, inline_entities(scorer)))
     answer = Lanes(loop, gathered(on_thread(thread, watched(BatchAnswerer(scorer, clock)))))
     encode = ReplyEncoder(scorer.service.name, scorer.model)
-    hot: dict[str, ASGIApp] = {
+    hot: dict[str, Door] = {
         path: HotRoute(
             QuestionDecoder(scorer.service, settings.max_entities, models, scorer.earliest_ms),
             answer.submit,
             encode,
             settings.max_body_bytes,
+            need,
         )
-        for path, models in (("/v1/predict", (scorer.model.name,)), ("/v1/features", ()))
+        for path, models, need in (
+            ("/v1/predict", (scorer.model.name,), Need(Action.PREDICT, scorer.model.name)),
+            ("/v1/features", (), Need(Action.FEATURES)),
+        )
     }
     hot |= doors(Shared(thread, answer.submit))
     surface = _surface(scorer, thread, refused, rows)
     paths = frozenset(getattr(route, "path", "other") for route in surface.routes)
-    return Front(hot, surface, paths, settings.token)
+    return Front(hot, Surface(surface), paths, gate or build_gate(settings.token, settings.access))
 
 
 def _surface(scorer: Scorer, thread: ThreadPoolExecutor, refused: Refusals, rows: AsyncRowReader | None) -> FastAPI:

@@ -8,6 +8,7 @@ import msgspec
 from starlette.exceptions import HTTPException
 
 from forebay.pipelines.errors import ForebayError, ModelError, RequestError, StoreRefused, StoreUnavailable
+from forebay.serving.access.errors import Forbidden, KeysUnavailable, Unauthenticated
 from forebay.serving.http.codec import MalformedBody
 from forebay.serving.scoring.batching import Overloaded
 from forebay.serving.web.compression import BodyTooLarge, CorruptBody, UnknownEncoding
@@ -22,10 +23,6 @@ class MethodNotAllowed(ForebayError):
 
 class HeadTooLarge(ForebayError):
     """Request line and headers are larger than the settings allow."""
-
-
-class Unauthorized(ForebayError):
-    """The token is missing or wrong."""
 
 
 class NotReady(ForebayError):
@@ -60,7 +57,8 @@ _RETRY: Headers = [(b"retry-after", b"1")]
 _TABLE: dict[type[Exception], _Row] = {
     MalformedBody: _Row(400, "malformed_body"),
     CorruptBody: _Row(400, "corrupt_body"),
-    Unauthorized: _Row(401, "unauthorized", None, [(b"www-authenticate", b"Bearer")]),
+    Unauthenticated: _Row(401, "unauthorized", None, [(b"www-authenticate", b"Bearer")]),
+    Forbidden: _Row(403, "forbidden"),
     MethodNotAllowed: _Row(405, "method_not_allowed", None, [(b"allow", b"POST")]),
     # The rest of the body is not read: the connection is of no further use.
     BodyTooLarge: _Row(413, "body_too_large", None, [(b"connection", b"close")]),
@@ -71,6 +69,7 @@ _TABLE: dict[type[Exception], _Row] = {
     StoreUnavailable: _Row(503, "store_unavailable", "the online store does not answer; try again", _RETRY),
     StoreRefused: _Row(503, "store_refused", "the online store refuses this server; the log of the server says why"),
     Overloaded: _Row(503, "overloaded", None, _RETRY),
+    KeysUnavailable: _Row(503, "keys_unavailable", None, _RETRY),
     NotReady: _Row(503, "not_ready", None, _RETRY),
 }
 UNEXPECTED = "an unexpected error; the log of the server says more"

@@ -1,37 +1,40 @@
-"""The front: checks the token, counts, and leads to a hot route or to the FastAPI surface."""
+"""The front: asks the gate, counts, and leads to the door of a path."""
 
 from __future__ import annotations
 
-import hmac
 import time
 from collections.abc import Mapping
 
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
+from forebay.serving.access.errors import AccessError
+from forebay.serving.access.gate import Gate
+from forebay.serving.access.visit import Visit
 from forebay.serving.http import metrics
-from forebay.serving.http.error_table import Unauthorized, render
+from forebay.serving.web.door import Door
+from forebay.serving.web.headers import header
 from forebay.serving.web.response import respond
 
 OPEN_PATHS = frozenset({"/healthz", "/livez", "/readyz"})
-"""What an orchestrator asks without a token."""
+"""What an orchestrator asks without a credential."""
 
 
 class Front:
     """The outermost ASGI application."""
 
     def __init__(
-        self, hot: Mapping[str, ASGIApp], surface: ASGIApp, surface_paths: frozenset[str], token: str | None
+        self, hot: Mapping[str, Door], surface: Door, surface_paths: frozenset[str], gate: Gate | None
     ) -> None:
         """Args:
-        hot: path, or first part of paths, -> route.
+        hot: path, or first part of paths, -> door.
         surface: everything else, lifespan included.
         surface_paths: its paths, by which metrics are labelled.
-        token: what clients must send; None: nothing.
+        gate: None: everybody is let in.
         """
         self._hot = hot
         self._surface = surface
         self._labels = {path: path for path in (*hot, *surface_paths)}
-        self._expected = f"Bearer {token}".encode() if token else None
+        self._gate = gate
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serves one connection scope."""
@@ -55,19 +58,16 @@ class Front:
             metrics.REQUEST_SECONDS.labels(route).observe(time.perf_counter() - started)
 
     async def _lead(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if not self._may_enter(scope):
-            error = Unauthorized("send the token of this endpoint as `Authorization: Bearer <token>`")
-            await respond(render(error), send)
-            return
         path = scope["path"]
-        route = self._hot.get(path) or self._hot.get(_first_part(path), self._surface)
-        await route(scope, receive, send)
-
-    def _may_enter(self, scope: Scope) -> bool:
-        if self._expected is None or scope["path"] in OPEN_PATHS:
-            return True
-        sent = next((value for name, value in scope["headers"] if name == b"authorization"), b"")
-        return hmac.compare_digest(sent, self._expected)
+        door = self._hot.get(path) or self._hot.get(_first_part(path), self._surface)
+        if self._gate is None or path in OPEN_PATHS:
+            await door(scope, receive, send)
+            return
+        try:
+            async with self._gate.let_in(Visit(door.name, door.need(path)), header(scope, b"authorization")):
+                await door(scope, receive, send)
+        except AccessError as error:
+            await respond(door.render(error), send)
 
 
 def _first_part(path: str) -> str:

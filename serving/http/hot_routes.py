@@ -7,6 +7,8 @@ from collections.abc import Awaitable, Callable
 import structlog
 from starlette.types import Receive, Scope, Send
 
+from forebay.serving.access.principal import Action, Need
+from forebay.serving.access.visit import demand
 from forebay.serving.http.error_table import OK, MethodNotAllowed, is_unexpected, render
 from forebay.serving.scoring.questions import Question, Reply
 from forebay.serving.web.body import read_body
@@ -17,7 +19,9 @@ log = structlog.get_logger("forebay.serve")
 
 
 class HotRoute:
-    """One route that takes a question. An ASGI application."""
+    """One route that takes a question. Implements `Door`."""
+
+    name = "http"
 
     def __init__(
         self,
@@ -25,6 +29,7 @@ class HotRoute:
         answer: Callable[[Question, int], Awaitable[Reply]],
         encode: Callable[[Question, Reply], bytes],
         max_body_bytes: int,
+        need: Need,
     ) -> None:
         """Args:
         answer: takes a question and its number of entities.
@@ -33,6 +38,15 @@ class HotRoute:
         self._answer = answer
         self._encode = encode
         self._max_body_bytes = max_body_bytes
+        self._need = need
+
+    def need(self, _path: str) -> Need:
+        """See `Door`."""
+        return self._need
+
+    def render(self, error: Exception) -> Rendered:
+        """See `Door`."""
+        return render(error)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one request."""
@@ -43,6 +57,8 @@ class HotRoute:
             if data is None:
                 return
             question = self._decode(data)
+            if question.include_features:
+                demand(Need(Action.FEATURES))
             reply = await self._answer(question, len(question.entities))
             answer = compressed(Rendered(OK, [], self._encode(question, reply)), scope)
         except Exception as error:

@@ -3,29 +3,29 @@
 from __future__ import annotations
 
 import ipaddress
-import os
 
 import msgspec
 
 from forebay.pipelines.errors import SettingsError
-
-TOKEN_VARIABLE = "FOREBAY_API_TOKEN"
+from forebay.serving.access.settings import TOKEN_VARIABLE, AccessSettings
 
 
 class HttpSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Read once, by the entry point.
 
     Raises:
-        SettingsError: strangers could ask without a token, or the limits contradict each other.
+        SettingsError: strangers could ask without a credential, or the limits contradict each other.
     """
 
     host: str = "127.0.0.1"
     port: int = 8000
     """0: any free one; the log says which."""
     token: str | None = None
-    """What clients send as `Authorization: Bearer <token>`; None: no authentication."""
+    """Shared by all clients, which send it as `Authorization: Bearer <token>`; None: there is none."""
+    access: AccessSettings = AccessSettings()
+    """Credentials of each client's own."""
     allow_unauthenticated: bool = False
-    """Another address than loopback without a token."""
+    """Another address than loopback where nobody has to bring a credential."""
     max_connections: int = 4_096
     """Open at once, idle ones included; beyond it, requests are refused as overload."""
     max_head_bytes: int = 1 << 16
@@ -46,10 +46,10 @@ class HttpSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         """Refuses what can't be meant."""
-        if not (self.token or self.allow_unauthenticated or is_loopback(self.host)):
+        if not (self.token or self.access.asks or self.allow_unauthenticated or is_loopback(self.host)):
             raise SettingsError(
-                f"anyone who reaches {self.host or 'any address'}:{self.port} could read features: set "
-                f"{TOKEN_VARIABLE}, or listen on 127.0.0.1, or say --insecure"
+                f"anyone who reaches {self.host or 'any address'}:{self.port} could read features: give "
+                f"--access, or set {TOKEN_VARIABLE}, or listen on 127.0.0.1, or say --insecure"
             )
         if self.max_entities > self.max_queued_entities:
             raise SettingsError(
@@ -64,8 +64,3 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
-
-
-def token_of_environment() -> str | None:
-    """Reads `FOREBAY_API_TOKEN`. There is no option for it: others on the machine can read command lines."""
-    return os.environ.get(TOKEN_VARIABLE, "").strip() or None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from forebay.pipelines.errors import ForebayError, ModelError, RequestError, StoreRefused, StoreUnavailable
+from forebay.serving.access.errors import Forbidden, KeysUnavailable, Unauthenticated
 from forebay.serving.scoring.batching import Overloaded
 from forebay.serving.web.compression import BodyTooLarge, CorruptBody, UnknownEncoding
 from forebay.serving.web.response import Headers, Rendered
@@ -41,6 +42,8 @@ _TABLE: dict[type[Exception], _Row] = {
     InvalidRequest: _Row(400, "INVALID_ARGUMENT"),
     RequestError: _Row(400, "INVALID_ARGUMENT"),
     CorruptBody: _Row(400, "INVALID_ARGUMENT"),
+    Unauthenticated: _Row(401, "UNAUTHENTICATED", None, [(b"www-authenticate", b"Bearer")]),
+    Forbidden: _Row(403, "PERMISSION_DENIED"),
     UnknownModel: _Row(404, "NOT_FOUND"),
     MethodNotAllowed: _Row(405, "UNIMPLEMENTED"),
     # The rest of the body is not read: the connection is of no further use.
@@ -51,6 +54,7 @@ _TABLE: dict[type[Exception], _Row] = {
     StoreUnavailable: _Row(503, "UNAVAILABLE", "the online store does not answer; try again", _RETRY),
     StoreRefused: _Row(503, "UNAVAILABLE", "the online store refuses this server; the log of the server says why"),
     Overloaded: _Row(503, "UNAVAILABLE", None, _RETRY),
+    KeysUnavailable: _Row(503, "UNAVAILABLE", None, _RETRY),
 }
 _UNEXPECTED = _Row(500, "INTERNAL", "an unexpected error; the log of the server says more")
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import hmac
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any
 
 import grpc
@@ -14,15 +13,13 @@ from grpc_reflection.v1alpha import reflection
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from forebay.pipelines.errors import SettingsError
+from forebay.serving.access.gate import Gate
+from forebay.serving.oip.grpc_access import AccessCheck
 from forebay.serving.oip.grpc_calls import Calls, handlers
 from forebay.serving.oip.inference import Inference
 from forebay.serving.oip.messages import POOL, SERVICE
 
 log = structlog.get_logger("forebay.serve")
-
-_HEALTH_METHODS = f"/{health.SERVICE_NAME}/"
-
-_Continue = Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler]]
 
 
 class _Beside:
@@ -49,7 +46,7 @@ class GrpcServer:
         self,
         present: Callable[[], Inference],
         address: str,
-        token: str | None,
+        gate: Gate | None,
         max_message_bytes: int,
         max_calls: int,
         drain_s: float,
@@ -57,14 +54,14 @@ class GrpcServer:
         """Args:
         present: what is served now.
         address: host:port.
-        token: what clients must send as the metadata `authorization: Bearer <token>`; None: nothing.
+        gate: what calls go through; None: all are let in.
         max_message_bytes: of a request.
         max_calls: under way at once; beyond it, calls are refused as overload.
         drain_s: how long calls in flight may take when the server stops.
         """
         self._calls = Calls(present)
         self._address = address
-        self._interceptors = [] if token is None else [TokenCheck(token)]
+        self._interceptors = [] if gate is None else [AccessCheck(gate)]
         self._options = [
             ("grpc.max_receive_message_length", max_message_bytes),
             # A port that is taken is an error, not shared.
@@ -106,32 +103,6 @@ class GrpcServer:
         await self._health.enter_graceful_shutdown()
         if self._server is not None:
             await self._server.stop(self._drain_s)
-
-
-class TokenCheck(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # published without type information
-    """Refuses calls without the token; health is open, for orchestrators."""
-
-    def __init__(self, token: str) -> None:
-        self._expected = f"Bearer {token}".encode()
-
-        async def refuse(_request: Any, context: grpc.aio.ServicerContext) -> None:
-            await context.abort(
-                grpc.StatusCode.UNAUTHENTICATED,
-                "send the token of this endpoint as the metadata `authorization: Bearer <token>`",
-            )
-
-        self._unary = grpc.unary_unary_rpc_method_handler(refuse)
-
-    async def intercept_service(
-        self, continuation: _Continue, handler_call_details: grpc.HandlerCallDetails
-    ) -> grpc.RpcMethodHandler:
-        """Returns the handler of a call, or one that refuses it."""
-        sent = dict(handler_call_details.invocation_metadata).get("authorization", "")
-        named = sent.encode() if isinstance(sent, str) else sent
-        is_open = handler_call_details.method.startswith(_HEALTH_METHODS)
-        if is_open or hmac.compare_digest(named, self._expected):
-            return await continuation(handler_call_details)
-        return self._unary
 
 
 def _reflected() -> Any:

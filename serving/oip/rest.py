@@ -11,6 +11,7 @@ import msgspec
 import structlog
 from starlette.types import Receive, Scope, Send
 
+from forebay.serving.access.principal import Action, Need
 from forebay.serving.oip.bodies import describe, read_request, write_response
 from forebay.serving.oip.errors import (
     InvalidRequest,
@@ -20,6 +21,7 @@ from forebay.serving.oip.errors import (
     render,
 )
 from forebay.serving.oip.inference import EXTENSIONS, SERVER, Inference
+from forebay.serving.oip.needs import need_to_call
 from forebay.serving.web.body import read_body
 from forebay.serving.web.compression import compressed
 from forebay.serving.web.headers import header
@@ -40,24 +42,37 @@ _REPOSITORY = r"/v2/repository(/[^/]+)?"
 
 
 class RestRoutes:
-    """All routes. An ASGI application."""
+    """All routes. Implements `Door`."""
+
+    name = "oip"
 
     def __init__(self, inference: Inference, max_body_bytes: int) -> None:
         self._inference = inference
         self._max_body_bytes = max_body_bytes
-        routes: list[tuple[str, str, _Route]] = [
-            ("GET", "/v2/?", self._server),
-            ("GET", "/v2/health/live", self._live),
-            ("GET", "/v2/health/ready", self._ready),
-            ("GET", "/v2/models", self._list),
-            ("GET", _MODEL, self._model),
-            ("GET", f"{_MODEL}/ready", self._model_ready),
-            ("POST", f"{_MODEL}/infer", self._infer),
-            ("POST", f"{_REPOSITORY}/index", self._index),
-            ("POST", rf"{_REPOSITORY}/models/(?P<model>[^/]+)/load", self._load),
-            ("POST", rf"{_REPOSITORY}/models/(?P<model>[^/]+)/unload", self._unload),
+        routes: list[tuple[str, str, _Route, str]] = [
+            ("GET", "/v2/?", self._server, "ServerMetadata"),
+            ("GET", "/v2/health/live", self._live, "ServerLive"),
+            ("GET", "/v2/health/ready", self._ready, "ServerReady"),
+            ("GET", "/v2/models", self._list, "RepositoryIndex"),
+            ("GET", _MODEL, self._model, "ModelMetadata"),
+            ("GET", f"{_MODEL}/ready", self._model_ready, "ModelReady"),
+            ("POST", f"{_MODEL}/infer", self._infer, "ModelInfer"),
+            ("POST", f"{_REPOSITORY}/index", self._index, "RepositoryIndex"),
+            ("POST", rf"{_REPOSITORY}/models/(?P<model>[^/]+)/load", self._load, "RepositoryModelLoad"),
+            ("POST", rf"{_REPOSITORY}/models/(?P<model>[^/]+)/unload", self._unload, "RepositoryModelUnload"),
         ]
-        self._routes = [(method, re.compile(pattern), route) for method, pattern, route in routes]
+        self._routes = [(method, re.compile(pattern), route, call) for method, pattern, route, call in routes]
+
+    def need(self, path: str) -> Need | None:
+        """See `Door`."""
+        for _, pattern, _, call in self._routes:
+            if found := pattern.fullmatch(path):
+                return need_to_call(call, found.groupdict(default="").get("model", ""))
+        return Need(Action.MODELS)
+
+    def render(self, error: Exception) -> Rendered:
+        """See `Door`."""
+        return render(error)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one request."""
@@ -75,7 +90,7 @@ class RestRoutes:
 
     def _route(self, scope: Scope) -> tuple[_Route, _Names]:
         path = scope["path"]
-        for method, pattern, route in self._routes:
+        for method, pattern, route, _ in self._routes:
             if found := pattern.fullmatch(path):
                 if scope["method"] != method:
                     raise MethodNotAllowed(f"{path} takes {method}, not {scope['method']}")

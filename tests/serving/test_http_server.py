@@ -14,8 +14,9 @@ import httpx
 import pytest
 
 from forebay.pipelines.errors import SettingsError
+from forebay.serving.access.settings import AccessSettings, token_of_environment
 from forebay.serving.http.server import listen
-from forebay.serving.http.settings import HttpSettings, token_of_environment
+from forebay.serving.http.settings import HttpSettings
 from tests.serving.process import endpoint
 
 BODY = {"entities": [{"card": "a", "limit": 120}]}
@@ -59,11 +60,12 @@ def test_a_port_in_use_is_said_clearly() -> None:
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "", "10.1.2.3", "example.org"])
-def test_strangers_need_a_token_or_an_explicit_yes(host: str) -> None:
+def test_strangers_need_a_credential_or_an_explicit_yes(host: str) -> None:
     with pytest.raises(SettingsError, match="FOREBAY_API_TOKEN"):
         HttpSettings(host=host)
     assert HttpSettings(host=host, allow_unauthenticated=True).token is None
     assert HttpSettings(host=host, token="secret").token == "secret"
+    assert HttpSettings(host=host, access=AccessSettings(api_keys="keys.json")).access.asks
 
 
 def test_the_token_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from forebay.local.ports import free_port
 from forebay.pipelines.adapters.memory_store import MemoryStore
+from forebay.serving.access.gate import build_gate
 from forebay.serving.endpoint import Endpoint
 from forebay.serving.http.settings import HttpSettings
 from forebay.serving.models.alone import load_alone
@@ -35,6 +36,7 @@ class World:
 def serving_grpc(endpoint: Endpoint, settings: HttpSettings) -> Iterator[str]:
     """host:port of the gRPC server beside the endpoint."""
     address = f"127.0.0.1:{free_port()}"
-    server = GrpcServer(lambda: endpoint.inference, address, settings.token, settings.max_body_bytes, 100, 1.0)
+    gate = build_gate(settings.token, settings.access)
+    server = GrpcServer(lambda: endpoint.inference, address, gate, settings.max_body_bytes, 100, 1.0)
     with serving(server.beside(endpoint)):
         yield address
