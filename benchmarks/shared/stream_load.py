@@ -11,8 +11,6 @@ from forebay.pipelines.steps.arrays import Ints
 
 PROBE_CARDS = 20_000
 """Cards that only probes pay with; they take turns, so that a long run does not leave a row for every probe."""
-WARM_UP_PROBES = 1
-"""The probe card after the last: pays once, before the stream begins."""
 
 
 class StreamLoad(msgspec.Struct, frozen=True):

@@ -17,8 +17,7 @@ from typing import Self
 
 from forebay.local import launch
 from forebay.pipelines.errors import ForebayError
-from forebay.pipelines.process.cpu_alarm import SIGNAL
-from forebay.pipelines.process.status import CRASHED, START_AGAIN
+from forebay.pipelines.process.status import CRASHED
 
 _POLL_S = 0.02
 _SHOWN_LINES = 15
@@ -93,11 +92,6 @@ class ChildProcess:
     def status(self) -> int | None:
         """Returns the exit status, or minus the signal that ended the process; None if it has not ended."""
         return None if self._process is None else self._process.poll()
-
-    @property
-    def asks_for_restart(self) -> bool:
-        """Returns whether the process ended with a status that asks for a restart, or by its own alarm."""
-        return self.status in (START_AGAIN, -SIGNAL)
 
     def start(self) -> None:
         """Starts the process and waits until it is ready; a process that does not get ready is stopped.

@@ -7,9 +7,6 @@ import numpy.typing as npt
 
 from forebay.pipelines.steps.arrays import Ints
 
-NO_WATERMARK = -1
-"""Before the first event; event times are never negative."""
-
 
 def watermarks(event_ms: Ints, before_ms: int) -> Ints:
     """Finds the watermark that each event is judged by: the highest event time before it in its partition.

@@ -18,6 +18,7 @@ from tests.e2e.deployment import Deployment
 from tests.e2e.hanging import DEMAND
 from tests.e2e.payments import Disorder, random_payments
 from tests.e2e.payments_run import Published, predictions, publish
+from tests.support.restarts import asks_for_restart
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(240)]
 
@@ -82,7 +83,7 @@ def test_a_step_that_does_not_return_ends_the_process_with_all_stacks_and_a_rest
     publish(run.deployment.place, islice(run.payments, BURST), run.published)
     child = run.children[command]
     until(lambda: not child.running, 60, f"the end of {command}")
-    assert child.asks_for_restart
+    assert asks_for_restart(child)
     assert f"status={START_AGAIN}" in run.log()
     assert shown in run.log()
     child.spawn()

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 
 from forebay.local.process import ChildProcess
 from tests.e2e.deployment import Deployment
+from tests.support.restarts import asks_for_restart
 
 LOG_END = 2_000
 """Characters of each log that a failure shows."""
@@ -91,7 +92,7 @@ class Processors:
     def check_running(self) -> None:
         """Restarts what asks for it, as `forebay up` would; raises `StackError` if one ended otherwise."""
         for child in self.running:
-            if child.asks_for_restart:
+            if asks_for_restart(child):
                 child.spawn()
             child.check_running()
 

@@ -23,6 +23,7 @@ from tests.faults.broken import harness
 from tests.faults.changed import next_fingerprint, with_longer_windows
 from tests.faults.store import SiteStore
 from tests.kafka.apache_kafka import ApacheKafka
+from tests.support.restarts import asks_for_restart
 
 LOOK_S = 0.1
 
@@ -84,7 +85,7 @@ class ScoringSite:
         for child in self.children:
             if child in self._down or child.running:
                 continue
-            if not child.asks_for_restart:
+            if not asks_for_restart(child):
                 child.check_running()
             self.restarts += 1
             child.spawn()
