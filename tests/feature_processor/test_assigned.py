@@ -3,7 +3,9 @@
 import asyncio
 
 import pytest
+from prometheus_client import REGISTRY
 
+from forebay.pipelines.adapters import metrics
 from forebay.pipelines.errors import ForebayError, ProgressMismatch, StoreRolledBack, StoreUnavailable
 from forebay.pipelines.feature_processor.membership.assigned import AssignedTopic
 from forebay.pipelines.feature_processor.membership.record_batch import RecordBatch
@@ -91,6 +93,22 @@ def process(topic, batch=BATCH):
 def test_a_batch_is_done_and_released_once_it_is_processed(topic, group):
     assert process(topic) == ["process"]
     assert (topic.done, group.released) == ({0: 5}, [7])
+
+
+def test_metrics_of_partitions_that_moved_away_are_gone_with_the_next_assignment(topic, monkeypatch):
+    # Feast sets it when some of its modules are imported; the library then warns of removals, here an error.
+    monkeypatch.delenv("PROMETHEUS_MULTIPROC_DIR", raising=False)
+
+    def shown(gauge):
+        (family,) = (each for each in REGISTRY.collect() if each.name == gauge.declared().name)
+        return {each.labels["partition"] for each in family.samples if each.labels["topic"] == topic.walk.topic}
+
+    gauges = (metrics.LAG_RECORDS, metrics.WATERMARK_SECONDS)
+    for gauge in gauges:
+        for partition in (0, 1):
+            gauge.labels(topic.walk.topic, partition).set(7)
+    asyncio.run(topic.assign({1: 0}))
+    assert [shown(gauge) for gauge in gauges] == [{"1"}] * 2
 
 
 def test_an_unreachable_store_delays_a_batch_and_is_compared_before_the_next_attempt(topic, group):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 import subprocess
@@ -18,7 +19,11 @@ from rich.console import Console
 from forebay.history.materialize import materialize, print_materialized
 from forebay.pipelines.compiler.materialize import materialize as in_this_process
 from forebay.pipelines.contract.plan.plan_file import read_plan
+from forebay.pipelines.contract.plan.types import DataType
+from forebay.pipelines.contract.plan.views import BatchView, Feature
 from forebay.pipelines.errors import PlanError, StoreUnavailable
+from forebay.pipelines.history.batch_rows import BatchRow
+from forebay.serving.features import from_history
 from forebay.serving.features.from_history import BatchHistory
 from tests.support.payments import run_compiler
 
@@ -72,6 +77,27 @@ def test_of_one_event_time_the_row_counts_that_was_created_last_as_in_feast(repo
     found = BatchHistory(view).read([(1,)] * len(times), np.array(times)).columns[0]
     assert wanted[2] == 200
     assert found.tolist() == wanted
+
+
+class Compared(int):
+    """A time that counts with how many others it is compared."""
+
+    count = 0
+
+    def __gt__(self, other):
+        Compared.count += 1
+        return int(self) > other
+
+
+def test_a_row_is_looked_up_by_bisection(monkeypatch):
+    """Not by a walk over the history of the entity, request by request."""
+    rows, asked = 10_000, 50
+    view = BatchView("limits", (), (Feature("credit_limit", DataType.INT64),))
+    history = [BatchRow((1,), Compared(at), [at]) for at in range(rows)]
+    monkeypatch.setattr(from_history, "read_batch_rows", lambda _: history)
+    found = BatchHistory(view).read([(1,)] * asked, np.arange(asked) * 200).columns[0]
+    assert found.tolist() == list(range(0, 200 * asked, 200))
+    assert 0 < Compared.count <= asked * math.ceil(math.log2(rows) + 1)
 
 
 def minute_ms(minute):
