@@ -17,6 +17,7 @@ from forebay.pipelines.adapters.redis.store import RedisStore
 from forebay.pipelines.contract.kafka.incarnation import Incarnation
 from forebay.pipelines.contract.plan.plan import Plan
 from forebay.pipelines.contract.plan.views import Aggregation
+from forebay.pipelines.feature_processor.rows.view_rows import RowPlace
 from forebay.pipelines.feature_processor.rows.writer import ReadEvents, ViewWriter
 from forebay.pipelines.steps.decode.decoder import JsonDecoder
 from forebay.pipelines.steps.validate import Validator
@@ -86,7 +87,7 @@ def write_rows(store: Store, now_ms: int) -> None:
     rows = zip(times.tolist(), cards.tolist(), amounts.tolist(), strict=True)
     payloads = [msgspec.json.encode({"event_ms": at, "card_id": card, "amount": amount}) for at, card, amount in rows]
     batch, _ = Validator(source)(JsonDecoder(source)(payloads).events)
-    writer = ViewWriter(view, made.project, store)
+    writer = ViewWriter(view, RowPlace(made.project, _TOPIC, store))
     writer.write([ReadEvents(0, batch, np.arange(count))], Incarnation(_TOPIC, "bench", 1), True)
 
 

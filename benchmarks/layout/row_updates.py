@@ -80,7 +80,8 @@ class RowSet:
         partitions = np.full(len(stored), PARTITION, dtype=np.int64)
         result = self._aggregate(stored, events, offsets, INCARNATION, partitions)
         self._rows = result.rows
-        cells = encode_columns(result.values, [feature.dtype for feature in self.view.features])
+        values = self._aggregate.values(result, np.ones(len(result.entities), dtype=bool))
+        cells = encode_columns(values, [feature.dtype for feature in self.view.features])
         times = map(encode_timestamp, result.last_event_ms.tolist())
         return Update(stored, result.rows, expected, list(zip(times, *cells, strict=True)))
 

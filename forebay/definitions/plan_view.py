@@ -71,6 +71,7 @@ def _stream_view(plan: Plan, view: StreamView) -> Table:
     ttl = duration_text(view.ttl_ms) if view.ttl_ms else "none"
     title = f"Stream view {view.name}: by {keys}, {route} from {view_topic(plan, view)}, ttl {ttl}, "
     title += f"scoring horizon {duration_text(view.scoring_horizon_ms)}, resolution {duration_text(view.head_ms)}"
+    title += _published(view)
     if view.udf is not None:
         title += f", through {view.udf.name}() [{view.udf.mode}]"
     table = new_table(title, "feature", "type", "value", "window", "slide", "missing", "stale")
@@ -86,6 +87,12 @@ def _stream_view(plan: Plan, view: StreamView) -> Table:
             _policy(feature.stale),
         )
     return table
+
+
+def _published(view: StreamView) -> str:
+    if not view.publishes:
+        return ", published never: the Feast SDK finds nothing"
+    return f", published every {duration_text(view.publish_every_ms)}" if view.publish_every_ms else ""
 
 
 def _value(aggregation: Aggregation) -> str:

@@ -13,8 +13,9 @@ from forebay.pipelines.contract.kafka.topics import dead_letter_topic, feeds, la
 from forebay.pipelines.contract.plan.plan import Plan
 from forebay.pipelines.contract.plan.types import DataType
 from forebay.pipelines.contract.plan.views import BatchView, JoinKey, StreamView
+from forebay.pipelines.contract.store.keys import held_keys
 from forebay.pipelines.errors import SettingsError
-from forebay.store.walk import entity_rows, opened
+from forebay.store.walk import entity_rows, hashes, opened
 
 _AT_ONCE = 500
 
@@ -70,12 +71,16 @@ def forget(plan: Plan, store: str, entity: Mapping[str, str | int], remembered_m
         StoreUnavailable: the store can't be reached; rows found before that are removed.
     """
     texts = [value for _, value in sorted(entity.items()) if isinstance(value, str)]
-    removed = []
+    removed, gone = [], list[bytes]()
     with opened(store) as client:
         rows = (row for row in entity_rows(client, plan.project, texts) if entity.items() <= row[1].items())
         while some := list(itertools.islice(rows, _AT_ONCE)):
             forget_rows(client, [key for key, _ in some], remembered_ms)
             removed += [found for _, found in some]
+            gone += [key for key, _ in some]
+        if gone:
+            for key in hashes(client, held_keys(plan.project)):
+                client.hdel(key, *gone)
     return Forgotten(removed, _topics(plan, set(entity)))
 
 

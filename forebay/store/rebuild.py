@@ -15,7 +15,7 @@ from forebay.pipelines.contract.kafka.topics import is_direct, route_for, view_t
 from forebay.pipelines.contract.plan.plan import Plan
 from forebay.pipelines.contract.plan.views import StreamView
 from forebay.pipelines.contract.store.entity_key import feature_field, is_state_of, timestamp_field
-from forebay.pipelines.contract.store.keys import is_progress_of, progress_keys, route_field
+from forebay.pipelines.contract.store.keys import held_keys, is_progress_of, progress_keys, route_field
 from forebay.pipelines.contract.store.publication import publication_key
 from forebay.pipelines.errors import BrokersUnavailable, SettingsError
 from forebay.store.walk import entity_rows, hashes, opened
@@ -95,6 +95,8 @@ def clear_view(plan: Plan, view: StreamView, store: str) -> Cleared:
             stale = [field for field in client.hkeys(key) if is_progress_of(field, view)]
             partitions += bool(stale and client.hdel(key, *stale))
         client.delete(publication_key(plan.project, view.name))
+        for key in hashes(client, held_keys(plan.project, view.name)):
+            client.delete(key)
         _forget_route(client, plan, view)
         for key, entity in entity_rows(client, plan.project):
             if entity.keys() == names:

@@ -22,6 +22,8 @@ class MemoryStore:
         self.hashes: dict[bytes, dict[bytes, bytes]] = {}
         self._deadlines: dict[bytes, dict[bytes, float]] = {}
         self._outcomes: list[Outcome] | None = None
+        self._scanned: list[bytes] = []
+        """Fields of the hash whose scan was begun last."""
         self.breaks = 0
 
     def _give_up_answers(self) -> None:
@@ -45,12 +47,22 @@ class MemoryStore:
         return [[self.hashes.get(key, empty).get(field) for field in fields] for key, fields in requests]
 
     def send(
-        self, writes: Iterable[RowWrite], names: Sequence[bytes] = (), expire_ms: int = 0, shared: SharedBy = ANYONE
+        self,
+        writes: Iterable[RowWrite],
+        names: Sequence[bytes] = (),
+        expire_ms: int = 0,
+        shared: SharedBy = ANYONE,
+        held: bytes = b"",
     ) -> None:
         """See `Store.send`: they are written at once."""
         self._give_up_answers()
-        names = () if self._is_of_another(shared) else names
-        self._outcomes = [self._write(write, names, expire_ms) for write in writes]
+        if self._is_of_another(shared):
+            names, held = (), b""
+        self._outcomes = []
+        for write in writes:
+            self._outcomes.append(self._write(write, names, expire_ms))
+            if held and self._outcomes[-1] is Outcome.WRITTEN:
+                self._note_held(held, write)
 
     def answers(self) -> list[Outcome]:
         """See `Store.answers`."""
@@ -68,12 +80,20 @@ class MemoryStore:
         if outcome is not Outcome.WRITTEN:
             return outcome
         pairs = dict(zip(write.fields[::2], write.fields[1::2], strict=True))
-        pairs |= dict(zip(names, write.values if names else (), strict=True))
+        if write.values:
+            pairs |= dict(zip(names, write.values if names else (), strict=True))
         self._set(write.key, pairs)
-        if expire_ms:
+        if expire_ms and write.values:
             deadline = time.monotonic() + expire_ms / 1_000
             self._deadlines.setdefault(write.key, {}).update(dict.fromkeys(names, deadline))
         return Outcome.WRITTEN
+
+    def _note_held(self, held: bytes, write: RowWrite) -> None:
+        key = held + str(Header.unpack(write.fields[1]).partition).encode()
+        if write.values:
+            self.remove_from_hash(key, [write.key])
+        else:
+            self._set(key, {write.key: b""})
 
     def _outcome(self, write: RowWrite) -> Outcome:
         head_field, head = write.fields[:2]
@@ -166,10 +186,14 @@ class MemoryStore:
 
     def scan(self, ending: str, cursor: int) -> tuple[int, list[bytes]]:
         """See `Store.scan`."""
-        keys = list(self.hashes)
-        page = [key for key in keys[cursor : cursor + _PAGE] if key.endswith(ending.encode())]
-        following = cursor + _PAGE
-        return following if following < len(keys) else 0, page
+        following, page = _page(list(self.hashes), cursor)
+        return following, [key for key in page if key.endswith(ending.encode())]
+
+    def scan_hash(self, key: bytes, cursor: int) -> tuple[int, list[bytes]]:
+        """See `Store.scan_hash`."""
+        if not cursor:
+            self._scanned = list(self.hashes.get(key, {}))  # fields that go between two pages must not move others
+        return _page(self._scanned, cursor)
 
     def ping(self) -> None:
         """See `Store.ping`."""
@@ -191,3 +215,8 @@ class MemoryStore:
             return False
         self.remove_from_hash(removal.key, removal.fields)
         return True
+
+
+def _page(of: Sequence[bytes], cursor: int) -> tuple[int, list[bytes]]:
+    following = cursor + _PAGE
+    return following if following < len(of) else 0, list(of[cursor:following])

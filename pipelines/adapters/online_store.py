@@ -31,7 +31,7 @@ class RowWrite(NamedTuple):
     fields: list[bytes]
     """field, value, field, value ...; the first pair is the view's head."""
     values: Sequence[bytes] = ()
-    """Of the fields whose names all writes of a call share."""
+    """Of the fields whose names all writes of a call share; empty: they are held back, and stay as they are."""
 
 
 class SharedBy(NamedTuple):
@@ -82,7 +82,12 @@ class Store(Protocol):
         ...
 
     def send(
-        self, writes: Iterable[RowWrite], names: Sequence[bytes] = (), expire_ms: int = 0, shared: SharedBy = ANYONE
+        self,
+        writes: Iterable[RowWrite],
+        names: Sequence[bytes] = (),
+        expire_ms: int = 0,
+        shared: SharedBy = ANYONE,
+        held: bytes = b"",
     ) -> None:
         """Sends rows to be written: a compare-and-set of each, atomically per row. `answers` comes next.
 
@@ -90,11 +95,15 @@ class Store(Protocol):
         first gives up the answers, and the connection with them.
 
         Args:
-            names: fields that every write sets, to its `values`, unless `shared` says that they are another
+            names: fields that every write with `values` sets to them, unless `shared` says that they are another
                 definition's: then only its own ones.
             expire_ms: how long these live from now, or up to a 64th longer, where the server can do that; 0: until they
                 are removed.
             shared: whose those fields are; looked up in the same step as the rows are written.
+            held: what the keys of hashes begin with that name rows whose values are held back, by the partition of
+                their heads (see `contract.store.keys.held_key`): in the same step a row is named there as it is
+                written without values, and no more as it is written with them. Empty: nothing is noted. Nor is it
+                where those fields are another definition's.
         """
         ...
 
@@ -150,6 +159,13 @@ class Store(Protocol):
         """The next cursor, and some of the hashes whose keys end so: from cursor 0 until it is 0 again.
 
         A key that is there all the time is found at least once.
+        """
+        ...
+
+    def scan_hash(self, key: bytes, cursor: int) -> tuple[int, list[bytes]]:
+        """The next cursor, and some fields of a hash: from cursor 0 until it is 0 again.
+
+        A field that is there all the time is found at least once.
         """
         ...
 

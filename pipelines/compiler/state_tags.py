@@ -1,4 +1,4 @@
-"""Reads the tags of a stream view that decide what its rows keep, and what happens to incomplete windows."""
+"""Reads the tags of a stream view: what its rows keep, when they are published, what becomes of incomplete windows."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from forebay.pipelines.contract.plan.durations import duration_text
 from forebay.pipelines.contract.plan.views import HOUR_MS, Aggregation
 from forebay.pipelines.errors import PlanError
 
+LEAST_PUBLISH_EVERY_MS = 1_000
+
 
 class StateTags(TypedDict):
     """The fields of a `StreamView` that come from tags."""
@@ -19,12 +21,13 @@ class StateTags(TypedDict):
     resolution_ms: int | None
     incomplete: Literal["refuse", "null", "serve"]
     infinite: Literal["refuse", "null"]
+    publish_every_ms: int | None
 
 
 def state_tags(
     tags: Mapping[str, str], aggregations: Sequence[Aggregation], lateness_ms: int | None, where: str
 ) -> StateTags:
-    """Reads the tags `scoring_horizon`, `resolution`, `incomplete` and `infinite`.
+    """Reads the tags `scoring_horizon`, `resolution`, `incomplete`, `infinite` and `publish`.
 
     Args:
         lateness_ms: the allowed lateness of the view's source.
@@ -37,6 +40,7 @@ def state_tags(
         "resolution_ms": _resolution_ms(tags.get("resolution"), aggregations, where),
         "incomplete": _incomplete(tags.get("incomplete", "refuse"), where),
         "infinite": _infinite(tags.get("infinite", "refuse"), where),
+        "publish_every_ms": _publish_every_ms(tags.get("publish", "each"), aggregations, where),
     }
 
 
@@ -82,3 +86,27 @@ def _infinite(tag: str, where: str) -> Literal["refuse", "null"]:
         case "refuse" | "null":
             return tag
     raise PlanError(f"{where}: tag 'infinite' is {tag!r}; write 'refuse' or 'null'")
+
+
+def _publish_every_ms(tag: str, aggregations: Sequence[Aggregation], where: str) -> int | None:
+    """Returns how old what Feast reads may be, in ms: 0 for `each`, None for `never`."""
+    where = f"{where}: tag 'publish'"
+    match tag.split():
+        case ["each"]:
+            return 0
+        case ["never"]:
+            return None
+        case ["every", duration]:
+            every_ms = duration_ms(duration, where)
+        case _:
+            raise PlanError(f"{where} is {tag!r}; write 'each', 'never', or 'every' and a duration: 'every 5s'")
+    if every_ms < LEAST_PUBLISH_EVERY_MS:
+        least = duration_text(LEAST_PUBLISH_EVERY_MS)
+        raise PlanError(f"{where} is {tag!r}, but a batch may take as long: write 'every {least}' or more, or 'each'")
+    longest_ms = max(each.window_ms for each in aggregations)
+    if every_ms > longest_ms:
+        raise PlanError(
+            f"{where} is {tag!r}, longer than the view's longest window: the Feast SDK would read counts of events "
+            f"that left it long ago; write 'every {duration_text(longest_ms)}' or less"
+        )
+    return every_ms

@@ -17,7 +17,9 @@ Texts = npt.NDArray[Any]
 Column = npt.NDArray[Any]
 """Values of a feature, shape (n,): float64 with NaN for null, or object with None for null (texts, lists, and whole
 numbers where one of them is beyond what a float64 can hold)."""
-Chosen = npt.NDArray[np.bool_] | npt.NDArray[np.intp]
+Mask = npt.NDArray[np.bool_]
+"""True for the rows of an array that are chosen."""
+Chosen = Mask | npt.NDArray[np.intp]
 """Rows of an array: a mask, or indices."""
 
 

@@ -204,6 +204,68 @@ class TestSharedFields:
         assert store.read_hash(KEY) == {HEAD: head(6), b"f1": b"theirs"}
 
 
+class TestHeldBack:
+    """Rows that are written without the values Feast reads are named, in the same step, by their partition."""
+
+    SHARED = TestSharedFields.SHARED
+
+    def written(self, store, *writes, held=b"held:", shared=SHARED):
+        return written(store, writes, [b"f1", b"f2"], 0, shared, held)
+
+    def named(self, store, partition):
+        return set(store.read_hash(b"held:%d" % partition))
+
+    @pytest.mark.parametrize("expire_ms", [0, 60_000])
+    def test_their_values_stay_as_they_are_and_come_with_a_later_write(self, store, expire_ms):
+        values = {b"f1": b"1", b"f2": b"2"}
+        written(store, [write(-1, 5)._replace(values=[b"1", b"2"])], [b"f1", b"f2"], expire_ms, self.SHARED, b"held:")
+        assert self.written(store, write(5, 6, fields=[b"own", b"x"])) == [Outcome.WRITTEN]
+        assert store.read_hash(KEY) == {HEAD: head(6), b"own": b"x"} | values
+        assert self.named(store, 0) == {KEY}
+        assert self.written(store, write(6, 7)._replace(values=[b"3", b"4"])) == [Outcome.WRITTEN]
+        assert store.read_hash(KEY) == {HEAD: head(7), b"own": b"x", b"f1": b"3", b"f2": b"4"}
+        assert self.named(store, 0) == set()
+
+    def test_rows_of_one_call_may_differ_in_partition_and_in_what_is_held_back(self, store):
+        rows = [write(-1, 5, key=b"row%d" % at, partition=at % 3) for at in range(90)]
+        rows = [row if at % 2 else row._replace(values=[b"1", b"2"]) for at, row in enumerate(rows)]
+        assert self.written(store, *rows) == [Outcome.WRITTEN] * 90
+        for partition in range(3):
+            assert self.named(store, partition) == {b"row%d" % at for at in range(1, 90, 2) if at % 3 == partition}
+        for at in range(90):
+            expected = {HEAD: head(5, partition=at % 3)} | ({} if at % 2 else {b"f1": b"1", b"f2": b"2"})
+            assert store.read_hash(b"row%d" % at) == expected
+
+    def test_a_refused_row_changes_nothing_of_what_is_named(self, store):
+        self.written(store, write(-1, 5), write(-1, 5, key=b"shown")._replace(values=[b"1", b"2"]))
+        stale = [write(-1, 4)._replace(values=[b"1", b"2"]), write(-1, 4, key=b"shown"), write(3, 4, key=b"absent")]
+        assert self.written(store, *stale) == [Outcome.BEHIND, Outcome.BEHIND, Outcome.ROLLED_BACK]
+        assert self.named(store, 0) == {KEY}
+
+    @pytest.mark.parametrize("held", [b"", b"held:"])
+    def test_nothing_is_named_where_another_definition_is_read_or_it_is_not_asked_for(self, store, held):
+        if held:
+            store.write_hash(self.SHARED.key, {self.SHARED.field: b"bbbb"})
+        store.write_hash(b"held:0", {b"theirs": b""})
+        rows = [write(-1, 5), write(-1, 5, key=b"theirs")._replace(values=[b"1", b"2"])]
+        assert self.written(store, *rows, held=held) == [Outcome.WRITTEN] * 2
+        assert self.named(store, 0) == {b"theirs"}
+
+    def test_all_of_them_are_found_while_those_that_were_found_go(self, store):
+        names = {b"row%d" % at for at in range(5_000)}
+        store.write_hash(b"held:0", dict.fromkeys(names, b""))
+        found, cursor, pages = set(), 0, 0
+        while pages == 0 or cursor:
+            cursor, page = store.scan_hash(b"held:0", cursor)
+            if page:
+                store.remove_from_hash(b"held:0", page)
+            found.update(page)
+            pages += 1
+        assert (found, store.read_hash(b"held:0")) == (names, {})
+        assert pages > 1
+        assert store.scan_hash(b"none", 0) == (0, [])
+
+
 class TestReplacing:
     def test_a_field_is_replaced_where_it_has_the_expected_value(self, store):
         store.write_hash(KEY, {b"a": b"1", b"b": b"2"})

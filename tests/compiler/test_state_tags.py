@@ -16,12 +16,14 @@ HOURLY = make_view([Window("count", "", HOUR, 5 * MINUTE), Window("sum", "amount
 
 def test_without_tags_an_hour_is_kept_and_incomplete_windows_are_refused():
     expected = {"scoring_horizon_ms": HOUR_MS, "resolution_ms": None, "incomplete": "refuse", "infinite": "refuse"}
+    expected["publish_every_ms"] = 0
     assert state_tags({}, HOURLY, None, "view") == expected
 
 
 def test_tags_are_read():
-    tags = {"scoring_horizon": "2d", "resolution": "1m", "incomplete": "null", "infinite": "null"}
+    tags = {"scoring_horizon": "2d", "resolution": "1m", "incomplete": "null", "infinite": "null", "publish": "never"}
     expected = {"scoring_horizon_ms": 2 * DAY, "resolution_ms": MINUTE, "incomplete": "null", "infinite": "null"}
+    expected["publish_every_ms"] = None
     assert state_tags(tags, HOURLY, None, "view") == expected
 
 
@@ -33,11 +35,33 @@ def test_a_resolution_that_does_not_divide_every_slide_is_refused_with_one_that_
 
 @pytest.mark.parametrize(
     ("tag", "value"),
-    [("incomplete", "default"), ("infinite", "serve"), ("scoring_horizon", "an hour"), ("resolution", "x")],
+    [
+        *[("incomplete", "default"), ("infinite", "serve"), ("scoring_horizon", "an hour"), ("resolution", "x")],
+        *[("publish", each) for each in ("", "every", "5s", "every 5", "every 5s 6s", "Never", "every -5s")],
+    ],
 )
 def test_nonsense_is_refused_by_name(tag, value):
     with pytest.raises(PlanError, match=f"view: tag '{tag}'"):
         state_tags({tag: value}, HOURLY, None, "view")
+
+
+@pytest.mark.parametrize(
+    ("tag", "every_ms"), [("each", 0), ("every 1s", SECOND), (" every  90m ", 90 * MINUTE), ("every 1d", DAY)]
+)
+def test_the_age_of_published_values_is_read(tag, every_ms):
+    assert state_tags({"publish": tag}, HOURLY, None, "view")["publish_every_ms"] == every_ms
+
+
+@pytest.mark.parametrize(
+    ("tag", "repair"),
+    [
+        *[("every 999ms", "write 'every 1s' or more, or 'each'"), ("every 0s", "or 'each'")],
+        *[("every 25h", "write 'every 1d' or less"), ("sometimes", "write 'each', 'never', or 'every' and a duration")],
+    ],
+)
+def test_an_age_that_can_not_be_kept_or_means_nothing_is_refused_with_one_that_can(tag, repair):
+    with pytest.raises(PlanError, match=f"view: tag 'publish' is '{tag}'.*{repair}"):
+        state_tags({"publish": tag}, HOURLY, None, "view")
 
 
 def test_rows_of_any_length_of_tiles_are_bounded():

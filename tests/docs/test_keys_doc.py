@@ -5,7 +5,7 @@ from __future__ import annotations
 from forebay.pipelines.adapters.redis.forgotten import forgotten_key
 from forebay.pipelines.contract.plan.types import EventId
 from forebay.pipelines.contract.store.entity_key import state_fields, timestamp_field
-from forebay.pipelines.contract.store.keys import progress_key, removed_key
+from forebay.pipelines.contract.store.keys import held_key, progress_key, removed_key
 from forebay.pipelines.contract.store.lease import leases_key
 from forebay.pipelines.contract.store.publication import publication_key
 from forebay.pipelines.contract.store.walk_claim import walks_key
@@ -29,6 +29,7 @@ def test_the_other_keys_are_those_of_the_page() -> None:
     assert shown("keys") == [
         progress_key("<project>", "<topic>", "<partition>").decode(),
         publication_key("<project>", "<view>").decode(),
+        held_key("<project>", "<view>", "<topic>", "<partition>").decode(),
         leases_key("<project>").decode(),
         walks_key("<project>").decode(),
         removed_key("<project>").decode(),

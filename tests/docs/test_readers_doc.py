@@ -10,6 +10,7 @@ from forebay.pipelines.contract.kafka.incarnation import Incarnation
 from forebay.pipelines.contract.plan.types import DataType
 from forebay.pipelines.contract.store.entity_key import EntityKeyEncoder, feature_field, timestamp_field
 from forebay.pipelines.contract.store.values import encode_timestamp, encode_value
+from forebay.pipelines.feature_processor.rows.view_rows import RowPlace
 from forebay.pipelines.feature_processor.rows.writer import ReadEvents, ViewWriter
 from forebay.pipelines.steps.decode.decoder import JsonDecoder
 from forebay.pipelines.steps.validate import Validator
@@ -36,7 +37,7 @@ def test_the_feast_sdk_reads_the_value_as_of_the_last_event() -> None:
     store = MemoryStore()
     records = [record(at, event) for at, event in enumerate(PAYMENTS)]
     batch, _ = Validator(SOURCE)(JsonDecoder(SOURCE)([each.value for each in records]).events)
-    ViewWriter(VIEW, "shop", store).write(
+    ViewWriter(VIEW, RowPlace("shop", "payments", store)).write(
         [ReadEvents(0, batch, np.arange(len(records)))], Incarnation("payments", "x", 1), True
     )
     key = EntityKeyEncoder(VIEW.join_keys, "shop")(["card"])

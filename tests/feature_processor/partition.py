@@ -1,5 +1,7 @@
 """A pipeline on one partition, as after an assignment, and what the oracle says of the rows it writes."""
 
+import time
+
 import numpy as np
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -52,10 +54,19 @@ class Producer:
 
 
 def topic_batches(
-    feed, store, producer=None, incarnation=INCARNATION, rekeyer=None, schemas=None, project=PROJECT, **options
+    feed,
+    store,
+    producer=None,
+    incarnation=INCARNATION,
+    rekeyer=None,
+    schemas=None,
+    project=PROJECT,
+    monotonic_s=time.monotonic,
+    **options,
 ):
     """What processes a topic, before an assignment."""
-    parts = topic_parts(feed, project, store, producer or Producer(), incarnation, rekeyer=rekeyer, schemas=schemas)
+    others = {"rekeyer": rekeyer, "schemas": schemas, "monotonic_s": monotonic_s}
+    parts = topic_parts(feed, project, store, producer or Producer(), incarnation, **others)
     return TopicBatches(parts, **options)
 
 

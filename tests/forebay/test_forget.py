@@ -1,5 +1,6 @@
 """Forget: what is removed, what is not, and that a running processor does not bring it back."""
 
+import msgspec
 import pytest
 import redis
 
@@ -12,6 +13,7 @@ from forebay.pipelines.contract.plan.plan import PLAN_FORMAT, Plan
 from forebay.pipelines.contract.plan.types import DataType
 from forebay.pipelines.contract.plan.views import JoinKey
 from forebay.pipelines.contract.store.entity_key import EntityKeyEncoder, decode_entity_key, feature_field
+from forebay.pipelines.contract.store.keys import held_key
 from forebay.pipelines.contract.store.values import decode_value
 from forebay.pipelines.errors import SettingsError, StoreRolledBack, StoreUnavailable
 from forebay.store.forget import forget, parse_entity
@@ -69,6 +71,17 @@ class TestRows:
                 [{"card": "xa*x"}, {"card": "b"}, {"card": "b", "merchant": "a*"}, {"card": "xa*x", "merchant": "m"}],
             )
         )
+        store.close()
+
+    def test_it_is_not_named_among_rows_that_were_held_back_either(self, valkey):
+        store = RedisStore(valkey)
+        views = [msgspec.structs.replace(view, publish_every_ms=60_000) for view in (CARDS, PAIRS)]
+        processor = pipeline(store, views)
+        processor.process([payment(0, "a"), payment(1, "b")])
+        processor.process([payment(2, "a"), payment(3, "b")])
+        forget(PLAN, valkey, {"card": "a"})
+        named = [store.read_hash(held_key("shop", view.name, SOURCE.topic, 0)) for view in views]
+        assert [[decode_entity_key(key, "shop")["card"] for key in each] for each in named] == [["b"], ["b"]]
         store.close()
 
     def test_the_topics_that_may_still_name_it_are_said(self, valkey):

@@ -15,6 +15,7 @@ from forebay.pipelines.contract.kafka.topics import Feed, route_for
 from forebay.pipelines.contract.plan.plan import PLAN_FORMAT, Plan
 from forebay.pipelines.contract.plan.types import EventId
 from forebay.pipelines.contract.store.entity_key import EntityKeyEncoder, feature_field, ids_field
+from forebay.pipelines.contract.store.keys import held_key
 from forebay.pipelines.contract.store.values import decode_value
 from forebay.pipelines.errors import ProgressMismatch, SettingsError, StoreUnavailable
 from forebay.pipelines.feature_processor.walk.rekey import Rekeyer
@@ -126,6 +127,20 @@ def test_every_definition_of_a_view_goes(valkey):
     clear_view(PLAN, CARDS, valkey)
     key = EntityKeyEncoder(CARDS.join_keys, PLAN.project)(["a"])
     assert store.read_hash(key) == {}
+    store.close()
+
+
+def test_rows_that_were_held_back_are_named_no_more_but_those_of_other_views(valkey):
+    store, keys = RedisStore(valkey), []
+    for view in (CARDS, OTHERS):
+        held_back = msgspec.structs.replace(view, publish_every_ms=60_000)
+        processor = pipeline(store, FIRST, held_back)
+        processor.process(payments(5)[:3])
+        processor.process(payments(5)[3:])
+        keys.append(held_key(PLAN.project, view.name, SOURCE.topic, 0))
+    assert [len(store.read_hash(key)) for key in keys] == [1, 1]
+    clear_view(PLAN, CARDS, valkey)
+    assert [len(store.read_hash(key)) for key in keys] == [0, 1]
     store.close()
 
 

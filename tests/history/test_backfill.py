@@ -19,6 +19,7 @@ from forebay.pipelines.contract.plan.services import FeatureService, ServiceView
 from forebay.pipelines.contract.plan.types import Column, DataType
 from forebay.pipelines.contract.plan.views import BatchView, Feature, JoinKey, OnDemandInput, OnDemandView, Policy, Udf
 from forebay.pipelines.errors import PlanError
+from forebay.pipelines.feature_processor.rows.view_rows import RowPlace
 from forebay.pipelines.feature_processor.rows.writer import ReadEvents, ViewWriter
 from forebay.pipelines.history.as_of import ViewHistory
 from forebay.pipelines.history.batch_source import batch_places, write_batch_source
@@ -199,7 +200,7 @@ def test_training_rows_equal_what_is_served_when_the_same_events_stream_in(rows)
     """Event by event: written to a store, read back and assembled by the scoring path, as of the event's time."""
     rows = sorted(rows, key=lambda row: row["event_ms"])
     store = MemoryStore()
-    writers = [ViewWriter(view, PLAN.project, store) for view in VIEWS]
+    writers = [ViewWriter(view, RowPlace(PLAN.project, "payments", store)) for view in VIEWS]
     assembler = FeatureAssembler(PLAN, SERVICE, FeatureReader(PLAN, stored_views(PLAN, SERVICE), store))
     make, validate = event_type("Event", SOURCE.columns), Validator(SOURCE)
     served = []

@@ -32,6 +32,7 @@ from forebay.pipelines.contract.plan.views import (
     Udf,
 )
 from forebay.pipelines.errors import StoreUnavailable
+from forebay.pipelines.feature_processor.rows.view_rows import RowPlace
 from forebay.pipelines.feature_processor.rows.writer import ReadEvents, ViewWriter
 from forebay.pipelines.steps.decode.decoder import JsonDecoder
 from forebay.pipelines.steps.validate import Validator
@@ -101,7 +102,7 @@ def fill(store: Store) -> None:
         for at, (card, minute, amount) in enumerate(paid)
     ]
     batch, _ = Validator(SOURCE)(JsonDecoder(SOURCE)([each.value for each in records]).events)
-    writer = ViewWriter(VIEW, PLAN.project, store)
+    writer = ViewWriter(VIEW, RowPlace(PLAN.project, "payments", store))
     writer.write([ReadEvents(0, batch, np.arange(len(paid)))], Incarnation("payments", "x", 4), True)
 
 

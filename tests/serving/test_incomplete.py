@@ -12,6 +12,7 @@ from forebay.pipelines.contract.kafka.incarnation import Incarnation
 from forebay.pipelines.contract.plan.plan import Plan
 from forebay.pipelines.contract.store.keys import progress_field, removed_key
 from forebay.pipelines.errors import FeatureRefused
+from forebay.pipelines.feature_processor.rows.view_rows import RowPlace
 from forebay.pipelines.feature_processor.rows.writer import ReadEvents, ViewWriter
 from forebay.pipelines.steps.decode.decoder import JsonDecoder
 from forebay.pipelines.steps.validate import Validator
@@ -41,7 +42,7 @@ def store_with(plan: Plan, *minutes: int) -> MemoryStore:
         for at, minute in enumerate(minutes)
     ]
     batch, _ = Validator(SOURCE)(JsonDecoder(SOURCE)([each.value for each in records]).events)
-    writer = ViewWriter(plan.stream_views[0], plan.project, store)
+    writer = ViewWriter(plan.stream_views[0], RowPlace(plan.project, "payments", store))
     writer.write([ReadEvents(0, batch, np.arange(len(minutes)))], Incarnation("payments", "x", 4), True)
     return store
 

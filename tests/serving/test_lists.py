@@ -26,6 +26,7 @@ from forebay.pipelines.contract.plan.views import (
     Udf,
 )
 from forebay.pipelines.errors import FeatureRefused, ModelError
+from forebay.pipelines.feature_processor.rows.view_rows import RowPlace
 from forebay.pipelines.feature_processor.rows.writer import ReadEvents, ViewWriter
 from forebay.pipelines.history.load import History
 from forebay.pipelines.steps.decode.decoder import JsonDecoder
@@ -248,7 +249,7 @@ def store():
     store = MemoryStore()
     payloads = [record(at, event).value for at, event in enumerate(PAID)]
     batch, _ = Validator(SOURCE)(JsonDecoder(SOURCE)(payloads).events)
-    writer = ViewWriter(view(), "shop", store)
+    writer = ViewWriter(view(), RowPlace("shop", "payments", store))
     writer.write([ReadEvents(0, batch, np.arange(len(PAID)))], Incarnation("payments", "x", 4), True)
     return store
 

@@ -132,7 +132,9 @@ def test_the_fold_writes_the_values_as_of_the_last_event(events):
     newest = [last_ms(events, each) for each in entities]
     assert result.last_event_ms.tolist() == newest
     oracle = [expected(view, of(events, each), at) for each, at in zip(entities, newest, strict=True)]
-    same(rows_of(result.values), oracle)
+    same(rows_of(folded.aggregate.values(result, np.ones(len(entities), bool))), oracle)
+    some = np.arange(len(entities)) % 2 == 1
+    same(rows_of(folded.aggregate.values(result, some)), oracle[1::2])
 
 
 @moderately

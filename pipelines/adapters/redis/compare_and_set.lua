@@ -5,9 +5,11 @@
 -- ARGV[1]           how long shared fields live, in ms; 0: for ever
 -- ARGV[2]           number of shared fields
 -- ARGV[3], ARGV[4]  field of that hash, and the definition it must contain for shared fields to be set
--- ARGV[5 ..]        names of the shared fields
--- then per row      expected offset; number of its own arguments; these (head field, head, then field and value in
---                   turn); a value for each shared field
+-- ARGV[5]           what the keys of hashes begin with that name rows whose values are held back, their partition
+--                   follows; empty: that is not noted
+-- ARGV[6 ..]        names of the shared fields
+-- then per row      expected offset; number of its own arguments; number of its values; the own arguments (head field,
+--                   head, then field and value in turn); a value for each shared field, or none: they are held back
 --
 -- Returns one whole number per row:
 --    1  written
@@ -28,6 +30,7 @@
 local function identity(head) return string.sub(head, 1, 9) end
 local function incarnation_and_partition(head) return string.sub(head, 10, 21) end
 local function offset_of(head) return struct.unpack('>I8', head, 22) end
+local function partition_of(head) return string.format('%d', struct.unpack('>I4', head, 18)) end
 
 local function forgotten_at(key, head)
   local offset = redis.call('HGET', 'forebay:forgotten:' .. redis.sha1hex(key), incarnation_and_partition(head))
@@ -52,6 +55,14 @@ local function outcome(stored, head, expected)
   return 1
 end
 
+-- Adds arguments of a command that is called once for all rows of a partition.
+local function add(by_partition, head, ...)
+  local partition = partition_of(head)
+  local arguments = by_partition[partition] or {}
+  by_partition[partition] = arguments
+  for _, each in ipairs({...}) do arguments[#arguments + 1] = each end
+end
+
 local live = tonumber(ARGV[1])
 local expires = live > 0 and tonumber(ARGV[2]) > 0
 local expire_at
@@ -62,37 +73,46 @@ if expires then
 end
 local names = tonumber(ARGV[2])
 local shared = 2 * names
-local at = 5 + names
+local at = 6 + names
 local shared_key = KEYS[#KEYS]
 local sets_own_only = names == 0 or shared_key ~= '' and is_of_another(shared_key, ARGV[3], ARGV[4])
+local notes_held = ARGV[5] ~= '' and not sets_own_only
+local held_back, published = {}, {}
 local outcomes = {}
 local fields = {}
-for name = 1, names do fields[2 * name - 1] = ARGV[4 + name] end
+for name = 1, names do fields[2 * name - 1] = ARGV[5 + name] end
 for row = 1, #KEYS - 1 do
   local key = KEYS[row]
   local own = tonumber(ARGV[at + 1])
-  local values = at + 2 + own
-  local stored = redis.call('HGET', key, ARGV[at + 2])
+  local given = tonumber(ARGV[at + 2])
+  local values = at + 3 + own
+  local head = ARGV[at + 4]
+  local stored = redis.call('HGET', key, ARGV[at + 3])
   if stored then
-    outcomes[row] = outcome(stored, ARGV[at + 3], tonumber(ARGV[at]))
+    outcomes[row] = outcome(stored, head, tonumber(ARGV[at]))
   else
-    outcomes[row] = outcome_of_absent(key, ARGV[at + 3], tonumber(ARGV[at]))
+    outcomes[row] = outcome_of_absent(key, head, tonumber(ARGV[at]))
   end
   if outcomes[row] == 1 then
-    for name = 1, names do fields[2 * name] = ARGV[values - 1 + name] end
-    if sets_own_only then
-      set_all(key, ARGV, at + 2, values - 1)
+    for value = 1, given do fields[2 * value] = ARGV[values - 1 + value] end
+    if sets_own_only or given == 0 then
+      set_all(key, ARGV, at + 3, values - 1)
     elseif expires then
       in_parts(1, shared, function(first, last)
         local number = string.format('%d', (last - first + 1) / 2)
         redis.call('HSETEX', key, 'PXAT', expire_at, 'FIELDS', number, unpack(fields, first, last))
       end)
-      set_all(key, ARGV, at + 2, values - 1)
+      set_all(key, ARGV, at + 3, values - 1)
     else
-      for own_field = 1, own do fields[shared + own_field] = ARGV[at + 1 + own_field] end
+      for own_field = 1, own do fields[shared + own_field] = ARGV[at + 2 + own_field] end
       set_all(key, fields, 1, shared + own)
     end
+    if notes_held then
+      if given == 0 then add(held_back, head, key, '') else add(published, head, key) end
+    end
   end
-  at = values + names
+  at = values + given
 end
+for partition, rows in pairs(held_back) do redis.call('HSET', ARGV[5] .. partition, unpack(rows)) end
+for partition, rows in pairs(published) do redis.call('HDEL', ARGV[5] .. partition, unpack(rows)) end
 return outcomes

@@ -24,8 +24,8 @@ _SCRIPT_ROWS = 20
 """Rows of one script call: a call has its price, and holds up every other client while it runs."""
 _SCRIPT_ARGUMENTS = 1_000
 """About so many of one call at most: rows with many features go fewer at a time."""
-_OWN_ARGUMENTS = 9
-"""Of a row beside its shared fields, at most: its key, expected offset, count, and head, closed tiles and ids by name
+_OWN_ARGUMENTS = 10
+"""Of a row beside its shared fields, at most: its key, expected offset, counts, and head, closed tiles and ids by name
 and value."""
 
 
@@ -56,11 +56,16 @@ class RedisStore:
         return self._connection.ask(("HMGET", key, *fields) for key, fields in requests)
 
     def send(
-        self, writes: Iterable[RowWrite], names: Sequence[bytes] = (), expire_ms: int = 0, shared: SharedBy = ANYONE
+        self,
+        writes: Iterable[RowWrite],
+        names: Sequence[bytes] = (),
+        expire_ms: int = 0,
+        shared: SharedBy = ANYONE,
+        held: bytes = b"",
     ) -> None:
         """See `Store.send`: a script call for some rows each."""
         self._load_scripts()
-        common: list[bytes | int] = [expire_ms if self._expires else 0, len(names), *shared[1:], *names]
+        common: list[bytes | int] = [expire_ms if self._expires else 0, len(names), *shared[1:], held, *names]
         self._connection.send(self._calls(iter(writes), shared.key, common), at_once=1)
 
     def answers(self) -> list[Outcome]:
@@ -75,7 +80,7 @@ class RedisStore:
             call: list[Any] = ["EVALSHA", self._set_sha, len(some) + 1, *(write.key for write in some), shared_key]
             call += common
             for write in some:
-                call += (write.expected_offset, len(write.fields), *write.fields, *write.values)
+                call += (write.expected_offset, len(write.fields), len(write.values), *write.fields, *write.values)
             yield tuple(call)
 
     def read_hash(self, key: bytes) -> dict[bytes, bytes]:
@@ -129,6 +134,11 @@ class RedisStore:
             [("SCAN", cursor, "MATCH", pattern, "COUNT", _SCANNED_AT_ONCE, "TYPE", "hash")]
         )
         return int(following), keys
+
+    def scan_hash(self, key: bytes, cursor: int) -> tuple[int, list[bytes]]:
+        """See `Store.scan_hash`."""
+        ((following, pairs),) = self._connection.ask([("HSCAN", key, cursor, "COUNT", _SCANNED_AT_ONCE)])
+        return int(following), pairs[::2]
 
     def remove(self, removals: Sequence[Removal]) -> list[bool]:
         """See `Store.remove`: one script call per row, all in one round trip."""

@@ -74,6 +74,13 @@ TAGS = (
         "`refuse`",
         "what becomes of an event of which the view's function makes an infinite number",
     ),
+    Tag(
+        "publish",
+        Place.STREAM_VIEW,
+        "`each`, `every <duration>`, `never`",
+        "`each`",
+        "how often what the Feast SDK reads is written: with each batch, at most that seldom per entity, or not at all",
+    ),
     Tag("missing", Place.FEATURE, _POLICIES, "`null`", "what the model gets where there is no value"),
     Tag("stale", Place.FEATURE, _POLICIES, "`null`", "what the model gets where a value is older than the ttl"),
 )

@@ -96,6 +96,9 @@ class StreamView(msgspec.Struct, frozen=True):
     """Tag `incomplete`: what becomes of a window that lacks events its row no longer keeps."""
     infinite: Literal["refuse", "null"] = "refuse"
     """Tag `infinite`: whether an event of which the function makes an infinite number is refused, or has a null."""
+    publish_every_ms: int | None = 0
+    """Tag `publish`: what Feast reads is never older than its row by more than this. 0: it is written with every batch;
+    None: never."""
     online: bool = True
     batch_path: str | None = None
     """Absolute path of the view's batch source (Parquet), which `forebay backfill` writes."""
@@ -104,6 +107,11 @@ class StreamView(msgspec.Struct, frozen=True):
     """That of the source."""
     fingerprint: str = ""
     """16 hex digits over everything that changes the meaning of stored state."""
+
+    @property
+    def publishes(self) -> bool:
+        """Whether values of it are written where Feast reads, if this definition is the published one."""
+        return self.publish_every_ms is not None
 
     @property
     def longest_window_ms(self) -> int:

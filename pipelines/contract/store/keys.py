@@ -25,6 +25,24 @@ def removed_key(project: str) -> bytes:
     return f"forebay:removed:{project}".encode()
 
 
+def held_key(project: str, view: str, topic: str, partition: int) -> bytes:
+    """The Redis hash that names rows of a view, of one partition, whose values are held back; a field is a row's key.
+
+    The Feast SDK reads older values of these rows than their state has. The field's value is empty.
+    """
+    return held_prefix(project, view, topic) + str(partition).encode()
+
+
+def held_prefix(project: str, view: str, topic: str) -> bytes:
+    """What those keys of all partitions begin with."""
+    return f"forebay:held:{project}:{view}:{topic}:".encode()
+
+
+def held_keys(project: str, view: str = "") -> bytes:
+    """The glob pattern of those keys, of all topics; without a view, of all views."""
+    return glob_literal(f"forebay:held:{project}:{view}:" if view else f"forebay:held:{project}:") + b"*"
+
+
 def glob_literal(text: str) -> bytes:
     """The text as a Redis glob pattern that matches nothing else."""
     return "".join(f"\\{each}" if each in "*?[]\\^-" else each for each in text).encode()

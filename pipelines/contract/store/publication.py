@@ -37,6 +37,8 @@ class PublishedRows(msgspec.Struct, frozen=True):
     """Of the view."""
     complete: bool = False
     """Whether all of them have."""
+    withdrawn: bool = False
+    """Whether none of them is, since the view is declared to be published never; not even what was there before."""
     unpublished: int = 0
     """Grows with every batch that another process wrote without publishing it: whoever publishes the rest would not
     notice those that came after it had looked."""

@@ -67,14 +67,24 @@ class Publications:
         return view.name in self._rows
 
     def incomplete(self, view: StreamView, partition: int) -> bool:
-        """Whether the view is published, but rows of a partition read here, which it had before, are not yet."""
+        """Whether the view is published, but rows of a partition read here, which it had before, are not yet.
+
+        Of a view that is published never: whether something of its rows may still be there from before.
+        """
         stored = self._rows.get(view.name, {}).get(partition)
-        return stored is not None and not decode_published_rows(stored).complete
+        if stored is None:
+            return False
+        rows = decode_published_rows(stored)
+        return not (rows.complete if view.publishes else rows.withdrawn)
 
     def complete(self, view: StreamView, partition: int) -> None:
-        """Takes note that all rows have been published, unless others were written meanwhile that were not."""
+        """Takes note that `incomplete` is no longer so, unless other rows were written meanwhile."""
         before = self._rows[view.name][partition]
-        after = encode_publication(msgspec.structs.replace(decode_published_rows(before), complete=True))
+        after = encode_publication(
+            msgspec.structs.replace(
+                decode_published_rows(before), complete=view.publishes, withdrawn=not view.publishes
+            )
+        )
         if self._store.replace_in_hash(self._key(view), self._field(partition), before, after):
             self._rows[view.name][partition] = after
         else:
@@ -116,7 +126,7 @@ class Publications:
         before = stored.get(self._field(partition))
         if before is None or (rows := decode_published_rows(before)).fingerprint != view.fingerprint:
             return True  # whoever publishes the view walks over all rows, and begins after these were written
-        after = encode_publication(PublishedRows(view.fingerprint, False, rows.unpublished + 1))
+        after = encode_publication(msgspec.structs.replace(rows, complete=False, unpublished=rows.unpublished + 1))
         return self._store.replace_in_hash(self._key(view), self._field(partition), before, after)
 
     def _take_over(self, view: StreamView) -> None:
@@ -145,8 +155,9 @@ class Publications:
         """What is known of the rows of a partition that is read here, its field begun if need be."""
         field = self._field(partition)
         before = stored.get(field)
-        if before is not None and decode_published_rows(before).fingerprint == view.fingerprint:
-            return before
+        if before is not None and (rows := decode_published_rows(before)).fingerprint == view.fingerprint:
+            # Said before the first row is published, so that they are withdrawn again should it come to that.
+            return self._no_longer_withdrawn(view, field, before) if rows.withdrawn and view.publishes else before
         # Even of a definition that has just begun: another process may have written rows of it already.
         begun = encode_publication(PublishedRows(view.fingerprint))
         if before is None:
@@ -155,6 +166,11 @@ class Publications:
             self._store.replace_in_hash(self._key(view), field, before, begun)
         # Where another process was quicker, the rows can't be declared complete before it has been looked again.
         return begun
+
+    def _no_longer_withdrawn(self, view: StreamView, field: bytes, before: bytes) -> bytes:
+        after = encode_publication(msgspec.structs.replace(decode_published_rows(before), withdrawn=False))
+        self._store.replace_in_hash(self._key(view), field, before, after)
+        return after  # where another process was quicker, it can't be declared complete before it is looked again
 
     def _is_level(self, view: StreamView, present: Publication | None) -> bool:
         """Whether this definition contains on every partition what the published one contains there.

@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from forebay.pipelines.adapters.online_store import RowWrite, SharedBy
 from forebay.pipelines.contract.plan.views import StreamView
 from forebay.pipelines.contract.store.entity_key import feature_field, state_fields, timestamp_field
+from forebay.pipelines.contract.store.keys import held_prefix
 from forebay.pipelines.contract.store.publication import DEFINITION, publication_key
 from forebay.pipelines.contract.store.values import encode_columns, encode_timestamp
+from forebay.pipelines.steps.arrays import Column, Mask
 from forebay.pipelines.steps.tile_state.row_codec import StoredRow
 from forebay.pipelines.steps.windows.aggregate import Aggregated
+
+
+class ShownValues(NamedTuple):
+    """What Feast is to read of rows that are written."""
+
+    chosen: Mask
+    """Shape (m,): rows that are written with their values; those of the others are held back."""
+    columns: list[Column]
+    """Per feature, the values of those, shape (chosen,)."""
 
 
 class RowEncoder:
     """Encodes the rows of one view."""
 
-    def __init__(self, view: StreamView, project: str) -> None:
+    def __init__(self, view: StreamView, project: str, topic: str) -> None:
         self._view = view
         self.state_fields = state_fields(view)
         """What only this definition of the view has in a row."""
@@ -29,31 +39,34 @@ class RowEncoder:
         """What Feast reads: all definitions of the view have it."""
         self.shared_by = SharedBy(publication_key(project, view.name), DEFINITION, view.fingerprint.encode())
         """What says whether it is this definition that Feast reads."""
+        self.held_prefix = held_prefix(project, view.name, topic)
+        """Of the hashes that name rows whose values are held back."""
         self.all_fields = (*self.state_fields, *self.shared_fields)
         """Every field of a row."""
 
     def writes(
-        self, keys: Sequence[bytes], stored: Sequence[StoredRow], result: Aggregated, published: bool
+        self, keys: Sequence[bytes], stored: Sequence[StoredRow], result: Aggregated, shown: ShownValues | None
     ) -> Iterator[RowWrite]:
         """The writes, one by one: the store may send the first while the last is not made yet.
 
         Args:
             keys: of all entities that the result's indices count.
             stored: the rows that were folded onto, as long as the keys.
-            published: whether their values are written where Feast reads.
+            shown: their values, to be written where Feast reads; None: nothing is.
         """
         head_name, *other_names = self.state_fields
-        shared = self._cells(result) if published else itertools.repeat(())
-        for entity, row, offset, values in zip(
-            result.entities.tolist(), result.rows, result.stored_offsets, shared, strict=False
+        chosen = shown.chosen.tolist() if shown else [False] * len(result.rows)
+        cells = self._cells(result, shown) if shown and any(chosen) else iter(())
+        for entity, row, offset, is_shown in zip(
+            result.entities.tolist(), result.rows, result.stored_offsets, chosen, strict=True
         ):
             fields: list[Any] = [head_name, row.head]
             for name, new, old in zip(other_names, row[1:], stored[entity][1:], strict=False):
                 if offset < 0 or new != old:
                     fields += (name, new)
-            yield RowWrite(keys[entity], offset, fields, values)
+            yield RowWrite(keys[entity], offset, fields, next(cells) if is_shown else ())
 
-    def _cells(self, result: Aggregated) -> Iterator[Sequence[bytes]]:
-        """Per row, what Feast reads: the time, and a value per feature."""
-        cells = encode_columns(result.values, [feature.dtype for feature in self._view.features])
-        return zip(map(encode_timestamp, result.last_event_ms.tolist()), *cells, strict=True)
+    def _cells(self, result: Aggregated, shown: ShownValues) -> Iterator[Sequence[bytes]]:
+        """Per row that is shown, what Feast reads: the time, and a value per feature."""
+        cells = encode_columns(shown.columns, [feature.dtype for feature in self._view.features])
+        return zip(map(encode_timestamp, result.last_event_ms[shown.chosen].tolist()), *cells, strict=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -12,15 +13,25 @@ from forebay.pipelines.adapters import metrics
 from forebay.pipelines.adapters.online_store import Outcome, Store
 from forebay.pipelines.adapters.redis.forgotten import forgotten_at, forgotten_key, forgotten_place
 from forebay.pipelines.contract.plan.views import StreamView
+from forebay.pipelines.contract.store.keys import held_key
 from forebay.pipelines.errors import StoreRolledBack
 from forebay.pipelines.feature_processor.rows.cache import RowCache
-from forebay.pipelines.feature_processor.rows.encode import RowEncoder
+from forebay.pipelines.feature_processor.rows.encode import RowEncoder, ShownValues
+from forebay.pipelines.feature_processor.rows.held_back import HeldBack
 from forebay.pipelines.feature_processor.rows.slices import RowSlices
 from forebay.pipelines.steps.tile_state.row_codec import StoredRow
 from forebay.pipelines.steps.windows.aggregate import Aggregated
 
 CACHED_BYTES = 128 * 1024 * 1024
 """Rows of one view kept in the process; beyond it, those that were not used for longest are read again when needed."""
+
+
+class RowPlace(NamedTuple):
+    """Where rows are, and what they are computed from."""
+
+    project: str
+    topic: str
+    store: Store
 
 
 class NotTaken(NamedTuple):
@@ -40,12 +51,15 @@ class ViewRows:
     `send` and `answers` are a pair: between them the server works, and nothing else may be asked of the store.
     """
 
-    def __init__(self, view: StreamView, project: str, store: Store) -> None:
+    def __init__(self, view: StreamView, place: RowPlace, monotonic_s: Callable[[], float]) -> None:
         self.view = view
-        self.encoder = RowEncoder(view, project)
+        self.encoder = RowEncoder(view, place.project, place.topic)
+        self.held = HeldBack(view.publish_every_ms, monotonic_s)
+        """Rows that were written without the values Feast reads."""
         self.slices = RowSlices()
         """How many rows to read at a time."""
-        self._store = store
+        self._held_key = partial(held_key, place.project, view.name, place.topic)
+        self._store = place.store
         self._cache = RowCache(CACHED_BYTES)
         self._sent_s = 0.0
 
@@ -73,18 +87,36 @@ class ViewRows:
             self.slices.learn(list(read.values()))
         return [self._cache.get(key) or read[key] for key in keys]
 
-    def send(self, keys: Sequence[bytes], stored: Sequence[StoredRow], result: Aggregated, published: bool) -> None:
+    def send(
+        self, keys: Sequence[bytes], stored: Sequence[StoredRow], result: Aggregated, shown: ShownValues | None
+    ) -> None:
         """Sends the changed rows. See `RowEncoder.writes`.
 
         Raises:
             StoreUnavailable: nothing can be said about which rows were written; it can be tried again.
         """
-        self._sent_s = time.perf_counter()
-        names = self.encoder.shared_fields if published else ()
-        writes = self.encoder.writes(keys, stored, result, published)
-        self._store.send(writes, names, self.view.expire_ms, self.encoder.shared_by)
+        self._send(keys, stored, result, shown, self.encoder.held_prefix if self.view.publish_every_ms else b"")
 
-    def answers(self, keys: Sequence[bytes], result: Aggregated, expired: Callable[[int], bool]) -> NotTaken:
+    def _send(
+        self,
+        keys: Sequence[bytes],
+        stored: Sequence[StoredRow],
+        result: Aggregated,
+        shown: ShownValues | None,
+        held: bytes,
+    ) -> None:
+        self._sent_s = time.perf_counter()
+        names = self.encoder.shared_fields if shown else ()
+        writes = self.encoder.writes(keys, stored, result, shown)
+        self._store.send(writes, names, self.view.expire_ms, self.encoder.shared_by, held)
+
+    def answers(
+        self,
+        keys: Sequence[bytes],
+        result: Aggregated,
+        shown: ShownValues | None,
+        expired: Callable[[int], bool],
+    ) -> NotTaken:
         """Waits for the answers to what was sent; what was taken is kept.
 
         Args:
@@ -100,9 +132,11 @@ class ViewRows:
         behind: list[int] = []
         foreign: list[int] = []
         gone: dict[int, bytes] = {}
-        for entity, row, outcome in zip(changed, result.rows, outcomes, strict=True):
+        written: list[int] = []
+        for at, (entity, row, outcome) in enumerate(zip(changed, result.rows, outcomes, strict=True)):
             if outcome is Outcome.WRITTEN:
                 self._cache.put(keys[entity], row)
+                written.append(at)
             elif outcome is Outcome.BEHIND or (outcome is Outcome.ROLLED_BACK and expired(entity)):
                 self._cache.drop(keys[entity])
                 behind.append(entity)
@@ -113,7 +147,13 @@ class ViewRows:
                 raise StoreRolledBack(f"view {self.view.name!r}: a stored row is older than acknowledged")
             else:
                 foreign.append(entity)
-        metrics.ROWS_WRITTEN.labels(self.view.name).inc(len(changed) - len(behind) - len(gone) - len(foreign))
+        if shown is not None:
+            chosen = shown.chosen.tolist()
+            self.held.written(
+                [keys[changed[at]] for at in written if chosen[at]],
+                [keys[changed[at]] for at in written if not chosen[at]],
+            )
+        metrics.ROWS_WRITTEN.labels(self.view.name).inc(len(written))
         metrics.ROWS_REFUSED.labels(self.view.name).inc(len(behind))
         if len(result.duplicates):
             # Those of rows that were ahead, or were forgotten, are judged again; those of other rows are not counted.
@@ -121,18 +161,37 @@ class ViewRows:
             metrics.DUPLICATE_EVENTS.labels(self.view.name).inc(int(judged.sum()))
         return NotTaken(behind, self._forgotten_at(keys, gone), foreign)
 
-    def publish(self, keys: Sequence[bytes], rows: Sequence[StoredRow], unchanged: Aggregated) -> None:
-        """Writes what Feast reads of rows that were written without it; a row that has changed since does it itself.
+    def publish(
+        self, keys: Sequence[bytes], rows: Sequence[StoredRow], unchanged: Aggregated, shown: ShownValues
+    ) -> None:
+        """Writes what Feast reads of rows that were written without it.
+
+        A row that has changed since is published by whoever changed it, or is due again here if it was held back.
 
         Args:
-            unchanged: the rows, evaluated.
+            unchanged: the rows as they are.
+            shown: the values of all of them.
 
         Raises:
             StoreUnavailable: as `send`.
         """
-        writes = self.encoder.writes(keys, rows, unchanged, published=True)
-        self._store.send(writes, self.encoder.shared_fields, self.view.expire_ms, self.encoder.shared_by)
-        self._store.answers()
+        # Rows may be named as held back although now none are: by a process of before, whose plan held some back.
+        self._send(keys, rows, unchanged, shown, self.encoder.held_prefix)
+        outcomes = self._store.answers()
+        self.held.written((key for key, outcome in zip(keys, outcomes, strict=True) if outcome is Outcome.WRITTEN), ())
+        for key, outcome in zip(keys, outcomes, strict=True):
+            if outcome is not Outcome.WRITTEN:
+                self._cache.drop(key)
+                self.held.again(key)
+
+    def held_in_store(self, partition: int, cursor: int) -> tuple[int, list[bytes]]:
+        """The next cursor, and some of the rows that the store names as held back (see `Store.scan_hash`)."""
+        return self._store.scan_hash(self._held_key(partition), cursor)
+
+    def drop_held(self, partition: int, keys: Sequence[bytes]) -> None:
+        """Lets the store name these rows no more."""
+        if keys:
+            self._store.remove_from_hash(self._held_key(partition), keys)
 
     def _forgotten_at(self, keys: Sequence[bytes], gone: Mapping[int, bytes]) -> dict[int, int]:
         """The fences of forgotten rows, by entity.

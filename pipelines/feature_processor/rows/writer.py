@@ -5,6 +5,7 @@ slices of entities, each: load -> fold -> send -> answers -> what was not taken:
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
@@ -12,14 +13,15 @@ from typing import NamedTuple
 import numpy as np
 
 from forebay.pipelines.adapters import metrics
-from forebay.pipelines.adapters.online_store import Store
 from forebay.pipelines.adapters.redis.forgotten import after_forgotten
 from forebay.pipelines.contract.kafka.incarnation import Incarnation
 from forebay.pipelines.contract.plan.views import StreamView
 from forebay.pipelines.contract.store.entity_key import EntityKeyEncoder
+from forebay.pipelines.feature_processor.rows.encode import ShownValues
 from forebay.pipelines.feature_processor.rows.entity_events import EntityEvents
 from forebay.pipelines.feature_processor.rows.owners import Misplaced, Owners
-from forebay.pipelines.feature_processor.rows.view_rows import NotTaken, ViewRows
+from forebay.pipelines.feature_processor.rows.publisher import RowPublisher
+from forebay.pipelines.feature_processor.rows.view_rows import NotTaken, RowPlace, ViewRows
 from forebay.pipelines.steps.arrays import Ints
 from forebay.pipelines.steps.entities import distinct_entities
 from forebay.pipelines.steps.events import EventBatch
@@ -52,9 +54,9 @@ class ViewWriter:
     def __init__(
         self,
         view: StreamView,
-        project: str,
-        store: Store,
+        place: RowPlace,
         oldest_needed_ms: Callable[[int], int | None] = lambda _: None,
+        monotonic_s: Callable[[], float] = time.monotonic,
     ) -> None:
         """Args:
         oldest_needed_ms: by partition, the event time before which a row's newest event is not needed any more (see
@@ -62,15 +64,17 @@ class ViewWriter:
         """
         self.view = view
         self._oldest_needed_ms = oldest_needed_ms
-        self.rows = ViewRows(view, project, store)
+        self.rows = ViewRows(view, place, monotonic_s)
         self._aggregate = ViewAggregator(view)
+        self.publisher = RowPublisher(self.rows, self._aggregate)
         self._owners = Owners(self.rows, self._aggregate.codec)
-        self._key = EntityKeyEncoder(view.join_keys, project)
+        self._key = EntityKeyEncoder(view.join_keys, place.project)
         self._columns = AggregatedColumns(view)
 
-    def publish(self, keys: Sequence[bytes], rows: Sequence[StoredRow]) -> None:
-        """Writes what Feast reads of rows that were written without it. See `ViewRows.publish`."""
-        self.rows.publish(keys, rows, self._aggregate.unchanged(rows))
+    def forget(self) -> None:
+        """Drops all that is kept of rows: the store, or the assignment, may have changed under them."""
+        self.rows.forget()
+        self.publisher.forget()
 
     def write(
         self,
@@ -84,7 +88,8 @@ class ViewWriter:
         Args:
             parts: of different partitions.
             incarnation: of the topic that they were read from.
-            published: whether the view's values are written too, where Feast reads them, or its state alone.
+            published: whether the view's values are written too, where Feast reads them, as often as the view says,
+                or its state alone.
             all_sent: called when all rows are on their way to the store, maybe more than once; not if there are none.
 
         Returns:
@@ -100,6 +105,8 @@ class ViewWriter:
         for run in self.rows.slices(len(everything.keys)):
             sent_last = all_sent if run.stop == len(everything.keys) else _nothing
             left_out += self._write(everything.run(run), incarnation, published, sent_last)
+            if published:
+                self.publisher.publish_due()
         return left_out
 
     def _write(
@@ -109,9 +116,10 @@ class ViewWriter:
         misplaced: list[Misplaced] = []
         while len(current.offsets):
             folded = self._fold(current, self.rows.load(current.keys), incarnation)
-            self.rows.send(current.keys, folded.stored, folded.result, published)
+            shown = self._shown(folded) if published else None
+            self.rows.send(current.keys, folded.stored, folded.result, shown)
             all_sent()
-            not_taken = self.rows.answers(current.keys, folded.result, partial(self._had_expired, folded))
+            not_taken = self.rows.answers(current.keys, folded.result, shown, partial(self._had_expired, folded))
             if published:
                 self._publish_contained(folded)
             left_out, repeated = self._not_taken(folded, not_taken, incarnation)
@@ -131,12 +139,17 @@ class ViewWriter:
         needed_ms = self._oldest_needed_ms(int(folded.events.partitions[entity]))
         return header is not None and needed_ms is not None and header.last_event_ms < needed_ms
 
+    def _shown(self, folded: Folded) -> ShownValues:
+        keys, result = folded.events.keys, folded.result
+        chosen = self.rows.held.shown([keys[entity] for entity in result.entities.tolist()])
+        return ShownValues(chosen, self._aggregate.values(result, chosen) if chosen.any() else [])
+
     def _publish_contained(self, folded: Folded) -> None:
         """Publishes rows that contained all events already: whoever wrote them may not have published them."""
         theirs = folded.result.contained.tolist()
         if theirs:
             keys = folded.events.keys
-            self.publish([keys[entity] for entity in theirs], [folded.stored[entity] for entity in theirs])
+            self.publisher.publish([keys[entity] for entity in theirs], [folded.stored[entity] for entity in theirs])
 
     def _not_taken(
         self, folded: Folded, not_taken: NotTaken, incarnation: Incarnation

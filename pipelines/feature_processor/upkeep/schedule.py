@@ -1,12 +1,12 @@
-"""What is done for a feed beside its batches: rows are published, removed with their definitions, and, by one of all
-processes, removed as they expire.
+"""What is done for a feed beside its batches: rows are published, withdrawn, and removed with their definitions; one of
+all processes removes those that expire.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Awaitable, Callable, Collection
 from typing import Protocol
 
 import structlog
@@ -33,6 +33,9 @@ PAGE_PAUSE_S = 0.01
 EXPIRE_EVERY_S = 3_600.0
 FIRST_EXPIRY_S = 60.0
 """After the start of the process: rebalances have settled then."""
+
+DUE_LOOK_S = 0.05
+"""How often it is looked for rows that are due to be published: a small part of the least `publish: every`."""
 
 LOOK_AGAIN_S = 10.0
 """How often it is asked whether another process has written rows without publishing them. This one reads their records
@@ -92,17 +95,21 @@ class Upkeep:
     async def run(self) -> None:
         """Works until it is cancelled. A store that can't be reached only delays it."""
         topic = self._topic.parts.feed.topic
-        watched = WATCHDOG.watch(f"upkeep of {topic}")
-        try:
-            while True:
-                await asyncio.sleep(LOOK_S)
-                try:
-                    with watched.here():
-                        await self.look()
-                except StoreUnavailable as error:
-                    log.warning("rows not looked after", topic=topic, error=str(error))
-        finally:
-            WATCHDOG.forget(watched)
+        await asyncio.gather(
+            _repeat(self.look, LOOK_S, f"upkeep of {topic}"),
+            _repeat(self.publish_due, DUE_LOOK_S, f"publishing of {topic}"),
+        )
+
+    async def publish_due(self) -> None:
+        """Publishes rows whose values were held back for as long as may be.
+
+        Raises:
+            StoreUnavailable: they are due again at the next look.
+        """
+        async with self._turns.turn:
+            if self._turns.trusted and self._topic.any_due:
+                await whole_call(self._topic.publish_due)
+                rest()
 
     async def look(self) -> None:
         """Does what is due. A store that came back with older data is noticed here where no events come.
@@ -195,3 +202,18 @@ class Upkeep:
         gone = {each for each, progress in others.items() if before.get(each) == progress} - set(self._wanted())
         self._stood[partition, view.name] = others
         return partition.ledger.retire(view, gone)
+
+
+async def _repeat(work: Callable[[], Awaitable[None]], every_s: float, name: str) -> None:
+    """Works again and again, under a name for watchdog and log. A store that can't be reached only delays it."""
+    watched = WATCHDOG.watch(name)
+    try:
+        while True:
+            await asyncio.sleep(every_s)
+            try:
+                with watched.here():
+                    await work()
+            except StoreUnavailable as error:
+                log.warning("rows not looked after", work=name, error=str(error))
+    finally:
+        WATCHDOG.forget(watched)

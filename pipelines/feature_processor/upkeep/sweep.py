@@ -1,5 +1,5 @@
-"""A walk over the rows of partitions that are read here, after a rollout: publishes those of the definition that took
-over, removes those of the one before.
+"""A walk over the rows of partitions that are read here, after a rollout: publishes, or withdraws, those of the
+definition that took over, and removes those of the one before.
 """
 
 from __future__ import annotations
@@ -58,10 +58,17 @@ class Sweep:
 
     def _publish(self, writer: ViewWriter, keys: Sequence[bytes]) -> None:
         found = self._rows(writer.view, keys)
-        publish = [each for each in found if self._is_unpublished(writer.view, each)]
-        if publish:
-            whole = self._rows(writer.view, [each.key for each in publish], state_fields(writer.view))
-            writer.publish([each.key for each in whole], [each.row for each in whole])
+        unpublished = [each for each in found if self._is_unpublished(writer.view, each)]
+        if unpublished and writer.view.publishes:
+            whole = self._rows(writer.view, [each.key for each in unpublished], state_fields(writer.view))
+            writer.publisher.publish([each.key for each in whole], [each.row for each in whole])
+        elif unpublished:
+            self._parts.store.remove([self._withdrawal(writer, each) for each in unpublished])
+
+    def _withdrawal(self, writer: ViewWriter, found: Found) -> Removal:
+        """Of what Feast read of a row before its view was declared to be published never."""
+        encoder = writer.rows.encoder
+        return Removal(found.key, found.expected(writer.view), encoder.shared_fields, shared_by=encoder.shared_by)
 
     def _is_unpublished(self, view: StreamView, found: Found) -> bool:
         return self._topic.publications.incomplete(view, found.header.partition)

@@ -43,6 +43,8 @@ class TopicParts:
     """How many partitions of the source an entity's events may come from; None where that is not known."""
     now_ms: Callable[[], int]
     """ms since the epoch; no record was written after it."""
+    monotonic_s: Callable[[], float]
+    """Seconds; for deadlines."""
 
     def oldest_needed_ms(self, view: StreamView, reached: Mapping[int, SourceProgress]) -> int | None:
         """See `steps.expiry`; None also where it is not known how many partitions the source has."""
@@ -62,6 +64,7 @@ def topic_parts(
     schemas: SchemaSource | None = None,
     source_partitions: int | None = None,
     now_ms: Callable[[], int] = wall_clock_ms,
+    monotonic_s: Callable[[], float] = time.monotonic,
 ) -> TopicParts:
     """Makes the parts that follow from the feed, and puts them beside those that are given.
 
@@ -86,4 +89,5 @@ def topic_parts(
         views=tuple((view, view_transform(view)) for view in feed.views),
         source_partitions=source_partitions if feed.routed else 1,
         now_ms=now_ms,
+        monotonic_s=monotonic_s,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from types import MappingProxyType
 
@@ -17,6 +17,7 @@ from forebay.pipelines.contract.store.progress import SourceProgress
 from forebay.pipelines.feature_processor.progress.cannot_continue import another_incarnation, foreign_row
 from forebay.pipelines.feature_processor.progress.ledger import encoded
 from forebay.pipelines.feature_processor.progress.published import Publications
+from forebay.pipelines.feature_processor.rows.view_rows import RowPlace
 from forebay.pipelines.feature_processor.rows.writer import ReadEvents, ViewWriter
 from forebay.pipelines.feature_processor.walk.partition import Partition, Prepared
 from forebay.pipelines.feature_processor.walk.parts import TopicParts
@@ -49,7 +50,12 @@ class TopicBatches:
             parts.feed.views, parts.project, parts.incarnation, parts.store, publishes, generation
         )
         self.writers = [
-            ViewWriter(view, parts.project, parts.store, partial(self._oldest_needed_ms, view))
+            ViewWriter(
+                view,
+                RowPlace(parts.project, parts.feed.topic, parts.store),
+                partial(self._oldest_needed_ms, view),
+                parts.monotonic_s,
+            )
             for view, _ in parts.views
         ]
         self.partitions: dict[int, Partition] = {}
@@ -85,7 +91,26 @@ class TopicBatches:
     def forget_rows(self) -> None:
         """Drops every row that is kept in the process."""
         for writer in self.writers:
-            writer.rows.forget()
+            writer.forget()
+
+    @property
+    def any_due(self) -> bool:
+        """Whether `publish_due` has something to do."""
+        return any(writer.publisher.any_due for writer in self._publishing())
+
+    def publish_due(self) -> None:
+        """Publishes rows whose values were held back, here or by whoever had the partitions before.
+
+        Raises:
+            StoreUnavailable: the others are due again.
+        """
+        for writer in self._publishing():
+            step(f"publishing rows of {writer.view.name}")
+            writer.publisher.take_over(self.partitions)
+            writer.publisher.publish_due()
+
+    def _publishing(self) -> Iterator[ViewWriter]:
+        return (writer for writer in self.writers if self.publications.published(writer.view))
 
     def has_fallen_back(self) -> bool:
         """Whether the store lost progress that this process had written. Raises as `assign`."""
@@ -198,7 +223,7 @@ class TopicBatches:
         for number, (writer, parts) in enumerate(writes, 1):
             step(f"writing rows of {writer.view.name}")
             sent = all_sent if number == len(writes) else _nothing
-            published = self.publications.published(writer.view)
+            published = writer.view.publishes and self.publications.published(writer.view)
             lacking = [definition(later.view) for later, _ in writes[number - 1 :]]
             for each in writer.write(_without(parts, refused), self.parts.incarnation, published, sent):
                 if self.parts.feed.routed:  # Forebay keyed it itself

@@ -1,4 +1,4 @@
-"""Aggregate: stored rows and a batch of events in, new rows and feature values out."""
+"""Aggregate: stored rows and a batch of events in, new rows out; and feature values of those that are asked for."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from forebay.pipelines.contract.plan.views import StreamView
 from forebay.pipelines.contract.store.row_header import Header
-from forebay.pipelines.steps.arrays import Column, Ints
+from forebay.pipelines.steps.arrays import Column, Ints, Mask
 from forebay.pipelines.steps.duplicates import NEVER_MS, IdMemory
 from forebay.pipelines.steps.tile_state.row_codec import RowCodec, StoredRow
 from forebay.pipelines.steps.windows.evaluate import WindowEvaluator
@@ -26,8 +26,8 @@ class Aggregated(NamedTuple):
     rows: list[StoredRow]
     last_event_ms: Ints
     """Shape (m,): event time of each entity's newest event."""
-    values: list[Column]
-    """Per feature, shape (m,): values as of `last_event_ms`."""
+    tiles: list[Tiles]
+    """Per group of the view, the tiles of m entities (see `ViewAggregator.values`)."""
     stored_offsets: list[int]
     """The fence of the row each was folded onto; -1 where there was none."""
     contained: Ints
@@ -88,15 +88,24 @@ class ViewAggregator:
         return folded._replace(rows=rows, contained=contained, duplicates=events.entity[repeated])
 
     def unchanged(self, stored: Sequence[StoredRow]) -> Aggregated:
-        """What rows of this definition say as they are, as of the newest event of each."""
+        """Rows of this definition as they are."""
         headers = [self.codec.header(row) for row in stored]
         present = [header for header in headers if header is not None]
         if len(present) != len(stored):
             raise ValueError("a row of another definition, or none at all")
         last_ms = np.array([header.last_event_ms for header in present], dtype=np.int64)
-        values = self.evaluate(self.codec.unpack(stored, headers), last_ms).columns
+        tiles = self.codec.unpack(stored, headers)
         offsets = [header.offset for header in present]
-        return Aggregated(np.arange(len(stored)), list(stored), last_ms, values, offsets, _NONE, _NONE)
+        return Aggregated(np.arange(len(stored)), list(stored), last_ms, tiles, offsets, _NONE, _NONE)
+
+    def values(self, result: Aggregated, chosen: Mask) -> list[Column]:
+        """Per feature, shape (chosen,), the values of some of the m entities, each as of its newest event.
+
+        Args:
+            chosen: shape (m,).
+        """
+        tiles = result.tiles if chosen.all() else [_of_some(each, chosen) for each in result.tiles]
+        return self.evaluate(tiles, result.last_event_ms[chosen]).columns
 
     def _fold(
         self,
@@ -134,7 +143,13 @@ class ViewAggregator:
         ]
         rows = self.codec.pack(tiles, whole_from, new_headers)
         stored_offsets = [header.offset if header else -1 for header in present]
-        return Aggregated(changed, rows, last_ms, self.evaluate(tiles, last_ms).columns, stored_offsets, _NONE, _NONE)
+        return Aggregated(changed, rows, last_ms, tiles, stored_offsets, _NONE, _NONE)
+
+
+def _of_some(tiles: Tiles, chosen: Mask) -> Tiles:
+    """The tiles of some entities, which are counted anew."""
+    kept = tiles.take(chosen[tiles.entity])
+    return kept._replace(entity=(np.cumsum(chosen) - 1)[kept.entity])
 
 
 def _newest_ms(headers: Sequence[Header | None]) -> Ints:

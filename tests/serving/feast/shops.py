@@ -23,6 +23,7 @@ from forebay.pipelines.adapters.redis.store import RedisStore
 from forebay.pipelines.contract.kafka.incarnation import Incarnation
 from forebay.pipelines.contract.plan.plan import Plan
 from forebay.pipelines.contract.plan.plan_file import read_plan
+from forebay.pipelines.feature_processor.rows.view_rows import RowPlace
 from forebay.pipelines.feature_processor.rows.writer import ReadEvents, ViewWriter
 from forebay.pipelines.steps.decode.decoder import JsonDecoder
 from forebay.pipelines.steps.validate import Validator
@@ -72,7 +73,7 @@ def fill(repo: Path, plan: Plan, redis: str) -> None:
         for at, (shop, cents, item) in enumerate(sales)
     ]
     batch, _ = Validator(source)(JsonDecoder(source)([each.value for each in records]).events)
-    writer = ViewWriter(view, plan.project, RedisStore(redis))
+    writer = ViewWriter(view, RowPlace(plan.project, "sales", RedisStore(redis)))
     writer.write([ReadEvents(0, batch, np.arange(len(sales)))], Incarnation("sales", "x", 4), True)
 
 
