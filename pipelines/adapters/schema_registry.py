@@ -118,7 +118,7 @@ class SchemaRegistry:
 
 
 def _import_confluent() -> Any:
-    """Imports Confluent's client only where a topic has a registry: the import takes some 0.7 s."""
+    """Imports Confluent's client only where a registry is used: the import takes some 0.7 s."""
     with warnings.catch_warnings(record=True):
         # authlib tells the client's authors which httpx it prefers; users of Forebay can do nothing about it.
         warnings.simplefilter("ignore")
