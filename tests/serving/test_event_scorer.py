@@ -105,6 +105,16 @@ def test_every_event_has_one_outcome_in_order(score):
     assert letters["payments[0]@1"]["forebay-stage"] == b"score"
 
 
+def test_the_same_position_in_a_topic_made_anew_is_another_prediction(scorer, barrier):
+    """Who keeps predictions by their ids would take the new one for the old one."""
+    ids = []
+    for topic_id in ("id-1", "id-2", "id-1"):
+        score = EventScorer(scorer, SCORED, barrier, "predictions", include_features=True, topic_id=topic_id)
+        (prediction,) = score([Message(0, asked("a"))])
+        ids.append(json.loads(prediction.value)["id"])
+    assert ids[0] == ids[2] != ids[1]
+
+
 def test_an_event_in_another_unit_of_time_is_no_question_about_1970(score):
     """Seconds in a column of milliseconds: scored, it would be as of a January in which nothing happened."""
     predicted, letters = split(score([Message(0, asked("a") | {"event_ms": NOW_MS // 1_000}), Message(1, asked("a"))]))
