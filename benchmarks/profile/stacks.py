@@ -45,6 +45,7 @@ _WAITING = frozenset(
         ("_worker", "concurrent/futures/thread.py"),
         ("Condition.wait", "threading.py"),
         ("wait", "threading.py"),
+        ("Watchdog._run", "forebay/pipelines/process/watchdog.py"),
     }
 )
 """Where a thread has nothing to do."""

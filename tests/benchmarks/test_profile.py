@@ -1,14 +1,19 @@
 """The profile: py-spy's stacks, summed up by step of the walk and by function."""
 
 import ast
+import json
+import re
 
 import pytest
 
 from benchmarks.profile.report import SHOWN_FUNCTIONS, function_table, profile_rows, step_table
+from benchmarks.profile.run import PROFILE
 from benchmarks.profile.stacks import OUTSIDE, STEPS, Place, places
 from benchmarks.shared.rate import MeasurementError
+from benchmarks.shared.report import RESULTS
 from tests.support.payments import ROOT
 
+OURS = re.compile(r"(\S+) \(((?:forebay|pipelines|serving)/\S+)\)")
 BATCH = "Thread._bootstrap (threading.py:995);TopicBatches.process (pipelines/feature_processor/membership/app.py:12)"
 WRITE = f"{BATCH};ViewRows.send (pipelines/view_rows.py:9);RedisStore.send (pipelines/redis_store.py:3)"
 WAITING = "Thread._bootstrap (threading.py:995);_worker (concurrent/futures/thread.py:81) 400"
@@ -29,7 +34,8 @@ def test_lines_of_one_function_count_together():
 
 def test_waiting_counts_inside_a_batch_only():
     inside = f"{BATCH};wait (threading.py:320) 7"
-    assert sum(places([WAITING, inside]).values()) == 7
+    asleep = "Thread._bootstrap (threading.py:995);Watchdog._run (forebay/pipelines/process/watchdog.py:9) 100"
+    assert sum(places([WAITING, asleep, inside]).values()) == 7
 
 
 def test_what_is_outside_of_a_batch_is_nobodys_step():
@@ -44,9 +50,22 @@ def test_every_step_is_of_functions_that_are_there():
     assert {name for names in STEPS.values() for name in names} <= there
 
 
+def test_every_function_of_the_published_profile_is_there():
+    """Where one is renamed, the profile has to be measured again: `python -m benchmarks.profile`."""
+    rows = json.loads((RESULTS / "profile.json").read_text())["rows"]
+    found = {row["function"] for row in rows} | set(re.findall(r"^\| `(.*?)` \|", PROFILE.read_text(), re.MULTILINE))
+    ours = [OURS.fullmatch(each) for each in found]
+    assert any(ours)
+    for name, file in (each.groups() for each in ours if each):
+        path = ROOT / file
+        assert path.exists(), file
+        function = name.split(".<locals>")[0]
+        assert function in {*qualified(ast.parse(path.read_text())), "<module>", "<lambda>"}, f"{function} of {file}"
+
+
 def qualified(tree, prefix=""):
     for each in ast.iter_child_nodes(tree):
-        if isinstance(each, ast.ClassDef | ast.FunctionDef):
+        if isinstance(each, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             yield prefix + each.name
             yield from qualified(each, f"{prefix}{each.name}.")
 
