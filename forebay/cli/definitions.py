@@ -21,6 +21,7 @@ from forebay.cli.options import (
     RedisOption,
     RepoOption,
     console,
+    errors,
     kafka_of,
     read,
     redis_of,
@@ -79,36 +80,36 @@ def forget(
         list[str], typer.Option(help="Join key and value, as name=value; repeat it for a composite key.")
     ],
     plan_file: PlanOption = DEFAULT_PLAN,
+    brokers: BrokersOption = None,
+    kafka_properties: KafkaPropertiesOption = None,
     redis: RedisOption = None,
     remember_days: Annotated[
-        float,
+        float | None,
         typer.Option(
             envvar="FOREBAY_REMEMBER_DAYS",
             min=0.0,
-            help="Days for which its events are not counted again; 0: without end. Must be at least the retention of "
-            "its topics.",
+            help="Days for which its events are not counted again, 0: without end; default: as long as topics keep "
+            "records. Files of history that name it must not be kept longer.",
         ),
-    ] = 7.0,
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print what was removed as JSON.")] = False,
 ) -> None:
-    """Remove everything the online store holds about an entity, and list topics that may still name it."""
+    """Remove everything the online store holds about an entity, for good, and list topics that may still name it."""
+    from forebay.store.forget import DAY_MS, parse_entity, print_forgotten
     from forebay.store.forget import forget as remove
-    from forebay.store.forget import parse_entity
+    from forebay.store.kept_records import kept_records
 
     compiled = read(plan_file)
-    remembered_ms = round(remember_days * 86_400_000)
-    removed = remove(compiled, redis_of(compiled, redis), parse_entity(compiled, entity), remembered_ms)
+    named = parse_entity(compiled, entity)
+    records = kept_records(compiled, kafka_of(compiled, brokers, kafka_properties))
+    days = (records.longest_ms or 0) / DAY_MS if remember_days is None else remember_days
+    removed = remove(compiled, redis_of(compiled, redis), named, round(days * DAY_MS), records.offsets)
     if as_json:
         console.print_json(msgspec.json.encode(removed).decode())
-        return
-    for row in removed.rows:
-        console.print("removed " + escape(", ".join(f"{name}={value}" for name, value in row.items())))
-    console.print("1 row removed." if len(removed.rows) == 1 else f"{len(removed.rows)} rows removed.")
-    console.print(
-        "Records of these topics may still name it, until retention or compaction removes them: "
-        + escape(", ".join(removed.topics))
-        + "; prediction topics too."
-    )
+    else:
+        print_forgotten(removed, console)
+    if records.unknown:
+        errors.print(escape(f"warning: records that no view contains yet may count again: {records.unknown}"))
 
 
 def rebuild(
@@ -161,13 +162,17 @@ def backfill(
     topic: Annotated[str | None, typer.Option(help="Scored topic: each of its events gives a training row.")] = None,
     out: Annotated[Path, typer.Option(help="Parquet file for the training rows.")] = Path("training.parquet"),
     max_left_out: MaxLeftOut = DEFAULT_MAX_SHARE,
+    redis: RedisOption = None,
 ) -> None:
     """Compute features as of every event of history, and write them to the views' batch sources."""
     from forebay.history.backfill import Training
     from forebay.history.backfill import backfill as write
     from forebay.pipelines.history.load import History
+    from forebay.store.erased import forgotten_if_known
 
     if service and not topic:
         raise SettingsError("--service needs --topic: the topic whose events are scored")
     training = Training(service, topic, out) if service and topic else None
-    write(read(plan_file), History(history, max_left_out), console, training)
+    compiled = read(plan_file)
+    forgotten = forgotten_if_known(compiled, redis, errors)
+    write(compiled, History(history, max_left_out, forgotten), console, training)

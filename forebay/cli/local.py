@@ -19,6 +19,7 @@ from forebay.cli.options import (
     MaxLeftOut,
     ModelOption,
     PlanOption,
+    RedisOption,
     RepoOption,
     SchemaRegistryOption,
     console,
@@ -43,15 +44,17 @@ def replay(
     start: Annotated[datetime | None, typer.Option(help="First event time (UTC).")] = None,
     end: Annotated[datetime | None, typer.Option(help="Event time (UTC) to stop before.")] = None,
     max_left_out: MaxLeftOut = DEFAULT_MAX_SHARE,
+    redis: RedisOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print what was done as JSON.")] = False,
 ) -> None:
     """Publish history again, all topics in event-time order, at a multiple of real time."""
     from forebay.history.backfill import print_left_out
     from forebay.history.replay import Span, replay_with_progress, replayed_events
     from forebay.pipelines.history.load import History
+    from forebay.store.erased import forgotten_if_known
 
     compiled = read(plan_file)
-    found = History(history, max_left_out)
+    found = History(history, max_left_out, forgotten_if_known(compiled, redis, errors))
     events = replayed_events(compiled, found, Span(utc_ms(start), utc_ms(end)), schema_registry)
     print_left_out(found, errors)
     done = replay_with_progress(events, kafka_of(compiled, brokers, kafka_properties), speed, errors, "replay")

@@ -77,7 +77,10 @@ def backfill(plan: Plan, history: History, console: Console, training: Training 
 
 
 def print_left_out(history: History, console: Console) -> None:
-    """Prints which events of the history can't be used."""
+    """Prints which events of the history can't be used, and how many are of entities that were forgotten."""
     for where, left_out in history.left_out.items():
         if left_out.count:
             console.print(escape(f"{where}: {left_out}"), highlight=False)
+    for where, count in history.forgotten.items():
+        if count:
+            console.print(escape(f"{where}: {count:,} events of forgotten entities left out"), highlight=False)

@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from typing import Any
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from forebay.pipelines.adapters.redis.connection_string import parse_connection_string
 from forebay.pipelines.adapters.redis.errors import explained
@@ -18,24 +20,25 @@ _AT_ONCE = 1_000
 
 
 @contextmanager
-def opened(store: str) -> Iterator[Any]:
+def opened(store: str, afterwards: str = "what was removed is removed, run it again") -> Iterator[Any]:
     """Opens a client of the store at this connection string.
+
+    Args:
+        afterwards: what is true and what to do where the store fails.
 
     Raises:
         StoreUnavailable: it can't be reached, then or while it is used.
         StoreRefused: it answers, and refuses.
     """
     where = parse_connection_string(store)
-    client = redis.Redis(**where, socket_timeout=30.0, socket_connect_timeout=5.0)
+    client = redis.Redis(**where, socket_timeout=30.0, socket_connect_timeout=5.0, retry=Retry(NoBackoff(), 0))
     try:
         yield client
     except redis.RedisError as error:
         why = explained(error, f"{where['host']}:{where['port']}", "")
         if isinstance(why, StoreRefused):
             raise why from error
-        raise StoreUnavailable(
-            f"the online store failed: {error}; what was removed is removed, run it again"
-        ) from error
+        raise StoreUnavailable(f"the online store failed: {error}; {afterwards}") from error
     finally:
         client.close()
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 
 from forebay.pipelines.adapters.online_store import ANYONE, Outcome, Removal, RowWrite, SharedBy
-from forebay.pipelines.adapters.redis.forgotten import forgotten_at, forgotten_key, forgotten_place, kept_fence
+from forebay.pipelines.contract.store.erasure import AT, fence_of, place_of
 from forebay.pipelines.contract.store.lease import leased
 from forebay.pipelines.contract.store.row_header import IDENTITY, Header
 from forebay.pipelines.errors import StoreUnavailable
@@ -111,21 +111,25 @@ class MemoryStore:
         return Outcome.BEHIND if offset > write.expected_offset else Outcome.ROLLED_BACK
 
     def _outcome_of_absent(self, write: RowWrite) -> Outcome:
-        place = forgotten_place(write.fields[1])
-        fence = forgotten_at(self.hashes.get(forgotten_key(write.key), {}).get(place))
-        if write.expected_offset > fence:
+        if write.expected_offset >= 0:
             return Outcome.ROLLED_BACK
-        return Outcome.FORGOTTEN if fence >= 0 and write.expected_offset != -2 - fence else Outcome.WRITTEN
+        times = [int(self.hashes[key][AT]) for key in write.erasures if key in self.hashes]
+        return Outcome.FORGOTTEN if times and write.expected_offset != -2 - max(times) else Outcome.WRITTEN
 
-    def forget(self, key: bytes) -> None:
+    def remember_erasure(self, key: bytes, offsets: Mapping[bytes, bytes]) -> None:
+        """Remembers an erasure as `forebay.pipelines.adapters.redis.forgotten.remember_erasure` does, for ever."""
+        known = self.hashes.get(key, {})
+        at = max(self.now_ms(), int(known.get(AT, -1)) + 1)
+        raised = {place: max(offset, known.get(place, b"")) for place, offset in offsets.items()}
+        self._set(key, {AT: str(at).encode(), **raised})
+
+    def forget(self, key: bytes, erasure: bytes) -> None:
         """Removes a row as `forebay.pipelines.adapters.redis.forgotten.forget_rows` does."""
-        kept = dict(self.hashes.get(forgotten_key(key), {}))
+        kept = dict(self.hashes[erasure])
         for field, head in self.hashes.pop(key, {}).items():
             if field.startswith(b"_fb:"):
-                place = forgotten_place(head)
-                kept[place] = max(kept.get(place, b""), kept_fence(head))
-        if kept:
-            self._set(forgotten_key(key), kept)
+                kept[place_of(head)] = max(kept.get(place_of(head), b""), fence_of(head))
+        self._set(erasure, kept)
 
     def read_hash(self, key: bytes) -> dict[bytes, bytes]:
         """See `Store.read_hash`."""

@@ -14,11 +14,12 @@ class Outcome(enum.IntEnum):
     BEHIND = 0
     """The stored row already contains later records: another processor wrote it. Reload and fold again."""
     ROLLED_BACK = -1
-    """The stored row is older than the one folded onto: the store lost writes. Start again from progress."""
+    """The stored row is older than the one folded onto, or absent. Where no erasure says that its entity was forgotten,
+    the store lost writes: start again from progress."""
     FOREIGN = -2
     """The stored row belongs to another partition, or another incarnation of the topic."""
     FORGOTTEN = -3
-    """The row is absent because it was forgotten (see `adapters.redis.forgotten`): the store lost nothing."""
+    """The row is absent, and an erasure says that its entity was forgotten (see `contract.store.erasure`)."""
 
 
 class RowWrite(NamedTuple):
@@ -26,12 +27,14 @@ class RowWrite(NamedTuple):
 
     key: bytes
     expected_offset: int
-    """Fence of the row that was folded onto; -1 if there was none; `after_forgotten` of one that is known to be
-    forgotten."""
+    """Fence of the row that was folded onto; -1 if there was none; `Erasure.expected_offset` if its entity is known to
+    be forgotten."""
     fields: list[bytes]
     """field, value, field, value ...; the first pair is the view's head."""
     values: Sequence[bytes] = ()
     """Of the fields whose names all writes of a call share; empty: they are held back, and stay as they are."""
+    erasures: Sequence[bytes] = ()
+    """Keys of the erasures that may forbid to begin the row; none are looked at where one was folded onto."""
 
 
 class SharedBy(NamedTuple):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +13,7 @@ from forebay.pipelines.contract.plan.types import Column, DataType
 from forebay.pipelines.contract.plan.views import StreamView
 from forebay.pipelines.contract.store.values import WHOLE_LIMITS
 from forebay.pipelines.errors import DecodeError, RecordError
+from forebay.pipelines.history.forgotten import ForgottenEntities
 from forebay.pipelines.history.left_out import DEFAULT_MAX_SHARE, LeftOut
 from forebay.pipelines.history.parquet_columns import HistoryError, check_columns, open_parquet, read_columns
 from forebay.pipelines.steps.arrays import Ints
@@ -31,14 +32,20 @@ _ONE_FILE = "history is one Parquet file per topic"
 class History:
     """A folder of history. Events that the stream would refuse are left out, unless they are too many."""
 
-    def __init__(self, folder: Path, max_left_out: float = DEFAULT_MAX_SHARE) -> None:
+    def __init__(
+        self, folder: Path, max_left_out: float = DEFAULT_MAX_SHARE, forgotten: ForgottenEntities | None = None
+    ) -> None:
         """Args:
         max_left_out: a larger share of events that can't be used is an error; 1: none is.
+        forgotten: entities whose events are left out; None: nobody was forgotten.
         """
         self.folder = folder
+        self.forgotten: dict[str, int] = {}
+        """How many events of forgotten entities were left out until now, by topic, or by topic and view."""
         self.left_out: dict[str, LeftOut] = {}
         """What was left out until now, by topic, or by topic and view where the view's function failed."""
         self._max_left_out = max_left_out
+        self._forgotten = forgotten
 
     def path(self, source: Source) -> Path:
         """Returns where the history of a topic is expected."""
@@ -58,12 +65,18 @@ class History:
     def events(self, source: Source, join_keys: Iterable[str] = ()) -> EventBatch:
         """Reads the usable events of a topic, ordered by event time (stable); `index` is their row in the file.
 
+        An event is left out if any entity that it names was forgotten.
+
         Args:
             join_keys: columns that name entities, as for `Validator`.
 
         Raises:
             HistoryError: the file is missing or does not fit the schema, or too many events can't be used.
         """
+        names = {column.name for column in source.columns}
+        return self._without_forgotten(source.topic, self._usable(source, join_keys), names)
+
+    def _usable(self, source: Source, join_keys: Iterable[str]) -> EventBatch:
         types = {column.name: column.dtype for column in source.columns}
         columns = read_columns(self.path(source), types, _ONE_FILE)
         errors: dict[int, RecordError] = {}
@@ -97,15 +110,27 @@ class History:
     def view_events(self, plan: Plan, view: StreamView) -> EventBatch:
         """Reads the events of a view, after its function; those on which it fails are left out, as on the stream.
 
+        Those of its own entities that were forgotten are left out too. Windows of others count their events, as in the
+        store: those of a shop count what was bought by a customer who is forgotten.
+
         Raises as `events`.
         """
         source = plan.source(view.source)
-        batch = self.events(source, [key.name for key in view.join_keys])
+        keys = [key.name for key in view.join_keys]
+        batch = self._usable(source, keys)
+        batch = self._without_forgotten(f"{source.topic}, view {view.name!r}", batch, keys)
         if not len(batch):
             return batch
         kept, failed = transform_each(view_transform(view), batch)
         self._count(f"{source.topic}, function of view {view.name!r}", len(batch), failed)
         return kept
+
+    def _without_forgotten(self, where: str, batch: EventBatch, names: Collection[str]) -> EventBatch:
+        if self._forgotten is None:
+            return batch
+        forgotten = self._forgotten.among(batch, names)
+        self.forgotten[where] = int(forgotten.sum())
+        return batch.select(~forgotten) if forgotten.any() else batch
 
     def _count(self, where: str, events: int, errors: Mapping[int, RecordError]) -> None:
         left_out = LeftOut.of(events, errors)

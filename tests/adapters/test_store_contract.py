@@ -11,8 +11,9 @@ from forebay.pipelines.adapters.memory_store import MemoryStore
 from forebay.pipelines.adapters.online_store import Outcome, Removal, RowWrite, SharedBy
 from forebay.pipelines.adapters.redis.async_reader import AsyncRedisReader
 from forebay.pipelines.adapters.redis.errors import explained
-from forebay.pipelines.adapters.redis.forgotten import after_forgotten, forget_rows
+from forebay.pipelines.adapters.redis.forgotten import forget_rows, remember_erasure
 from forebay.pipelines.adapters.redis.store import RedisStore
+from forebay.pipelines.contract.store.erasure import AT, Erasure, encode_offset, erasure_of, place_of
 from forebay.pipelines.contract.store.lease import Lease, encode_lease, leases_key
 from forebay.pipelines.contract.store.row_header import HEADER, ROW_FORMAT
 from forebay.pipelines.errors import SettingsError, StoreRefused, StoreUnavailable
@@ -101,8 +102,8 @@ def head(offset, view=b"11111111", incarnation=b"topic id", partition=0, version
     return HEADER.pack(version, view, incarnation, partition, offset, 1) + b"tiles"
 
 
-def write(expected, offset, key=KEY, fields=(), **header):
-    return RowWrite(key, expected, [HEAD, head(offset, **header), *fields])
+def write(expected, offset, key=KEY, fields=(), erasures=(), **header):
+    return RowWrite(key, expected, [HEAD, head(offset, **header), *fields], erasures=erasures)
 
 
 def stored_head(store, key=KEY):
@@ -501,60 +502,88 @@ class TestOutcomes:
         assert len(store.read_hash(KEY)) == 5_000
 
 
+ERASURE = b"forebay:erased:shop:0"
+
+
 class TestForgotten:
     """A row that was removed on purpose is told from one that the store lost."""
 
+    def remember(self, store, request, erasure=ERASURE, offsets=None):
+        if isinstance(store, MemoryStore):
+            store.remember_erasure(erasure, offsets or {})
+        else:
+            remember_erasure(request.getfixturevalue("admin"), erasure, offsets or {}, 60_000)
+
     def forget(self, store, request, *keys):
+        self.remember(store, request)
         if isinstance(store, MemoryStore):
             for key in keys:
-                store.forget(key)
+                store.forget(key, ERASURE)
         else:
-            forget_rows(request.getfixturevalue("admin"), keys)
+            forget_rows(request.getfixturevalue("admin"), keys, ERASURE)
 
-    @pytest.mark.parametrize("expected", [-1, 4, 5])
-    def test_a_write_onto_what_is_remembered_of_it_is_told(self, store, request, expected):
+    def erasure(self, store, *keys, **header):
+        """As a writer sees it."""
+        return erasure_of(store.read([(key, (AT, place_of(head(0, **header)))) for key in keys or (ERASURE,)]))
+
+    def begun(self, store, offset, **header):
+        return write(self.erasure(store).expected_offset, offset, erasures=[ERASURE], **header)
+
+    def test_a_row_that_goes_says_how_far_it_had_come(self, store, request):
         written(store, [write(-1, 5, fields=[b"f", b"x"])])
         self.forget(store, request, KEY)
         assert store.read_hash(KEY) == {}
-        assert written(store, [write(expected, 9)]) == [Outcome.FORGOTTEN]
+        assert self.erasure(store).offset == 5
+        assert written(store, [write(5, 9)]) == [Outcome.ROLLED_BACK]
+
+    def test_no_row_is_begun_by_a_writer_who_does_not_know(self, store, request):
+        self.remember(store, request)
+        at_ms = self.erasure(store).at_ms
+        for expected in (-1, -2 - at_ms + 1, -2 - at_ms - 1):
+            assert written(store, [write(expected, 9, erasures=[b"another", ERASURE])]) == [Outcome.FORGOTTEN]
         assert store.read_hash(KEY) == {}
 
     def test_it_begins_anew_once_its_writer_knows(self, store, request):
-        written(store, [write(-1, 5)])
         self.forget(store, request, KEY)
-        assert written(store, [write(after_forgotten(4), 9)]) == [Outcome.FORGOTTEN]
-        assert written(store, [write(after_forgotten(5), 9)]) == [Outcome.WRITTEN]
+        assert written(store, [self.begun(store, 9)]) == [Outcome.WRITTEN]
         assert written(store, [write(9, 10)]) == [Outcome.WRITTEN]
 
-    def test_a_row_that_was_lost_after_it_began_anew_is_rolled_back(self, store, request):
-        written(store, [write(-1, 5)])
-        self.forget(store, request, KEY)
-        assert written(store, [write(9, 10)]) == [Outcome.ROLLED_BACK]
-
-    def test_another_definition_of_the_entity_is_told_too(self, store, request):
-        """One that is computed anew reads records that were forgotten."""
-        written(store, [write(-1, 5, view=b"22222222")])
-        self.forget(store, request, KEY)
-        assert written(store, [write(-1, 4)]) == [Outcome.FORGOTTEN]
-        assert written(store, [write(after_forgotten(5), 6)]) == [Outcome.WRITTEN]
+    def test_of_several_erasures_the_writer_knows_the_newest(self, store, request):
+        other = b"forebay:erased:shop:1"
+        self.remember(store, request)
+        self.remember(store, request, other)
+        self.remember(store, request, other)
+        found = self.erasure(store, ERASURE, other)
+        assert found.at_ms > self.erasure(store).at_ms
+        assert written(store, [self.begun(store, 9)._replace(erasures=[ERASURE, other])]) == [Outcome.FORGOTTEN]
+        assert written(store, [write(found.expected_offset, 9, erasures=[ERASURE, other])]) == [Outcome.WRITTEN]
 
     def test_what_is_forgotten_twice_is_forgotten_up_to_the_later_record(self, store, request):
+        seen = []
         for offset in (5, 9, 7):
-            written(store, [write(-1, offset, view=str(offset).encode() * 8)])
-            written(store, [write(after_forgotten(9 if offset == 7 else 5), offset, view=str(offset).encode() * 8)])
+            view = str(offset).encode() * 8
+            assert written(store, [self.begun(store, offset, view=view)]) == [Outcome.WRITTEN]
             self.forget(store, request, KEY)
-        assert written(store, [write(after_forgotten(5), 10)]) == [Outcome.FORGOTTEN]
-        assert written(store, [write(after_forgotten(9), 10)]) == [Outcome.WRITTEN]
+            seen.append(self.erasure(store))
+        assert [each.offset for each in seen] == [5, 9, 9]
+        assert seen[0].at_ms < seen[1].at_ms < seen[2].at_ms
+
+    def test_offsets_that_are_known_otherwise_count_too(self, store, request):
+        offsets = {place_of(head(0)): encode_offset(300), place_of(head(0, partition=1)): encode_offset(2)}
+        self.remember(store, request, offsets=offsets)
+        self.remember(store, request, offsets={place_of(head(0)): encode_offset(299)})
+        assert (self.erasure(store).offset, self.erasure(store, partition=1).offset) == (300, 2)
 
     @pytest.mark.parametrize("other", [{"partition": 1}, {"incarnation": b"another!"}])
-    def test_a_fence_of_another_incarnation_says_nothing(self, store, request, other):
+    def test_on_another_place_the_time_of_the_erasure_decides(self, store, request, other):
         written(store, [write(-1, 5, **other)])
         self.forget(store, request, KEY)
-        assert written(store, [write(3, 4)]) == [Outcome.ROLLED_BACK]
-        assert written(store, [write(-1, 0)]) == [Outcome.WRITTEN]
+        found = self.erasure(store)
+        assert found == Erasure(found.at_ms, -1, found.at_ms)
+        assert not found.covers(0)
 
     def test_what_is_not_remembered_any_more_is_an_absent_row(self, store):
-        assert written(store, [write(after_forgotten(5), 9)]) == [Outcome.WRITTEN]
+        assert written(store, [write(Erasure(at_ms=5).expected_offset, 9, erasures=[ERASURE])]) == [Outcome.WRITTEN]
 
 
 class TestScan:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from forebay.pipelines.adapters.redis.forgotten import forgotten_key
 from forebay.pipelines.contract.plan.types import EventId
 from forebay.pipelines.contract.store.entity_key import state_fields, timestamp_field
+from forebay.pipelines.contract.store.erasure import erasure_key, secret_key
 from forebay.pipelines.contract.store.keys import held_key, progress_key, removed_key
 from forebay.pipelines.contract.store.lease import leases_key
 from forebay.pipelines.contract.store.publication import publication_key
@@ -25,7 +25,7 @@ def test_the_fields_of_a_row_are_those_of_the_page() -> None:
 
 
 def test_the_other_keys_are_those_of_the_page() -> None:
-    forgotten = forgotten_key(b"row").decode()
+    erasure = erasure_key("<project>", b"secret", b"entity").decode()
     assert shown("keys") == [
         progress_key("<project>", "<topic>", "<partition>").decode(),
         publication_key("<project>", "<view>").decode(),
@@ -33,5 +33,6 @@ def test_the_other_keys_are_those_of_the_page() -> None:
         leases_key("<project>").decode(),
         walks_key("<project>").decode(),
         removed_key("<project>").decode(),
-        forgotten.replace(forgotten.rpartition(":")[2], "<hash of a row's key>"),
+        erasure.replace(erasure.rpartition(":")[2], "<keyed hash of the entity>"),
+        secret_key("<project>").decode(),
     ]

@@ -5,7 +5,7 @@ import pytest
 import redis
 
 from forebay.pipelines.adapters.kafka.producer import DeliveryFailed
-from forebay.pipelines.adapters.redis.forgotten import REMEMBERED_MS, forget_rows
+from forebay.pipelines.adapters.redis.forgotten import forget_rows, remember_erasure, secret_of
 from forebay.pipelines.adapters.redis.store import RedisStore
 from forebay.pipelines.contract.kafka.incarnation import Incarnation
 from forebay.pipelines.contract.kafka.topics import Feed
@@ -13,6 +13,7 @@ from forebay.pipelines.contract.plan.plan import PLAN_FORMAT, Plan
 from forebay.pipelines.contract.plan.types import DataType
 from forebay.pipelines.contract.plan.views import JoinKey
 from forebay.pipelines.contract.store.entity_key import EntityKeyEncoder, decode_entity_key, feature_field
+from forebay.pipelines.contract.store.erasure import erasure_key, erasure_keys
 from forebay.pipelines.contract.store.keys import held_key
 from forebay.pipelines.contract.store.values import decode_value
 from forebay.pipelines.errors import SettingsError, StoreRolledBack, StoreUnavailable
@@ -35,9 +36,9 @@ class Silent:
         pass
 
 
-def pipeline(store, views=(CARDS, PAIRS)):
-    feed = Feed(SOURCE.topic, SOURCE, False, views, ())
-    shared = topic_batches(feed, store, Silent(), Incarnation(SOURCE.topic, "id", 1))
+def pipeline(store, views=(CARDS, PAIRS), topic=SOURCE.topic):
+    feed = Feed(topic, SOURCE, False, views, ())
+    shared = topic_batches(feed, store, Silent(), Incarnation(topic, "id", 1))
     shared.assign({0: 0})
     shared.begin()
     return OnePartition(shared, 0)
@@ -47,12 +48,18 @@ def payment(at, card, merchant="m"):
     return record(at, Event(card, START_MS + at, {"amount": 1.0, "merchant": merchant}))
 
 
-def keys(address):
+def client_of(address):
     host, port = address.split(":")
-    client = redis.Redis(host, int(port))
-    found = [decode_entity_key(key, "shop") for key in client.scan_iter()]
-    client.close()
+    return redis.Redis(host, int(port))
+
+
+def keys(address):
+    with client_of(address) as client:
+        found = [decode_entity_key(key, "shop") for key in client.scan_iter()]
     return sorted(str(each) for each in found if each)
+
+
+CARD_KEY = EntityKeyEncoder(CARDS.join_keys, "shop")
 
 
 class TestRows:
@@ -98,14 +105,14 @@ def test_a_running_processor_begins_a_new_row_and_brings_nothing_back(valkey):
     running.process([payment(0, "a"), payment(1, "a")])
     forget(PLAN, valkey, {"card": "a"})
     running.process([payment(2, "a")])
-    key = EntityKeyEncoder(CARDS.join_keys, "shop")(["a"])
-    assert decode_value(store.read_hash(key)[feature_field("card_activity", "f0")]) == 1.0
+    assert count(store, "a") == 1.0
     store.close()
 
 
 def count(store, name):
-    key = EntityKeyEncoder(CARDS.join_keys, "shop")([name])
-    return decode_value(store.read_hash(key)[feature_field("card_activity", "f0")])
+    """What the row of a card says; None where there is none."""
+    row = store.read_hash(CARD_KEY([name]))
+    return decode_value(row[feature_field("card_activity", "f0")]) if row else None
 
 
 def test_what_was_forgotten_is_not_folded_when_its_records_are_read_again(valkey):
@@ -139,6 +146,49 @@ def test_a_definition_that_is_computed_anew_does_not_bring_it_back(valkey, at_on
     store.close()
 
 
+@pytest.mark.parametrize("silent", ["a", "b"])
+def test_an_entity_whose_rows_had_expired_before_is_forgotten_too(valkey, silent):
+    """Its records are still retained: a definition that is computed anew reads them."""
+    store = RedisStore(valkey)
+    pipeline(store).process([payment(0, "a"), payment(1, "b"), payment(2, "a")])
+    with client_of(valkey) as client:
+        client.delete(*(key for key in client.scan_iter() if decode_entity_key(key, "shop")))
+    assert forget(PLAN, valkey, {"card": silent}).rows == []
+    changed = make_view([Window("count", "", 2 * HOUR, HOUR)], fingerprint="33" * 8)
+    anew = pipeline(store, (changed, PAIRS))
+    anew.process([payment(at, "ab"[at == 1]) for at in range(3)])
+    anew.process([payment(3, "a"), payment(4, "b")])  # published by now
+    assert (count(store, "a"), count(store, "b")) == ((1.0, 2.0) if silent == "a" else (3.0, 1.0))
+    store.close()
+
+
+def test_whoever_is_part_of_an_entity_is_forgotten_with_it(valkey):
+    """A row of the card at a merchant that was not there is not begun with what was before either."""
+    store = RedisStore(valkey)
+    pipeline(store, (CARDS,)).process([payment(0, "a"), payment(1, "a"), payment(2, "b")])
+    forget(PLAN, valkey, {"card": "a"})
+    pairs = pipeline(store, (CARDS, PAIRS))
+    pairs.process([payment(at, "ab"[at == 2]) for at in range(3)])
+    pairs.process([payment(3, "a"), payment(4, "b")])
+    key = EntityKeyEncoder(PAIRS.join_keys, "shop")
+    found = [store.read_hash(key(["m", card]))[feature_field("pairs", "f0")] for card in "ab"]
+    assert [decode_value(each) for each in found] == [1.0, 2.0]
+    store.close()
+
+
+def test_on_a_topic_that_was_made_later_event_time_decides(valkey):
+    """Such as a routed topic of a view that is added: its offsets say nothing of what is in it."""
+    store = RedisStore(valkey)
+    pipeline(store, (CARDS,)).process([payment(0, "a")])
+    forget(PLAN, valkey, {"card": "a"})
+    now_ms = store.now_ms() + 10_000
+    later = record(2, Event("a", now_ms, {"amount": 1.0, "merchant": "m"}))._replace(timestamp_ms=now_ms)
+    anew = pipeline(store, (make_view(WINDOWS, fingerprint="33" * 8),), "shop.card.payments")
+    anew.process([payment(0, "a"), payment(1, "b"), later])
+    assert (count(store, "a"), count(store, "b")) == (1.0, 1.0)
+    store.close()
+
+
 def test_a_row_that_the_store_lost_is_still_noticed(valkey):
     """It is absent too, but nobody forgot it; nor does it help that it was forgotten once, long before."""
     store = RedisStore(valkey)
@@ -146,9 +196,8 @@ def test_a_row_that_the_store_lost_is_still_noticed(valkey):
     running.process([payment(0, "a"), payment(1, "b")])
     forget(PLAN, valkey, {"card": "a"})
     running.process([payment(2, "a")])
-    host, port = valkey.split(":")
-    with redis.Redis(host, int(port)) as client:
-        client.delete(*(EntityKeyEncoder(CARDS.join_keys, "shop")([name]) for name in "ab"))
+    with client_of(valkey) as client:
+        client.delete(*(CARD_KEY([name]) for name in "ab"))
     for name in "ab":
         with pytest.raises(StoreRolledBack):
             running.process([payment(3, name)])
@@ -160,9 +209,13 @@ def test_a_thousand_at_once_cost_one_more_round_of_calls(valkey):
     store = RedisStore(valkey)
     running = pipeline(store)
     running.process([payment(at, f"c{at}") for at in range(1_000)])
-    host, port = valkey.split(":")
-    with redis.Redis(host, int(port)) as client:
-        forget_rows(client, [EntityKeyEncoder(CARDS.join_keys, "shop")([f"c{at}"]) for at in range(1_000)])
+    rows = [CARD_KEY([f"c{at}"]) for at in range(1_000)]
+    with client_of(valkey) as client:
+        secret = secret_of(client, "shop")
+        for row in rows:
+            erasure = erasure_key("shop", secret, row)
+            remember_erasure(client, erasure, {}, 0)
+            forget_rows(client, [row], erasure)
         client.config_resetstat()
         running.process([payment(1_000 + at, f"c{at}") for at in range(1_000)])
         calls = {name: each["calls"] for name, each in client.info("commandstats").items()}
@@ -171,18 +224,21 @@ def test_a_thousand_at_once_cost_one_more_round_of_calls(valkey):
     store.close()
 
 
-def test_what_remembers_a_forgotten_row_names_no_entity_and_goes_by_itself(valkey):
+@pytest.mark.parametrize(("remembered_ms", "least", "most"), [(60_000, 1, 60_000), (0, -1, -1)])
+def test_what_remembers_an_erasure_names_no_entity_and_goes_when_it_shall(valkey, remembered_ms, least, most):
     store = RedisStore(valkey)
     pipeline(store).process([payment(0, "4556-secret")])
-    forget(PLAN, valkey, {"card": "4556-secret"})
-    host, port = valkey.split(":")
-    with redis.Redis(host, int(port)) as client:
-        keys_left = list(client.scan_iter(match="forebay:forgotten:*"))
-        assert len(keys_left) == 2
-        for key in keys_left:
-            assert b"secret" not in key + b"".join(client.hgetall(key).values())
-            assert 0 < client.pttl(key) <= REMEMBERED_MS
+    forget(PLAN, valkey, {"card": "4556-secret"}, remembered_ms)
+    with client_of(valkey) as client:
+        (erasure,) = client.scan_iter(match=erasure_keys("shop"))
+        assert b"4556" not in erasure + b"".join(part for each in client.hgetall(erasure).items() for part in each)
+        assert least <= client.pttl(erasure) <= most
     store.close()
+
+
+def test_who_knows_the_entity_and_not_the_secret_cannot_name_its_erasure():
+    row = CARD_KEY(["a"])
+    assert erasure_key("shop", b"1" * 32, row) != erasure_key("shop", b"2" * 32, row)
 
 
 class TestEntity:

@@ -8,18 +8,19 @@
 -- ARGV[5]           what the keys of hashes begin with that name rows whose values are held back, their partition
 --                   follows; empty: that is not noted
 -- ARGV[6 ..]        names of the shared fields
--- then per row      expected offset; number of its own arguments; number of its values; the own arguments (head field,
---                   head, then field and value in turn); a value for each shared field, or none: they are held back
+-- then per row      expected offset; number of keys of erasures; number of its own arguments; number of its values; these
+--                   keys; the own arguments (head field, head, then field and value in turn); a value for each shared
+--                   field, or none: they are held back
 --
 -- Returns one whole number per row:
 --    1  written
 --    0  refused: the stored row contains later records
 --   -1  refused: the stored row contains fewer records, or is absent
 --   -2  refused: the stored row is of another incarnation of the topic, or of another partition
---   -3  refused: the row is absent because its entity was forgotten (see forget.lua)
+--   -3  refused: the row is absent, and an erasure says that its entity was forgotten (contract/store/erasure.py)
 --
--- An expected offset of -2 - f begins a row anew that was forgotten at offset f. A stored row of another definition
--- counts as absent, but for what was forgotten.
+-- An expected offset of -2 - t begins a row anew whose newest erasure is of time t. A stored row of another definition
+-- counts as absent, but for erasures.
 --
 -- For speed, one table takes the fields of every row in turn, its names set once, and numbers are passed on as the
 -- texts they came as: a table for each row and texts made of numbers would take a tenth of the time. The time at which
@@ -32,15 +33,14 @@ local function incarnation_and_partition(head) return string.sub(head, 10, 21) e
 local function offset_of(head) return struct.unpack('>I8', head, 22) end
 local function partition_of(head) return string.format('%d', struct.unpack('>I4', head, 18)) end
 
-local function forgotten_at(key, head)
-  local offset = redis.call('HGET', 'forebay:forgotten:' .. redis.sha1hex(key), incarnation_and_partition(head))
-  return offset and struct.unpack('>I8', offset) or -1
-end
-
-local function outcome_of_absent(key, head, expected)
-  local fence = forgotten_at(key, head)
-  if expected > fence then return -1 end
-  if fence >= 0 and expected ~= -2 - fence then return -3 end
+local function outcome_of_absent(expected, first, last)
+  if expected >= 0 then return -1 end
+  local newest = -1
+  for erasure = first, last do
+    local at = redis.call('HGET', ARGV[erasure], 'at')
+    if at then newest = math.max(newest, tonumber(at)) end
+  end
+  if newest >= 0 and expected ~= -2 - newest then return -3 end
   return 1
 end
 
@@ -83,28 +83,31 @@ local fields = {}
 for name = 1, names do fields[2 * name - 1] = ARGV[5 + name] end
 for row = 1, #KEYS - 1 do
   local key = KEYS[row]
-  local own = tonumber(ARGV[at + 1])
-  local given = tonumber(ARGV[at + 2])
-  local values = at + 3 + own
-  local head = ARGV[at + 4]
-  local stored = redis.call('HGET', key, ARGV[at + 3])
+  local expected = tonumber(ARGV[at])
+  local erasures = at + 4
+  local first = erasures + tonumber(ARGV[at + 1])
+  local own = tonumber(ARGV[at + 2])
+  local given = tonumber(ARGV[at + 3])
+  local values = first + own
+  local head = ARGV[first + 1]
+  local stored = redis.call('HGET', key, ARGV[first])
   if stored then
-    outcomes[row] = outcome(stored, head, tonumber(ARGV[at]))
+    outcomes[row] = outcome(stored, head, expected)
   else
-    outcomes[row] = outcome_of_absent(key, head, tonumber(ARGV[at]))
+    outcomes[row] = outcome_of_absent(expected, erasures, first - 1)
   end
   if outcomes[row] == 1 then
     for value = 1, given do fields[2 * value] = ARGV[values - 1 + value] end
     if sets_own_only or given == 0 then
-      set_all(key, ARGV, at + 3, values - 1)
+      set_all(key, ARGV, first, values - 1)
     elseif expires then
       in_parts(1, shared, function(first, last)
         local number = string.format('%d', (last - first + 1) / 2)
         redis.call('HSETEX', key, 'PXAT', expire_at, 'FIELDS', number, unpack(fields, first, last))
       end)
-      set_all(key, ARGV, at + 3, values - 1)
+      set_all(key, ARGV, first, values - 1)
     else
-      for own_field = 1, own do fields[shared + own_field] = ARGV[at + 2 + own_field] end
+      for own_field = 1, own do fields[shared + own_field] = ARGV[first - 1 + own_field] end
       set_all(key, fields, 1, shared + own)
     end
     if notes_held then

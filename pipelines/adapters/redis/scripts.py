@@ -10,10 +10,12 @@ def _text(name: str) -> str:
 
 
 _ROW_FIELDS = _text("row_fields")
+_ERASURE_FIELDS = _text("erasure_fields")
 
 COMPARE_AND_SET = _ROW_FIELDS + _text("compare_and_set")
 COMPARE_AND_REMOVE = _ROW_FIELDS + _text("compare_and_remove")
-FORGET = _text("forget")
+FORGET = _ERASURE_FIELDS + _text("forget")
 RAISE_IN_HASH = _text("raise_in_hash")
+REMEMBER_ERASURE = _ERASURE_FIELDS + _text("remember_erasure")
 REMOVE_UNLESS_LEASED = _text("remove_unless_leased")
 REPLACE_IN_HASH = _text("replace_in_hash")

@@ -24,9 +24,9 @@ _SCRIPT_ROWS = 20
 """Rows of one script call: a call has its price, and holds up every other client while it runs."""
 _SCRIPT_ARGUMENTS = 1_000
 """About so many of one call at most: rows with many features go fewer at a time."""
-_OWN_ARGUMENTS = 10
-"""Of a row beside its shared fields, at most: its key, expected offset, counts, and head, closed tiles and ids by name
-and value."""
+_OWN_ARGUMENTS = 12
+"""Of a row beside its shared fields, as a rule: its key, expected offset, counts, an erasure, and head, closed tiles
+and ids by name and value."""
 
 
 class RedisStore:
@@ -80,7 +80,8 @@ class RedisStore:
             call: list[Any] = ["EVALSHA", self._set_sha, len(some) + 1, *(write.key for write in some), shared_key]
             call += common
             for write in some:
-                call += (write.expected_offset, len(write.fields), len(write.values), *write.fields, *write.values)
+                call += (write.expected_offset, len(write.erasures), len(write.fields), len(write.values))
+                call += (*write.erasures, *write.fields, *write.values)
             yield tuple(call)
 
     def read_hash(self, key: bytes) -> dict[bytes, bytes]:

@@ -7,6 +7,7 @@ encoding with Feast's own functions.
 
 from __future__ import annotations
 
+import itertools
 import struct
 from collections.abc import Callable, Sequence
 
@@ -67,6 +68,27 @@ def decode_entity_key(key: bytes, project: str) -> dict[str, str | int] | None:
     if at != len(key) - len(project.encode()):
         return None
     return {str(name): value for name, value in zip(parts[:count], parts[count:], strict=True)}
+
+
+def keys_of_parts(key: bytes) -> list[bytes]:
+    """The keys of all entities that an entity's key names: of each choice of its join keys, all of them included.
+
+    Args:
+        key: made by `EntityKeyEncoder`.
+    """
+    (count,), at = _U32.unpack_from(key), _U32.size
+    if count == 1:
+        return [key]
+    parts = []
+    for _ in range(2 * count):
+        end = at + 8 + _U32.unpack_from(key, at + 4)[0]
+        parts.append(key[at:end])
+        at = end
+    chosen = (some for size in range(1, count + 1) for some in itertools.combinations(range(count), size))
+    return [
+        b"".join([_U32.pack(len(some)), *(parts[i] for i in some), *(parts[count + i] for i in some), key[at:]])
+        for some in chosen
+    ]
 
 
 class EntityKeyEncoder:

@@ -17,6 +17,11 @@ def progress_keys(project: str, topic: str) -> bytes:
     return glob_literal(f"forebay:progress:{project}:{topic}:") + b"*"
 
 
+def progress_of_project(project: str) -> bytes:
+    """The glob pattern of those hashes, for all topics."""
+    return glob_literal(f"forebay:progress:{project}:") + b"*"
+
+
 def removed_key(project: str) -> bytes:
     """The Redis hash that says, per definition of a view (`progress_field`), which rows may have been removed.
 
@@ -61,12 +66,17 @@ def is_progress_of(field: bytes, view: StreamView) -> bool:
 _ROUTE = b"route:"
 
 
+def is_view_progress(field: bytes) -> bool:
+    """Whether a field of that hash is the progress of a view: its offsets are those of the topic that is read."""
+    return not field.startswith(_ROUTE) and b"@" in field
+
+
 def tells_progress(field: bytes) -> bool:
     """Whether a field of that hash is the progress of a view or a route.
 
     Releases before this one kept there, as `published:<view>`, what was published: it is read by nobody any more.
     """
-    return field.startswith(_ROUTE) or b"@" in field
+    return field.startswith(_ROUTE) or is_view_progress(field)
 
 
 def route_field(route: Route) -> bytes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from forebay.pipelines.adapters.online_store import RowWrite, SharedBy
@@ -45,7 +45,12 @@ class RowEncoder:
         """Every field of a row."""
 
     def writes(
-        self, keys: Sequence[bytes], stored: Sequence[StoredRow], result: Aggregated, shown: ShownValues | None
+        self,
+        keys: Sequence[bytes],
+        stored: Sequence[StoredRow],
+        result: Aggregated,
+        shown: ShownValues | None,
+        erasures: Callable[[bytes], Sequence[bytes]],
     ) -> Iterator[RowWrite]:
         """The writes, one by one: the store may send the first while the last is not made yet.
 
@@ -53,6 +58,7 @@ class RowEncoder:
             keys: of all entities that the result's indices count.
             stored: the rows that were folded onto, as long as the keys.
             shown: their values, to be written where Feast reads; None: nothing is.
+            erasures: the keys of those that can concern a row.
         """
         head_name, *other_names = self.state_fields
         chosen = shown.chosen.tolist() if shown else [False] * len(result.rows)
@@ -64,7 +70,9 @@ class RowEncoder:
             for name, new, old in zip(other_names, row[1:], stored[entity][1:], strict=False):
                 if offset < 0 or new != old:
                     fields += (name, new)
-            yield RowWrite(keys[entity], offset, fields, next(cells) if is_shown else ())
+            key = keys[entity]
+            values = next(cells) if is_shown else ()
+            yield RowWrite(key, offset, fields, values, erasures(key) if offset < 0 else ())
 
     def _cells(self, result: Aggregated, shown: ShownValues) -> Iterator[Sequence[bytes]]:
         """Per row that is shown, what Feast reads: the time, and a value per feature."""

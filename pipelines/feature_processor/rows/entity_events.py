@@ -26,7 +26,7 @@ class EntityEvents(NamedTuple):
     records: Ints
     """Shape (n,), the place of each event's record among those read of its partition."""
     begun_anew: Mapping[int, int] = {}
-    """By entity whose row was forgotten, the fence that the store is expected to have."""
+    """By entity that was forgotten, the expected offset that names its erasure."""
 
     def only(self, kept: npt.NDArray[np.bool_]) -> EntityEvents:
         """Keeps some of the events, shape (n,), and all entities."""

@@ -11,12 +11,13 @@ import numpy as np
 
 from forebay.pipelines.adapters import metrics
 from forebay.pipelines.adapters.online_store import Outcome, Store
-from forebay.pipelines.adapters.redis.forgotten import forgotten_at, forgotten_key, forgotten_place
 from forebay.pipelines.contract.plan.views import StreamView
+from forebay.pipelines.contract.store.erasure import NEVER, Erasure
 from forebay.pipelines.contract.store.keys import held_key
 from forebay.pipelines.errors import StoreRolledBack
 from forebay.pipelines.feature_processor.rows.cache import RowCache
 from forebay.pipelines.feature_processor.rows.encode import RowEncoder, ShownValues
+from forebay.pipelines.feature_processor.rows.erasures import Erasures
 from forebay.pipelines.feature_processor.rows.held_back import HeldBack
 from forebay.pipelines.feature_processor.rows.slices import RowSlices
 from forebay.pipelines.steps.tile_state.row_codec import StoredRow
@@ -39,8 +40,8 @@ class NotTaken(NamedTuple):
 
     behind: list[int]
     """The stored row was ahead: it contains later records; or it had expired, and has been removed."""
-    forgotten: dict[int, int]
-    """The row was forgotten; with the fence it had then."""
+    forgotten: dict[int, Erasure]
+    """The row is absent because its entity was forgotten."""
     foreign: list[int]
     """The row is of another partition or incarnation of the topic."""
 
@@ -61,11 +62,13 @@ class ViewRows:
         self._held_key = partial(held_key, place.project, view.name, place.topic)
         self._store = place.store
         self._cache = RowCache(CACHED_BYTES)
+        self._erasures = Erasures(place.project, place.store)
         self._sent_s = 0.0
 
     def forget(self) -> None:
         """Drops every cached row: the store, or the assignment, may have changed under them."""
         self._cache.clear()
+        self._erasures.forget()
 
     def drop(self, keys: Sequence[bytes]) -> None:
         """Drops some cached rows."""
@@ -105,9 +108,10 @@ class ViewRows:
         shown: ShownValues | None,
         held: bytes,
     ) -> None:
+        self._erasures.load()
         self._sent_s = time.perf_counter()
         names = self.encoder.shared_fields if shown else ()
-        writes = self.encoder.writes(keys, stored, result, shown)
+        writes = self.encoder.writes(keys, stored, result, shown, self._erasures.keys)
         self._store.send(writes, names, self.view.expire_ms, self.encoder.shared_by, held)
 
     def answers(
@@ -131,22 +135,28 @@ class ViewRows:
         changed = result.entities.tolist()
         behind: list[int] = []
         foreign: list[int] = []
-        gone: dict[int, bytes] = {}
+        gone: dict[int, StoredRow] = {}
+        lost: dict[int, int] = {}
         written: list[int] = []
-        for at, (entity, row, outcome) in enumerate(zip(changed, result.rows, outcomes, strict=True)):
+        for at, (entity, row, expected, outcome) in enumerate(
+            zip(changed, result.rows, result.stored_offsets, outcomes, strict=True)
+        ):
             if outcome is Outcome.WRITTEN:
                 self._cache.put(keys[entity], row)
                 written.append(at)
             elif outcome is Outcome.BEHIND or (outcome is Outcome.ROLLED_BACK and expired(entity)):
                 self._cache.drop(keys[entity])
                 behind.append(entity)
-            elif outcome is Outcome.FORGOTTEN:
-                self._cache.drop(keys[entity])
-                gone[entity] = row.head or b""
-            elif outcome is Outcome.ROLLED_BACK:
-                raise StoreRolledBack(f"view {self.view.name!r}: a stored row is older than acknowledged")
-            else:
+            elif outcome is Outcome.FOREIGN:
                 foreign.append(entity)
+            else:
+                self._cache.drop(keys[entity])
+                gone[entity] = row
+                if outcome is Outcome.ROLLED_BACK:
+                    lost[entity] = expected
+        forgotten = self._forgotten(keys, gone)
+        if not all(forgotten[entity].covers(expected) for entity, expected in lost.items()):
+            raise StoreRolledBack(f"view {self.view.name!r}: a stored row is older than acknowledged")
         if shown is not None:
             chosen = shown.chosen.tolist()
             self.held.written(
@@ -159,7 +169,7 @@ class ViewRows:
             # Those of rows that were ahead, or were forgotten, are judged again; those of other rows are not counted.
             judged = np.isin(result.duplicates, [*behind, *gone, *foreign], invert=True)
             metrics.DUPLICATE_EVENTS.labels(self.view.name).inc(int(judged.sum()))
-        return NotTaken(behind, self._forgotten_at(keys, gone), foreign)
+        return NotTaken(behind, forgotten, foreign)
 
     def publish(
         self, keys: Sequence[bytes], rows: Sequence[StoredRow], unchanged: Aggregated, shown: ShownValues
@@ -193,16 +203,14 @@ class ViewRows:
         if keys:
             self._store.remove_from_hash(self._held_key(partition), keys)
 
-    def _forgotten_at(self, keys: Sequence[bytes], gone: Mapping[int, bytes]) -> dict[int, int]:
-        """The fences of forgotten rows, by entity.
+    def _forgotten(self, keys: Sequence[bytes], gone: Mapping[int, StoredRow]) -> dict[int, Erasure]:
+        """Which events of entities are forgotten.
 
         Args:
-            gone: by entity, the head that was to be written.
+            gone: by entity, the row that was to be written.
         """
         if not gone:
             return {}
-        metrics.ROWS_FORGOTTEN.labels(self.view.name).inc(len(gone))
-        found = self._store.read(
-            [(forgotten_key(keys[entity]), (forgotten_place(head),)) for entity, head in gone.items()]
-        )
-        return {entity: forgotten_at(fence) for entity, (fence,) in zip(gone, found, strict=True)}
+        found = self._erasures.read({keys[entity]: row.head or b"" for entity, row in gone.items()})
+        metrics.ROWS_FORGOTTEN.labels(self.view.name).inc(sum(each.at_ms != NEVER for each in found))
+        return dict(zip(gone, found, strict=True))

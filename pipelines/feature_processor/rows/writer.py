@@ -13,10 +13,10 @@ from typing import NamedTuple
 import numpy as np
 
 from forebay.pipelines.adapters import metrics
-from forebay.pipelines.adapters.redis.forgotten import after_forgotten
 from forebay.pipelines.contract.kafka.incarnation import Incarnation
 from forebay.pipelines.contract.plan.views import StreamView
 from forebay.pipelines.contract.store.entity_key import EntityKeyEncoder
+from forebay.pipelines.contract.store.erasure import NEVER
 from forebay.pipelines.feature_processor.rows.encode import ShownValues
 from forebay.pipelines.feature_processor.rows.entity_events import EntityEvents
 from forebay.pipelines.feature_processor.rows.owners import Misplaced, Owners
@@ -167,11 +167,13 @@ class ViewWriter:
         # Another processor is ahead on these entities: fold what its rows do not contain yet. Of a row that was
         # forgotten, fold what came after.
         forgotten = not_taken.forgotten
-        fences = np.full(len(current.keys), -1, dtype=np.int64)
-        fences[list(forgotten)] = list(forgotten.values())
+        until = np.full((2, len(current.keys)), NEVER, dtype=np.int64)
+        until[:, list(forgotten)] = np.transpose([(each.offset, each.event_ms) for each in forgotten.values()])
         entities = current.events.entity
-        again = np.isin(entities, [*behind, *forgotten]) & (current.offsets > fences[entities])
-        anew = {**current.begun_anew, **{at: after_forgotten(fence) for at, fence in forgotten.items()}}
+        offset, event_ms = until[:, entities]
+        after = (current.offsets > offset) & (current.events.event_ms > event_ms)
+        again = np.isin(entities, [*behind, *forgotten]) & after
+        anew = {**current.begun_anew, **{at: each.expected_offset for at, each in forgotten.items()}}
         return misplaced, current.only(again)._replace(begun_anew=anew)
 
     def _of_one_partition_each(
@@ -206,7 +208,7 @@ class ViewWriter:
 
 
 def _expected_offsets(result: Aggregated, begun_anew: Mapping[int, int]) -> list[int]:
-    """Per changed row, the fence that the store is expected to have; of an absent one, the one it was forgotten at."""
+    """Per changed row, the fence that the store is expected to have; of an absent one, what names its erasure."""
     entities = zip(result.entities.tolist(), result.stored_offsets, strict=True)
     return [begun_anew.get(entity, offset) if offset < 0 else offset for entity, offset in entities]
 
