@@ -149,7 +149,11 @@ def serve(
             server = _grpc_server(lambda: renewed.present.inference, f"{host}:{grpc_port}", settings, gate)
             served = server.beside(served)
         WATCHDOG.start(hang_after_s)
-        run_server(served, settings)
+        try:
+            run_server(served, settings)
+        finally:
+            if gate is not None:
+                gate.close()
 
 
 def _grpc_server(

@@ -76,6 +76,8 @@ def add_key(path: Path, name: str, scopes: tuple[str, ...], now: datetime, expir
         SettingsError: the name has as many keys as it may, a scope is unknown, or the file can't be used.
     """
     _check_scopes(scopes, "--scope")
+    if not name or not name.isprintable():
+        raise SettingsError(f"NAME is {name!r}: give one that can be read in logs")
     before = read_keys(path).keys if path.exists() else ()
     of_name = [each for each in before if each.name == name and not (each.expires and each.expires <= now)]
     if len(of_name) >= KEYS_PER_NAME:

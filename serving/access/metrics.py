@@ -5,3 +5,4 @@ from __future__ import annotations
 from forebay.pipelines.adapters.harmless import Counter
 
 REFUSED = Counter("forebay_access_refused_total", "Requests that were not let in.", ["door", "reason"])
+UNWRITTEN = Counter("forebay_audit_unwritten_total", "Lines of the audit log that were lost.")

@@ -12,6 +12,8 @@ import yaml
 
 from forebay.pipelines.contract.unique_keys import UniqueKeys
 from forebay.pipelines.errors import SettingsError
+from forebay.serving.access.audit import AuditSettings
+from forebay.serving.access.limits import Limit, LimitSettings
 
 TOKEN_VARIABLE = "FOREBAY_API_TOKEN"
 
@@ -46,6 +48,10 @@ class AccessSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """File of API keys, made by `forebay keys`."""
     tokens: dict[str, Issuer] = {}
     """Issuers, by the name that their principals get."""
+    limits: LimitSettings | None = None
+    """None: there are none for each principal."""
+    audit: AuditSettings | None = None
+    """None: no audit log is written."""
 
     @property
     def asks(self) -> bool:
@@ -68,8 +74,14 @@ def read_access(path: Path) -> AccessSettings:
         raise SettingsError(f"{path}: $.api_keys and $.tokens are both missing, so nobody could be let in: give one")
     for name, issuer in found.tokens.items():
         _check_issuer(name, issuer, f"{path}: $.tokens.{name}")
+    if found.limits is not None:
+        _check_limit(found.limits.default, f"{path}: $.limits.default")
+        for name, limit in found.limits.principals.items():
+            _check_limit(limit, f"{path}: $.limits.principals.{name}")
+    audit = found.audit
     return msgspec.structs.replace(
         found,
+        audit=audit and AuditSettings(str(path.parent / audit.file), str(path.parent / audit.key_file)),
         api_keys=found.api_keys and str(path.parent / found.api_keys),
         tokens={name: _beside(issuer, path.parent) for name, issuer in found.tokens.items()},
     )
@@ -115,3 +127,12 @@ def _check_issuer(name: str, issuer: Issuer, where: str) -> None:
 def _is_safe(address: str) -> bool:
     parts = urlsplit(address)
     return parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in ("127.0.0.1", "::1", "localhost"))
+
+
+def _check_limit(limit: Limit, where: str) -> None:
+    for field in ("requests_per_s", "burst", "concurrent"):
+        given = getattr(limit, field)
+        if given is not None and not 0 < given < float("inf"):
+            raise SettingsError(f"{where}.{field} is {given:g}: give more than 0, or leave it out for no limit")
+    if limit.burst is not None and limit.requests_per_s is None:
+        raise SettingsError(f"{where}.burst has no effect without requests_per_s: give both, or leave it out")

@@ -70,6 +70,8 @@ class Tokens:
             key_id = unverified["header"].get("kid", "")
             key = await keys.key(key_id)
             claims = self._claims(credential, issuer, key)
+            if not claims["sub"].isprintable():
+                raise ValueError("a subject with control characters would break logs")
         except (jwt.PyJWTError, ValueError, TypeError, OverflowError, RecursionError) as error:
             # The library lets through what its parser raises, such as for JSON that is nested too deeply.
             raise Unauthenticated(f"the token is not valid, {_reason(error)}: {SEND}") from error

@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
 from contextvars import ContextVar
+from typing import Any, NamedTuple
 
-from forebay.serving.access.errors import Forbidden
+from forebay.serving.access.errors import Forbidden, Rate
 from forebay.serving.access.principal import Need, Principal
+
+
+class Asked(NamedTuple):
+    """The entities of a request."""
+
+    join_keys: Sequence[str]
+    entities: Iterable[Mapping[str, Any]]
+    """Each with its join keys, and perhaps other fields; read once, on another thread."""
 
 
 class Visit:
@@ -20,6 +30,10 @@ class Visit:
         self.need = need
         self.principal: Principal | None = None
         """None: nobody was identified."""
+        self.rate: Rate | None = None
+        """None: there is no limit."""
+        self.asked: Asked | None = None
+        """None: it asks for no entities, or they could not be read."""
 
 
 PRESENT: ContextVar[Visit | None] = ContextVar("visit", default=None)
@@ -31,3 +45,10 @@ def demand(need: Need) -> None:
     visit = PRESENT.get()
     if visit is not None and visit.principal is not None and not visit.principal.may(need):
         raise Forbidden(visit.principal, need)
+
+
+def note(join_keys: Sequence[str], entities: Iterable[Mapping[str, Any]]) -> None:
+    """Notes which entities the present visit asks for, for the audit log."""
+    visit = PRESENT.get()
+    if visit is not None:
+        visit.asked = Asked(join_keys, entities)

@@ -6,7 +6,7 @@ import json
 from typing import Any, NamedTuple
 
 from forebay.pipelines.errors import ForebayError, RequestError, StoreRefused, StoreUnavailable
-from forebay.serving.access.errors import Forbidden, KeysUnavailable, Unauthenticated
+from forebay.serving.access.errors import Forbidden, KeysUnavailable, TooManyRequests, Unauthenticated
 from forebay.serving.scoring.batching import Overloaded
 from forebay.serving.web.compression import BodyTooLarge, CorruptBody, UnknownEncoding
 from forebay.serving.web.response import Headers, Rendered
@@ -54,6 +54,7 @@ _TABLE: dict[type[Exception], _Row] = {
     # The rest of the body is not read: the connection is of no further use.
     BodyTooLarge: _Row(413, None, [(b"connection", b"close")]),
     UnknownEncoding: _Row(415),
+    TooManyRequests: _Row(429),
     # Feast's client tries again after these, honouring the header.
     StoreUnavailable: _Row(503, "the online store does not answer; try again", _RETRY),
     StoreRefused: _Row(503, "the online store refuses this server; the log of the server says why"),

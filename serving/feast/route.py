@@ -14,6 +14,7 @@ from forebay.pipelines.contract.plan.services import FeatureService
 from forebay.pipelines.contract.plan.views import BatchView, StreamView
 from forebay.pipelines.steps.event_time import EARLIEST_MS, LATEST_MS
 from forebay.serving.access.principal import Action, Need
+from forebay.serving.access.visit import note
 from forebay.serving.feast.answer import NOW_MS, FeatureAnswerer, FeatureQuestion
 from forebay.serving.feast.encode import present
 from forebay.serving.feast.entities import typed_entities
@@ -100,6 +101,7 @@ class FeastRoute:
         if as_of_ms is not None:
             self._check_kept(lookup)
         own = {key.name for key in lookup.service.join_keys}
+        note(list(own), ({name: entities[name][at] for name in own} for at in range(request.count)))
         keys = [
             present(name, entities[name] if name in own else values)
             for name, values in request.entities.items()

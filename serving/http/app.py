@@ -126,6 +126,7 @@ def build_app(
             encode,
             settings.max_body_bytes,
             need,
+            [key.name for key in scorer.service.join_keys],
         )
         for path, models, need in (
             ("/v1/predict", (scorer.model.name,), Need(Action.PREDICT, scorer.model.name)),

@@ -8,7 +8,7 @@ import msgspec
 from starlette.exceptions import HTTPException
 
 from forebay.pipelines.errors import ForebayError, ModelError, RequestError, StoreRefused, StoreUnavailable
-from forebay.serving.access.errors import Forbidden, KeysUnavailable, Unauthenticated
+from forebay.serving.access.errors import Forbidden, KeysUnavailable, TooManyRequests, Unauthenticated
 from forebay.serving.http.codec import MalformedBody
 from forebay.serving.scoring.batching import Overloaded
 from forebay.serving.web.compression import BodyTooLarge, CorruptBody, UnknownEncoding
@@ -64,6 +64,7 @@ _TABLE: dict[type[Exception], _Row] = {
     BodyTooLarge: _Row(413, "body_too_large", None, [(b"connection", b"close")]),
     UnknownEncoding: _Row(415, "unknown_encoding"),
     RequestError: _Row(422, "invalid_request"),
+    TooManyRequests: _Row(429, "too_many_requests"),
     HeadTooLarge: _Row(431, "head_too_large", None, [(b"connection", b"close")]),
     ModelError: _Row(500, "model_failed", "the model failed on this request; the log of the server says why"),
     StoreUnavailable: _Row(503, "store_unavailable", "the online store does not answer; try again", _RETRY),

@@ -7,12 +7,13 @@ from collections.abc import Mapping
 
 from starlette.types import Message, Receive, Scope, Send
 
-from forebay.serving.access.errors import AccessError
+from forebay.serving.access.errors import AccessError, TooManyRequests
 from forebay.serving.access.gate import Gate
 from forebay.serving.access.visit import Visit
 from forebay.serving.http import metrics
 from forebay.serving.web.door import Door
 from forebay.serving.web.headers import header
+from forebay.serving.web.rate_headers import rate_headers, retry_after
 from forebay.serving.web.response import respond
 
 OPEN_PATHS = frozenset({"/healthz", "/livez", "/readyz"})
@@ -42,32 +43,42 @@ class Front:
             await self._surface(scope, receive, send)
             return
         started = time.perf_counter()
-        status = "none"
+        path, status = scope["path"], "none"
+        door = self._hot.get(path) or self._hot.get(_first_part(path), self._surface)
+        gate = None if path in OPEN_PATHS else self._gate
+        visit = Visit(door.name, None if gate is None else door.need(path))
 
         async def counted(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = str(message["status"])
+                if visit.rate is not None:
+                    message["headers"] = [*message["headers"], *rate_headers(visit.rate)]
             await send(message)
 
         try:
-            await self._lead(scope, receive, counted)
+            if gate is None:
+                await door(scope, receive, counted)
+            else:
+                await self._answer(gate, visit, door, scope, receive, counted)
         finally:
-            route = self._labels.get(scope["path"]) or self._labels.get(_first_part(scope["path"]), "other")
+            if gate is not None:
+                gate.record(visit, status)
+            route = self._labels.get(path) or self._labels.get(_first_part(path), "other")
             metrics.REQUESTS.labels(route, status).inc()
             metrics.REQUEST_SECONDS.labels(route).observe(time.perf_counter() - started)
 
-    async def _lead(self, scope: Scope, receive: Receive, send: Send) -> None:
-        path = scope["path"]
-        door = self._hot.get(path) or self._hot.get(_first_part(path), self._surface)
-        if self._gate is None or path in OPEN_PATHS:
-            await door(scope, receive, send)
-            return
+    @staticmethod
+    async def _answer(gate: Gate, visit: Visit, door: Door, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            async with self._gate.let_in(Visit(door.name, door.need(path)), header(scope, b"authorization")):
+            async with gate.let_in(visit, header(scope, b"authorization")):
                 await door(scope, receive, send)
         except AccessError as error:
-            await respond(door.render(error), send)
+            answer = door.render(error)
+            if isinstance(error, TooManyRequests):
+                visit.rate = error.rate
+                answer = answer._replace(headers=[*answer.headers, retry_after(error)])
+            await respond(answer, send)
 
 
 def _first_part(path: str) -> str:

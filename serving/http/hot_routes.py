@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 import structlog
 from starlette.types import Receive, Scope, Send
 
 from forebay.serving.access.principal import Action, Need
-from forebay.serving.access.visit import demand
+from forebay.serving.access.visit import demand, note
 from forebay.serving.http.error_table import OK, MethodNotAllowed, is_unexpected, render
 from forebay.serving.scoring.questions import Question, Reply
 from forebay.serving.web.body import read_body
@@ -30,6 +30,7 @@ class HotRoute:
         encode: Callable[[Question, Reply], bytes],
         max_body_bytes: int,
         need: Need,
+        join_keys: Sequence[str],
     ) -> None:
         """Args:
         answer: takes a question and its number of entities.
@@ -39,6 +40,7 @@ class HotRoute:
         self._encode = encode
         self._max_body_bytes = max_body_bytes
         self._need = need
+        self._join_keys = join_keys
 
     def need(self, _path: str) -> Need:
         """See `Door`."""
@@ -57,6 +59,7 @@ class HotRoute:
             if data is None:
                 return
             question = self._decode(data)
+            note(self._join_keys, question.entities)
             if question.include_features:
                 demand(Need(Action.FEATURES))
             reply = await self._answer(question, len(question.entities))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from forebay.pipelines.errors import ForebayError, ModelError, RequestError, StoreRefused, StoreUnavailable
-from forebay.serving.access.errors import Forbidden, KeysUnavailable, Unauthenticated
+from forebay.serving.access.errors import Forbidden, KeysUnavailable, TooManyRequests, Unauthenticated
 from forebay.serving.scoring.batching import Overloaded
 from forebay.serving.web.compression import BodyTooLarge, CorruptBody, UnknownEncoding
 from forebay.serving.web.response import Headers, Rendered
@@ -48,6 +48,7 @@ _TABLE: dict[type[Exception], _Row] = {
     MethodNotAllowed: _Row(405, "UNIMPLEMENTED"),
     # The rest of the body is not read: the connection is of no further use.
     BodyTooLarge: _Row(413, "RESOURCE_EXHAUSTED", None, [(b"connection", b"close")]),
+    TooManyRequests: _Row(429, "RESOURCE_EXHAUSTED"),
     ModelError: _Row(500, "INTERNAL", "the model failed on this request; the log of the server says why"),
     Unsupported: _Row(501, "UNIMPLEMENTED"),
     UnknownEncoding: _Row(501, "UNIMPLEMENTED"),

@@ -48,12 +48,18 @@ class AccessCheck(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # publishe
         async def answer(request: Any, context: grpc.aio.ServicerContext) -> Any:
             named = getattr(request, "model_name", "") or getattr(request, "name", "")
             visit = Visit(DOOR, need_to_call(call, named))
+            outcome = "OK"
             try:
                 async with self._gate.let_in(visit, authorization):
                     return await handler.unary_unary(request, context)
             except AccessError as error:
-                code, details = grpc_status(error)
-            return await context.abort(getattr(grpc.StatusCode, code), details)
+                outcome, details = grpc_status(error)
+                await context.abort(getattr(grpc.StatusCode, outcome), details)
+            except BaseException:
+                outcome = _status(context)
+                raise
+            finally:
+                self._gate.record(visit, outcome)
 
         return grpc.unary_unary_rpc_method_handler(answer, handler.request_deserializer, handler.response_serializer)
 
@@ -62,13 +68,21 @@ class AccessCheck(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # publishe
 
         async def answer(requests: Any, context: grpc.aio.ServicerContext) -> Any:
             visit = Visit(DOOR, Need(Action.MODELS))
+            outcome = "OK"
             try:
                 async with self._gate.let_in(visit, authorization):
                     async for each in handler.stream_stream(requests, context):
                         yield each
-                    return
             except AccessError as error:
-                code, details = grpc_status(error)
-            await context.abort(getattr(grpc.StatusCode, code), details)
+                outcome, details = grpc_status(error)
+                await context.abort(getattr(grpc.StatusCode, outcome), details)
+            finally:
+                self._gate.record(visit, outcome)
 
         return grpc.stream_stream_rpc_method_handler(answer, handler.request_deserializer, handler.response_serializer)
+
+
+def _status(context: grpc.aio.ServicerContext) -> str:
+    """Names the status that a call was ended with; CANCELLED where its client went away."""
+    code = context.code()
+    return next((each.name for each in grpc.StatusCode if code in (each, each.value[0]) and code), "CANCELLED")

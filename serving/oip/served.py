@@ -11,6 +11,7 @@ import structlog
 
 from forebay.pipelines.contract.plan.types import DataType
 from forebay.pipelines.errors import ModelError, RequestError
+from forebay.serving.access.visit import note
 from forebay.serving.features.request import RequestChecker
 from forebay.serving.models.alone import Array, ModelAlone, Port
 from forebay.serving.oip.errors import InvalidRequest
@@ -89,6 +90,7 @@ class ByEntity:
         }
         self.outputs = {name: Port(name, np.dtype(np.float64), _ANY_COUNT) for name in model.card.scores}
         self._model = model.name
+        self._join_keys = [key.name for key in scorer.service.join_keys]
         self._submit = submit
         self._check = RequestChecker(scorer.service)
         self._max_entities = max_entities
@@ -101,7 +103,9 @@ class ByEntity:
             RequestError: an entity is not usable, or a policy refuses it.
             StoreUnavailable, StoreRefused, ModelError, Overloaded: as the scorer.
         """
-        question = Question(self._entities(inputs), None, (self._model,), include_features=False)
+        entities = self._entities(inputs)
+        note(self._join_keys, entities)
+        question = Question(entities, None, (self._model,), include_features=False)
         reply = await self._submit(question, len(question.entities))
         scores = [self._scores(outcome, at) for at, outcome in enumerate(reply.outcomes)]
         return {name: np.array([each[name] for each in scores], dtype=np.float64) for name in outputs}

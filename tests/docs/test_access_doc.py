@@ -14,6 +14,10 @@ def test_access_yaml_is_read_and_its_defaults_are_the_true_ones(tmp_path: Path) 
     found = read_access(tmp_path / "access.yaml")
     shown = found.tokens["sso"]
     assert shown == Issuer(issuer=shown.issuer, audience=shown.audience, jwks=shown.jwks)
+    assert found.limits is not None
+    assert found.limits.default.most_at_once == 400
+    assert found.audit is not None
+    assert found.audit.key_file == str(tmp_path / "audit.key")
     assert found.api_keys == str(tmp_path / "keys.json")
 
 

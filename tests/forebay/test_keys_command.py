@@ -63,6 +63,12 @@ def test_a_scope_that_does_not_exist_is_named(keys):
     assert not keys.file.exists()
 
 
+@pytest.mark.parametrize("name", ["", "a\nb"])
+def test_a_name_that_logs_can_not_show_is_refused(keys, name):
+    with pytest.raises(SettingsError, match="give one that can be read in logs"):
+        keys.add(name, "--scope=predict")
+
+
 def test_a_file_that_does_not_exist_is_named_with_the_command_that_makes_it(keys):
     with pytest.raises(SettingsError, match=r"keys.json does not exist: make it with `forebay keys add NAME"):
         keys.run("list")

@@ -34,6 +34,7 @@ INVALID: dict[str, tuple[Make, str]] = {
     "of another issuer": (lambda issuer: issuer.token(iss="https://others"), "of an issuer that is not accepted here"),
     "that never expires": (lambda issuer: issuer.token(exp=None), "one of the claims exp, iss, aud and sub is missing"),
     "of nobody": (lambda issuer: issuer.token(sub=None), "one of the claims exp, iss, aud and sub is missing"),
+    "of a subject with a line break": (lambda issuer: issuer.token(sub="a\nb"), "it is malformed"),
     "with the algorithm none": (lambda issuer: issuer.unsigned(), "signed in a way that is not accepted here"),
     "signed with the public key as a shared secret (HS256)": (
         lambda issuer: issuer.signed_with_the_public_key(),

@@ -132,8 +132,12 @@ DOORS: dict[str, tuple[Callable[[Served, str | None], Answer], str]] = {
 
 
 @contextmanager
-def served(folder: Path) -> Iterator[Served]:
-    """All doors, behind API keys, an issuer of tokens and the shared token."""
+def served(folder: Path, **more: Any) -> Iterator[Served]:
+    """All doors, behind API keys, an issuer of tokens and the shared token.
+
+    Args:
+        more: further fields of `AccessSettings`.
+    """
     path = folder / "keys.json"
     now = datetime.now(UTC)
     with Issuer() as issuer:
@@ -145,11 +149,13 @@ def served(folder: Path) -> Iterator[Served]:
         remove_key(path, keys["removed"].split("_")[1])
         trusted = IssuerSettings(issuer=issuer.url, audience=AUDIENCE, jwks=issuer.jwks)
         settings = HttpSettings(
-            token=TOKEN, access=AccessSettings(api_keys=str(path), tokens={"sso": trusted}), port=free_port()
+            token=TOKEN, access=AccessSettings(api_keys=str(path), tokens={"sso": trusted}, **more), port=free_port()
         )
-        app = World(folder, settings).app
-        address = f"127.0.0.1:{free_port()}"
         gate = build_gate(settings.token, settings.access)
+        assert gate is not None
+        app = World(folder, settings, gate).app
+        address = f"127.0.0.1:{free_port()}"
         server = GrpcServer(lambda: app.inference, address, gate, settings.max_body_bytes, 100, 1.0)
         with serving(server.beside(app)) as http_address:
             yield Served(f"http://{http_address}", address, issuer, keys, settings)
+        gate.close()

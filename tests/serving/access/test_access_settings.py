@@ -54,6 +54,16 @@ def test_files_are_found_beside_it_and_addresses_stay(tmp_path: Path) -> None:
             r"\$.tokens.a.jwks .* an https address",
         ),
         ("tokens: {a: {issuer: i, audience: f, jwks: 'file:///keys'}}", r"\$.tokens.a.jwks .* an https address"),
+        (
+            "api_keys: k\nlimits: {default: {requests_per_s: 0}}",
+            r"\$.limits.default.requests_per_s is 0: give",
+        ),
+        ("api_keys: k\nlimits: {default: {burst: 5}}", r"\$.limits.default.burst has no effect without requests_per_s"),
+        (
+            "api_keys: k\nlimits: {principals: {key:a: {concurrent: -1}}}",
+            r"principals.key:a.concurrent is -1",
+        ),
+        ("api_keys: k\naudit: {file: a}", r"missing required field `key_file` - at `\$.audit`"),
     ],
 )
 def test_what_can_not_be_meant_is_named(tmp_path: Path, text: str, message: str) -> None:

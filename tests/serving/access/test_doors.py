@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 
+import httpx
 import pytest
 
+from forebay.serving.access.limits import Limit, LimitSettings
 from tests.serving.access.attempts import FORBIDDEN, INVALID, UNAUTHENTICATED
-from tests.serving.access.served import DOORS, TOKEN, Served, http, served
+from tests.serving.access.served import DOORS, ENTITY, TOKEN, Served, http, served
 
 TURNED_AWAY = (*UNAUTHENTICATED, *FORBIDDEN)
 
@@ -91,3 +93,52 @@ def test_who_is_known_may_ask_whether_the_server_lives(endpoint: Served) -> None
 def test_no_spelling_of_a_path_goes_past_the_gate(endpoint: Served, path: str) -> None:
     assert http("GET", path)(endpoint, None).status == "401"
     assert http("POST", path, {})(endpoint, None).status == "401"
+
+
+@pytest.fixture(scope="module")
+def limited(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    # So slow that no test sees the next request become due.
+    with served(tmp_path_factory.mktemp("limits"), limits=LimitSettings(Limit(0.001, burst=2))) as running:
+        yield running
+
+
+@pytest.mark.parametrize("door", ["POST /v1/predict", "POST /get-online-features", "GET /v2", "GET /v1/models"])
+def test_over_http_a_rate_is_told_and_one_request_too_many_is_429(limited: Served, door: str) -> None:
+    everything = "predict features models"
+    token = limited.issuer.token(sub=f"http {door}", scope=everything)
+    method, path = door.split(" ")
+    bodies = {"/v1/predict": {"entities": [ENTITY]}}
+    bodies["/get-online-features"] = {"features": ["card_activity:amount_sum"], "entities": {"card": ["a"]}}
+    answers = [
+        httpx.request(method, limited.http + path, json=bodies.get(path), headers={"authorization": f"Bearer {token}"})
+        for _ in range(3)
+    ]
+    assert [each.status_code for each in answers] == [200, 200, 429]
+    assert [each.headers["ratelimit"] for each in answers] == [
+        '"requests";r=1;t=1000',
+        '"requests";r=0;t=2000',
+        '"requests";r=0;t=2000',
+    ]
+    assert {each.headers["ratelimit-policy"] for each in answers} == {'"requests";q=2;w=2000'}
+    assert [each.headers.get("retry-after") for each in answers] == [None, None, "1000"]
+    assert "0.001 times per second, 2 times at once: wait for 1000 s" in answers[2].text
+
+
+def test_over_grpc_one_call_too_many_is_resource_exhausted(limited: Served) -> None:
+    ask, _ = DOORS["gRPC ModelMetadata"]
+    token = limited.issuer.token(sub="grpc", scope="models")
+    answers = [ask(limited, f"Bearer {token}") for _ in range(3)]
+    assert [each.status for each in answers] == ["OK", "OK", "RESOURCE_EXHAUSTED"]
+    assert "wait for 1000 s" in answers[2].text
+
+
+def test_a_rate_is_one_for_all_doors(limited: Served) -> None:
+    token = limited.issuer.token(sub="everywhere", scope="models predict features")
+    doors = ("GET /v1/models", "gRPC ModelMetadata", "GET /v2", "POST /v1/predict", "gRPC reflection")
+    answers = [DOORS[door][0](limited, f"Bearer {token}").status for door in doors]
+    assert answers == ["200", "OK", "429", "429", "RESOURCE_EXHAUSTED"]
+
+
+def test_without_a_limit_no_rate_is_told(endpoint: Served) -> None:
+    answer = httpx.get(f"{endpoint.http}/v1/models", headers={"authorization": f"Bearer {TOKEN}"})
+    assert not [name for name in answer.headers if name.startswith("ratelimit")]

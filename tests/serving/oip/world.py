@@ -8,7 +8,7 @@ from pathlib import Path
 
 from forebay.local.ports import free_port
 from forebay.pipelines.adapters.memory_store import MemoryStore
-from forebay.serving.access.gate import build_gate
+from forebay.serving.access.gate import Gate, build_gate
 from forebay.serving.endpoint import Endpoint
 from forebay.serving.http.settings import HttpSettings
 from forebay.serving.models.alone import load_alone
@@ -23,13 +23,13 @@ from tests.serving.served import serving
 class World:
     """The endpoint, not yet served."""
 
-    def __init__(self, folder: Path, settings: HttpSettings | None = None) -> None:
+    def __init__(self, folder: Path, settings: HttpSettings | None = None, gate: Gate | None = None) -> None:
         memory = MemoryStore()
         fill(memory)
         self.store = FaultyStore(memory)
         scorer = Scorer.of(PLAN, [load_model(write_model(folder / "scored"))], self.store)
         alone = [load_alone(each) for each in write_models(folder / "alone")]
-        self.app = Endpoint(PLAN, scorer, self.store, FixedClock(), settings or HttpSettings(), alone=alone)
+        self.app = Endpoint(PLAN, scorer, self.store, FixedClock(), settings or HttpSettings(), alone=alone, gate=gate)
 
 
 @contextmanager
