@@ -72,7 +72,7 @@ class StreamRows:
         event_ms = np.array([header.last_event_ms if header else np.nan for header in headers])
         stale = _stale(event_ms, as_of_ms, self._view.ttl_ms)
         fresh = [None if old else header for header, old in zip(headers, stale.tolist(), strict=True)]
-        columns = self._evaluate(self._codec.unpack(stored, fresh), as_of_ms).columns
+        columns = self._evaluate.flat(self._codec.flat(stored, fresh), as_of_ms).columns
         removed_before_ms = NO_TILE if removed is None else int(removed)
         whole_from = self._evaluate.whole_from_ms(self._codec.whole_from(stored, fresh), removed_before_ms)
         return ViewColumns(

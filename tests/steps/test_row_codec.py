@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from forebay.pipelines.contract.kafka.incarnation import Incarnation
 from forebay.pipelines.contract.store.row_header import HEADER_BYTES, Header
 from forebay.pipelines.steps.tile_state.row_codec import ABSENT, RowCodec, StoredRow
+from forebay.pipelines.steps.windows.flat import flat_tiles
 from forebay.pipelines.steps.windows.fold import Tiles
 from tests.oracle import Event
 from tests.support.build import EVERY_FUNCTION, MINUTE, ONE_NUMBER, START_MS, Folded, make_view
@@ -37,6 +38,10 @@ def row():
     return folded().rows["a"]
 
 
+def groups_of(view):
+    return Folded(view).aggregate.evaluate.groups
+
+
 def unpack(codec, rows):
     return codec.unpack(rows, [codec.header(row) for row in rows])
 
@@ -45,9 +50,9 @@ def unpack(codec, rows):
 @given(sizes=st.lists(st.integers(1, 5), min_size=1, max_size=4), data=st.data())
 def test_tiles_come_back_bit_for_bit(sizes, data):
     """Any tile numbers and any float bits (NaN payloads, infinities, negative zero), for several entities."""
-    codec = RowCodec(Folded(SKETCHED).aggregate.evaluate.groups, SKETCHED.fingerprint)
+    codec = RowCodec(groups_of(SKETCHED), SKETCHED.fingerprint)
     tiles = []
-    for group in Folded(SKETCHED).aggregate.evaluate.groups:
+    for group in groups_of(SKETCHED):
         entity = np.repeat(np.arange(len(sizes)), sizes)
         tile = np.concatenate(
             [np.sort(data.draw(st.lists(st.integers(0, 2**40), min_size=n, max_size=n))) for n in sizes]
@@ -72,6 +77,19 @@ def test_tiles_come_back_bit_for_bit(sizes, data):
         assert after.tile.tolist() == before.tile.tolist()
         assert after.values.tobytes() == before.values.tobytes()
         assert after.sketches.tolist() == before.sketches.tolist()
+    groups = groups_of(SKETCHED)
+    side_by_side(groups, codec.flat(rows, headers), flat_tiles(groups, tiles))
+
+
+def side_by_side(groups, found, wanted):
+    """The same tiles, wherever their words stand."""
+    for at in range(3):
+        assert found[at].tolist() == wanted[at].tolist()
+    assert found.sketches.tolist() == wanted.sketches.tolist()
+    for group, *places in zip(wanted.group.tolist(), found.at.tolist(), wanted.at.tolist(), strict=True):
+        width = len(groups[group].accumulators)
+        own, others = (each.words[at : at + width].tobytes() for each, at in zip((found, wanted), places, strict=True))
+        assert own == others
 
 
 class TestAbsent:
@@ -81,6 +99,15 @@ class TestAbsent:
     def test_absent_rows_between_others_keep_their_index(self, codec, row):
         (first, *_) = unpack(codec, [ABSENT, row, ABSENT, row])
         assert set(first.entity.tolist()) == {1, 3}
+
+    @pytest.mark.parametrize("present", [[], [0], [1], [2], [0, 2]], ids=str)
+    def test_flat_tiles_keep_it_too(self, codec, row, present):
+        rows = [row if at in present else ABSENT for at in range(3)]
+        side_by_side(
+            groups_of(VIEW),
+            codec.flat(rows, [codec.header(each) for each in rows]),
+            flat_tiles(groups_of(VIEW), unpack(codec, rows)),
+        )
 
     def test_a_row_of_another_definition_is_as_good_as_absent(self, row):
         """The view changed: its fingerprint is another one, and the state is rebuilt."""

@@ -9,7 +9,7 @@ Words are 8 bytes, little endian. A tile is its number (int64) and its accumulat
 Sketches have no fixed width. Where a view has some, the payloads of each field's tiles follow at its end, in the same
 order: the size of each (4 bytes, little endian) and then its bytes.
 
-Rows of many entities are decoded with one `frombuffer` per group, and encoded from one buffer.
+Rows of many entities are decoded with one `frombuffer` (see `stored_words`), and encoded from one buffer.
 """
 
 from __future__ import annotations
@@ -20,11 +20,12 @@ from typing import NamedTuple
 import numpy as np
 
 from forebay.pipelines.contract.store.row_header import HEADER, HEADER_BYTES, IDENTITY, ROW_FORMAT, Header
-from forebay.pipelines.steps.arrays import Floats, Ints, Payloads
-from forebay.pipelines.steps.windows.fold import NO_TILE, Tiles, no_tiles
+from forebay.pipelines.steps.arrays import Ints, Payloads, objects
+from forebay.pipelines.steps.tile_state.stored_words import WORD, StoredWords, TileShape
+from forebay.pipelines.steps.windows.flat import FlatTiles, flat_sketches
+from forebay.pipelines.steps.windows.fold import NO_TILE, Tiles
 from forebay.pipelines.steps.windows.layout import TileGroup
 
-_WORD = 8
 _GROUP_WORDS = 2
 """Words of `_fc` per group before its tiles."""
 _SIZE_BYTES = 4
@@ -42,6 +43,18 @@ class StoredRow(NamedTuple):
 ABSENT = StoredRow(None, None)
 
 
+class _Read(NamedTuple):
+    """The tiles of the rows that have a header, p of them."""
+
+    words: StoredWords
+    entity: Ints
+    """Shape (p,): which of all rows each is."""
+    tiles: Ints
+    """Shape (p, groups): numbers of tiles."""
+    sketches: list[Payloads]
+    """Per group, those of its tiles by row and then by time."""
+
+
 class RowCodec:
     """Packs and unpacks the rows of one view."""
 
@@ -49,8 +62,12 @@ class RowCodec:
         self._groups = tuple(groups)
         self._fingerprint = bytes.fromhex(fingerprint)
         self._identity = bytes([ROW_FORMAT]) + self._fingerprint
-        self._widths = [_WORD * (1 + len(group.accumulators)) for group in groups]
-        self._counts_bytes = _WORD * _GROUP_WORDS * len(self._groups)
+        self._shape = TileShape.of([1 + len(group.accumulators) for group in groups])
+        self._words = [np.arange(1, 1 + len(group.accumulators)) for group in groups]
+        self._slide_ms = np.array([group.slide_ms for group in groups], dtype=np.int64)
+        self._widths = [WORD * (1 + len(group.accumulators)) for group in groups]
+        self._counts_bytes = WORD * _GROUP_WORDS * len(self._groups)
+        self._none_closed = np.repeat(np.array([0, NO_TILE], dtype="<i8"), len(self._groups)).tobytes()
         self.head_bytes = HEADER_BYTES + sum(self._widths)
         """Without sketches."""
         self._payloads = [len(group.sketches) for group in groups]
@@ -64,8 +81,10 @@ class RowCodec:
         """
         if row.head is None or row.head[IDENTITY] != self._identity:
             return None
-        if not self._fits(row.head, self.head_bytes):
-            raise ValueError(f"a stored row of this view has {self.head_bytes} bytes, this one {len(row.head)}")
+        size = len(row.head)
+        # More bytes than those of its tiles only where sketches may follow.
+        if size < self.head_bytes or (size > self.head_bytes and not self._has_sketches):
+            raise ValueError(f"a stored row of this view has {self.head_bytes} bytes, this one {size}")
         return Header.unpack(row.head)
 
     def unpack(self, rows: Sequence[StoredRow], headers: Sequence[Header | None]) -> list[Tiles]:
@@ -77,60 +96,104 @@ class RowCodec:
         Raises:
             ValueError: a row's bytes are inconsistent.
         """
-        chunks: list[list[bytes]] = [[] for _ in self._groups]
-        sizes: list[list[int]] = [[] for _ in self._groups]
-        payloads: list[list[bytes]] = [[] for _ in self._groups]
-        entities: list[int] = []
-        for entity, (row, header) in enumerate(zip(rows, headers, strict=True)):
-            if header is not None:
-                entities.append(entity)
-                counts = self._slice(row, chunks, sizes)
-                if self._has_sketches:
-                    self._slice_payloads(row, counts, payloads)
-        who = np.array(entities, dtype=np.int64)
-        return [
-            _join(group, chunks[at], payloads[at], np.repeat(who, sizes[at])) if entities else no_tiles(group)
-            for at, group in enumerate(self._groups)
-        ]
+        stored, entity, tiles, sketches = self._read(rows, headers)
+        first, group = stored.places()
+        found = []
+        for at, words in enumerate(self._words):
+            own = first[group == at]
+            values = stored.words.take(own[:, np.newaxis] + words, mode="clip")
+            found.append(Tiles(entity.repeat(tiles[:, at]), stored.whole[own], values, sketches[at]))
+        return found
+
+    def flat(self, rows: Sequence[StoredRow], headers: Sequence[Header | None]) -> FlatTiles:
+        """Unpacks the tiles of all rows side by side, as `WindowEvaluator.flat` takes them.
+
+        Raises:
+            ValueError: a row's bytes are inconsistent.
+        """
+        stored, entity, tiles, sketches = self._read(rows, headers)
+        first, group = stored.places()
+        payloads = np.empty((len(first), 0), dtype=object)
+        if self._has_sketches:
+            group_by_group = np.concatenate([np.repeat(entity, count) for count in tiles.T[::-1]])
+            payloads = flat_sketches(self._groups, sketches)[np.argsort(group_by_group, kind="stable")]
+        start_ms = stored.whole[first] * self._slide_ms[group]
+        return FlatTiles(np.repeat(entity, tiles.sum(axis=1)), group, start_ms, first + 1, stored.words, payloads)
 
     def whole_from(self, rows: Sequence[StoredRow], headers: Sequence[Header | None]) -> list[Ints]:
         """Finds, per group, the first tile of each row from which on none was dropped, shape (rows,).
 
         `NO_TILE` where nothing has been dropped, and of a row without a header.
         """
-        nothing = np.repeat(np.array([0, NO_TILE], dtype="<i8"), len(self._groups)).tobytes()
-        words = b"".join(
-            (row.closed[: self._counts_bytes] if header is not None and row.closed else nothing)
-            for row, header in zip(rows, headers, strict=True)
+        closed = [row.closed if header is not None else None for row, header in zip(rows, headers, strict=True)]
+        return list(self._counts(closed)[:, 1].T)
+
+    def _read(self, rows: Sequence[StoredRow], headers: Sequence[Header | None]) -> _Read:
+        present = [at for at, header in enumerate(headers) if header is not None]
+        heads = [rows[at].head or b"" for at in present]
+        closed = [rows[at].closed or b"" for at in present]
+        counts = self._counts(closed)[:, 0]
+        ends = self._closed_ends(closed, counts)
+        stored = StoredWords(
+            self._shape,
+            [head[HEADER_BYTES : self.head_bytes] for head in heads],
+            [field[self._counts_bytes : end] for field, end in zip(closed, ends, strict=True)],
+            counts,
         )
-        table = np.frombuffer(words, dtype="<i8").reshape(len(rows), _GROUP_WORDS, len(self._groups))
-        return [table[:, 1, at] for at in range(len(self._groups))]
+        tiles = counts + 1
+        sketches = (
+            self._sketches(heads, closed, counts, ends)
+            if self._has_sketches
+            else [np.empty((size, 0), dtype=object) for size in tiles.sum(axis=0).tolist()]
+        )
+        return _Read(stored, np.array(present, dtype=np.int64), tiles, sketches)
 
-    def _slice(self, row: StoredRow, chunks: list[list[bytes]], sizes: list[list[int]]) -> list[int]:
-        head, closed = row.head or b"", row.closed or b""
-        counts: list[int] = [0] * len(self._groups)
-        if closed:
-            if len(closed) < self._counts_bytes:
-                raise ValueError(f"stored closed tiles take at least {self._counts_bytes} bytes, these {len(closed)}")
-            counts = np.frombuffer(closed, dtype="<i8", count=len(self._groups)).tolist()
-            self._check_counts(counts, closed)
-        head_at, closed_at = HEADER_BYTES, self._counts_bytes
-        for at, width in enumerate(self._widths):
-            count = counts[at]
-            if count:
-                chunks[at].append(closed[closed_at : closed_at + count * width])
-                closed_at += count * width
-            chunks[at].append(head[head_at : head_at + width])
-            head_at += width
-            sizes[at].append(count + 1)
-        return counts
+    def _counts(self, closed: Sequence[bytes | None]) -> Ints:
+        """Reads the number of closed tiles and the first tile from which on none was dropped, (rows, 2, groups).
 
-    def _slice_payloads(self, row: StoredRow, counts: Sequence[int], payloads: list[list[bytes]]) -> None:
-        closed = iter(self._cut(row.closed or b"", self._closed_bytes(counts) if row.closed else 0, counts))
-        newest = iter(self._cut(row.head or b"", self.head_bytes, [1] * len(counts)))
-        for at, each in enumerate(self._payloads):
-            payloads[at] += [next(closed) for _ in range(counts[at] * each)]
-            payloads[at] += [next(newest) for _ in range(each)]
+        Raises:
+            ValueError: a field is cut short.
+        """
+        fields = [field[: self._counts_bytes] if field else self._none_closed for field in closed]
+        for field in fields:
+            if len(field) < self._counts_bytes:
+                raise ValueError(f"stored closed tiles take at least {self._counts_bytes} bytes, these {len(field)}")
+        return np.frombuffer(b"".join(fields), dtype="<i8").reshape(-1, _GROUP_WORDS, len(self._groups))
+
+    def _closed_ends(self, closed: Sequence[bytes], counts: Ints) -> list[int]:
+        """Computes where the closed tiles of each row end in their field.
+
+        Raises:
+            ValueError: the field has other bytes than its counts say.
+        """
+        sizes = np.array([len(field) for field in closed], dtype=np.int64)
+        ends = np.where(sizes > 0, self._counts_bytes + counts @ (self._shape.words * WORD), 0)
+        # A count above the size in bytes could overflow what is said.
+        wrong = ((counts < 0) | (counts > sizes[:, np.newaxis])).any(axis=1)
+        wrong |= ends > sizes if self._has_sketches else ends != sizes
+        if wrong.any():
+            at = int(wrong.argmax())
+            raise ValueError(
+                f"stored closed tiles take {sizes[at]} bytes, their counts {counts[at].tolist()} say {ends[at]}"
+            )
+        return list(ends.tolist())
+
+    def _sketches(
+        self, heads: Sequence[bytes], closed: Sequence[bytes], counts: Ints, ends: Sequence[int]
+    ) -> list[Payloads]:
+        """Unpacks, per group, the sketches of the tiles of all rows, by row and then by time."""
+        found: list[list[bytes]] = [[] for _ in self._groups]
+        for head, field, count, end in zip(heads, closed, counts.tolist(), ends, strict=True):
+            older = iter(self._cut(field, end, count))
+            newest = iter(self._cut(head, self.head_bytes, [1] * len(count)))
+            for at, each in enumerate(self._payloads):
+                found[at] += [next(older) for _ in range(count[at] * each)]
+                found[at] += [next(newest) for _ in range(each)]
+        tiles = (counts + 1).sum(axis=0).tolist()
+        return [
+            objects(each).reshape(shape)
+            for each, shape in zip(found, zip(tiles, self._payloads, strict=True), strict=True)
+        ]
 
     def _cut(self, field: bytes, start: int, tiles: Sequence[int]) -> list[bytes]:
         """Cuts out the payloads behind the tiles of a field."""
@@ -142,19 +205,6 @@ class RowCodec:
         if start != len(field):
             raise ValueError(f"stored sketches end at byte {start} of {len(field)} bytes")
         return found
-
-    def _check_counts(self, counts: Sequence[int], closed: bytes) -> None:
-        said = self._closed_bytes(counts)
-        if min(counts) < 0 or not self._fits(closed, said):
-            raise ValueError(f"stored closed tiles take {len(closed)} bytes, their counts {counts} say {said}")
-
-    def _fits(self, field: bytes, tiles_bytes: int) -> bool:
-        """Tells whether a field has the bytes of its tiles, and more only where sketches may follow."""
-        return len(field) == tiles_bytes or (self._has_sketches and len(field) > tiles_bytes)
-
-    def _closed_bytes(self, counts: Sequence[int]) -> int:
-        """Counts the bytes of the closed tiles, without sketches."""
-        return self._counts_bytes + sum(count * width for count, width in zip(counts, self._widths, strict=True))
 
     def pack(self, tiles: Sequence[Tiles], whole_from: Sequence[Ints], headers: Sequence[Header]) -> list[StoredRow]:
         """Packs the rows of entities 0 ... n-1; every entity has at least one tile in every group.
@@ -199,18 +249,3 @@ class RowCodec:
 
 def _framed(payloads: Payloads) -> list[bytes]:
     return [part for each in payloads.ravel().tolist() for part in (len(each).to_bytes(_SIZE_BYTES, "little"), each)]
-
-
-def _join(group: TileGroup, chunks: Sequence[bytes], payloads: Sequence[bytes], entity: Ints) -> Tiles:
-    width = 1 + len(group.accumulators)
-    data = b"".join(chunks)
-    if len(data) != len(entity) * width * _WORD:
-        raise ValueError(
-            f"stored tiles of slide {group.slide_ms} ms take {len(data)} bytes, "
-            f"their counts say {len(entity) * width * _WORD}"
-        )
-    words: Floats = np.frombuffer(data, dtype="<f8").reshape(-1, width)
-    tile: Ints = np.frombuffer(data, dtype="<i8").reshape(-1, width)[:, 0]
-    sketches = np.empty((len(entity), len(group.sketches)), dtype=object)
-    sketches.ravel()[:] = payloads
-    return Tiles(entity, tile, words[:, 1:], sketches)
