@@ -129,13 +129,16 @@ class IdMemory:
         return found
 
     def pack(self, remembered: Remembered, counted: Events, entities: Ints, newest_ms: Ints) -> list[bytes]:
-        """Packs the ids that the entities' rows keep after these events.
+        """Packs the ids that the rows of some entities remember after a batch.
 
         Args:
-            remembered: before that.
-            counted: events of these entities.
+            remembered: what the rows remembered before the batch.
+            counted: the batch's events of these entities that are no duplicates.
             entities: shape (m,), ascending.
-            newest_ms: shape (m,), event time of the newest event counted.
+            newest_ms: shape (m,), time of the newest event that each entity's row contains.
+
+        Returns:
+            The bytes of each entity's ids, in the order of `entities`.
         """
         remembered = remembered.take(np.isin(remembered.entity, entities))
         ids = _ids(counted)

@@ -162,10 +162,10 @@ class EventBatch:
         """Returns the events that a transform kept, with the columns it returned.
 
         Args:
-            made: its row labels, ascending, are places in this batch.
+            made: its row labels are the places, ascending, of the kept events in this batch.
 
         Raises:
-            ValueError: they are not.
+            ValueError: a label is not a place in this batch.
         """
         kept = made.labels
         if len(kept) and not 0 <= kept[0] <= kept[-1] < len(self):

@@ -44,10 +44,10 @@ class ScoringRequest(NamedTuple):
 
 
 def check_asks(source: Source, service: FeatureService) -> None:
-    """Does nothing if the source's events can ask for the service's features.
+    """Checks that events of the source have every field that requests to the service need.
 
     Raises:
-        PlanError: they lack a field of its requests.
+        PlanError: they lack one.
     """
     columns = {column.name for column in source.columns}
     lacking = [name for name in service.field_types if name not in columns]

@@ -122,8 +122,11 @@ class IdempotentProducer:
         """Queues a record, waiting while the local queue is full.
 
         Args:
-            partition: -1: as its key says.
+            partition: -1: the one that its key is hashed to.
             timestamp_ms: -1: now.
+
+        Raises:
+            DeliveryFailed: the record, or one before it, can't be delivered.
         """
         more: dict[str, Any] = {"partition": partition, "headers": list(headers)}
         if timestamp_ms >= 0:

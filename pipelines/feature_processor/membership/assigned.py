@@ -69,7 +69,7 @@ class AssignedTopic:
         self.starts: dict[int, int] = {}
         """By assigned partition, where it started."""
         self.turn = asyncio.Lock()
-        """Held by whoever uses the walk, or the store through it."""
+        """Held while the walk, or the store through it, is used."""
         self._group = group
         self._watched = WATCHDOG.watch(f"batches of {walk.topic}")
 
@@ -96,10 +96,10 @@ class AssignedTopic:
         metrics.keep_partitions(self.walk.topic, earliest)
 
     async def begin(self, still_assigned: Callable[[], bool]) -> bool:
-        """Writes that the partitions are computed here; whether they still were to be.
+        """Writes that this process computes the partitions; returns False if they were taken away meanwhile.
 
         Raises:
-            StoreUnavailable: the store may have changed since progress was read; it is to be read again.
+            StoreUnavailable: the store may have lost writes since progress was read; call `assign` again.
         """
         async with self.turn:
             if not self.trusted:
@@ -118,7 +118,7 @@ class AssignedTopic:
         return self.starts
 
     async def process(self, batch: RecordBatch) -> None:
-        """Tries a batch until it is done; an unreachable store or broker delays it, nothing skips it."""
+        """Tries a batch until it is done: an unreachable store or broker delays it, and nothing skips it."""
         with self._watched.here():
             await self._process_until_done(batch)
         self._group.release(batch)

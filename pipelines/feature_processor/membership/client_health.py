@@ -39,7 +39,7 @@ class Vitals:
         self._silences = silences
 
     async def run(self) -> None:
-        """Looks until it is cancelled. Raises what `look` raises."""
+        """Checks the client once a second until it is cancelled. Raises what `look` raises."""
         loop, fetching = WATCHDOG.watch("event loop"), WATCHDOG.watch("consumer's event loop")
         try:
             while True:
@@ -61,7 +61,7 @@ class Vitals:
             loop.call_soon_threadsafe(fetching.step, "turning")
 
     def look(self) -> None:
-        """Looks once.
+        """Checks once that the client's tasks run and that owned partitions are read.
 
         Raises:
             ClientFailed: the client does not work any more.

@@ -26,7 +26,7 @@ from forebay.pipelines.steps.dead_letter_limit import Allowance, Tally, judged
 
 
 def _nothing() -> None:
-    """Called where nobody waits for rows to be sent."""
+    """Does nothing: the default of `all_sent`."""
 
 
 class TopicBatches:
@@ -41,7 +41,7 @@ class TopicBatches:
         generation: Callable[[], int] = lambda: 0,
     ) -> None:
         """Args:
-        publishes: whether what Feast reads is written: not by a process that only catches up.
+        publishes: whether what Feast reads is written; False for a process beside the processor.
         dead_letters: how many are borne; None: any number.
         generation: of the plan that the views are of.
         """
@@ -99,7 +99,7 @@ class TopicBatches:
         return any(writer.publisher.any_due for writer in self._publishing())
 
     def publish_due(self) -> None:
-        """Publishes rows whose values were held back, here or by whoever had the partitions before.
+        """Publishes rows whose values were held back, here or by the former owner of the partitions.
 
         Raises:
             StoreUnavailable: the others are due again.
@@ -151,10 +151,9 @@ class TopicBatches:
         all_sent: Callable[[], None] = _nothing,
         ends: Mapping[int, int] = MappingProxyType({}),
     ) -> None:
-        """One batch of some partitions, completely: when this returns, their ends may be committed.
+        """Processes one batch of some partitions completely: when this returns, their ends may be committed.
 
-        Partitions are folded together: what a batch costs beside its events is paid once, and so events wait for
-        fewer others.
+        Partitions are folded together, so the fixed cost of a batch is paid once, and events wait for fewer others.
 
         Args:
             batches: by partition, its records; at least one.
@@ -164,8 +163,8 @@ class TopicBatches:
 
         Raises:
             StoreUnavailable: nothing was acknowledged; the same batch can be tried again.
-            DeliveryFailed: nor was it; but only by another process, since the producer is of no further use.
-            StoreRolledBack: read again from the store's progress.
+            DeliveryFailed: nothing was acknowledged; only a restart can try again, since the producer has ended.
+            StoreRolledBack: the store lost writes; the batch must be read again from its progress.
             ProgressMismatch: the topic is not the one that progress was made on.
             TooManyDeadLetters: nothing of the batch is written to the store, and none of its dead letters to Kafka.
         """
@@ -210,8 +209,9 @@ class TopicBatches:
     def _write(self, prepared: Sequence[Prepared], all_sent: Callable[[], None]) -> None:
         """Writes the rows of all views, and refuses records whose entity's row is computed from another partition.
 
-        What one view refuses comes into none after it. Views of few join keys come first: a record of a card in the
-        wrong partition may be the first one of that card at that merchant.
+        A record that one view refuses is left out of the views after it. Views with few join keys come first, since
+        they notice more: a record in the wrong partition may be the first of its card at its merchant, but not of its
+        card.
         """
         writes = [
             (writer, parts)
@@ -238,7 +238,7 @@ class TopicBatches:
         return self.parts.oldest_needed_ms(view, self.partitions[partition].ledger.of(view).sources)
 
     def begin(self) -> None:
-        """After `assign`, before the first batch: the store is told what is computed here from now on.
+        """Writes to the store what this process computes from now on; called after `assign`, before the first batch.
 
         Raises:
             StoreUnavailable: it can be tried again.

@@ -19,10 +19,10 @@ _UNITS: dict[str, TimeUnit] = {MILLIS: "ms", MICROS: "us"}
 
 
 def load_record(text: str | bytes) -> dict[str, Any]:
-    """Loads the record that a schema describes.
+    """Parses an Avro schema in JSON, which must describe a record with fields.
 
     Raises:
-        ValueError: it is no JSON, or describes no record with fields.
+        ValueError: it is not JSON, or does not.
     """
     try:
         schema = json.loads(text)
@@ -45,7 +45,7 @@ def _check_names(named: dict[str, Any]) -> None:
     aliases = named.get("aliases", [])
     names = [named.get("name"), *aliases] if isinstance(aliases, list) else [None]
     if not all(isinstance(name, str) for name in names) or not isinstance(named.get("namespace", ""), str):
-        raise ValueError(f"{json.dumps(named)[:80]} ... has a name, namespace or aliases that are none")
+        raise ValueError(f"{json.dumps(named)[:80]} ... has a name, namespace or alias that is not a text")
 
 
 def branches(field_type: Any) -> list[Any]:
