@@ -41,7 +41,7 @@ class SchemaRegistry:
         parts = _parts(address)
         host = parts.netloc.rpartition("@")[2]
         self._address = urlunsplit((parts.scheme, host, parts.path.rstrip("/"), "", ""))
-        # No retries inside of the client: whoever asks waits for a registry as for the store, and can be stopped.
+        # No retries inside of the client: its callers wait for a registry as for the store, and can be stopped.
         properties: dict[str, Any] = {"url": self._address, "timeout": timeout_s, "max.retries": 0}
         if parts.username is not None:
             properties["basic.auth.user.info"] = f"{unquote(parts.username)}:{unquote(parts.password or '')}"

@@ -33,7 +33,7 @@ class ProcessorSettings(msgspec.Struct, frozen=True, kw_only=True):
     dead_letters: Allowance = Allowance()
     """How many it bears, per topic, before it stops."""
     retire_after_s: float = 600.0
-    """How long the state of a replaced definition stays at least, once nobody brings it forward or holds a lease on it:
+    """How long the state of a replaced definition stays at least, once no process computes it and no scorer leases it:
     other processes may not have switched yet."""
     plan_file: Path | None = None
     """Where a newer plan may appear while it runs; None: nowhere."""

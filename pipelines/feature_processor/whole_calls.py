@@ -10,7 +10,7 @@ T = TypeVar("T")
 
 
 async def whole_call(function: Callable[..., T], *args: object) -> T:
-    """Calls a function on a thread; whoever cancels this waits until the function has returned.
+    """Calls a function on a thread; cancelling the call waits until the function has returned.
 
     `asyncio.to_thread` alone leaves the thread running when it is cancelled: a lock around it would be free while the
     thread still uses what the lock guards, such as the topic's connection to the store.

@@ -126,8 +126,8 @@ def prediction_headers(
 ) -> Headers:
     """Returns the headers of a prediction: those of the event in order, such as a trace context, then Forebay's.
 
-    A header of the event is left out where its name is Forebay's, or where it says of which type the event's payload
-    is; so is one that goes beyond `PREDICTION_HEADER_BYTES` together with those before it, and that is said.
+    Left out are headers with Forebay's names, the content type of the event's payload, and headers that would go beyond
+    `PREDICTION_HEADER_BYTES` in all; a header counts the latter.
     """
     kept: Headers = []
     left_out = size = 0

@@ -74,7 +74,7 @@ def is_view_progress(field: bytes) -> bool:
 def tells_progress(field: bytes) -> bool:
     """Whether a field of that hash is the progress of a view or a route.
 
-    Releases before this one kept there, as `published:<view>`, what was published: it is read by nobody any more.
+    Earlier releases kept publications there, as `published:<view>`; nothing reads them any more.
     """
     return field.startswith(_ROUTE) or is_view_progress(field)
 

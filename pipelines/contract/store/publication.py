@@ -1,7 +1,7 @@
 """Defines publications: the definition of a view with the values that the Feast SDK reads, and that scorers use.
 
-A changed definition is computed beside the one before. It is published once it is level on all partitions. One hash per
-view says so:
+A changed definition is computed beside the former one, and published once it is ready on all partitions. One hash for
+each view holds:
 
     key         forebay:published:<project>:<view>
     definition  `Publication`: replaced by compare-and-set, never by one of an older plan
@@ -40,8 +40,8 @@ class PublishedRows(msgspec.Struct, frozen=True):
     withdrawn: bool = False
     """Whether none of them is, since the view is declared to be published never; not even what was there before."""
     unpublished: int = 0
-    """Grows with every batch that another process wrote without publishing it: whoever publishes the rest would not
-    notice those that came after it had looked."""
+    """Counts the batches that another process wrote without publishing them, so the process that publishes the rest
+    notices those that come after it has looked."""
 
 
 def publication_key(project: str, view: str) -> bytes:

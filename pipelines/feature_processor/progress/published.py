@@ -1,4 +1,4 @@
-"""Which definitions of a feed's views are published, and when one takes over from the one before."""
+"""Knows which definitions of a feed's views are published, and publishes one when it is ready."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ log = structlog.get_logger("forebay.process")
 
 
 class Publications:
-    """Those of one feed. A definition that is not published is computed, but Feast goes on reading the other."""
+    """The publications of one feed's views: of all definitions that are computed, Feast reads the published one."""
 
     def __init__(
         self,
@@ -63,7 +63,7 @@ class Publications:
         self._rows = {}
 
     def published(self, view: StreamView) -> bool:
-        """Whether the view's values are written where Feast reads."""
+        """Tells whether the view's values are written where Feast reads."""
         return view.name in self._rows
 
     def incomplete(self, view: StreamView, partition: int) -> bool:
@@ -78,7 +78,7 @@ class Publications:
         return not (rows.complete if view.publishes else rows.withdrawn)
 
     def complete(self, view: StreamView, partition: int) -> None:
-        """Takes note that `incomplete` is no longer so, unless other rows were written meanwhile."""
+        """Takes note that a partition's rows are published completely, unless other rows were written meanwhile."""
         before = self._rows[view.name][partition]
         after = encode_publication(
             msgspec.structs.replace(
@@ -97,21 +97,21 @@ class Publications:
                 self._take_over(view)
 
     def take_over(self) -> None:
-        """Publishes every view that is level with the published definition on all partitions."""
+        """Publishes every view that is ready: not behind the published definition on any partition."""
         if self._publishes:
             for view in [each for each in self._views if each.name not in self._rows]:
                 self._take_over(view)
 
     def take_over_again(self) -> None:
-        """After the store may have lost what was published: it moves no progress that would tell."""
+        """Publishes all views again, after the store may have lost publications: no progress would tell that it has."""
         self._rows = {}
         self.take_over()
 
     def count_unpublished_batch(self, partitions: Sequence[int]) -> None:
-        """To be called after rows were written, and before progress says so.
+        """Counts a batch whose rows were written and not published; called after the rows, and before progress.
 
-        Another process may publish the view already. It does not read the records of these rows again once progress
-        is behind them, so it must know that there are rows to be published.
+        Another process may publish the view already. Once progress has passed these records it does not read them
+        again, so it must learn from the count that there are rows to publish.
         """
         if self._publishes:
             return
@@ -122,10 +122,10 @@ class Publications:
                     stored = self._store.read_hash(self._key(view))
 
     def _counted(self, view: StreamView, partition: int, stored: Mapping[bytes, bytes]) -> bool:
-        """Whether nobody takes the partition's rows for published who does not know of these."""
+        """Counts a batch of one partition; False where another process has changed the count meanwhile."""
         before = stored.get(self._field(partition))
         if before is None or (rows := decode_published_rows(before)).fingerprint != view.fingerprint:
-            return True  # whoever publishes the view walks over all rows, and begins after these were written
+            return True  # the process that publishes the view walks over all rows later, these included
         after = encode_publication(msgspec.structs.replace(rows, complete=False, unpublished=rows.unpublished + 1))
         return self._store.replace_in_hash(self._key(view), self._field(partition), before, after)
 
@@ -135,14 +135,14 @@ class Publications:
         self._note_outdated(view, present)
         if present is None or present.fingerprint != view.fingerprint:
             self._rows.pop(view.name, None)
-            if view.name in self._outdated or not self._is_level(view, present):
+            if view.name in self._outdated or not self._is_ready(view, present):
                 return
         if not self._publish(view, stored, present):
-            return  # another process was quicker; the next look tells with what
+            return  # another process has published one first; the next look reads which
         self._rows[view.name] = {partition: self._rows_of(view, partition, stored) for partition in self._partitions}
 
     def _publish(self, view: StreamView, stored: Mapping[bytes, bytes], present: Publication | None) -> bool:
-        """Writes that this is the published definition; whether it is, and nobody was quicker."""
+        """Publishes this definition; False where another process has published one first."""
         generation = self._generation()
         if present is not None and present.fingerprint == view.fingerprint and present.generation >= generation:
             return True
@@ -152,11 +152,11 @@ class Publications:
         return self._store.replace_in_hash(self._key(view), DEFINITION, stored[DEFINITION], after)
 
     def _rows_of(self, view: StreamView, partition: int, stored: Mapping[bytes, bytes]) -> bytes:
-        """What is known of the rows of a partition that is read here, its field begun if need be."""
+        """Reads what is known of the rows of an owned partition, and begins the field where there is none."""
         field = self._field(partition)
         before = stored.get(field)
         if before is not None and (rows := decode_published_rows(before)).fingerprint == view.fingerprint:
-            # Said before the first row is published, so that they are withdrawn again should it come to that.
+            # Written before the first row is published, so it is withdrawn again should the view stop publishing.
             return self._no_longer_withdrawn(view, field, before) if rows.withdrawn and view.publishes else before
         # Even of a definition that has just begun: another process may have written rows of it already.
         begun = encode_publication(PublishedRows(view.fingerprint))
@@ -172,10 +172,10 @@ class Publications:
         self._store.replace_in_hash(self._key(view), field, before, after)
         return after  # where another process was quicker, it can't be declared complete before it is looked again
 
-    def _is_level(self, view: StreamView, present: Publication | None) -> bool:
-        """Whether this definition contains on every partition what the published one contains there.
+    def _is_ready(self, view: StreamView, present: Publication | None) -> bool:
+        """Tells whether this definition contains, on every partition, what the published one contains there.
 
-        Where none is published, all others count. A partition on which nothing has been computed asks for nothing.
+        Where none is published, it is compared with all others. A partition without any progress does not count.
         """
         for partition in range(self._incarnation.partitions):
             stored = self._store.read_hash(progress_key(self._project, self._incarnation.topic, partition))

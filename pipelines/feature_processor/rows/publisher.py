@@ -33,7 +33,7 @@ class RowPublisher:
         return self._unread != [] or self._rows.held.any_due
 
     def take_over(self, partitions: Collection[int]) -> None:
-        """Reads some of the rows that were held back by whoever computed these partitions before.
+        """Reads some of the rows that the former owner of these partitions held back.
 
         Raises:
             StoreUnavailable: it can be tried again.

@@ -145,7 +145,7 @@ class ViewWriter:
         return ShownValues(chosen, self._aggregate.values(result, chosen) if chosen.any() else [])
 
     def _publish_contained(self, folded: Folded) -> None:
-        """Publishes rows that contained all events already: whoever wrote them may not have published them."""
+        """Publishes rows that contained all events already: their writer may not have published them."""
         theirs = folded.result.contained.tolist()
         if theirs:
             keys = folded.events.keys

@@ -1,5 +1,6 @@
-"""What is done for a feed beside its batches: rows are published, withdrawn, and removed with their definitions; one of
-all processes removes those that expire.
+"""Looks after a feed's rows beside its batches: publishes, withdraws and retires them.
+
+One of all processes also removes rows that have expired.
 """
 
 from __future__ import annotations
@@ -25,21 +26,21 @@ from forebay.pipelines.process.watchdog import WATCHDOG, rest, step
 log = structlog.get_logger("forebay.process")
 
 LOOK_S = 0.5
-"""How often it is looked whether there is something to do."""
+"""How often upkeep looks for something to do."""
 
 PAGE_PAUSE_S = 0.01
-"""Between pages, so that a walk is never in the way of batches for longer than a page takes."""
+"""The pause between pages, in which batches go on: a walk delays them by one page at most."""
 
 EXPIRE_EVERY_S = 3_600.0
 FIRST_EXPIRY_S = 60.0
-"""After the start of the process: rebalances have settled then."""
+"""How long after the start of the process: by then, rebalances are over."""
 
 DUE_LOOK_S = 0.05
-"""How often it is looked for rows that are due to be published: a small part of the least `publish: every`."""
+"""How often upkeep looks for rows that are due to be published: a small part of the least `publish: every`."""
 
 LOOK_AGAIN_S = 10.0
-"""How often it is asked whether another process has written rows without publishing them. This one reads their records
-too, and publishes the rows then; but until a walk has seen them, who takes over would have to."""
+"""How often upkeep asks whether another process has written rows without publishing them. This process also reads the
+records of those rows, and publishes them then; but until a walk has seen them, a process that takes over must do it."""
 
 
 class Turns(Protocol):
@@ -47,18 +48,19 @@ class Turns(Protocol):
 
     @property
     def turn(self) -> asyncio.Lock:
-        """Held by whoever uses the topic's parts."""
+        """Held while the topic's parts are used."""
         ...
 
     @property
     def trusted(self) -> bool:
-        """Whether the store is known to hold all that it acknowledged. Until it is, nothing is done: a row that has
-        fallen back must not be taken for an old one.
+        """Whether the store is known to hold all that it acknowledged.
+
+        Until then upkeep does nothing: a row that the store has set back must not be taken for an old one.
         """
         ...
 
     async def check_store(self) -> None:
-        """Finds that out, and goes back to where the store is."""
+        """Finds out whether the store is trusted, and goes back to its progress where it has lost writes."""
         ...
 
 
@@ -74,7 +76,7 @@ class Upkeep:
         monotonic_s: Callable[[], float] = time.monotonic,
     ) -> None:
         """Args:
-        wanted: fingerprints of definitions that are to come: they are not given up while they are brought up.
+        wanted: fingerprints of definitions to come, which are not retired before they are published.
         retire_after_s: see `ProcessorSettings`.
         """
         self._topic = topic
@@ -86,14 +88,13 @@ class Upkeep:
         self._retire_after_s = retire_after_s
         self._retire_at_s = monotonic_s() + retire_after_s
         self._look_again_s = monotonic_s() + LOOK_AGAIN_S
-        self._stood: dict[tuple[Partition, str], dict[str, Progress]] = {}
-        """By partition as it was assigned and view that was published completely, where its other definitions stood the
-        last time."""
+        self._others_before: dict[tuple[Partition, str], dict[str, Progress]] = {}
+        """By partition and completely published view, the progress of the view's other definitions at the last look."""
         self._retired: dict[str, set[str]] = {}
         """By view, fingerprints of definitions whose rows are still to be removed."""
 
     async def run(self) -> None:
-        """Works until it is cancelled. A store that can't be reached only delays it."""
+        """Runs until it is cancelled. A store that can't be reached only delays it."""
         topic = self._topic.parts.feed.topic
         await asyncio.gather(
             _repeat(self.look, LOOK_S, f"upkeep of {topic}"),
@@ -101,7 +102,7 @@ class Upkeep:
         )
 
     async def publish_due(self) -> None:
-        """Publishes rows whose values were held back for as long as may be.
+        """Publishes rows whose values have been held back for their time.
 
         Raises:
             StoreUnavailable: they are due again at the next look.
@@ -125,7 +126,7 @@ class Upkeep:
             await self._turns.check_store()
         async with self._turns.turn:
             if self._turns.trusted:
-                # Another process may have brought the last partition level, while no events come to this one.
+                # Another process may have made the last partition ready, while no events come to this one.
                 step("looking for what can be published")
                 await whole_call(self._topic.publications.take_over)
                 rest()
@@ -179,19 +180,17 @@ class Upkeep:
             await asyncio.sleep(PAGE_PAUSE_S)
 
     async def _retire(self) -> None:
-        """Gives up definitions of views published completely: those that nobody has brought forward since the last
-        time, and that no scorer holds a lease on.
-        """
+        """Retires replaced definitions that no process has advanced since the last time, and no scorer leases."""
         async with self._turns.turn:
             if not self._turns.trusted:
                 return
-            stood, self._stood = self._stood, {}
+            former, self._others_before = self._others_before, {}
             publications = self._topic.publications
             for number, partition in self._topic.partitions.items():
                 for view in (writer.view for writer in self._topic.writers):
                     if publications.published(view) and not publications.incomplete(view, number):
-                        before = stood.get((partition, view.name), {})
-                        step(f"looking for definitions of {view.name} to be given up")
+                        before = former.get((partition, view.name), {})
+                        step(f"looking for definitions of {view.name} to retire")
                         gone = await whole_call(self._retire_others, partition, view, before)
                         self._retired.setdefault(view.name, set()).update(gone)
         self._retired = {view: gone for view, gone in self._retired.items() if gone}
@@ -200,12 +199,12 @@ class Upkeep:
     def _retire_others(self, partition: Partition, view: StreamView, before: dict[str, Progress]) -> set[str]:
         others = partition.ledger.others(view)
         gone = {each for each, progress in others.items() if before.get(each) == progress} - set(self._wanted())
-        self._stood[partition, view.name] = others
+        self._others_before[partition, view.name] = others
         return partition.ledger.retire(view, gone)
 
 
 async def _repeat(work: Callable[[], Awaitable[None]], every_s: float, name: str) -> None:
-    """Works again and again, under a name for watchdog and log. A store that can't be reached only delays it."""
+    """Repeats work, under a name for watchdog and log. A store that can't be reached only delays it."""
     watched = WATCHDOG.watch(name)
     try:
         while True:

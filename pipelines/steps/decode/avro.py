@@ -44,7 +44,7 @@ class AvroDecoder:
             schemas: asked for the writer's schema, where payloads are framed.
 
         Raises:
-            SettingsError: payloads are framed, but there is nobody to ask.
+            SettingsError: payloads are framed, but no schema registry is given.
         """
         if source.framing == "confluent" and schemas is None:
             raise SettingsError(

@@ -46,7 +46,7 @@ def attribute(column: str) -> str:
 
 
 class Decoded(NamedTuple):
-    """The events of a batch and, by index, the errors of the payloads that are none."""
+    """The events of a batch and, by index, the errors of the payloads that can't be decoded."""
 
     events: list[Any]
     """One per payload; None where the payload could not be decoded."""
