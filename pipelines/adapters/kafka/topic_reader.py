@@ -7,10 +7,10 @@ from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from forebay.pipelines.adapters.kafka.access import Access, denied, said
+from forebay.pipelines.adapters.kafka.access import Access, denied
 from forebay.pipelines.adapters.kafka.connection import Brokers
 from forebay.pipelines.contract.kafka.position import Position
-from forebay.pipelines.errors import BrokersUnavailable, SettingsError
+from forebay.pipelines.errors import BrokersUnavailable, ForebayError, SettingsError
 
 NO_ANSWER_S = 30.0
 """So long nothing may come of a topic whose end is not reached."""
@@ -46,7 +46,7 @@ class TopicReader:
         """Copies by partition; empty where the topic does not exist.
 
         Raises:
-            SettingsError: the brokers do not answer.
+            BrokersUnavailable: the brokers do not answer.
         """
         try:
             found: Any = self._consumer.list_topics(topic, ASK_S).topics[topic]
@@ -60,7 +60,8 @@ class TopicReader:
         """Returns the topic's partitions, ascending.
 
         Raises:
-            SettingsError: the topic does not exist, or the brokers do not answer.
+            SettingsError: the topic does not exist, or may not be read.
+            BrokersUnavailable: the brokers do not answer.
         """
         found = self.replicas(topic)
         if not found:
@@ -71,7 +72,8 @@ class TopicReader:
         """Reads all records that the topic holds now, one partition after another.
 
         Raises:
-            SettingsError: the topic does not exist, or the brokers do not answer.
+            SettingsError: the topic does not exist, or may not be read.
+            BrokersUnavailable: the brokers do not answer.
         """
         for partition in self.partitions(topic):
             low, end = self._ends(TopicPartition(topic, partition))
@@ -95,7 +97,7 @@ class TopicReader:
             end: the offset before which to stop; None: all that the partition holds now.
 
         Raises:
-            SettingsError: the brokers do not answer.
+            BrokersUnavailable: the brokers do not answer.
         """
         asked = TopicPartition(topic, partition)
         low, high = self._ends(asked)
@@ -122,7 +124,7 @@ class TopicReader:
             message = self._consumer.poll(NO_ANSWER_S)
             if message is None:
                 self._access.check(0)
-                raise SettingsError(
+                raise BrokersUnavailable(
                     f"{topic}[{partition}]: nothing came for {NO_ANSWER_S:g} s; are the brokers {self._brokers} up?"
                 )
             error = message.error()
@@ -131,13 +133,18 @@ class TopicReader:
             if error is not None and error.code() == KafkaError.GROUP_AUTHORIZATION_FAILED:
                 continue  # librdkafka looks for the coordinator of a group that is not used
             if error is not None:
-                may = f"read topic {topic!r}"
-                raise SettingsError(f"{topic}[{partition}] can't be read: {said(error, may)}")
+                raise self._unreadable(topic, partition, error)
             if int(message.offset() or 0) >= end:
                 return
             yield message
             if int(message.offset() or 0) == end - 1:
                 return
+
+    def _unreadable(self, topic: str, partition: int, error: KafkaError) -> ForebayError:
+        """Judges by its code what the consumer hands out: an ACL that is missing stays away, all else may pass."""
+        what = f"{topic}[{partition}] can't be read: {error.str()}"
+        allow = denied(error, f"read topic {topic!r}")
+        return SettingsError(f"{what}; {allow}") if allow else BrokersUnavailable(f"{what}; start again")
 
     def _unanswered(self, error: KafkaException) -> BrokersUnavailable:
         self._access.check(0, self._consumer)
