@@ -1,6 +1,6 @@
-"""The store, HTTP, predictions, time travel and training rows give one answer, also where there is no number.
+"""Feast's SDK, HTTP, predictions, time travel, training rows and batch sources give one answer.
 
-The right values are worked out by hand, and the stored ones are read with Feast's own messages.
+Also where there is no number: sums beyond their type, infinity, and null. The right values are worked out by hand.
 """
 
 from __future__ import annotations
@@ -17,17 +17,21 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from feast.protos.feast.types.Value_pb2 import Value
+from feast import Entity, FeatureStore, FeatureView, Field, FileSource, RepoConfig, ValueType
+from feast.types import Float64, Int64
 from onnx import TensorProto, helper
 
 from forebay.history.training import training_rows
+from forebay.local.valkey import Valkey
 from forebay.pipelines.adapters.memory_store import MemoryStore
+from forebay.pipelines.adapters.online_store import Store
 from forebay.pipelines.adapters.progress_reader import ProgressReader
+from forebay.pipelines.adapters.redis.store import RedisStore
 from forebay.pipelines.contract.plan.plan import PLAN_FORMAT, Plan
 from forebay.pipelines.contract.plan.services import FeatureService, ServiceView
 from forebay.pipelines.contract.plan.types import DataType, Function
 from forebay.pipelines.contract.plan.views import Aggregation, Feature, JoinKey
-from forebay.pipelines.contract.store.entity_key import EntityKeyEncoder, feature_field
+from forebay.pipelines.history.batch_source import write_batch_source
 from forebay.pipelines.history.load import History
 from forebay.serving.http.app import build_app
 from forebay.serving.http.settings import HttpSettings
@@ -69,18 +73,22 @@ SERVICE = FeatureService(
 )
 PLAN = Plan(PLAN_FORMAT, PROJECT, "ab" * 8, "", (SOURCE,), (VIEW,), (), (), (SERVICE,))
 
-CASES = {
+Payment = tuple[float | None, int | None]
+
+CASES: dict[str, tuple[list[Payment], list[Any]]] = {
     "a sum of two that is beyond the type": ([(1.0, LARGE), (1.0, LARGE)], [None, LARGE, 2 / LARGE]),
     "a sum that comes back into the type": ([(1.0, LARGE), (1.0, LARGE), (1.0, -LARGE)], [LARGE, LARGE, 1 / LARGE]),
     "the largest sum that is in the type": ([(1.0, LARGE), (0.0, LARGE - 1)], [2 * LARGE - 1, LARGE, 1 / LARGE]),
     "a division by zero": ([(1.0, 0), (3.0, 2)], [2, 2, 1.5]),
     "nothing but a division by zero": ([(1.0, 0)], [0, 0, 0.0]),
     "zero by zero": ([(0.0, 0), (3.0, 2)], [2, 2, 1.5]),
+    "nulls beside numbers": ([(None, 2), (3.0, 2), (1.0, None)], [4, 2, 1.5]),
+    "nothing but nulls": ([(None, None)], [0, None, 0.0]),
 }
 """(amount, items) of each payment -> the features, in order."""
 
 
-def events(payments: list[tuple[float, int]]) -> list[dict[str, Any]]:
+def events(payments: list[Payment]) -> list[dict[str, Any]]:
     return [
         {"event_ms": START_MS + at, "card": "a", "amount": amount, "items": items}
         for at, (amount, items) in enumerate(payments)
@@ -103,24 +111,45 @@ def write_model(folder: Path) -> Path:
     return version
 
 
+@pytest.fixture(scope="module")
+def feast(valkey_server: Valkey, tmp_path_factory: pytest.TempPathFactory) -> FeatureStore:
+    """The unmodified SDK, which knows the view by its name and its features."""
+    folder = tmp_path_factory.mktemp("feast")
+    source = FileSource(path=str(folder / "unused.parquet"), timestamp_field="event_timestamp")
+    card = Entity(name="card", join_keys=["card"], value_type=ValueType.STRING)
+    types = {DataType.INT64: Int64, DataType.FLOAT64: Float64}
+    schema = [Field(name=name, dtype=types[dtype]) for name, dtype in FEATURES.items()]
+    pd.DataFrame(
+        {"card": ["a"], "event_timestamp": [pd.Timestamp(0, tz="UTC")], **dict.fromkeys(FEATURES, 0)}
+    ).to_parquet(folder / "unused.parquet")
+    store = FeatureStore(
+        config=RepoConfig(
+            project=PROJECT,
+            provider="local",
+            registry=str(folder / "registry.db"),
+            online_store={"type": "redis", "connection_string": valkey_server.address},
+            entity_key_serialization_version=3,
+        )
+    )
+    store.apply([card, FeatureView(name=VIEW.name, entities=[card], schema=schema, source=source)])
+    return store
+
+
 class Answers:
     """What every reader says of card `a` after these payments, as of the last one."""
 
-    def __init__(self, payments: list[tuple[float, int]], folder: Path) -> None:
+    def __init__(self, payments: list[Payment], folder: Path, store: Store, feast: FeatureStore) -> None:
         self._events = events(payments)
         self._as_of_ms = self._events[-1]["event_ms"]
         self._folder = folder
-        self._store = MemoryStore()
+        self._store = store
+        self._feast = feast
         start(self._store, VIEW).process([record(at, each) for at, each in enumerate(self._events)])
 
     def of_the_sdk(self) -> list[Any]:
-        stored = self._store.read_hash(EntityKeyEncoder(VIEW.join_keys, PROJECT)(["a"]))
-        values = []
-        for name in FEATURES:
-            value = Value.FromString(stored[feature_field(VIEW.name, name)])
-            kind = value.WhichOneof("val")
-            values.append(None if kind is None else getattr(value, kind))
-        return values
+        names = [f"{VIEW.name}:{name}" for name in FEATURES]
+        found = self._feast.get_online_features(features=names, entity_rows=[{"card": "a"}]).to_dict()
+        return [found[name][0] for name in FEATURES]
 
     def of_time_travel(self) -> list[Any]:
         travel = TimeTravel(PLAN)
@@ -129,15 +158,23 @@ class Answers:
         return [found[name] for name in NAMES]
 
     def of_training_rows(self) -> list[Any]:
-        columns = {name: [each[name] for each in self._events] for name in self._events[0]}
-        more = {
-            "merchant": pa.nulls(len(self._events), pa.string()),
-            "declined": pa.nulls(len(self._events), pa.bool_()),
-        }
-        pq.write_table(pa.table(columns | more), self._folder / f"{SOURCE.topic}.parquet")
+        self._write_history()
         rows = training_rows(PLAN, "risk", SOURCE.topic, History(self._folder), lambda _: None)
         last = rows.iloc[-1]
         return [None if _missing(last[name]) else last[name] for name in NAMES]
+
+    def of_batch_sources(self) -> list[Any]:
+        self._write_history()
+        out = self._folder / "card_activity.parquet"
+        write_batch_source(PLAN, VIEW, History(self._folder), out, lambda _: None)
+        return [pq.read_table(out)[name].to_pylist()[-1] for name in FEATURES]
+
+    def _write_history(self) -> None:
+        columns = {name: [each[name] for each in self._events] for name in self._events[0]}
+        types = {"merchant": pa.string(), "declined": pa.bool_(), "amount": pa.float64(), "items": pa.int64()}
+        absent: list[None] = [None] * len(self._events)
+        arrays = {name: pa.array(columns.get(name, absent), dtype) for name, dtype in types.items()}
+        pq.write_table(pa.table(columns | arrays), self._folder / f"{SOURCE.topic}.parquet")
 
     def of_http(self) -> list[Any]:
         app = build_app(self._scorer(), FixedClock(), HttpSettings())
@@ -171,11 +208,14 @@ def _missing(value: Any) -> bool:
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_every_reader_says_the_same(case: str, tmp_path: Path) -> None:
+def test_every_reader_says_the_same(case: str, tmp_path: Path, valkey: str, feast: FeatureStore) -> None:
     payments, expected = CASES[case]
-    answers = Answers(payments, tmp_path)
+    store = RedisStore(valkey)
+    answers = Answers(payments, tmp_path, store, feast)
     assert answers.of_the_sdk() == expected
     assert answers.of_time_travel() == expected
     assert answers.of_training_rows() == expected
+    assert answers.of_batch_sources() == expected
     assert answers.of_http() == expected
     assert answers.of_predictions() == expected
+    store.close()
