@@ -185,7 +185,8 @@ def test_a_forgotten_row_is_named_no_more():
     store = MemoryStore()
     processor = Processor(store)
     processor.pay(processor.pay(0, "a"), "a")
-    store.forget(CARD_KEY(["a"]))
+    store.remember_erasure(b"erasure", {})
+    store.forget(CARD_KEY(["a"]), b"erasure")
     processor.look(EVERY_S)
     assert held(store) == set()
     assert feast(store, EVERY, "a") is None

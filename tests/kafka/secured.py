@@ -11,12 +11,13 @@ from base64 import b64decode, urlsafe_b64encode
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import msgspec
 import trustme
 from confluent_kafka.admin import (
     AclBinding,
+    AclBindingFilter,
     AclOperation,
     AclPermissionType,
     ResourcePatternType,
@@ -104,10 +105,14 @@ class SecuredKafka(KafkaFromJars):
     def allow(self, user: str, kind: ResourceType, name: str, operation: AclOperation) -> None:
         """Lets the user do this with everything whose name begins so."""
         admin = new_admin(self.address)  # to be kept until it has answered
-        allowed = AclPermissionType.ALLOW
-        acl = AclBinding(kind, name, ResourcePatternType.PREFIXED, f"User:{user}", "*", operation, allowed)
-        for answer in admin.create_acls([acl]).values():
+        for answer in admin.create_acls([AclBinding(*_right(user, kind, name, operation))]).values():
             answer.result(10)
+
+    def revoke(self, user: str, kind: ResourceType, name: str, operation: AclOperation) -> None:
+        """Takes away what `allow` gave."""
+        admin = new_admin(self.address)  # to be kept until it has answered
+        for answer in admin.delete_acls([AclBindingFilter(*_right(user, kind, name, operation))]).values():
+            assert len(answer.result(10)) == 1
 
     def _security(self) -> dict[str, str]:
         own = f"PLAINTEXT://{self.address}"
@@ -144,6 +149,11 @@ class SecuredKafka(KafkaFromJars):
             "listener.name.mutual.ssl.truststore.certificates": _one_line(self._authority.cert_pem.bytes()),
             "listener.name.mutual.ssl.principal.mapping.rules": "RULE:^.*CN=([^,]*).*$/$1/",
         }
+
+
+def _right(user: str, kind: ResourceType, name: str, operation: AclOperation) -> tuple[Any, ...]:
+    allowed = AclPermissionType.ALLOW
+    return (kind, name, ResourcePatternType.PREFIXED, f"User:{user}", "*", operation, allowed)
 
 
 def _keystore(prefix: str, certificate: trustme.LeafCert) -> dict[str, str]:

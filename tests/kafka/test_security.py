@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -13,17 +14,26 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from confluent_kafka import Message
+from confluent_kafka import Message, Producer
 from confluent_kafka.admin import AclOperation, ResourceType
 
+from forebay.dead_letters.marks import marks_topic
+from forebay.dead_letters.replay import Place
+from forebay.dead_letters.replay import replay as send_again
+from forebay.dead_letters.selection import Selection
 from forebay.history.replay import Published, publish
 from forebay.local.topics import create_topics
 from forebay.local.valkey import Valkey
 from forebay.pipelines.adapters.kafka.connection import KafkaConnection, variable_of
 from forebay.pipelines.adapters.kafka.topic_reader import TopicReader
+from forebay.pipelines.contract.kafka.position import Position
+from forebay.pipelines.contract.kafka.recipients import Recipients
+from forebay.pipelines.contract.kafka.record import dead_letter_headers, kept_headers
+from forebay.pipelines.contract.plan.definition import definition
 from forebay.pipelines.contract.plan.plan import PLAN_FORMAT, Plan
 from forebay.pipelines.contract.plan.plan_file import write_plan
-from forebay.pipelines.errors import ForebayError
+from forebay.pipelines.errors import DecodeError, ForebayError
+from forebay.serving.worker.build import watermark_clock
 from forebay.serving.worker.events import OutgoingRecord
 from forebay.serving.worker.loop import Worker
 from forebay.serving.worker.settings import WorkerSettings
@@ -35,6 +45,9 @@ from tests.oracle import Window
 from tests.support.build import HOUR, SOURCE, make_view
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(240)]
+
+LOST_S = 100.0
+"""So long a process may take to start, and to end where it may do something no more."""
 
 FOREBAY = str(Path(sys.executable).with_name("forebay"))
 PLAN = Plan(PLAN_FORMAT, "shop", "0" * 16, "", (SOURCE,), (make_view([Window("count", "", HOUR, HOUR)]),), (), (), ())
@@ -72,10 +85,10 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     folder = tmp_path_factory.mktemp("secured")
     write_plan(PLAN, folder / "plan")
     with SecuredKafka(folder) as kafka, Valkey() as store, TokenEndpoint() as tokens:
-        create_topics(kafka.address, dict.fromkeys((TOPIC, LETTERS, OUTPUT), 1))
+        create_topics(kafka.address, dict.fromkeys((TOPIC, LETTERS, marks_topic(LETTERS), OUTPUT), 1))
         produce(kafka.address, TOPIC, [Outgoing(0, b"k", b"v")])
         produce(kafka.address, LETTERS, [Outgoing(0, b"k", b"v")])
-        for right in (DESCRIBE, READ, WRITE, CREATE, READ_GROUP, DESCRIBE_GROUP, TRANSACT, WRITE_OUTPUT):
+        for right in (DESCRIBE, READ, WRITE, CREATE, CONFIGS, READ_GROUP, DESCRIBE_GROUP, TRANSACT, SEND, WRITE_OUTPUT):
             kafka.allow(USER, *right)
         yield Site(kafka, folder / "plan", store.address, tokens.url)
 
@@ -100,7 +113,7 @@ def _process(site: Site, kafka: KafkaConnection, works: Callable[[], bool]) -> N
         text=True,
     ) as child:
         try:
-            until(lambda: child.poll() is not None or works(), 60, "a member or an end")
+            until(lambda: child.poll() is not None or works(), LOST_S, "a member or an end")
         finally:
             ended = child.poll() is not None
             child.terminate()
@@ -166,12 +179,39 @@ def dlq(site: Site, kafka: KafkaConnection) -> None:
         reader.close()
 
 
+def dlq_replay(site: Site, kafka: KafkaConnection) -> None:
+    """Until it has sent a letter that is new."""
+    at = _letter(site)
+    sent = send_again(Place(PLAN, SOURCE, LETTERS, kafka), Selection.made((), [str(at)]), 0.0, lambda _: None)
+    assert sent.sent == 1
+
+
+def _letter(site: Site) -> Position:
+    """Writes a dead letter of a record of its own, and returns where that was."""
+    at = Position(TOPIC, 0, uuid.uuid4().int >> 72)
+    whom = Recipients("shop", (definition(PLAN.stream_views[0]),))
+    now_ms = time.time_ns() // 1_000_000
+    headers = kept_headers([], now_ms) + dead_letter_headers("process", DecodeError("broken"), at, now_ms, whom)
+    producer = Producer({"bootstrap.servers": site.kafka.address})
+    producer.produce(LETTERS, b"v", b"k", partition=0, headers=headers)
+    assert producer.flush(30) == 0
+    return at
+
+
+def serve_by_watermark(site: Site, kafka: KafkaConnection) -> None:
+    """The clock of `forebay serve --clock watermark`, which is all that asks brokers there."""
+    watermark_clock(PLAN, kafka, site.redis).now_ms()
+
+
 def rebuild(site: Site, kafka: KafkaConnection) -> None:
     check_stopped(PLAN, kafka)
 
 
 Client = Callable[[Site, KafkaConnection], None]
-CLIENTS: tuple[Client, ...] = (process, worker, worker_at_least_once, topics, replay, dlq, rebuild)
+CLIENTS: tuple[Client, ...] = (
+    *(process, worker, worker_at_least_once, topics, replay, dlq, dlq_replay),
+    *(serve_by_watermark, rebuild),
+)
 
 
 MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER", "mTLS")
@@ -239,6 +279,8 @@ CREATE = (TOPICS, TOPIC, AclOperation.CREATE)
 WRITE_OUTPUT = (TOPICS, OUTPUT, AclOperation.WRITE)
 READ_GROUP = (GROUPS, "s", AclOperation.READ)
 DESCRIBE_GROUP = (GROUPS, "s", AclOperation.DESCRIBE)
+CONFIGS = (TOPICS, TOPIC, AclOperation.DESCRIBE_CONFIGS)
+SEND = (ResourceType.TRANSACTIONAL_ID, "forebay.history.replay.", AclOperation.WRITE)
 TRANSACT = (ResourceType.TRANSACTIONAL_ID, "score.", AclOperation.WRITE)
 
 DENIED: list[tuple[Client, tuple[tuple[ResourceType, str, AclOperation], ...], str]] = [
@@ -255,6 +297,11 @@ DENIED: list[tuple[Client, tuple[tuple[ResourceType, str, AclOperation], ...], s
     (replay, (DESCRIBE,), "write to topic 'payments'"),
     (dlq, (), "describe and read topic 'payments.dlq'"),
     (dlq, (DESCRIBE,), "read topic 'payments.dlq'"),
+    (dlq_replay, (), "describe and read topic 'payments.dlq'"),
+    (dlq_replay, (READ,), "write as transactional id 'forebay.history.replay.payments.dlq'"),
+    (dlq_replay, (READ, SEND), "describe the configuration of topic 'payments'"),
+    (dlq_replay, (READ, SEND, CONFIGS), "write to topic 'payments"),
+    (serve_by_watermark, (), "describe topic 'payments'"),
     (rebuild, (), "describe consumer group 'shop.process'"),
 ]
 
@@ -276,3 +323,76 @@ def error_of(client: Client, site: Site, kafka: KafkaConnection) -> ForebayError
         client(site, kafka)
     assert PASSWORD not in str(raised.value)
     return raised.value
+
+
+def losing_worker(site: Site, kafka: KafkaConnection, lose: Callable[[], None], delivery: str = "exactly_once") -> None:
+    """A worker that scores, and loses a right."""
+    settings = WorkerSettings(kafka, TOPIC, f"score.{uuid.uuid4().hex}", delivery, session_timeout_ms=6_000)  # type: ignore[arg-type]
+    made = Worker(settings, _echo)
+    scored = len(read_topic(site.kafka.address, OUTPUT))
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(made.run)
+        try:
+            until(lambda: running.done() or len(read_topic(site.kafka.address, OUTPUT)) > scored, 60, "a score")
+            lose()
+            _feed(site, running.done)
+        finally:
+            made.stop()
+        running.result()
+
+
+def losing_worker_at_least_once(site: Site, kafka: KafkaConnection, lose: Callable[[], None]) -> None:
+    losing_worker(site, kafka, lose, "at_least_once")
+
+
+def losing_process(site: Site, kafka: KafkaConnection, lose: Callable[[], None]) -> None:
+    """A processor that has joined, and loses a right."""
+    lost = False
+
+    def works() -> bool:
+        nonlocal lost
+        if not lost and members_missing(site.kafka.address, "shop.process", 1) is None:
+            lose()
+            lost = True
+        if lost:
+            produce(site.kafka.address, TOPIC, [Outgoing(0, b"k", b"v")])
+        return False
+
+    _process(site, kafka, works)
+
+
+Losing = Callable[[Site, KafkaConnection, Callable[[], None]], None]
+
+LOSING: list[tuple[Losing, tuple[ResourceType, str, AclOperation], str]] = [
+    (losing_process, READ, "read topic 'payments'"),
+    (losing_process, READ_GROUP, "read consumer group 'shop.process'"),
+    (losing_process, WRITE, "write to topic 'payments.dlq'"),
+    (losing_worker, READ, "read and describe topic 'payments'"),
+    (losing_worker, READ_GROUP, "read consumer group 'score."),
+    (losing_worker, TRANSACT, "write as transactional id score."),
+    (losing_worker, WRITE_OUTPUT, "write to topic 'scores'"),
+    (losing_worker_at_least_once, WRITE_OUTPUT, "write to topic 'scores'"),
+]
+
+
+@pytest.mark.parametrize(
+    ("client", "right", "repair"), LOSING, ids=[f"{each[0].__name__}: {each[2]}" for each in LOSING]
+)
+def test_a_right_that_is_taken_away_ends_the_client_with_the_repair(client, right, repair: str, site: Site) -> None:
+    user = f"loser{LOSING.index((client, right, repair))}"
+    for each in (DESCRIBE, READ, WRITE, READ_GROUP, TRANSACT, WRITE_OUTPUT):
+        site.kafka.allow(user, *each)
+    kafka = site.connection("mutual", site.kafka.certificate(user))
+    with pytest.raises(ForebayError) as raised:
+        client(site, kafka, lambda: site.kafka.revoke(user, *right))
+    assert (f"allow the user to {repair}" in str(raised.value), raised.value.status) == (True, 2), str(raised.value)
+
+
+def _feed(site: Site, ended: Callable[[], bool]) -> None:
+    """Records that are read, scored and refused, until the client has ended."""
+
+    def once() -> bool:
+        produce(site.kafka.address, TOPIC, [Outgoing(0, b"k", b"v")])
+        return ended()
+
+    until(once, LOST_S, "an end")
