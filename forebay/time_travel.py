@@ -133,18 +133,18 @@ class TimeTravel:
             )
 
     def _encoded(self, source: Source, event: Mapping[str, Any]) -> tuple[bytes, bytes]:
-        """Payload and key of an event."""
+        """Encodes an event: payload and key."""
         if source.topic not in self._encoders:
             self._encoders[source.topic] = _offline_encoder(source)
         key = msgspec.json.encode([event.get(name) for name in source.key])
         return self._encoders[source.topic](event), key
 
     def _dead_letters(self) -> dict[str, list[Refused]]:
-        """All so far, by topic."""
+        """Collects all dead letters so far, by topic."""
         return {topic: self._refused(topic) for topic in self._log.refusals() if topic.endswith(".dlq")}
 
     def _key(self, source: Source, payload: bytes) -> bytes | None:
-        """The key that a producer would give a record; None where the payload does not say."""
+        """Makes the key that a producer would give a record; None where the payload does not say."""
         event = self._topics[source.topic].parts.decode([payload]).events[0]
         return None if event is None else msgspec.json.encode([getattr(event, attribute(name)) for name in source.key])
 
@@ -181,7 +181,7 @@ class TimeTravel:
         self._store.write_hash(key, fields | {timestamp_field(view.name): encode_timestamp(event_ms)})
 
     def features(self, service: str, as_of: datetime | int, **fields: Any) -> dict[str, Any]:
-        """The features of a service by full name, None for null.
+        """Computes the features of a service by full name, None for null.
 
         Args:
             as_of: a time with its zone, or ms since the epoch.
@@ -230,7 +230,7 @@ class _DeclaredSchema:
 
 
 def _offline_encoder(source: Source) -> Encode:
-    """How events become payloads, where no schema registry is asked: absent fields are null, or Avro's default."""
+    """Makes an encoder of events that asks no schema registry: absent fields are null, or Avro's default."""
     framed_avro = source.format == "avro" and source.framing == "confluent"
     encode = encoder(msgspec.structs.replace(source, framing="none") if framed_avro else source, "")
     times = [column.name for column in source.columns if column.dtype is DataType.UNIX_TIMESTAMP]
@@ -269,10 +269,10 @@ class _MemoryLog:
         log.append(Record(len(log), key, value, list(headers), timestamp_ms))
 
     def flush(self) -> None:
-        """Everything is there at once."""
+        """Does nothing: records are there at once."""
 
     def records(self, topic: str, partition: int) -> list[Record]:
-        """All records of a partition."""
+        """Returns all records of a partition."""
         return self._topics[topic][partition] if topic in self._topics else []
 
     def refusals(self) -> list[str]:

@@ -47,7 +47,7 @@ def logged(function: Function) -> Function:
 
 
 def from_environment(function: Function) -> Function:
-    """The command with an environment variable for each option that names none: `--feature-wait-ms` is
+    """Returns the command with an environment variable for each option that names none: `--feature-wait-ms` is
     `FOREBAY_FEATURE_WAIT_MS`.
     """
     own = inspect.signature(function, eval_str=True).parameters.values()

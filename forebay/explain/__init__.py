@@ -1,4 +1,4 @@
-"""Explain a prediction: find it, fold its rows again from the topics, score it again, and say what made the score.
+"""Explains a prediction: finds it, folds its rows again from the topics, scores it again, and says what made the score.
 
 found      the scored event's prediction
 refold     rows of its entities, from the records of their topics up to the prediction's fences

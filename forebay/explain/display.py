@@ -60,7 +60,7 @@ def _print_view(explanation: Explanation, view: ExplainedView, console: Console)
 
 
 def draw(explanation: Explanation, view: ExplainedView) -> list[str]:
-    """The windows of a view, one per line, and below them its events: a digit is how many fall on one character."""
+    """Draws a view's windows, one per line, and below them its events: a digit counts those on one character."""
     windows = bars(explanation, view)
     if not windows:
         return []

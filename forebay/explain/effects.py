@@ -1,4 +1,4 @@
-"""What a score would be without one feature, or without one event.
+"""Computes what a score would be without one feature, or without one event.
 
 Occlusion, one at a time: the difference says how much the score hangs on this one while all others stay. Differences do
 not add up to the score, and two features that say the same may both show none.
@@ -22,7 +22,7 @@ Effect = dict[str, float]
 def effects_of_features(
     model: Model, columns: Mapping[str, Column], features: Mapping[str, DataType], scores: Mapping[str, float]
 ) -> dict[str, Effect | None]:
-    """Per feature, its effect; None where the model can't do without: its input holds no null.
+    """Computes, per feature, its effect; None where the model can't do without: its input holds no null.
 
     Args:
         columns: each of shape (1,), the features that were scored.
@@ -47,7 +47,7 @@ def effects_of_features(
 
 
 def difference(score: float, without: float) -> float:
-    """The score less what it would be; 0 where both are no number, NaN where one of the two is."""
+    """Subtracts what the score would be from the score; 0 where both are no number, NaN where one of the two is."""
     return 0.0 if np.isnan(score) and np.isnan(without) else score - without
 
 

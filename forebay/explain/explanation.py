@@ -75,7 +75,7 @@ class Explanation(msgspec.Struct, frozen=True):
     """What may make a difference, in sentences."""
 
     def features_by_effect(self) -> list[ExplainedFeature]:
-        """The features, those first without which a score changes most, those last that the model can't do without."""
+        """Sorts features: first those that change a score most, last those that the model can't do without."""
 
         def size(feature: ExplainedFeature) -> float:
             if feature.effects is None:

@@ -1,4 +1,4 @@
-"""Find the prediction of a scored event on the prediction topic."""
+"""Finds the prediction of a scored event on the prediction topic."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from forebay.pipelines.errors import SettingsError
 
 
 def find_prediction(log: RecordLog, at: Position, output: str, model: str, from_ms: int = 0) -> Prediction:
-    """The newest prediction that a model made of the event at a position.
+    """Finds the newest prediction that a model made of the event at a position.
 
     Args:
         output: the prediction topic.

@@ -15,7 +15,7 @@ class RecordLog(Protocol):
     """Where records are read."""
 
     def since(self, topic: str, partition: int, from_ms: int, through: int) -> Sequence[Record]:
-        """Records of a partition whose timestamp, or that of one before them, is not before a time.
+        """Reads the records of a partition whose timestamp, or that of one before them, is not before a time.
 
         Args:
             through: the last offset that is wanted.
@@ -23,7 +23,7 @@ class RecordLog(Protocol):
         ...
 
     def predictions(self, topic: str, from_ms: int) -> Iterator[bytes]:
-        """The payloads of a topic since a time, in any order of partitions."""
+        """Reads the payloads of a topic since a time, in any order of partitions."""
         ...
 
 

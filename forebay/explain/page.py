@@ -19,7 +19,7 @@ _LABEL_LENGTH = 36
 
 
 def page(explanation: Explanation) -> str:
-    """The whole page."""
+    """Renders the page."""
     environment = Environment(
         loader=PackageLoader("forebay.explain", ""), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
@@ -36,7 +36,7 @@ def page(explanation: Explanation) -> str:
 
 
 def _view(explanation: Explanation, view: ExplainedView) -> dict[str, Any]:
-    """What the page shows of a view, coordinates included."""
+    """Collects what the page shows of a view, coordinates included."""
     windows = bars(explanation, view)
     span = span_of(windows, explanation.as_of_ms)
 

@@ -1,4 +1,4 @@
-"""Fold the rows of a prediction's entities again, from the records of their topics up to the prediction's fences.
+"""Folds the rows of a prediction's entities again, from the records of their topics up to the prediction's fences.
 
 The processor's own walk runs over them, into a store in memory. Records from before the longest window are left out:
 no event in them can be inside of it, since no event may say that it happened much later than its record.
@@ -95,11 +95,11 @@ class RefoldedView:
         return self.columns.fences[0]
 
     def position(self, event: OwnEvent) -> Position:
-        """Where one of the events is."""
+        """Finds the position of one of the events."""
         return Position(self._feed.topic, self._partition, event.record.offset)
 
     def without(self, offsets: Collection[int]) -> ViewColumns:
-        """The view's columns, had these records of the entity not been there."""
+        """Computes the view's columns as they would be without these records of the entity."""
         kept = [each.record for each in self.events if not each.refused and each.record.offset not in offsets]
         self._fold(kept)
         return self._read()
@@ -141,7 +141,7 @@ class RefoldedView:
         return own
 
     def _reason(self, record: Record, refused: Mapping[Position, str]) -> str:
-        """Why a record was refused: by its place in this topic, or in the one that it was re-keyed from."""
+        """Finds why a record was refused: by its place in this topic, or in the one that it was re-keyed from."""
         here = Position(self._feed.topic, self._partition, record.offset)
         # First here: a record of a routed topic that Forebay did not write is refused, and has no origin.
         if here in refused or not self._feed.routed:
@@ -179,13 +179,15 @@ class RefoldedViews:
 
 
 def earliest_before_ms(view: StreamView, source: Source) -> int:
-    """How long before a time its records may have been written whose events are in a window as of it."""
+    """Computes how long before a time records of events in its windows may have been written."""
     slides = max(each.slide_ms for each in view.aggregations)
     return view.longest_window_ms + slides + source.allowed_ahead_ms
 
 
 def _feed_of(plan: Plan, view: StreamView) -> Feed:
-    """The topic that a view is computed from, with all its views: the keys of each decide which records are invalid."""
+    """Finds the topic that a view is computed from, with all its views: the keys of each decide which records are
+    invalid.
+    """
     for feed in feeds(plan):
         if view in feed.views:
             return feed
@@ -218,4 +220,4 @@ class _Letters:
             self.reasons[position] = named["forebay-reason"]
 
     def flush(self) -> None:
-        """Nothing is sent."""
+        """Does nothing: no record is sent."""

@@ -9,7 +9,7 @@ from forebay.explain.explanation import Explanation
 
 
 def utc(ms: int) -> str:
-    """A time, to the millisecond where it has any."""
+    """Formats a time, to the millisecond where it has any."""
     text = datetime.fromtimestamp(ms / 1e3, UTC).isoformat(
         sep=" ", timespec="milliseconds" if ms % 1_000 else "seconds"
     )
@@ -17,19 +17,19 @@ def utc(ms: int) -> str:
 
 
 def number(value: Any) -> str:
-    """A value for people."""
+    """Formats a value for people."""
     return "null" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
 def effect(effects: dict[str, float] | None) -> str:
-    """How the scores change when something is taken away."""
+    """Words how the scores change when something is taken away."""
     if effects is None:
         return "-"
     return ", ".join(f"{name} {0.0 - change:+.4g}" for name, change in effects.items())
 
 
 def verdict(explanation: Explanation) -> str:
-    """Whether scores and features, folded again from the records, are those of the prediction."""
+    """Words whether scores and features, folded again from the records, are those of the prediction."""
     scores = "scores have the same bits" if explanation.same_scores else "scores DIFFER"
     if explanation.same_features is None:
         return f"{scores}; the prediction carries no features to compare"

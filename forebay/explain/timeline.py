@@ -15,7 +15,7 @@ class Span(NamedTuple):
     end_ms: int
 
     def at(self, ms: int) -> float:
-        """From 0 at the start to 1 at the end."""
+        """Places a time: from 0 at the start to 1 at the end."""
         return min(1.0, max(0.0, (ms - self.start_ms) / (self.end_ms - self.start_ms)))
 
 
@@ -28,7 +28,7 @@ class Bar(NamedTuple):
 
 
 def bars(explanation: Explanation, view: ExplainedView) -> Sequence[Bar]:
-    """The windows of a view, the shortest first."""
+    """Makes the bars of a view's windows, the shortest first."""
     found: dict[tuple[int, int], list[str]] = {}
     for each in explanation.features:
         if each.start_ms is not None and each.end_ms is not None and each.name.startswith(f"{view.alias}__"):
@@ -37,6 +37,6 @@ def bars(explanation: Explanation, view: ExplainedView) -> Sequence[Bar]:
 
 
 def span_of(windows: Sequence[Bar], as_of_ms: int) -> Span:
-    """From the beginning of the longest window to the end of the newest, the scored time among them."""
+    """Finds the span that is drawn: from the beginning of the longest window to the end of the newest one."""
     start_ms = min((each.start_ms for each in windows), default=as_of_ms - 1)
     return Span(start_ms, max((each.end_ms for each in windows), default=as_of_ms + 1))

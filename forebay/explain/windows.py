@@ -1,4 +1,4 @@
-"""Which part of time the windows of a view hold, as of a time."""
+"""Computes which part of time the windows of a view hold, as of a time."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ class Window(NamedTuple):
 
 
 def window_of(view: StreamView, aggregation: Aggregation, as_of_ms: int) -> Window:
-    """The window of one aggregation: whole slides before the open one, and of that one what the resolution shows."""
+    """Computes the window of one aggregation: whole slides before the open one, and of that one what the resolution
+    shows.
+    """
     newest = as_of_ms // aggregation.slide_ms
     start_ms = (newest - aggregation.tiles + 1) * aggregation.slide_ms
     return Window(start_ms, (as_of_ms // view.head_ms + 1) * view.head_ms)

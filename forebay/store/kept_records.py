@@ -44,7 +44,7 @@ def kept_records(plan: Plan, brokers: Brokers) -> KeptRecords:
 
 
 def _incarnations(plan: Plan, brokers: Brokers) -> dict[str, Incarnation]:
-    """By topic that is read, its incarnation as rows name it."""
+    """Finds, by topic that is read, its incarnation as rows name it."""
     read = feeds(plan)
     found = Topics(brokers, ASK_S).glance(*{name for feed in read for name in (feed.topic, feed.source.topic)})
     return {
@@ -64,7 +64,7 @@ def _last_offsets(admin: AdminClient, topics: dict[str, Incarnation]) -> dict[by
 
 
 def _longest_ms(admin: AdminClient, topics: dict[str, Incarnation]) -> int | None:
-    """The longest time for which a topic keeps records, None for ever.
+    """Finds the longest time for which a topic keeps records, None for ever.
 
     A segment goes as a whole, once its newest record is old enough: its oldest may be older by the time that a segment
     is written to.

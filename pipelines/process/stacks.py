@@ -21,7 +21,9 @@ def all_stacks() -> str:
 
 
 def all_tasks() -> str:
-    """What unfinished tasks of all event loops wait for. The loops' own lists belong to their threads: not asked."""
+    """Describes what unfinished tasks of all event loops wait for. The loops' own lists are not read: they belong to
+    their threads.
+    """
     tasks = [each for each in gc.get_objects() if isinstance(each, asyncio.Task) and not each.done()]
     return "".join(_shown(each) for each in tasks[:SHOWN_TASKS])
 

@@ -33,11 +33,11 @@ class WholeNumbers(NamedTuple):
 
     @classmethod
     def joined(cls, parts: Sequence[WholeNumbers]) -> WholeNumbers:
-        """The columns of some batches, one after the other."""
+        """Joins the columns of some batches, one after the other."""
         return cls(np.concatenate([part.values for part in parts]), np.concatenate([part.known for part in parts]))
 
     def take(self, chosen: Chosen) -> WholeNumbers:
-        """Some of the values, by mask or by index."""
+        """Takes some of the values, by mask or by index."""
         return WholeNumbers(self.values[chosen], self.known[chosen])
 
     @property
@@ -46,21 +46,21 @@ class WholeNumbers(NamedTuple):
         return bool(((self.values >= -EXACT) & (self.values <= EXACT) | ~self.known).all())
 
     def column(self) -> Column:
-        """The values as a feature's."""
+        """Returns the values as a feature's column."""
         if self.is_exact:
             return np.where(self.known, self.values, np.nan)
         return objects([value if known else None for value, known in zip(*map(np.ndarray.tolist, self), strict=True)])
 
 
 def joined_columns(parts: Sequence[Column]) -> Column:
-    """The columns of some requests for one feature, one after the other."""
+    """Joins the columns of some requests for one feature, one after the other."""
     if len({part.dtype for part in parts}) == 1:
         return np.concatenate(parts)
     return np.concatenate([part if part.dtype == object else whole_objects(part.tolist()) for part in parts])
 
 
 def whole_objects(values: Iterable[Any]) -> Column:
-    """Whole numbers as Python's, exact over all 64 bits; None and NaN are null."""
+    """Returns whole numbers as Python's own, exact over all 64 bits; None and NaN are null."""
     return objects([None if value is None or value != value else int(value) for value in values])
 
 
@@ -69,5 +69,5 @@ EXACT = 2**53
 
 
 def objects(values: Sequence[Any]) -> npt.NDArray[Any]:
-    """A column of Python objects, shape (n,); lists stay lists, of whatever length."""
+    """Makes a column of Python objects, shape (n,); lists stay lists, of whatever length."""
     return np.fromiter(values, dtype=object, count=len(values))

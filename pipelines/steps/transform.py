@@ -120,7 +120,7 @@ def transform_each(transform: Transform, batch: EventBatch) -> tuple[EventBatch,
 
 
 def _failures(transform: Transform, batch: EventBatch, members: Ints) -> dict[int, TransformError]:
-    """By place in the batch, the events the function fails on, found by halving."""
+    """Finds, by place in the batch, the events that the function fails on, by halving."""
     chosen = np.zeros(len(batch), dtype=bool)
     chosen[members] = True
     try:

@@ -14,7 +14,7 @@ from forebay.pipelines.contract.store.erasure import SECRET, new_secret, secret_
 
 
 def secret_of(client: Any, project: str) -> bytes:
-    """The secret of a project's erasures; one is made where there is none.
+    """Returns the secret of a project's erasures; one is made where there is none.
 
     Args:
         client: of redis-py; its errors are the caller's.

@@ -49,5 +49,5 @@ class Source(msgspec.Struct, frozen=True):
         return self.time_unit if self.format == "json" else "ms"
 
     def allowed_lateness_of(self, view: StreamView) -> int:
-        """How far behind the watermark an event may come for this view, ms."""
+        """Finds how far behind the watermark an event may come for this view, ms."""
         return view.longest_window_ms if self.allowed_lateness_ms is None else self.allowed_lateness_ms

@@ -89,7 +89,8 @@ _BY_NAME = {tag.name: tag for tag in TAGS}
 
 
 def misplaced(names: Iterable[str], place: Place | None) -> str | None:
-    """What is wrong with the first tag that has no effect although it is, or looks like, one of ours; else None.
+    """Says what is wrong with the first tag that has no effect although it is, or looks like, one of Forebay's; else
+    None.
 
     Args:
         place: the kind of object that has the tags; None: one that takes none of ours.

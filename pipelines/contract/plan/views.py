@@ -152,7 +152,7 @@ class BatchView(msgspec.Struct, frozen=True):
     """Whether it is materialized."""
 
     def file_column(self, name: str) -> str:
-        """The column of the batch source that holds a join key, a feature or a time."""
+        """Returns the column of the batch source that holds a join key, a feature or a time."""
         return self.file_columns.get(name, name)
 
 

@@ -71,7 +71,8 @@ def decode_entity_key(key: bytes, project: str) -> dict[str, str | int] | None:
 
 
 def keys_of_parts(key: bytes) -> list[bytes]:
-    """The keys of all entities that an entity's key names: of each choice of its join keys, all of them included.
+    """Returns the keys of all entities that an entity's key names: of each choice of its join keys, all of them
+    included.
 
     Args:
         key: made by `EntityKeyEncoder`.
@@ -102,7 +103,7 @@ class EntityKeyEncoder:
         self._suffix = project.encode()
 
     def __call__(self, values: Sequence[object]) -> bytes:
-        """The Redis key of the entity with these join key values, in the order of `join_keys`.
+        """Returns the Redis key of the entity with these join key values, in the order of `join_keys`.
 
         Raises:
             struct.error: an integer is out of its type's range, or not an integer.
@@ -111,38 +112,38 @@ class EntityKeyEncoder:
 
 
 def feature_field(view: str, feature: str) -> bytes:
-    """The hash field that holds a feature's value."""
+    """Returns the hash field that holds a feature's value."""
     return struct.pack("<I", mmh3.hash(f"{view}:{feature}", signed=False))
 
 
 def timestamp_field(view: str) -> bytes:
-    """The hash field that holds the event time of a view's values."""
+    """Returns the hash field that holds the event time of a view's values."""
     return f"_ts:{view}".encode()
 
 
 def head_field(view: StreamView) -> bytes:
-    """The hash field that holds the fence and the open tiles of one definition of a view."""
+    """Returns the hash field that holds the fence and the open tiles of one definition of a view."""
     return f"_fb:{_definition(view)}".encode()
 
 
 def closed_field(view: StreamView) -> bytes:
-    """The hash field that holds the closed tiles of one definition of a view."""
+    """Returns the hash field that holds the closed tiles of one definition of a view."""
     return f"_fc:{_definition(view)}".encode()
 
 
 def ids_field(view: StreamView) -> bytes:
-    """The hash field that holds the ids which one definition of a view remembers, where its source names them."""
+    """Returns the hash field of the ids that a definition of a view remembers, where its source names them."""
     return f"_fi:{_definition(view)}".encode()
 
 
 def state_fields(view: StreamView) -> tuple[bytes, ...]:
-    """All of those that one definition of a view has, the head first."""
+    """Returns all of those that one definition of a view has, the head first."""
     fields = (head_field(view), closed_field(view))
     return fields if view.event_id is None else (*fields, ids_field(view))
 
 
 def is_state_of(field: bytes, view: StreamView) -> bool:
-    """Whether a hash field holds state of a view, whatever its definition was."""
+    """Tells whether a hash field holds state of a view, whatever its definition was."""
     kind, _, definition = field.partition(b":")
     return kind in (b"_fb", b"_fc", b"_fi") and definition.rpartition(b"@")[0] == view.name.encode()
 

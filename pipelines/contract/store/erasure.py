@@ -34,17 +34,17 @@ _PARTITION = struct.Struct(">I")
 
 
 def secret_key(project: str) -> bytes:
-    """The Redis hash that holds the secret of a project's erasures."""
+    """Returns the Redis hash that holds the secret of a project's erasures."""
     return f"forebay:erasures:{project}".encode()
 
 
 def new_secret() -> bytes:
-    """A random secret, for a project that has none yet."""
+    """Returns a random secret, for a project that has none yet."""
     return secrets.token_bytes(32)
 
 
 def erasure_key(project: str, secret: bytes, entity_key: bytes) -> bytes:
-    """The Redis key of an entity's erasure.
+    """Returns the Redis key of an entity's erasure.
 
     Args:
         entity_key: of the join keys that were forgotten, as `EntityKeyEncoder` makes it.
@@ -53,27 +53,27 @@ def erasure_key(project: str, secret: bytes, entity_key: bytes) -> bytes:
 
 
 def erasure_keys(project: str) -> bytes:
-    """The glob pattern of those keys."""
+    """Returns the glob pattern of those keys."""
     return glob_literal(f"forebay:erased:{project}:") + b"*"
 
 
 def place(incarnation: bytes, partition: int) -> bytes:
-    """The field of a partition of a topic."""
+    """Returns the field of a partition of a topic."""
     return incarnation + _PARTITION.pack(partition)
 
 
 def place_of(head: bytes) -> bytes:
-    """The field of the partition that a row with this head is computed from."""
+    """Returns the field of the partition that a row with this head is computed from."""
     return head[_PLACE]
 
 
 def fence_of(head: bytes) -> bytes:
-    """The value of that field where the row is forgotten: its own fence."""
+    """Returns the value of that field where the row is forgotten: its own fence."""
     return head[_FENCE]
 
 
 def encode_offset(offset: int) -> bytes:
-    """The value of a place."""
+    """Returns the value of a place."""
     return _OFFSET.pack(offset)
 
 
@@ -93,12 +93,12 @@ class Erasure(NamedTuple):
         return -2 - self.at_ms if self.at_ms != NEVER else -1
 
     def covers(self, offset: int) -> bool:
-        """Whether a row that contained the partition up to this offset can have been removed by it."""
+        """Tells whether a row that contained the partition up to this offset can have been removed by it."""
         return offset <= self.offset
 
 
 def erasure_of(found: Iterable[Sequence[bytes | None]]) -> Erasure:
-    """The erasures of an entity, and of those that it is a part of, as one.
+    """Returns the erasures of an entity, and of those that it is a part of, as one.
 
     Args:
         found: of each of them the value of `AT`, and that of the place.

@@ -8,22 +8,22 @@ from forebay.pipelines.contract.plan.views import StreamView
 
 
 def progress_key(project: str, topic: str, partition: int) -> bytes:
-    """The Redis hash that keeps the progress of all views on one partition."""
+    """Returns the Redis hash that keeps the progress of all views on one partition."""
     return f"forebay:progress:{project}:{topic}:{partition}".encode()
 
 
 def progress_keys(project: str, topic: str) -> bytes:
-    """The glob pattern of those hashes, for all partitions."""
+    """Returns the glob pattern of those hashes, for all partitions."""
     return glob_literal(f"forebay:progress:{project}:{topic}:") + b"*"
 
 
 def progress_of_project(project: str) -> bytes:
-    """The glob pattern of those hashes, for all topics."""
+    """Returns the glob pattern of those hashes, for all topics."""
     return glob_literal(f"forebay:progress:{project}:") + b"*"
 
 
 def removed_key(project: str) -> bytes:
-    """The Redis hash that says, per definition of a view (`progress_field`), which rows may have been removed.
+    """Returns the Redis hash that says, per definition of a view (`progress_field`), which rows may have been removed.
 
     A field is a time in ms: rows whose newest event is earlier may be absent because they expired.
     """
@@ -31,7 +31,8 @@ def removed_key(project: str) -> bytes:
 
 
 def held_key(project: str, view: str, topic: str, partition: int) -> bytes:
-    """The Redis hash that names rows of a view, of one partition, whose values are held back; a field is a row's key.
+    """Returns the Redis hash that names rows of a view, of one partition, whose values are held back; a field is a
+    row's key.
 
     The Feast SDK reads older values of these rows than their state has. The field's value is empty.
     """
@@ -39,27 +40,27 @@ def held_key(project: str, view: str, topic: str, partition: int) -> bytes:
 
 
 def held_prefix(project: str, view: str, topic: str) -> bytes:
-    """What those keys of all partitions begin with."""
+    """Returns the common beginning of those keys of all partitions."""
     return f"forebay:held:{project}:{view}:{topic}:".encode()
 
 
 def held_keys(project: str, view: str = "") -> bytes:
-    """The glob pattern of those keys, of all topics; without a view, of all views."""
+    """Returns the glob pattern of those keys, of all topics; without a view, of all views."""
     return glob_literal(f"forebay:held:{project}:{view}:" if view else f"forebay:held:{project}:") + b"*"
 
 
 def glob_literal(text: str) -> bytes:
-    """The text as a Redis glob pattern that matches nothing else."""
+    """Returns the text as a Redis glob pattern that matches nothing else."""
     return "".join(f"\\{each}" if each in "*?[]\\^-" else each for each in text).encode()
 
 
 def progress_field(view: StreamView) -> bytes:
-    """The field of that hash that belongs to a view's present definition."""
+    """Returns the field of that hash that belongs to a view's present definition."""
     return definition(view).encode()
 
 
 def is_progress_of(field: bytes, view: StreamView) -> bool:
-    """Whether a field of that hash is the progress of a view, whatever its definition was."""
+    """Tells whether a field of that hash is the progress of a view, whatever its definition was."""
     return field.rpartition(b"@")[0] == view.name.encode()
 
 
@@ -67,12 +68,12 @@ _ROUTE = b"route:"
 
 
 def is_view_progress(field: bytes) -> bool:
-    """Whether a field of that hash is the progress of a view: its offsets are those of the topic that is read."""
+    """Tells whether a field of that hash is the progress of a view: its offsets are those of the topic that is read."""
     return not field.startswith(_ROUTE) and b"@" in field
 
 
 def tells_progress(field: bytes) -> bool:
-    """Whether a field of that hash is the progress of a view or a route.
+    """Tells whether a field of that hash is the progress of a view or a route.
 
     Earlier releases kept publications there, as `published:<view>`; nothing reads them any more.
     """
@@ -80,5 +81,5 @@ def tells_progress(field: bytes) -> bool:
 
 
 def route_field(route: Route) -> bytes:
-    """The field of a source topic's hash that says how far it has been re-keyed into a routed topic."""
+    """Returns the field of a source topic's hash that says how far it has been re-keyed into a routed topic."""
     return _ROUTE + route.topic.encode()

@@ -60,7 +60,7 @@ _rows = msgspec.msgpack.Decoder(PublishedRows)
 
 
 def encode_publication(publication: Publication | PublishedRows) -> bytes:
-    """The stored form."""
+    """Returns the stored form."""
     return _encoder.encode(publication)
 
 
@@ -71,7 +71,7 @@ def decode_publication(stored: Mapping[bytes, bytes]) -> Publication | None:
 
 
 def decode_published_rows(data: bytes) -> PublishedRows:
-    """The stored form, read back (`msgspec.DecodeError` if it is none)."""
+    """Returns the stored form, read back (`msgspec.DecodeError` if it is none)."""
     return _rows.decode(data)
 
 

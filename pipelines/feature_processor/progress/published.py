@@ -67,7 +67,7 @@ class Publications:
         return view.name in self._rows
 
     def incomplete(self, view: StreamView, partition: int) -> bool:
-        """Whether the view is published, but rows of a partition read here, which it had before, are not yet.
+        """Tells whether the view is published, but rows of a partition read here, which it had before, are not yet.
 
         Of a view that is published never: whether something of its rows may still be there from before.
         """

@@ -52,7 +52,7 @@ class RowEncoder:
         shown: ShownValues | None,
         erasures: Callable[[bytes], Sequence[bytes]],
     ) -> Iterator[RowWrite]:
-        """The writes, one by one: the store may send the first while the last is not made yet.
+        """Returns the writes, one by one: the store may send the first while the last is not made yet.
 
         Args:
             keys: of all entities that the result's indices count.
@@ -75,6 +75,6 @@ class RowEncoder:
             yield RowWrite(key, offset, fields, values, erasures(key) if offset < 0 else ())
 
     def _cells(self, result: Aggregated, shown: ShownValues) -> Iterator[Sequence[bytes]]:
-        """Per row that is shown, what Feast reads: the time, and a value per feature."""
+        """Encodes, per published row, what Feast reads: the time, and a value per feature."""
         cells = encode_columns(shown.columns, [feature.dtype for feature in self._view.features])
         return zip(map(encode_timestamp, result.last_event_ms[shown.chosen].tolist()), *cells, strict=True)

@@ -45,13 +45,13 @@ class Erasures:
             self._secret = self._store.read_hash(key)[SECRET]
 
     def keys(self, row: bytes) -> list[bytes]:
-        """The keys of the erasures that can concern the row with this key. `load` comes first."""
+        """Returns the keys of the erasures that can concern the row with this key. `load` comes first."""
         if self._secret is None:
             raise RuntimeError("the erasures' secret was not loaded")
         return [erasure_key(self._project, self._secret, each) for each in keys_of_parts(row)]
 
     def read(self, heads: Mapping[bytes, bytes]) -> list[Erasure]:
-        """The erasures of some rows, in one round trip. `load` comes first.
+        """Returns the erasures of some rows, in one round trip. `load` comes first.
 
         Args:
             heads: by the row's key, the head that was to be written.

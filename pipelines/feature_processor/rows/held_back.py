@@ -49,7 +49,7 @@ class HeldBack:
         self._due_s, self._overdue, self._published_s = {}, {}, {}
 
     def shown(self, keys: Sequence[bytes]) -> Mask:
-        """Which rows are to be written with their values, shape (keys,). `written` says what became of them."""
+        """Tells which rows are to be written with their values, shape (keys,). `written` says what became of them."""
         if not self._wait_s:
             return np.ones(len(keys), dtype=bool)
         self._looked_s = now_s = self._now_s()
@@ -93,7 +93,7 @@ class HeldBack:
         return bool(self._overdue) or next(iter(self._due_s.values()), np.inf) <= self._now_s() + self._ahead_s
 
     def due(self) -> list[bytes]:
-        """The rows that are due, or will be before the next look, as far as the last ones tell."""
+        """Returns the rows that are due, or will be before the next look, as far as the last ones tell."""
         self._looked_s = now_s = self._now_s()
         late_s = now_s - next(iter(self._due_s.values()), now_s)
         self._ahead_s = min(max(late_s, _FORGOTTEN_LATENESS * self._ahead_s), self._wait_s)

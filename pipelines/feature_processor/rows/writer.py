@@ -134,7 +134,7 @@ class ViewWriter:
         return Folded(current, stored, result)
 
     def _had_expired(self, folded: Folded, entity: int) -> bool:
-        """Whether the row that was folded onto could be removed: folded onto nothing, its events give the same."""
+        """Tells whether the row below the fold has expired: its events give the same, folded onto nothing."""
         header = self._aggregate.codec.header(folded.stored[entity])
         needed_ms = self._oldest_needed_ms(int(folded.events.partitions[entity]))
         return header is not None and needed_ms is not None and header.last_event_ms < needed_ms
@@ -154,7 +154,9 @@ class ViewWriter:
     def _not_taken(
         self, folded: Folded, not_taken: NotTaken, incarnation: Incarnation
     ) -> tuple[list[Misplaced], EntityEvents]:
-        """What is left out for good, and what is to be folded again onto rows that were changed meanwhile."""
+        """Splits refused rows into those left out for good and those to be folded again, since they were changed
+        meanwhile.
+        """
         current, misplaced, behind = folded.events, [], list(not_taken.behind)
         for entity in not_taken.foreign:
             here = int(current.partitions[entity])
@@ -179,7 +181,7 @@ class ViewWriter:
     def _of_one_partition_each(
         self, parts: Sequence[ReadEvents], incarnation: Incarnation
     ) -> tuple[EntityEvents, list[Misplaced]]:
-        """All events that have an entity, and the records of those that are of another partition than its row."""
+        """Returns events that have an entity, and records in another partition than their entity's row."""
         columns = [[value for part in parts for value in part.batch.values(key.name)] for key in self.view.join_keys]
         entities = distinct_entities(columns)
         known = entities.codes >= 0
@@ -202,13 +204,13 @@ class ViewWriter:
         return everything.only(here) if left_out else everything, left_out
 
     def _events(self, batch: EventBatch) -> Events:
-        """What is aggregated of a batch, its entities still to be numbered."""
+        """Selects what is aggregated of a batch; its entities are numbered later."""
         ids = None if self.view.event_id is None else batch.ids(self.view.event_id.column)
         return Events(np.empty(0, np.int64), batch.event_ms, *self._columns(batch), ids=ids)
 
 
 def _expected_offsets(result: Aggregated, begun_anew: Mapping[int, int]) -> list[int]:
-    """Per changed row, the fence that the store is expected to have; of an absent one, what names its erasure."""
+    """Finds, per changed row, the fence that the store must have; of an absent row, what names its erasure."""
     entities = zip(result.entities.tolist(), result.stored_offsets, strict=True)
     return [begun_anew.get(entity, offset) if offset < 0 else offset for entity, offset in entities]
 

@@ -56,7 +56,7 @@ class WalkClaims:
         return wait_ms
 
     def held(self) -> Sequence[StreamView]:
-        """The definitions whose rows this process is to walk over; called before each part of the walk."""
+        """Returns the definitions whose rows this process is to walk over; called before each part of the walk."""
         if self._held and self._now_s() >= self._renewed_s + RENEWED_AFTER_S:
             self._last_until(self._store.now_ms() + HELD_MS)
             self._renewed_s = self._now_s()
@@ -68,7 +68,7 @@ class WalkClaims:
         self._held = {}
 
     def _left_ms(self, stored: bytes | None, now_ms: int) -> int:
-        """How long the claim of another process lasts; 0 where there is none, or it is this process's own."""
+        """Computes how long another process's claim lasts; 0 where there is none."""
         if stored is None:
             return 0
         claim = decode_walk_claim(stored)

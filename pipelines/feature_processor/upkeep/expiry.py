@@ -22,7 +22,7 @@ from forebay.pipelines.feature_processor.walk.topic_batch import TopicBatches
 
 
 def expiring(topic: TopicBatches) -> list[StreamView]:
-    """The views whose rows this process can tell to have expired.
+    """Returns the views whose rows this process can tell to have expired.
 
     What Feast reads goes with a row: of a definition that Feast does not read, it would be another definition's.
     """

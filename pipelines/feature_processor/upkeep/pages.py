@@ -20,7 +20,7 @@ class Found(NamedTuple):
     header: Header
 
     def expected(self, view: StreamView) -> tuple[bytes, bytes]:
-        """What the row of this definition must still hold for anything of it to be removed."""
+        """Returns what a row must still hold to be removed."""
         return head_field(view), self.row.head or b""
 
 
@@ -31,7 +31,7 @@ class Page(NamedTuple):
     """Each key with the names of its join keys."""
 
     def keys(self, view: StreamView) -> list[bytes]:
-        """Those that may have a row of the view: the keys of its entities."""
+        """Selects the keys that may have a row of the view: those of its entities."""
         names = {key.name for key in view.join_keys}
         return [key for key, entity in self.entities if entity == names]
 
@@ -45,7 +45,7 @@ class Pages:
         self._following = 0
 
     def read(self) -> Page:
-        """The present page. Raises `StoreUnavailable`; it can be read again."""
+        """Returns the present page. Raises `StoreUnavailable`; it can be read again."""
         self._following, keys = self._parts.store.scan(self._parts.project, self._cursor)
         entities = [(key, decode_entity_key(key, self._parts.project)) for key in keys]
         return Page([(key, frozenset(entity)) for key, entity in entities if entity is not None])
@@ -57,7 +57,7 @@ class Pages:
 
 
 def found_rows(parts: TopicParts, view: StreamView, keys: Sequence[bytes], fields: Sequence[bytes] = ()) -> list[Found]:
-    """The rows that these keys have of one definition of a view, whatever their partition.
+    """Returns the rows that these keys have of one definition of a view, whatever their partition.
 
     Args:
         fields: what is read of them, the head first; empty: the head alone.

@@ -66,7 +66,7 @@ class Sweep:
             self._parts.store.remove([self._withdrawal(writer, each) for each in unpublished])
 
     def _withdrawal(self, writer: ViewWriter, found: Found) -> Removal:
-        """Of what Feast read of a row before its view was declared to be published never."""
+        """Makes the removal of what Feast read of a row before its view stopped publishing."""
         encoder = writer.rows.encoder
         return Removal(found.key, found.expected(writer.view), encoder.shared_fields, shared_by=encoder.shared_by)
 
@@ -74,7 +74,7 @@ class Sweep:
         return self._topic.publications.incomplete(view, found.header.partition)
 
     def _remove_retired(self, writer: ViewWriter, keys: Sequence[bytes]) -> None:
-        """With the state of an entity that the present definition does not know goes what Feast still reads of it."""
+        """Removes retired state; of entities that the present definition does not know, also what Feast still reads."""
         for old in (view for view in self._retired if view.name == writer.view.name):
             found = self._rows(old, keys)
             known = {each.key for each in self._rows(writer.view, [each.key for each in found])}
@@ -90,7 +90,7 @@ class Sweep:
             self._parts.store.remove(removals)
 
     def _rows(self, view: StreamView, keys: Sequence[bytes], fields: Sequence[bytes] = ()) -> list[Found]:
-        """Those of `found_rows` that belong to the partitions read here."""
+        """Selects those of `found_rows` that belong to the partitions read here."""
         return [each for each in found_rows(self._parts, view, keys, fields) if self._is_read_here(each.header)]
 
     def _is_read_here(self, header: Header) -> bool:
@@ -98,7 +98,7 @@ class Sweep:
         return partition is not None and self._same(header.partition, partition)
 
     def _same(self, number: int, partition: Partition) -> bool:
-        """Whether a partition has been read without a break since the walk began."""
+        """Tells whether a partition has been read without a break since the walk began."""
         return self._topic.partitions.get(number) is partition
 
     def _progress_key(self, found: Found) -> bytes:

@@ -113,7 +113,7 @@ class TopicBatches:
         return (writer for writer in self.writers if self.publications.published(writer.view))
 
     def has_fallen_back(self) -> bool:
-        """Whether the store lost progress that this process had written. Raises as `assign`."""
+        """Tells whether the store lost progress that this process had written. Raises as `assign`."""
         for partition in self.partitions.values():
             step(f"comparing the store's progress of {self.topic}")
             if partition.ledger.has_fallen_back():
@@ -254,7 +254,7 @@ def _parts(prepared: Sequence[Prepared], view: str) -> list[ReadEvents]:
 
 
 def _without(parts: Sequence[ReadEvents], refused: Mapping[int, set[int]]) -> Sequence[ReadEvents]:
-    """The events without those of refused records, by partition their places among its records."""
+    """Returns the events without those of refused records, by partition their places among its records."""
     if not refused:
         return parts
     left = []

@@ -99,7 +99,7 @@ class ViewAggregator:
         return Aggregated(np.arange(len(stored)), list(stored), last_ms, tiles, offsets, _NONE, _NONE)
 
     def values(self, result: Aggregated, chosen: Mask) -> list[Column]:
-        """Per feature, shape (chosen,), the values of some of the m entities, each as of its newest event.
+        """Evaluates, per feature, shape (chosen,), the values of some of the m entities, each as of its newest event.
 
         Args:
             chosen: shape (m,).
@@ -147,11 +147,11 @@ class ViewAggregator:
 
 
 def _of_some(tiles: Tiles, chosen: Mask) -> Tiles:
-    """The tiles of some entities, which are counted anew."""
+    """Returns the tiles of some entities, which are counted anew."""
     kept = tiles.take(chosen[tiles.entity])
     return kept._replace(entity=(np.cumsum(chosen) - 1)[kept.entity])
 
 
 def _newest_ms(headers: Sequence[Header | None]) -> Ints:
-    """Event time of the newest event each row contains, shape (len(headers),)."""
+    """Finds the time of the newest event that each row contains, shape (len(headers),)."""
     return np.array([header.last_event_ms if header else NEVER_MS for header in headers], dtype=np.int64)
