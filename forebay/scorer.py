@@ -75,7 +75,8 @@ class Scorer:
         usable = [at for at in range(len(rows)) if at not in refusals]
         for start in range(0, len(usable), ROWS_AT_ONCE):
             part = usable[start : start + ROWS_AT_ONCE]
-            scored = self._scorer.score([requests[at] for at in part]).models[self._scorer.model.name]
+            live = self._scorer.model.reference
+            scored = self._scorer.score([requests[at] for at in part], [live]).models[live]
             for name, values in scored.scores.items():
                 scores[name][part] = values
             refusals |= {part[at]: error for at, error in scored.refusals.items()}

@@ -104,4 +104,11 @@ class RequestError(ForebayError):
 
 
 class FeatureRefused(RequestError):
-    """A feature is missing or stale, and its policy is to refuse."""
+    """A policy refuses the request: of a feature that is missing, stale or incomplete, or of a model.
+
+    `reason` is one of those of `contract.kafka.unscored`.
+    """
+
+    def __init__(self, path: str, message: str, reason: str) -> None:
+        super().__init__(path, message)
+        self.reason = reason

@@ -86,4 +86,6 @@ def _inference(scorer: Scorer, shared: Shared, alone: Sequence[ModelAlone], sett
         ByTensors(model, thread, settings.max_queued_entities) for model in (scorer.model.alone, *alone)
     ]
     models.append(ByEntity(scorer, shared.submit, settings.max_entities))
-    return Inference(models, ready)
+    pinned = [scorer.models[name] for name in scorer.deployment.answering]
+    versions = [ByEntity(scorer, shared.submit, settings.max_entities, model) for model in pinned]
+    return Inference(models, ready, versions)

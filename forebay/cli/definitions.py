@@ -60,16 +60,22 @@ def topics(
     kafka_properties: KafkaPropertiesOption = None,
     partitions: Annotated[int, typer.Option(min=1, help="Partitions of each new topic.")] = 4,
     replication: Annotated[int, typer.Option(min=1, help="Replication factor of each new topic.")] = 1,
-    output: Annotated[str | None, typer.Option(help="Prediction topic to create as well.")] = None,
+    output: Annotated[
+        str | None,
+        typer.Option(
+            help="Prediction topic to create as well, with those beside it: unscored events, and models in the shadow."
+        ),
+    ] = None,
 ) -> None:
     """Create the topics that the plan needs and that do not exist yet."""
     from forebay.definitions.topics import carrying_topics, needed_topics
     from forebay.local.topics import create_topics
+    from forebay.pipelines.contract.kafka.topics import output_topics
 
     compiled = read(plan_file)
     wanted = needed_topics(compiled, partitions)
     if output:
-        wanted[output] = partitions
+        wanted |= dict.fromkeys(output_topics(output), partitions)
     create_topics(kafka_of(compiled, brokers, kafka_properties), wanted, replication, carrying_topics(compiled))
     for topic, count in wanted.items():
         console.print(f"{topic}  {count} partitions")

@@ -121,11 +121,12 @@ def promote(
 @app.command()
 @logged
 def rollback(model: ModelArgument, plan_file: PlanOption = DEFAULT_PLAN) -> None:
-    """Go back to the version that scored before the present one was promoted, or else to the next lower one."""
+    """Go back to what scored before the present choice was made, or else to the next lower version."""
     from forebay.models.checked import live_version
     from forebay.models.choice import rollback as go_back
     from forebay.serving.models.catalog import Catalog
 
     catalog = Catalog(model)
-    version = go_back(catalog, live_version(read(plan_file), catalog))
-    console.print(f"model {catalog.name}: version {version} scores", highlight=False)
+    table = go_back(catalog, live_version(read(plan_file), catalog))
+    others = [each.model for each in table.shares] + [f"{each} in the shadow" for each in table.shadows]
+    console.print(f"model {catalog.name}: {', '.join((table.live, *others))} scores", highlight=False)

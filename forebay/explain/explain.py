@@ -98,7 +98,7 @@ class Explainer:
         )
 
     def _model(self, prediction: Prediction) -> Model:
-        model = load_model(self._catalog.version(prediction.version, "the version that scored"))
+        model = load_model(self._catalog.version(f"{prediction.model}/{prediction.version}", "the version that scored"))
         if model.hash != prediction.model_hash:
             raise ModelError(
                 f"{model} has the hash {model.hash}, and the one that scored had {prediction.model_hash}: its files "

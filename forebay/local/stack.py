@@ -27,6 +27,7 @@ from forebay.local.tansu import Tansu, TansuSettings
 from forebay.local.topics import create_topics
 from forebay.local.valkey import Valkey, ValkeySettings
 from forebay.pipelines.adapters.kafka.connection import FILE_VARIABLE, VARIABLE_PREFIX, Brokers
+from forebay.pipelines.contract.kafka.topics import output_topics
 from forebay.pipelines.contract.plan.plan import Plan
 from forebay.pipelines.errors import SettingsError
 from forebay.pipelines.process.logs import log_settings
@@ -191,7 +192,8 @@ class LocalStack:
             )
         create_topics(
             self.brokers,
-            needed_topics(plan, self.settings.partitions) | {self.settings.output: self.settings.partitions},
+            needed_topics(plan, self.settings.partitions)
+            | dict.fromkeys(output_topics(self.settings.output), self.settings.partitions),
             carrying=carrying_topics(plan),
         )
         return plan

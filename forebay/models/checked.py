@@ -18,6 +18,7 @@ from forebay.serving.features.frames import from_frame
 from forebay.serving.models.catalog import Catalog
 from forebay.serving.models.invariance import is_batch_invariant
 from forebay.serving.models.model import Model, load_model
+from forebay.serving.models.table import NEWEST, Choice, Table, check_choice
 from forebay.serving.scoring.scorer import Scorer
 
 MAX_ROWS = 20_000
@@ -56,9 +57,40 @@ def check(plan: Plan, version: Path) -> Checked:
     )
 
 
+def check_deployment(plan: Plan, catalog: Catalog, choice: Choice, place: str = "the table") -> int:
+    """Checks that versions can score together, as a worker does before it takes a table over; returns their number.
+
+    Args:
+        place: where the choice stands, for messages.
+
+    Raises:
+        ModelError, PlanError: they can't, or the choice contradicts itself, or is a table that is not newer than the
+            one there is.
+    """
+    check_choice(choice, f"{place}: $")
+    present = catalog.table()
+    if isinstance(choice, Table) and present and choice != present and choice.generation <= present.generation:
+        raise ModelError(
+            f"{place}: $.generation is {choice.generation}, and {catalog.table_file}, which is another table, has "
+            f"{present.generation}: give it a higher one, or no process takes it over"
+        )
+    if choice.live == NEWEST:
+        return len(catalog.versions())
+    table = Table(generation=1, live=choice.live, shares=choice.shares, shadows=choice.shadows)
+    deployment = catalog.deployment(table, place)
+    models = [load_model(version) for version in deployment.versions]
+    Scorer.of(plan, models, MemoryStore(), deployment).warm_up()
+    return len(models)
+
+
 def live_version(plan: Plan, catalog: Catalog) -> str | None:
-    """Returns the version that processes with this plan use, or None. Raises `ModelError`: the model has no version."""
-    return next((each.name for each in catalog.candidates() if not check(plan, each).problem), None)
+    """Returns the model's version that processes with this plan have live, or None: none can score, or another model's.
+
+    Raises:
+        ModelError: the model has no version.
+    """
+    usable = next((each for each in catalog.candidates() if not check(plan, each).problem), None)
+    return usable.name if usable and usable.parent == catalog.folder else None
 
 
 def read_rows(path: Path) -> pd.DataFrame:

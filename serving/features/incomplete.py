@@ -67,6 +67,7 @@ class Wholeness:
             f"$.{full_name}",
             f"incomplete as of {asked}: its row holds all events of the window only as of {whole} and later; "
             f"lengthen the view's tag scoring_horizon, or set its tag incomplete to 'null' or 'serve'",
+            "incomplete",
         )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 import numpy.typing as npt
 
@@ -40,13 +42,18 @@ def apply_policies(
 
 
 def _apply(
-    policy: Policy, what: str, name: str, column: Column, where: Bools, refusals: dict[int, RequestError]
+    policy: Policy,
+    what: Literal["missing", "stale"],
+    name: str,
+    column: Column,
+    where: Bools,
+    refusals: dict[int, RequestError],
 ) -> Column:
     if policy.action == "null" or not where.any():
         return column
     if policy.action == "refuse":
         for index in np.flatnonzero(where).tolist():
-            refusals.setdefault(index, FeatureRefused(f"$.{name}", f"{what}, and its policy is to refuse"))
+            refusals.setdefault(index, FeatureRefused(f"$.{name}", f"{what}, and its policy is to refuse", what))
         return column
     filled = column.copy()
     filled[where] = policy.default

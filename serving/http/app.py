@@ -31,6 +31,8 @@ from forebay.serving.http.hot_routes import HotRoute
 from forebay.serving.http.openapi import add_hot_routes
 from forebay.serving.http.settings import HttpSettings
 from forebay.serving.http.surface import Surface
+from forebay.serving.models.deployment import Role
+from forebay.serving.models.model import Model
 from forebay.serving.scoring.batching import Batcher, Run, on_thread
 from forebay.serving.scoring.lanes import Lanes, inline_entities
 from forebay.serving.scoring.questions import BatchAnswerer, LoopAnswerer, Question, Reply
@@ -42,11 +44,15 @@ log = structlog.get_logger("forebay.serve")
 
 
 class ModelDescription(BaseModel):
-    """A served model."""
+    """A model version of the deployment."""
 
     name: str
     version: str
     hash: str
+    role: Role
+    """Whether it answers, answers for a share of all entities, or scores events in the shadow, which no client sees."""
+    percent: float | None
+    """Of all entities, where it has a share."""
     description: str
     service: str
     fields: dict[str, DataType]
@@ -57,17 +63,21 @@ class ModelDescription(BaseModel):
 
 
 class RefusedVersion(BaseModel):
-    """A version of the model that is on disk and can't be served."""
+    """A version of the model, or a table, that is on disk and can't be served."""
 
     name: str
     version: str
-    """`live.yaml`, where it is the choice of a version that can't be followed."""
+    """`deployment.yaml`, where it is the table that can't be followed."""
     reason: str
 
 
 class Served(BaseModel):
     """What is served, and what could not be."""
 
+    deployment: str
+    """Its name."""
+    generation: int
+    """Of its table; 0: there is none."""
     models: list[ModelDescription]
     refused: list[RefusedVersion]
 
@@ -118,7 +128,7 @@ def build_app(
     if rows is not None and not scorer.assembler.runs_functions:
         loop = gathered(LoopAnswerer(scorer, clock, rows, computing, inline_entities(scorer)))
     answer = Lanes(loop, gathered(on_thread(thread, watched(BatchAnswerer(scorer, clock)))))
-    encode = ReplyEncoder(scorer.service.name, scorer.model)
+    encode = ReplyEncoder(scorer)
     hot: dict[str, Door] = {
         path: HotRoute(
             QuestionDecoder(scorer.service, settings.max_entities, models, scorer.earliest_ms),
@@ -129,7 +139,7 @@ def build_app(
             [key.name for key in scorer.service.join_keys],
         )
         for path, models, need in (
-            ("/v1/predict", (scorer.model.name,), Need(Action.PREDICT, scorer.model.name)),
+            ("/v1/predict", None, Need(Action.PREDICT, scorer.deployment.name)),
             ("/v1/features", (), Need(Action.FEATURES)),
         )
     }
@@ -172,9 +182,10 @@ def _surface(scorer: Scorer, thread: ThreadPoolExecutor, refused: Refusals, rows
 
     @app.get("/v1/models", summary="What is served")
     async def models() -> Served:
-        name = scorer.model.name
-        reasons = [RefusedVersion(name=name, version=each, reason=reason) for each, reason in refused().items()]
-        return Served(models=[_describe(scorer)], refused=reasons)
+        chosen = scorer.deployment
+        reasons = [RefusedVersion(name=chosen.name, version=at, reason=reason) for at, reason in refused().items()]
+        described = [_describe(scorer, model) for model in scorer.models.values()]
+        return Served(deployment=chosen.name, generation=chosen.generation, models=described, refused=reasons)
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
@@ -217,12 +228,14 @@ class Readiness:
             raise NotReady("the model fails") from error
 
 
-def _describe(scorer: Scorer) -> ModelDescription:
-    model = scorer.model
+def _describe(scorer: Scorer, model: Model) -> ModelDescription:
+    shares = {each.model: each.end - each.start for each in scorer.deployment.shares}
     return ModelDescription(
         name=model.name,
         version=model.version,
         hash=model.hash,
+        role=scorer.deployment.role(model.reference),
+        percent=shares.get(model.reference),
         description=model.card.description,
         service=scorer.service.name,
         fields=scorer.service.field_types,

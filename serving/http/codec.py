@@ -31,7 +31,7 @@ class Body(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ModelReference(msgspec.Struct, frozen=True):
-    """The model that scored."""
+    """A model version."""
 
     name: str
     version: str
@@ -51,6 +51,8 @@ class EntityAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
 
     scores: dict[str, float | None] | None = None
     """Not in answers of `/v1/features`."""
+    model: ModelReference | None = None
+    """The model that scored; not there where one answers for all entities."""
     features: dict[str, Any] | None = None
     """By full name `view__feature`; null is missing."""
     fences: dict[str, str | None] | None = None
@@ -70,6 +72,9 @@ class PredictResponse(msgspec.Struct, frozen=True):
     """Predictions, in the order of the request's entities."""
 
     model: ModelReference
+    """The live model."""
+    deployment: int
+    """Generation of the deployment table; 0: there is none."""
     as_of_ms: int
     predictions: list[EntityAnswer]
 
@@ -85,9 +90,11 @@ class FeaturesResponse(msgspec.Struct, frozen=True):
 class QuestionDecoder:
     """Bodies to questions for one feature service."""
 
-    def __init__(self, service: FeatureService, max_entities: int, models: tuple[str, ...], earliest_ms: int) -> None:
+    def __init__(
+        self, service: FeatureService, max_entities: int, models: tuple[str, ...] | None, earliest_ms: int
+    ) -> None:
         """Args:
-        models: names of those that score; if there are none, features are always included.
+        models: those that score, as in `Question`; if there are none, features are always included.
         earliest_ms: the earliest time that events of the plan may have.
         """
         self._earliest_ms = earliest_ms
@@ -110,7 +117,7 @@ class QuestionDecoder:
             self._check(fields, f"$.entities[{at}]")
         if body.as_of_ms is not None:
             check_as_of(body.as_of_ms, self._earliest_ms, "$.as_of_ms")
-        return Question(body.entities, body.as_of_ms, self._models, body.include_features or not self._models)
+        return Question(body.entities, body.as_of_ms, self._models, body.include_features or self._models == ())
 
     def _body(self, data: bytes) -> Body:
         try:

@@ -17,19 +17,22 @@ from forebay.serving.http.codec import (
     PredictResponse,
 )
 from forebay.serving.http.error_table import UNEXPECTED, is_unexpected
-from forebay.serving.models.model import Model
 from forebay.serving.scoring.answers import Answer, Outcome
 from forebay.serving.scoring.questions import Question, Reply
+from forebay.serving.scoring.scorer import Scorer
 
 log = structlog.get_logger("forebay.serve")
 
 
 class ReplyEncoder:
-    """Bodies of one feature service and one model, whose questions they answer."""
+    """Bodies of one deployment, whose questions they answer."""
 
-    def __init__(self, service: str, model: Model) -> None:
-        self._service = service
-        self._model = ModelReference(model.name, model.version, model.hash)
+    def __init__(self, scorer: Scorer) -> None:
+        self._service = scorer.service.name
+        self._models = {
+            name: ModelReference(model.name, model.version, model.hash) for name, model in scorer.models.items()
+        }
+        self._deployment = scorer.deployment
         self._encode = msgspec.json.Encoder().encode
 
     def __call__(self, question: Question, reply: Reply) -> bytes:
@@ -40,8 +43,9 @@ class ReplyEncoder:
             Exception: a bug, of which nothing can be answered.
         """
         entries = self._entries(question, reply.outcomes)
-        if question.models:
-            return self._encode(PredictResponse(self._model, reply.as_of_ms, entries))
+        if question.models != ():
+            live = self._models[self._deployment.live]
+            return self._encode(PredictResponse(live, self._deployment.generation, reply.as_of_ms, entries))
         return self._encode(FeaturesResponse(self._service, reply.as_of_ms, entries))
 
     def _entries(self, question: Question, outcomes: Sequence[Outcome]) -> list[EntityAnswer]:
@@ -63,11 +67,12 @@ class ReplyEncoder:
         return entries
 
     def _entry(self, answer: Answer, question: Question, path: str) -> EntityAnswer:
-        scores = answer.scores[self._model.name] if question.models else None
+        scores = answer.scores[answer.model] if answer.model else None
         if isinstance(scores, RequestError):
             return _refused(scores, path)
         return EntityAnswer(
             scores=scores,
+            model=self._models[answer.model] if answer.model and self._deployment.shares else None,
             features=answer.values if question.include_features else None,
             fences=answer.fences,
             ages_ms=answer.ages_ms,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import yaml
@@ -45,6 +45,8 @@ class ModelCard(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The feature service whose features, in order, are the model's input."""
     scores: dict[str, ScoreOutput]
     description: str = ""
+    not_a_number: Literal["refuse"] | None = "refuse"
+    """What becomes of a request with a score that is no number, or infinite: it is refused; null: the score is null."""
     examples: tuple[Example, ...] = ()
     """Checked when the model is loaded."""
 

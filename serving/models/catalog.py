@@ -1,7 +1,7 @@
-"""The versions of a model on disk, and which of them is to score.
+"""The versions of a model on disk, and which of them are to score.
 
-Versions are the folders `models/<name>/<version>/`, the choice is the file `models/<name>/live.yaml`. Without it the
-highest version that can be used scores; with it, the version that it names.
+Versions are the folders `models/<name>/<version>/`, the choice is the file `models/<name>/deployment.yaml`. Without it
+the highest version that can be used scores; with it, those that it names.
 """
 
 from __future__ import annotations
@@ -9,23 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import msgspec
-import yaml
-
-from forebay.pipelines.contract.replace_file import replace_file
 from forebay.pipelines.errors import ModelError
-
-LIVE = "live.yaml"
+from forebay.serving.models.deployment import Deployment
+from forebay.serving.models.table import FILE, NEWEST, Table, read_table
 
 MODEL_FILES = ("model.onnx", "model.yaml")
-
-
-class Live(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """`live.yaml`: the version that scores."""
-
-    version: str
-    before: str | None = None
-    """The version that scored when this one was promoted, which `rollback` goes back to."""
 
 
 class Catalog:
@@ -39,6 +27,7 @@ class Catalog:
         self._fixed = any((folder / name).exists() for name in MODEL_FILES)
         self.folder = (folder.parent if self._fixed else folder).resolve()
         """`models/<name>`."""
+        self.table_file = self.folder / FILE
 
     @property
     def name(self) -> str:
@@ -47,74 +36,78 @@ class Catalog:
 
     def versions(self) -> list[Path]:
         """The folders of all versions, the highest first: those whose names are numbers."""
-        try:
-            found = [each for each in self.folder.iterdir() if each.name.isdecimal() and each.is_dir()]
-        except OSError:
-            return []
-        return sorted(found, key=lambda each: int(each.name), reverse=True)
+        return _versions(self.folder)
 
     def candidates(self) -> Sequence[Path]:
-        """The folders of versions that may score, best first.
+        """The folders of versions that may be live, best first. Raises `ModelError` as `deployments`."""
+        return [each.versions[0] for each in self.deployments()]
+
+    def deployments(self) -> Sequence[Deployment]:
+        """What may be scored with, best first.
 
         Raises:
-            ModelError: there is none, or `live.yaml` can't be read, or names a version that does not exist.
+            ModelError: there is no version, or `deployment.yaml` can't be used, or names a version that does not exist.
         """
         if self._fixed:
-            return [self._folder.resolve()]
-        live = self.live()
-        if live is None:
+            return [Deployment.of(self._folder.resolve())]
+        table = self.table()
+        if table is None or table.live == NEWEST:
             versions = self.versions()
             if not versions:
                 expected = f"{self._folder}/<version>/model.onnx and model.yaml"
                 raise ModelError(f"{self._folder} holds no model: expected {expected}")
-            return versions
-        return [self.version(live.version, f"{self.folder / LIVE}: $.version")]
+            return [Deployment.of(each)._replace(table=table) for each in versions]
+        return [self.deployment(table, str(self.table_file))]
+
+    def deployment(self, table: Table, file: str) -> Deployment:
+        """What a table that names its live version comes to.
+
+        Args:
+            file: where the table stands, for messages.
+
+        Raises:
+            ModelError: it names a version that does not exist.
+        """
+        self.version(table.live, f"{file}: $.live")
+        for at, share in enumerate(table.shares):
+            self.version(share.model, f"{file}: $.shares[{at}].model")
+        for at, shadow in enumerate(table.shadows):
+            self.version(shadow, f"{file}: $.shadows[{at}]")
+        return Deployment(self.folder.parent, self.name, table.live, table)
 
     def version(self, name: str, named_by: str) -> Path:
         """The folder of one version.
 
         Args:
+            name: a version of this model, or `name/version` of any model beside it.
             named_by: where the name stands, for the message.
 
         Raises:
             ModelError: it does not exist.
         """
-        for each in self.versions():
-            if each.name == name:
+        model, _, version = self.reference(name).rpartition("/")
+        known = _versions(self.folder.parent / model)
+        for each in known:
+            if each.name == version:
                 return each
-        known = ", ".join(each.name for each in self.versions()) or "none"
-        raise ModelError(f"{named_by} is {name!r}, which model {self.name} does not have: it has {known}")
+        has = ", ".join(each.name for each in known) or "none"
+        raise ModelError(f"{named_by} is {name!r}, which model {model} does not have: it has {has}")
 
-    def live(self) -> Live | None:
-        """What `live.yaml` says; None if there is none.
+    def reference(self, name: str) -> str:
+        """`name/version` of a version of this model, or of one that is named so already."""
+        return name if "/" in name else f"{self.name}/{name}"
 
-        Raises:
-            ModelError: it can't be read.
-        """
-        path = self.folder / LIVE
-        try:
-            return msgspec.convert(yaml.safe_load(path.read_bytes()), Live)
-        except FileNotFoundError:
-            return None
-        except (OSError, ValueError, yaml.YAMLError) as error:
-            repair = f'expected `version: "3"`; write it with `forebay models promote {self.name} 3`'
-            raise ModelError(f"{path}: {error}; {repair}") from error
+    def table(self) -> Table | None:
+        """What `deployment.yaml` says; None if there is none. Raises `ModelError`: it can't be used."""
+        return read_table(self.table_file)
 
-    def set_live(self, live: Live | None) -> None:
-        """Writes `live.yaml`, or removes it; a reader sees the old one or the new one.
 
-        Raises:
-            ModelError: the folder can't be written.
-        """
-        path = self.folder / LIVE
-        try:
-            if live is None:
-                path.unlink(missing_ok=True)
-                return
-            content = yaml.safe_dump(msgspec.to_builtins(live), sort_keys=False).encode()
-            replace_file(path, content, 0o644)
-        except OSError as error:
-            raise ModelError(f"{path} can't be written: {error}") from error
+def _versions(folder: Path) -> list[Path]:
+    try:
+        found = [each for each in folder.iterdir() if each.name.isdecimal() and each.is_dir()]
+    except OSError:
+        return []
+    return sorted(found, key=lambda each: int(each.name), reverse=True)
 
 
 def content_stamp(folder: Path) -> frozenset[tuple[str, int, int]]:

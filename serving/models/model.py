@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,7 +27,7 @@ class Answer(NamedTuple):
     scores: dict[str, list[float]]
     """Score name -> one per request; of a refused one, without meaning."""
     refusals: Mapping[int, FeatureRefused]
-    """Requests with a value that the model's input can't hold."""
+    """Requests with a value that the model's input can't hold, or a score that is no number."""
 
 
 class Model:
@@ -35,6 +36,8 @@ class Model:
     def __init__(self, folder: Path, card: ModelCard, session: ort.InferenceSession, digest: str) -> None:
         self.name = folder.parent.name
         self.version = folder.name
+        self.reference = f"{self.name}/{self.version}"
+        """What a deployment table calls it."""
         self.card = card
         self.hash = digest
         self.alone = ModelAlone(self.name, self.version, session)
@@ -132,9 +135,23 @@ class Model:
         count = len(next(iter(columns.values())))
         try:
             outputs = dict(zip(self._outputs, self._session.run(self._outputs, self._feeds(columns)), strict=True))
-            return Answer(read_scores(self.card.scores, outputs, count), self._refusals(columns))
+            scores = read_scores(self.card.scores, outputs, count)
+            return Answer(scores, {**self._no_numbers(scores), **self._refusals(columns)})
         except Exception as error:
             raise ModelError(f"{self}: {error}") from error
+
+    def _no_numbers(self, scores: Mapping[str, Sequence[float]]) -> dict[int, FeatureRefused]:
+        """Requests with a score that is none."""
+        found: dict[int, FeatureRefused] = {}
+        if self.card.not_a_number is None:
+            return found
+        for name, values in scores.items():
+            # The usual case: one look at all of them.
+            for at in [] if all(map(math.isfinite, values)) else np.flatnonzero(~np.isfinite(values)).tolist():
+                what = f"{self}: score {name!r} is {values[at]}, no number"
+                repair = "correct the model, or say `not_a_number: null` in its model.yaml"
+                found.setdefault(at, FeatureRefused(f"$.scores.{name}", f"{what}: {repair}", "not_a_number"))
+        return found
 
     def _refusals(self, columns: Mapping[str, Column]) -> dict[int, FeatureRefused]:
         """Requests with a value that would reach the model as another one."""
@@ -149,7 +166,8 @@ class Model:
             if wanted is None or name in self._lists:
                 continue
             for at in np.flatnonzero(unheld(column, wanted.type)).tolist():
-                found.setdefault(at, FeatureRefused(f"$.{name}", f"{self}: {_not_held(column[at], wanted)}"))
+                refusal = FeatureRefused(f"$.{name}", f"{self}: {_not_held(column[at], wanted)}", "not_held")
+                found.setdefault(at, refusal)
         return found
 
     def _feeds(self, columns: Mapping[str, Column]) -> dict[str, Any]:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from forebay.pipelines.adapters.harmless import Counter, Gauge, Histogram
 from forebay.serving.features.assemble import FeatureVectors
+from forebay.serving.models.deployment import Deployment
 from forebay.serving.models.model import Model
 
 _SECONDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
@@ -19,10 +22,26 @@ PREDICTIONS = Counter(
     "forebay_predictions_total", "Requests and events scored, and not refused, by a model.", ["model", "version"]
 )
 
-MODEL_INFO = Gauge("forebay_model_info", "1 for the model that scores now.", ["model", "version", "hash"])
+UNSCORED = Counter(
+    "forebay_unscored_total",
+    "Events that a policy refuses to score with a model, or that a model in the shadow failed on.",
+    ["model", "version", "reason"],
+)
+
+MODEL_INFO = Gauge(
+    "forebay_model_info",
+    "1 for a model that scores now; role: live, share or shadow.",
+    ["model", "version", "hash", "role"],
+)
+
+DEPLOYMENT_GENERATION = Gauge(
+    "forebay_deployment_generation", "Generation of the deployment table in use; 0: there is none.", ["deployment"]
+)
 
 MODEL_REFUSED = Gauge(
-    "forebay_model_refused", "1 while this version of the model is refused.", ["model", "version", "reason"]
+    "forebay_model_refused",
+    "1 while this version of the model, or the table deployment.yaml, is refused.",
+    ["model", "version", "reason"],
 )
 
 BARRIER_NOT_MET = Counter(
@@ -38,10 +57,12 @@ INCOMPLETE = Counter(
 )
 
 
-def show_model(model: Model) -> None:
-    """Says that this model scores from now on, and no other."""
+def show_deployment(deployment: Deployment, models: Iterable[Model]) -> None:
+    """Says that these models score from now on, and no others."""
     MODEL_INFO.clear()
-    MODEL_INFO.labels(model.name, model.version, model.hash).set(1)
+    for model in models:
+        MODEL_INFO.labels(model.name, model.version, model.hash, deployment.role(model.reference)).set(1)
+    DEPLOYMENT_GENERATION.labels(deployment.name).set(deployment.generation)
 
 
 def count_predictions(model: Model, count: int) -> None:

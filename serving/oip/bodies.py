@@ -117,6 +117,8 @@ def write_response(response: InferResponse, asked: Asked) -> tuple[bytes, int | 
             output["data"] = to_json(tensor)
         outputs.append(output)
     body: dict[str, Any] = {"model_name": response.model, "model_version": response.version, "outputs": outputs}
+    if response.parameters:
+        body["parameters"] = response.parameters
     if asked.id is not None:
         body["id"] = asked.id
     text = msgspec.json.encode(body)

@@ -31,6 +31,16 @@ class InferResponse(NamedTuple):
     version: str
     outputs: Sequence[Tensor]
     """In the order that was asked for."""
+    parameters: Mapping[str, int | str]
+
+
+class Inferred(NamedTuple):
+    """What a model answers."""
+
+    outputs: dict[str, Array]
+    """By name."""
+    parameters: Mapping[str, int | str] = {}
+    """What is told beside them."""
 
 
 class ServedModel(Protocol):
@@ -49,8 +59,8 @@ class ServedModel(Protocol):
         """By name."""
         ...
 
-    async def infer(self, inputs: Mapping[str, Array], outputs: Sequence[str]) -> dict[str, Array]:
-        """The outputs by name; inputs have been checked against `inputs`."""
+    async def infer(self, inputs: Mapping[str, Array], outputs: Sequence[str]) -> Inferred:
+        """The outputs; inputs have been checked against `inputs`."""
         ...
 
 
@@ -65,8 +75,13 @@ class Ready(Protocol):
 class Inference:
     """All models that can be called."""
 
-    def __init__(self, models: Sequence[ServedModel], ready: Ready) -> None:
+    def __init__(self, models: Sequence[ServedModel], ready: Ready, versions: Sequence[ServedModel] = ()) -> None:
+        """Args:
+        models: answer where no version is named; one per name.
+        versions: answer where their version is named.
+        """
         self.models = {model.name: model for model in models}
+        self._versions = {(model.name, model.version): model for model in versions}
         self.ready = ready
 
     def model(self, name: str, version: str = "") -> ServedModel:
@@ -75,7 +90,7 @@ class Inference:
         Raises:
             UnknownModel: there is none, or another version of it is served.
         """
-        model = self.models.get(name)
+        model = self._versions.get((name, version)) or self.models.get(name)
         if model is None:
             raise UnknownModel(f"model {name!r} is not served; served are {', '.join(sorted(self.models))}")
         if version not in ("", model.version):
@@ -98,7 +113,8 @@ class Inference:
                     f"model {model.name!r} has no output {name!r}; it has {', '.join(model.outputs) or 'none'}"
                 )
         found = await model.infer(inputs, names)
-        return InferResponse(model.name, model.version, [Tensor(name, found[name]) for name in names])
+        tensors = [Tensor(name, found.outputs[name]) for name in names]
+        return InferResponse(model.name, model.version, tensors, found.parameters)
 
     def load(self, name: str) -> None:
         """Does nothing for a model that is served. Raises `UnknownModel` for another."""

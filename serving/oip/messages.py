@@ -38,8 +38,11 @@ _MESSAGES: dict[str, str] = {
         "outputs:InferRequestedOutputTensor*=6 raw_input_contents:bytes*=7"
     ),
     "InferOutputTensor": "name:string=1 datatype:string=2 shape:int64*=3 contents:InferTensorContents=5",
+    "InferParameter": "bool_param:bool=1 int64_param:int64=2 string_param:string=3",
+    # An entry of the protocol's map, which is a repeated message on the wire.
+    "Parameter": "key:string=1 value:InferParameter=2",
     "ModelInferResponse": (
-        "model_name:string=1 model_version:string=2 id:string=3 outputs:InferOutputTensor*=5 "
+        "model_name:string=1 model_version:string=2 id:string=3 parameters:Parameter*=4 outputs:InferOutputTensor*=5 "
         "raw_output_contents:bytes*=6"
     ),
     "RepositoryIndexRequest": "repository_name:string=1 ready:bool=2",
@@ -51,8 +54,8 @@ _MESSAGES: dict[str, str] = {
     "RepositoryModelUnloadRequest": "repository_name:string=1 model_name:string=2",
     "RepositoryModelUnloadResponse": "model_name:string=1 isUnloaded:bool=2",
 }
-"""Message -> its fields, `name:type=number`, repeated with a star. Parameters (field 4 of tensors and requests) have no
-meaning here: they are skipped as unknown fields."""
+"""Message -> its fields, `name:type=number`, repeated with a star. Parameters (field 4) of tensors and requests have
+no meaning here: they are skipped as unknown fields."""
 
 METHODS = (
     "ServerLive",

@@ -81,6 +81,8 @@ def _from_contents(tensor: Any, contents: Any) -> Tensor:
 def write_response(response: InferResponse, request_id: str) -> Any:
     """A `ModelInferResponse`; all outputs in raw bytes, the one form that all clients read."""
     answer = _InferResponse(model_name=response.model, model_version=response.version, id=request_id)
+    for name, value in response.parameters.items():
+        answer.parameters.add(key=name, value={"int64_param" if isinstance(value, int) else "string_param": value})
     for tensor in response.outputs:
         answer.outputs.add(name=tensor.name, datatype=tensor.datatype, shape=tensor.array.shape)
         answer.raw_output_contents.append(to_raw(tensor.array))

@@ -14,8 +14,10 @@ from forebay.pipelines.errors import ModelError, RequestError
 from forebay.serving.access.visit import note
 from forebay.serving.features.request import RequestChecker
 from forebay.serving.models.alone import Array, ModelAlone, Port
+from forebay.serving.models.model import Model
 from forebay.serving.oip.errors import InvalidRequest
-from forebay.serving.scoring.answers import Answer
+from forebay.serving.oip.inference import Inferred
+from forebay.serving.scoring.answers import Answer, Outcome
 from forebay.serving.scoring.batching import Batcher, on_thread
 from forebay.serving.scoring.questions import Question, Reply
 from forebay.serving.scoring.scorer import Scorer
@@ -59,10 +61,10 @@ class ByTensors:
         self._batcher: Batcher[_Call, dict[str, Array]] = Batcher(on_thread(thread, watched(self._run)), 1, max_waiting)
         self._model = model
 
-    async def infer(self, inputs: Mapping[str, Array], outputs: Sequence[str]) -> dict[str, Array]:
+    async def infer(self, inputs: Mapping[str, Array], outputs: Sequence[str]) -> Inferred:
         """See `ServedModel`. Raises `ModelError` if the model fails."""
         texts = {name: _texts(name, array) if array.dtype.kind == "O" else array for name, array in inputs.items()}
-        return await self._batcher.submit((texts, outputs), 1)
+        return Inferred(await self._batcher.submit((texts, outputs), 1))
 
     def _run(self, calls: Sequence[_Call]) -> list[dict[str, Array] | Exception]:
         return [self._attempt(*call) for call in calls]
@@ -76,26 +78,28 @@ class ByTensors:
 
 
 class ByEntity:
-    """The scores of a model for entities, whose features are looked up as of now. Implements `ServedModel`."""
+    """The scores of entities, whose features are looked up as of now. Implements `ServedModel`."""
 
-    def __init__(self, scorer: Scorer, submit: Submit, max_entities: int) -> None:
+    def __init__(self, scorer: Scorer, submit: Submit, max_entities: int, pinned: Model | None = None) -> None:
         """Args:
         submit: answers a question, given its number of entities.
+        pinned: the model that scores all entities; None: the deployment says which.
         """
-        model = scorer.model
-        self.name = f"{model.name}{BY_ENTITY}"
+        model = pinned or scorer.model
+        self.name = f"{model.name if pinned else scorer.deployment.name}{BY_ENTITY}"
         self.version = model.version
         self.inputs = {
             name: Port(name, np.dtype(_DTYPES[dtype]), _ANY_COUNT) for name, dtype in scorer.service.field_types.items()
         }
         self.outputs = {name: Port(name, np.dtype(np.float64), _ANY_COUNT) for name in model.card.scores}
-        self._model = model.name
+        self._models = (pinned.reference,) if pinned else None
+        self._deployment = scorer.deployment
         self._join_keys = [key.name for key in scorer.service.join_keys]
         self._submit = submit
         self._check = RequestChecker(scorer.service)
         self._max_entities = max_entities
 
-    async def infer(self, inputs: Mapping[str, Array], outputs: Sequence[str]) -> dict[str, Array]:
+    async def infer(self, inputs: Mapping[str, Array], outputs: Sequence[str]) -> Inferred:
         """See `ServedModel`. One entity that can't be answered fails them all: the protocol has no other way.
 
         Raises:
@@ -105,10 +109,18 @@ class ByEntity:
         """
         entities = self._entities(inputs)
         note(self._join_keys, entities)
-        question = Question(entities, None, (self._model,), include_features=False)
+        question = Question(entities, None, self._models, include_features=False)
         reply = await self._submit(question, len(question.entities))
         scores = [self._scores(outcome, at) for at, outcome in enumerate(reply.outcomes)]
-        return {name: np.array([each[name] for each in scores], dtype=np.float64) for name in outputs}
+        found = {name: np.array([each[name] for each in scores], dtype=np.float64) for name in outputs}
+        return Inferred(found, self._parameters(reply.outcomes))
+
+    def _parameters(self, outcomes: Sequence[Outcome]) -> dict[str, int | str]:
+        """The generation of the table, and, where it has shares, which model answered each entity."""
+        parameters: dict[str, int | str] = {"deployment": self._deployment.generation}
+        if self._deployment.shares:
+            parameters["models"] = ",".join(each.model for each in outcomes if isinstance(each, Answer))
+        return parameters
 
     def _entities(self, inputs: Mapping[str, Array]) -> list[dict[str, Any]]:
         lengths = {name: len(array) for name, array in inputs.items()}
@@ -123,8 +135,8 @@ class ByEntity:
             self._check(fields, f"$.entities[{at}]")
         return entities
 
-    def _scores(self, outcome: Answer | Exception, at: int) -> Mapping[str, float | None]:
-        scores = outcome.scores[self._model] if isinstance(outcome, Answer) else outcome
+    def _scores(self, outcome: Outcome, at: int) -> Mapping[str, float | None]:
+        scores = outcome.scores[outcome.model] if isinstance(outcome, Answer) else outcome
         if isinstance(scores, RequestError):
             raise RequestError(f"$.entities[{at}]", f"{scores.path.removeprefix('$.')}: {scores.message}")
         if isinstance(scores, Exception):

@@ -1,13 +1,14 @@
-"""Follow newer plans and model versions: try them once features and files are complete, and take over what fits.
+"""Follow newer plans and deployments: try them once features and files are complete, and take over what fits.
 
-Of plans the newer one is preferred, of versions that which the catalog says. What does not fit is refused, and tried
-again only when something that decides it has changed: the version's files, what is published, the plan.
+Of plans the newer one is preferred, of deployments that which the catalog says. What does not fit is refused, and tried
+again only when something that decides it has changed: the versions' files, what is published, the plan.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,7 +20,9 @@ from forebay.pipelines.adapters.refused_plan import RefusedPlan
 from forebay.pipelines.contract.plan.plan import Plan
 from forebay.pipelines.contract.store.publication import DEFINITION, publication_key
 from forebay.pipelines.errors import ModelError, PlanError
-from forebay.serving.models.catalog import LIVE, Catalog, content_stamp
+from forebay.serving.models.catalog import Catalog, content_stamp
+from forebay.serving.models.deployment import Deployment
+from forebay.serving.models.table import FILE
 from forebay.serving.rollout.candidate import Candidate
 from forebay.serving.rollout.definitions_read import published_definitions, stream_views_read
 from forebay.serving.rollout.refused_models import RefusedModels
@@ -30,11 +33,11 @@ TRY_AGAIN_S = 30.0
 """After an error that neither the plan nor the model is to blame for: a topic is missing, a broker does not answer."""
 
 Stamp = frozenset[tuple[str, int, int]]
-"""Of the files of a version."""
+"""Of the files of versions."""
 
 
 class _Situation(NamedTuple):
-    """All that decides whether a plan can be scored with by a version of the model."""
+    """All that decides whether a plan can be scored with by a deployment."""
 
     files: Stamp
     published: tuple[bytes | None, ...]
@@ -68,10 +71,12 @@ class Follower:
         self._catalog = catalog
         self._store = store
         self._now_s = monotonic_s
-        self._refusals: dict[tuple[str, Path], _Refusal] = {}
+        self._refusals: dict[tuple[str, Deployment], _Refusal] = {}
         self._refused_plan = RefusedPlan(monotonic_s)
         self._refused_models = refused_models
-        self._seen = {version: content_stamp(version) for version in catalog.versions()}
+        self._seen = {
+            version: content_stamp(version) for version in (*catalog.versions(), *present.deployment.versions)
+        }
         """The files of each version at the look before: while they change, they are still being copied."""
 
     def better(self) -> Candidate | None:
@@ -81,10 +86,10 @@ class Follower:
             StoreUnavailable: that can't be known now.
         """
         self._look_at_plan()
-        versions = self._look_at_versions()
+        deployments = self._look_at_deployments()
         for plan in filter(None, (self._next, self._present.plan)):
-            for version in versions:
-                candidate = Candidate(plan, version)
+            for deployment in deployments:
+                candidate = Candidate(plan, deployment)
                 if candidate.key == self._present.key:
                     return None
                 if self._is_to_be_tried(candidate):
@@ -97,8 +102,9 @@ class Follower:
             self._next = None
             self._refusals.clear()
             self._refused_plan.clear()
-        for version in (self._present.version, candidate.version):
-            self._refused_models.clear(version.name)
+        for deployment in (self._present.deployment, candidate.deployment):
+            for name in (deployment.blamed, *map(self._short, deployment.versions)):
+                self._refused_models.clear(name)
         self._set_present(candidate)
 
     def refused(self, candidate: Candidate, error: Exception) -> None:
@@ -107,13 +113,13 @@ class Follower:
         try_again_s = float("inf") if blamed else self._now_s() + TRY_AGAIN_S
         self._refusals[candidate.key] = _Refusal(self._situation(candidate), try_again_s)
         if candidate.plan.fingerprint == self._present.plan.fingerprint:
-            self._refused_models.refuse(candidate.version.name, error)
+            self._refused_models.refuse(candidate.deployment.blamed, error)
         else:
             self._refused_plan.refuse(candidate.plan.fingerprint, error)
 
     def _set_present(self, candidate: Candidate) -> None:
         self._present = candidate
-        self._present_files = content_stamp(candidate.version)
+        self._present_files = {version: content_stamp(version) for version in candidate.deployment.versions}
         self._read = {view.fingerprint for view in stream_views_read(candidate.plan, candidate.service)}
         """Definitions that are read now."""
 
@@ -126,28 +132,59 @@ class Follower:
             self._refused_plan.clear()
         self._refused_plan.look_at_file(self._watch.unusable)
 
-    def _look_at_versions(self) -> Sequence[Path]:
-        """The versions that may be tried, best first; those whose files are still changing are left out."""
-        present = self._present.version
-        before, self._seen = self._seen, {each: content_stamp(each) for each in self._catalog.versions()}
-        self._refused_models.keep({each.name for each in self._seen} | {LIVE})
-        if present in self._seen and self._seen[present] != self._present_files:
-            what = f"{present}: its files have changed since they were loaded; what was loaded scores on"
-            changed = ModelError(f"{what}: put what is new into a version of its own")
-            self._refused_models.refuse(present.name, changed)
+    def _look_at_deployments(self) -> Sequence[Deployment]:
+        """Those that may be tried, best first; none of a version whose files are still changing."""
         try:
-            candidates = self._catalog.candidates()
+            found = self._catalog.deployments()
+            self._check_generation(found[0])
         except ModelError as error:
-            # Of no version, but of what chooses one: the present version goes on.
-            self._refused_models.refuse(LIVE, error)
-            return [present]
-        self._refused_models.clear(LIVE)
-        return [each for each in candidates if each == present or before.get(each) == self._seen.get(each)]
+            # Of no version, but of what chooses them: the present deployment goes on.
+            found = [self._present.deployment]
+            self._look_at_files(found)
+            self._refused_models.refuse(FILE, error)
+            return found
+        before = self._look_at_files(found)
+        if self._present.deployment in found:
+            self._refused_models.clear(FILE)
+        still = {at for at, files in self._seen.items() if at in self._present_files or before.get(at) == files}
+        return [each for each in found if still.issuperset(each.versions)]
+
+    def _look_at_files(self, deployments: Sequence[Deployment]) -> dict[Path, Stamp]:
+        """Notes the files of all versions that are concerned, and returns what they were at the look before."""
+        named = chain.from_iterable(each.versions for each in (*deployments, self._present.deployment))
+        before, self._seen = self._seen, {each: content_stamp(each) for each in {*self._catalog.versions(), *named}}
+        self._refused_models.keep({self._short(each) for each in self._seen if each.is_dir()} | {FILE})
+        for version, loaded in self._present_files.items():
+            if self._seen[version] not in (loaded, frozenset()):
+                what = f"{version}: its files have changed since they were loaded; what was loaded scores on"
+                changed = ModelError(f"{what}: put what is new into a version of its own")
+                self._refused_models.refuse(self._short(version), changed)
+        return before
+
+    def _short(self, version: Path) -> str:
+        """What a version is called where the model is known: its number, or `name/version` of another model."""
+        return version.name if version.parent == self._catalog.folder else f"{version.parent.name}/{version.name}"
+
+    def _check_generation(self, found: Deployment) -> None:
+        """Raises `ModelError` for a table that is not newer than the one in use, and another."""
+        present = self._present.deployment
+        if found.table == present.table or found.generation > present.generation:
+            return
+        place, repair = self._catalog.table_file, "write tables with `forebay deployment set`, which counts"
+        if found.table is None:
+            raise ModelError(
+                f"{place} is gone, and the one in use, of generation {present.generation}, scores on: put it back, or "
+                f"let new versions score again with `forebay models promote {self._catalog.folder} newest`"
+            )
+        raise ModelError(
+            f"{place}: $.generation is {found.generation}, and the table in use, which is another, has "
+            f"{present.generation}: give it a higher one; {repair}"
+        )
 
     def _is_to_be_tried(self, candidate: Candidate) -> bool:
         refusal = self._refusals.get(candidate.key)
         if refusal and refusal.situation == self._situation(candidate) and self._now_s() < refusal.try_again_s:
-            self._refused_models.say_again(candidate.version.name)
+            self._refused_models.say_again(candidate.deployment.blamed)
             self._refused_plan.say_again()
             return False
         try:
@@ -162,4 +199,5 @@ class Follower:
         plan = candidate.plan
         keys = [publication_key(plan.project, view.name) for view in plan.stream_views]
         published = tuple(self._store.read_hash(key).get(DEFINITION) for key in keys)
-        return _Situation(content_stamp(candidate.version), published)
+        files = frozenset(chain.from_iterable(content_stamp(each) for each in candidate.deployment.versions))
+        return _Situation(files, published)

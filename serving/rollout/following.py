@@ -15,7 +15,7 @@ from forebay.pipelines.contract.plan.plan import Plan
 from forebay.pipelines.contract.plan.views import StreamView
 from forebay.pipelines.errors import ForebayError, ModelError, PlanError
 from forebay.serving.models.catalog import Catalog
-from forebay.serving.observe.metrics import show_model
+from forebay.serving.observe.metrics import show_deployment
 from forebay.serving.rollout.candidate import Candidate
 from forebay.serving.rollout.definitions_read import definition_names, stream_views_read, unreadable
 from forebay.serving.rollout.follower import Follower
@@ -38,7 +38,7 @@ class Files(NamedTuple):
     plan: Path
     catalog: Catalog
     refused: RefusedModels
-    """Versions of the catalog that can't be scored with."""
+    """Versions, or the table, that can't be scored with."""
 
     @classmethod
     def of(cls, plan: Path, model: Path) -> Files:
@@ -54,7 +54,7 @@ class Files(NamedTuple):
 def following(
     plan: Plan, files: Files, redis: str, make: Callable[[Plan, Scorer], T], *, reads_all: bool = False
 ) -> Iterator[Renewed[T]]:
-    """Something made from the present plan and a scorer, and from newer ones as they come.
+    """Something made from the present plan and deployment, and from newer ones as they come.
 
     The definitions that are read are leased before the first read, and until the last one; the lease is released when
     the context ends.
@@ -66,7 +66,7 @@ def following(
         reads_all: whether it reads the progress of all online views, and not only those of the model's service.
 
     Raises:
-        ModelError, PlanError: no version of the model can be used with the present plan; says why not the best one.
+        ModelError, PlanError: no deployment can be used with the present plan; says why not the best one.
     """
     leases, store = DefinitionLeases(plan.project, RedisStore(redis)), RedisStore(redis)
 
@@ -75,9 +75,9 @@ def following(
         return definition_names([view for view in candidate.plan.stream_views if view.online] if reads_all else views)
 
     def made(candidate: Candidate) -> T:
-        scorer = build_scorer(candidate.plan, candidate.version, redis)
+        scorer = build_scorer(candidate.plan, candidate.deployment, redis)
         found = make(candidate.plan, scorer)
-        show_model(scorer.model)
+        show_deployment(scorer.deployment, scorer.models.values())
         return found
 
     def first(candidate: Candidate) -> T:
@@ -91,7 +91,7 @@ def following(
             return made(candidate)
 
     with leases.renewed():
-        candidates = [Candidate(plan, version) for version in files.catalog.candidates()]
+        candidates = [Candidate(plan, deployment) for deployment in files.catalog.deployments()]
         present, made_of, refused = _first_usable(candidates, first)
         follower = Follower(files.plan, made_of, files.catalog, store, files.refused)
         for candidate, error in refused:

@@ -1,4 +1,4 @@
-"""Remembers which versions of a model a process refuses, and says so for as long as it does."""
+"""Remembers which versions of a model, or which table, a process refuses, and says so for as long as it does."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ log = structlog.get_logger("forebay.models")
 
 
 class RefusedModels(Refusals):
-    """The refused versions of one model in one process."""
+    """The refused versions of one model in one process, and among them its table, by the name `deployment.yaml`."""
 
     def __init__(self, model: str, monotonic_s: Callable[[], float] = time.monotonic) -> None:
         warn = partial(log.warning, "model version refused, going on with the version there was", model=model)

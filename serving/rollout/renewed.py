@@ -71,5 +71,6 @@ class Renewed(Generic[T]):
         except Exception as error:
             self._follower.refused(candidate, error)
         else:
-            log.info("switched", plan=candidate.plan.fingerprint, version=candidate.version.name)
+            chosen = candidate.deployment
+            log.info("switched", plan=candidate.plan.fingerprint, model=chosen.live, generation=chosen.generation)
             self._follower.taken(candidate)

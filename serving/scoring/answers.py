@@ -20,8 +20,10 @@ Scores = dict[str, float | None]
 class Answer(NamedTuple):
     """What one request is answered."""
 
+    model: str
+    """The model that answers, `name/version`; empty: only features were asked for."""
     scores: dict[str, Scores | RequestError]
-    """By model, its scores, or why it refuses these features."""
+    """By each model that scored, its scores, or why it refuses these features."""
     values: dict[str, Any] | None
     """Features by full name, in the order of the service; None is null. None: not asked for."""
     rows: dict[str, RowStatus]
@@ -48,13 +50,25 @@ def answers(
     """One answer per request; the refusal of one that a feature's policy refuses.
 
     Args:
+        values: as in `full_answers`.
+    """
+    found = full_answers(scored, requests, values)
+    return [scored.vectors.refusals.get(at) or answer for at, answer in enumerate(found)]
+
+
+def full_answers(
+    scored: Scored, requests: Sequence[ScoringRequest], values: Mapping[str, Sequence[Any]] | None
+) -> list[Answer]:
+    """One answer per request, also of one that is refused: what was seen of it.
+
+    Args:
         values: the features as Python values, by full name (`FeatureAssembler.values`); None: not asked for.
     """
     vectors = scored.vectors
     return [
-        vectors.refusals.get(at)
-        or Answer(
-            scores={name: _scores(model, at) for name, model in scored.models.items()},
+        Answer(
+            model=scored.answering[at],
+            scores={name: _scores(model, at) for name, model in scored.models.items() if at in model.rows},
             values=None if values is None else {name: column[at] for name, column in values.items()},
             rows={alias: _row_status(view, at) for alias, view in vectors.views.items()},
             ages_ms={alias: _age_ms(view, at, request.as_of_ms) for alias, view in vectors.views.items()},

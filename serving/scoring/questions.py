@@ -30,8 +30,8 @@ class Question(NamedTuple):
     """Join keys and request fields by name."""
     as_of_ms: int | None
     """None: now."""
-    models: tuple[str, ...]
-    """Names of the models that score; none: the features alone."""
+    models: tuple[str, ...] | None
+    """The models that score, `name/version`; none: the features alone; None: those that the deployment says."""
     include_features: bool
 
 
@@ -54,7 +54,7 @@ class _Asked(NamedTuple):
 class _Group(NamedTuple):
     """The questions of a batch that ask the same models."""
 
-    names: tuple[str, ...]
+    names: tuple[str, ...] | None
     members: list[int]
     """Places of its questions in the batch."""
     asked: list[_Asked]
@@ -70,7 +70,7 @@ class _Batch:
         self._questions = questions
         self.groups = [self._group(names) for names in dict.fromkeys(question.models for question in questions)]
 
-    def _group(self, names: tuple[str, ...]) -> _Group:
+    def _group(self, names: tuple[str, ...] | None) -> _Group:
         members = [at for at, question in enumerate(self._questions) if question.models == names]
         asked = [
             _Asked(ScoringRequest(fields, self._times[at]), self._questions[at].include_features)
@@ -184,7 +184,7 @@ def _outcomes(scorer: Scorer, scored: Scored, asked: Sequence[_Asked]) -> Sequen
     """One per entity; counted."""
     observe_stages(scored.vectors, scored.model_ms if scored.models else None)
     for name, found in scored.models.items():
-        count_predictions(scorer.models[name], len(asked) - len(found.refusals))
+        count_predictions(scorer.models[name], found.scored)
     included = any(each.include_features for each in asked)
     values = scorer.assembler.values(scored.vectors) if included else None
     return answers(scored, [each.request for each in asked], values)

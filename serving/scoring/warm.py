@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import TypeVar
 
 import structlog
@@ -13,6 +12,7 @@ from forebay.pipelines.adapters.redis.store import RedisStore
 from forebay.pipelines.contract.plan.plan import Plan
 from forebay.pipelines.errors import StoreUnavailable
 from forebay.pipelines.process.watchdog import LONG, step
+from forebay.serving.models.deployment import Deployment
 from forebay.serving.models.model import load_model
 from forebay.serving.scoring.scorer import Scorer
 
@@ -23,14 +23,15 @@ log = structlog.get_logger("forebay.build")
 RETRY_SECONDS = 1.0
 
 
-def build_scorer(plan: Plan, model: Path, redis: str) -> Scorer:
+def build_scorer(plan: Plan, deployment: Deployment, redis: str) -> Scorer:
     """A warm scorer with its own connection. Waits for a store that is not there yet.
 
     Raises:
-        ModelError, PlanError: the model can't be used with this plan.
+        ModelError, PlanError: a version can't be used with this plan, or with the others.
     """
-    step("loading the model", LONG)
-    scorer = Scorer.of(plan, [load_model(model)], RedisStore(redis))
+    step("loading the models", LONG)
+    models = [load_model(version) for version in deployment.versions]
+    scorer = Scorer.of(plan, models, RedisStore(redis), deployment)
     wait_for_store(scorer.warm_up)
     return scorer
 

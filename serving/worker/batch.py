@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from confluent_kafka import Message, TopicPartition
 
 from forebay.pipelines.steps.dead_letter_limit import Tally
-from forebay.serving.worker.events import OutgoingRecord
+from forebay.serving.worker.outgoing import OutgoingRecord
 
 Offsets = dict[int, int]
 """Partition of the scored topic -> offset."""

@@ -9,11 +9,11 @@ from forebay.pipelines.adapters.progress_reader import ProgressReader, ViewTopic
 from forebay.pipelines.adapters.redis.store import RedisStore
 from forebay.pipelines.adapters.schema_registry import schemas_of
 from forebay.pipelines.contract.kafka.incarnation import Incarnation
-from forebay.pipelines.contract.kafka.topics import view_topic
+from forebay.pipelines.contract.kafka.topics import shadow_topic, unscored_topic, view_topic
 from forebay.pipelines.contract.plan.plan import Plan
 from forebay.pipelines.contract.plan.sources import Source
 from forebay.pipelines.contract.plan.views import StreamView
-from forebay.pipelines.errors import PlanError
+from forebay.pipelines.errors import PlanError, SettingsError
 from forebay.serving.scoring.scorer import Scorer
 from forebay.serving.worker.barrier import Barrier
 from forebay.serving.worker.events import EventScorer
@@ -56,6 +56,18 @@ def watermark_clock(plan: Plan, brokers: Brokers, redis: str) -> WatermarkClock:
     return WatermarkClock(ProgressReader(plan.project, views, RedisStore(redis)))
 
 
+def _check_shadow_topics(topics: Topics, output: str) -> None:
+    """Raises `SettingsError` where what shadows say can't be written: every transaction would be aborted."""
+    recorded = shadow_topic(output)
+    for topic in (recorded, unscored_topic(recorded)):
+        try:
+            topics.incarnation(topic)
+        except SettingsError as error:
+            raise SettingsError(
+                f"models in the shadow write to {topic!r}: {error}; `forebay topics --output {output}` creates it"
+            ) from error
+
+
 def build_event_scorer(plan: Plan, scorer: Scorer, settings: ScoringSettings) -> EventScorer:
     """An event scorer whose barrier watches the views that the model's service reads from the scored topic.
 
@@ -65,6 +77,8 @@ def build_event_scorer(plan: Plan, scorer: Scorer, settings: ScoringSettings) ->
     """
     source = scored_source(plan, settings.topic)
     topics = Topics(settings.brokers)
+    if scorer.deployment.shadows:
+        _check_shadow_topics(topics, settings.output)
     read = {view.view for view in (*scorer.service.views, *scorer.service.dependencies)}
     views = [each for each in online_views(plan, topics) if each.view.source == source.name and each.view.name in read]
     reader = ProgressReader(plan.project, views, RedisStore(settings.redis))

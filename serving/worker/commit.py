@@ -15,7 +15,7 @@ from forebay.pipelines.adapters.kafka.access import RUNNING_S, Access, denied, s
 from forebay.pipelines.adapters.kafka.producer import MAX_RECORD_BYTES, queue
 from forebay.pipelines.errors import ForebayError
 from forebay.pipelines.process.watchdog import step
-from forebay.serving.worker.events import OutgoingRecord
+from forebay.serving.worker.outgoing import OutgoingRecord
 from forebay.serving.worker.settings import WorkerSettings
 
 log = structlog.get_logger("forebay.score")

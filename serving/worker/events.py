@@ -1,72 +1,50 @@
-"""The Kafka door, without the Kafka: every event of the scored topic becomes one prediction, or a dead letter."""
+"""The Kafka door, without the Kafka: every event of the scored topic becomes a prediction, unscored, or a dead letter.
+
+Models in the shadow add records of their own.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from itertools import chain
 
-import msgspec
 import structlog
 from confluent_kafka import Message
 
 from forebay.pipelines.adapters import metrics
 from forebay.pipelines.contract.kafka.position import Position
-from forebay.pipelines.contract.kafka.prediction import Prediction, Timings, prediction_id
+from forebay.pipelines.contract.kafka.prediction import Timings
 from forebay.pipelines.contract.kafka.recipients import Recipients
-from forebay.pipelines.contract.kafka.record import (
-    Headers,
-    dead_letter_headers,
-    kept_headers,
-    prediction_headers,
-    recorded_ms,
-)
-from forebay.pipelines.contract.kafka.topics import dead_letter_topic
+from forebay.pipelines.contract.kafka.record import dead_letter_headers, kept_headers, recorded_ms
+from forebay.pipelines.contract.kafka.topics import dead_letter_topic, shadow_topic
 from forebay.pipelines.contract.plan.sources import Source
-from forebay.pipelines.errors import ForebayError, RecordError, RequestError
+from forebay.pipelines.errors import FeatureRefused, ForebayError, RecordError, RequestError
 from forebay.pipelines.process.watchdog import step
+from forebay.pipelines.steps.dead_letter_limit import GivenUp
 from forebay.pipelines.steps.decode.decoder import SchemaSource, decoder_for
 from forebay.pipelines.steps.validate import Validator
 from forebay.serving.features.isolate import isolate
 from forebay.serving.features.request import ScoringRequest, check_asks
 from forebay.serving.observe.metrics import BARRIER_NOT_MET, count_predictions, observe_stages
-from forebay.serving.scoring.answers import Answer, answers
+from forebay.serving.scoring.answers import full_answers
 from forebay.serving.scoring.scorer import Scored, Scorer
 from forebay.serving.worker.addressed import counted_at, for_model
 from forebay.serving.worker.barrier import Awaited, Barrier
+from forebay.serving.worker.outcome import Incoming, OutcomeRecords, Seen
+from forebay.serving.worker.outgoing import OutgoingRecord
 
 log = structlog.get_logger("forebay.score")
 
-_encode = msgspec.json.Encoder().encode
-
 
 class Refused(RecordError):
-    """A policy refuses to score the event, or the model or an on-demand function fails on it."""
+    """The model or an on-demand function fails on the event."""
 
     reason = "refused"
 
 
-class OutgoingRecord(NamedTuple):
-    """A record to be produced in the same transaction as the offsets."""
-
-    topic: str
-    key: bytes | None
-    value: bytes | None
-    headers: Headers
-
-
-class Incoming(NamedTuple):
-    """A valid event of the scored topic."""
-
-    message: Message
-    position: Position
-    request: ScoringRequest
-    counted_at: int
-    """The offset that views must have passed to contain it."""
-
-
 class EventScorer:
-    """Turns a batch of records of the scored topic into predictions and dead letters. Does no Kafka I/O."""
+    """Turns a batch of records of the scored topic into the records of its outcomes. Does no Kafka I/O."""
 
     def __init__(
         self,
@@ -90,21 +68,19 @@ class EventScorer:
             SettingsError: events name their schema by an id, and `schemas` is not there.
         """
         self._scorer = scorer
-        self._model = scorer.model
-        self._recipients = Recipients(scorer.project, model=self._model.name)
+        self._recipients = Recipients(scorer.project, model=scorer.deployment.name)
         self._source = source
         self._barrier = barrier
-        self._output = output
-        self._topic_id = topic_id
         self._include_features = include_features
+        self._outcomes = OutcomeRecords(scorer, topic_id, output, include_features)
+        self._shadows = OutcomeRecords(scorer, topic_id, shadow_topic(output), include_features)
         self._decode = decoder_for(source, schemas)
         self._validate = Validator(source, (key.name for key in scorer.service.join_keys))
         service = scorer.service
-        self._keys = [key.name for key in service.join_keys]
-        self._request = [column.name for column in service.request]
+        asked = [*(key.name for key in service.join_keys), *(column.name for column in service.request)]
         check_asks(source, service)
         columns = [column.name for column in source.columns]
-        self._fields = list(dict.fromkeys([*self._keys, *self._request, *columns]))
+        self._fields = list(dict.fromkeys([*asked, *columns]))
 
     def __call__(self, messages: Sequence[Message]) -> list[OutgoingRecord]:
         """The records to produce for these, in order per partition.
@@ -153,70 +129,53 @@ class EventScorer:
     def _score(self, incoming: Sequence[Incoming], met: Sequence[bool], waited_ms: float) -> list[OutgoingRecord]:
         """The records of a batch. The model, an on-demand function, or a damaged row, may fail on some events."""
 
-        def run(part: Sequence[tuple[Incoming, bool]]) -> list[OutgoingRecord]:
+        def run(part: Sequence[tuple[Incoming, bool]]) -> list[list[OutgoingRecord]]:
             events = [event for event, _ in part]
-            scored = self._scorer.score([each.request for each in events], [self._model.name])
-            return self._encode(events, [ok for _, ok in part], waited_ms, scored)
+            scored = self._scorer.score([each.request for each in events], shadows=True)
+            return self._records(events, [ok for _, ok in part], waited_ms, scored)
 
-        def alone(one: tuple[Incoming, bool], error: Exception) -> OutgoingRecord:
-            return self._dead_letter(one[0].message, _refused(error, one[0].position))
+        def alone(one: tuple[Incoming, bool], error: Exception) -> list[OutgoingRecord]:
+            return [self._dead_letter(one[0].message, _refused(error, one[0].position))]
 
-        return isolate(list(zip(incoming, met, strict=True)), run, alone)
+        return list(chain.from_iterable(isolate(list(zip(incoming, met, strict=True)), run, alone)))
 
-    def _encode(
+    def _records(
         self, incoming: Sequence[Incoming], met: Sequence[bool], waited_ms: float, scored: Scored
-    ) -> list[OutgoingRecord]:
+    ) -> list[list[OutgoingRecord]]:
+        """The records of each event."""
         vectors = scored.vectors
         observe_stages(vectors, scored.model_ms, waited_ms)
+        for name, found in scored.models.items():
+            count_predictions(self._scorer.models[name], found.scored)
         timings = Timings(waited_ms, vectors.read_ms, vectors.on_demand_ms, scored.model_ms)
-        values = self._scorer.assembler.values(vectors) if self._include_features else None
-        outcomes = answers(scored, [each.request for each in incoming], values)
-        records = [self._record(*each, timings) for each in zip(incoming, met, outcomes, strict=True)]
-        count_predictions(self._model, len(incoming) - len(scored.models[self._model.name].refusals))
-        return records
+        values = self._scorer.assembler.values(vectors) if self._shows_features(scored) else None
+        found_answers = full_answers(scored, [each.request for each in incoming], values)
+        return [
+            self._of_event(Seen(event, ok, answer, timings), vectors.refusals.get(at))
+            for at, (event, ok, answer) in enumerate(zip(incoming, met, found_answers, strict=True))
+        ]
 
-    def _record(self, event: Incoming, met: bool, answer: Answer | RequestError, timings: Timings) -> OutgoingRecord:
-        """The prediction of an event, or the dead letter of one that is refused."""
-        if isinstance(answer, RequestError):
-            return self._dead_letter(event.message, Refused(str(answer)))
-        scores = answer.scores[self._model.name]
-        if isinstance(scores, RequestError):
-            return self._dead_letter(event.message, Refused(str(scores)))
-        source = str(event.position)
-        prediction = Prediction(
-            id=prediction_id(source, self._topic_id, self._model.name, self._model.version),
-            source=source,
-            source_timestamp_ms=event.message.timestamp()[1],
-            model=self._model.name,
-            version=self._model.version,
-            model_hash=self._model.hash,
-            entities=self._pick(self._keys, event.request.fields),
-            event_ms=event.request.as_of_ms,
-            scores=scores,
-            fences=answer.fences,
-            complete=answer.complete,
-            ahead_ms=answer.ahead_ms,
-            whole_from_ms=answer.whole_from_ms or None,
-            barrier_met=met,
-            timings_ms=timings,
-            request=self._pick(self._request, event.request.fields),
-            features=answer.values,
-            ages_ms=answer.ages_ms,
-        )
-        headers = prediction_headers(event.message.headers() or (), source, self._model.name, self._model.version)
-        return OutgoingRecord(self._output, event.message.key(), _encode(prediction), headers)
+    def _shows_features(self, scored: Scored) -> bool:
+        return self._include_features or any(each.refusals for each in scored.models.values())
 
-    @staticmethod
-    def _pick(names: Sequence[str], fields: Mapping[str, Any]) -> dict[str, Any]:
-        return {name: fields[name] for name in names}
+    def _of_event(self, seen: Seen, refusal: RequestError | None) -> list[OutgoingRecord]:
+        if refusal is not None and not isinstance(refusal, FeatureRefused):
+            return [self._dead_letter(seen.event.message, Refused(str(refusal)))]
+        answering = seen.answer.model
+        return [
+            (self._outcomes if name == answering else self._shadows)(seen, self._scorer.models[name])
+            for name in seen.answer.scores
+        ]
 
     def _dead_letter(self, message: Message, error: RecordError) -> OutgoingRecord:
         metrics.DEAD_LETTERS.labels(self._source.topic, error.reason).inc()
+        position = _position(message)
         headers = [
             *kept_headers(message.headers() or (), message.timestamp()[1]),
-            *dead_letter_headers("score", error, _position(message), time.time_ns() // 1_000_000, self._recipients),
+            *dead_letter_headers("score", error, position, time.time_ns() // 1_000_000, self._recipients),
         ]
-        return OutgoingRecord(dead_letter_topic(self._source.topic), message.key(), message.value(), headers)
+        given_up = GivenUp(position, error.reason, str(error))
+        return OutgoingRecord(dead_letter_topic(self._source.topic), message.key(), message.value(), headers, given_up)
 
 
 def _refused(error: Exception, position: Position) -> Refused:

@@ -20,10 +20,10 @@ from forebay.serving.worker.batch import Batch, Offsets, earliest, first_offsets
 from forebay.serving.worker.clients import KAFKA, Clients
 from forebay.serving.worker.commit import AtLeastOnceCommitter, Committer, TransactionalCommitter, TransactionLost
 from forebay.serving.worker.dead_letters import attempts
-from forebay.serving.worker.events import OutgoingRecord
 from forebay.serving.worker.in_flight import Bounds, InFlight
 from forebay.serving.worker.incarnation import ScoredIncarnation
 from forebay.serving.worker.member import POLL_S, JoinAgain, Member, Read
+from forebay.serving.worker.outgoing import OutgoingRecord
 from forebay.serving.worker.settings import WorkerSettings
 
 log = structlog.get_logger("forebay.score")

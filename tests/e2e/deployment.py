@@ -15,6 +15,7 @@ from forebay.local.topics import create_topics
 from forebay.pipelines.adapters.kafka.admin import Topics, group_name
 from forebay.pipelines.adapters.progress_reader import ViewTopic
 from forebay.pipelines.adapters.redis.store import RedisStore
+from forebay.pipelines.contract.kafka.topics import output_topics
 from forebay.pipelines.contract.plan.plan import Plan
 from forebay.pipelines.contract.store.publication import (
     decode_published_rows,
@@ -83,7 +84,8 @@ class Deployment:
 
     def create_topics(self) -> None:
         """Creates the topics, those of predictions included."""
-        wanted = needed_topics(self.place.plan, PARTITIONS) | {self.place.predictions: PARTITIONS}
+        wanted = needed_topics(self.place.plan, PARTITIONS)
+        wanted |= dict.fromkeys(output_topics(self.place.predictions), PARTITIONS)
         create_topics(self.place.brokers, wanted)
 
     def processor(self, name: str = "process-1", *options: str) -> ChildProcess:

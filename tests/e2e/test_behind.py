@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import random
 from typing import Any
 
 import pytest
 
-from forebay.pipelines.contract.kafka.topics import dead_letter_topic
+from forebay.pipelines.contract.kafka.topics import unscored_topic
 from tests.e2e.broker import read_topic, until
 from tests.e2e.conftest import Deploy
 from tests.e2e.deployment import Deployment
@@ -27,14 +28,14 @@ STOPPED = (0.5, 1.0, 3.0)
 
 def refused(deployment: Deployment) -> dict[At, str]:
     """Events that were not scored, by position, and why."""
-    letters = {}
-    for message in read_topic(deployment.place.brokers, dead_letter_topic(deployment.place.topic)):
-        headers = {name: value.decode() for name, value in message.headers()}
-        if headers["forebay-stage"] == "score":
-            at = position(headers["forebay-position"])
-            assert at is not None
-            letters[at] = headers["forebay-error"]
-    return letters
+    found = {}
+    for message in read_topic(deployment.place.brokers, unscored_topic(deployment.place.predictions)):
+        unscored = json.loads(message.value())
+        assert unscored["reason"] == "incomplete"
+        at = position(unscored["source"])
+        assert at is not None
+        found[at] = unscored["error"]
+    return found
 
 
 @pytest.fixture
@@ -70,21 +71,21 @@ def run(deploy: Deploy) -> tuple[Outcome, dict[At, str], list[set[At]]]:
 def test_every_feature_of_every_prediction_is_the_oracles_which_keeps_every_event(
     run: tuple[Outcome, dict[At, str], list[set[At]]],
 ) -> None:
-    result, letters, stages = run
+    result, unscored, stages = run
     scored = {position(each["source"]) for each in result.predictions}
-    assert scored | letters.keys() == set(result.published.payments)
-    assert not scored & letters.keys()
+    assert scored | unscored.keys() == set(result.published.payments)
+    assert not scored & unscored.keys()
     for prediction in result.predictions:
         assert all(prediction["complete"].values())
         found, expected = prediction["features"], result.expected_features(prediction)
         assert {name: bits(at) for name, at in found.items()} == {name: bits(at) for name, at in expected.items()}
         assert_bounded(prediction)
-    assert all("incomplete as of" in error for error in letters.values())
-    half, once, three = ([at for at in letters if at in stage] for stage in stages[1:])
+    assert all("incomplete as of" in error for error in unscored.values())
+    half, once, three = ([at for at in unscored if at in stage] for stage in stages[1:])
     assert len(half) <= len(once) < len(three)
     for stage in stages:
         newest_ms = max(result.published.payments[at].event_ms for at in stage)
-        for at in letters.keys() & stage:
+        for at in unscored.keys() & stage:
             assert result.published.payments[at].event_ms < newest_ms - HORIZON_MS
 
 

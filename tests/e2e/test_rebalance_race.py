@@ -13,9 +13,9 @@ from confluent_kafka import Consumer, Message, TopicPartition
 from forebay.local.topics import create_topics
 from forebay.serving.worker.clients import Clients
 from forebay.serving.worker.commit import TransactionalCommitter
-from forebay.serving.worker.events import OutgoingRecord
 from forebay.serving.worker.in_flight import InFlight
 from forebay.serving.worker.loop import Worker
+from forebay.serving.worker.outgoing import OutgoingRecord
 from forebay.serving.worker.settings import WorkerSettings
 from tests.e2e.broker import Outgoing, members_missing, produce, read_topic, until
 from tests.kafka.apache_kafka import ApacheKafka

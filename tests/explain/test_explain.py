@@ -221,7 +221,7 @@ class TestFound:
         with pytest.raises(ModelError, match="its files have been changed since"):
             topics.explain(at)
         topics.payloads = [json.dumps(payload | {"version": "7"}).encode()]
-        with pytest.raises(ModelError, match="the version that scored is '7', which model sum does not have"):
+        with pytest.raises(ModelError, match="the version that scored is 'sum/7', which model sum does not have"):
             topics.explain(at)
 
 

@@ -95,7 +95,7 @@ class TestChoice:
         assert models.states()["3"] == "live"
 
     def test_a_choice_is_made_of_versions_not_of_one(self, models):
-        """`models/risk/2` is that version for good: `live.yaml` of `models/risk` says nothing of it."""
+        """`models/risk/2` is that version for good: `deployment.yaml` of `models/risk` says nothing of it."""
         models.run("promote", "3")
         assert [each.name for each in Catalog(models.folder / "2").candidates()] == ["2"]
 

@@ -17,8 +17,8 @@ from forebay.pipelines.contract.kafka.position import Position
 from forebay.pipelines.contract.kafka.prediction import prediction_id
 from forebay.pipelines.errors import ProgressMismatch
 from forebay.serving.worker.clients import KAFKA, Clients
-from forebay.serving.worker.events import OutgoingRecord
 from forebay.serving.worker.loop import Worker
+from forebay.serving.worker.outgoing import OutgoingRecord
 from forebay.serving.worker.settings import WorkerSettings
 from tests.e2e.broker import Outgoing, produce, read_topic, until
 from tests.kafka.apache_kafka import ApacheKafka

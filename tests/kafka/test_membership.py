@@ -14,9 +14,9 @@ from confluent_kafka import Consumer, Message
 from forebay.local.topics import create_topics
 from forebay.serving.worker.clients import Clients
 from forebay.serving.worker.commit import WorkerFailed
-from forebay.serving.worker.events import OutgoingRecord
 from forebay.serving.worker.loop import Worker
 from forebay.serving.worker.member import Member
+from forebay.serving.worker.outgoing import OutgoingRecord
 from forebay.serving.worker.settings import GroupProtocol, WorkerSettings
 from tests.e2e.broker import Outgoing, produce, read_topic, until
 from tests.kafka.apache_kafka import ApacheKafka

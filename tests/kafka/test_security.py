@@ -34,8 +34,8 @@ from forebay.pipelines.contract.plan.plan import PLAN_FORMAT, Plan
 from forebay.pipelines.contract.plan.plan_file import write_plan
 from forebay.pipelines.errors import DecodeError, ForebayError
 from forebay.serving.worker.build import watermark_clock
-from forebay.serving.worker.events import OutgoingRecord
 from forebay.serving.worker.loop import Worker
+from forebay.serving.worker.outgoing import OutgoingRecord
 from forebay.serving.worker.settings import WorkerSettings
 from forebay.store.rebuild import check_stopped
 from tests.e2e.broker import Outgoing, members_missing, produce, read_topic, until

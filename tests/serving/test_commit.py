@@ -5,7 +5,7 @@ import pytest
 from confluent_kafka import KafkaError, TopicPartition
 
 from forebay.serving.worker.commit import AtLeastOnceCommitter, TransactionalCommitter, TransactionLost, WorkerFailed
-from forebay.serving.worker.events import OutgoingRecord
+from forebay.serving.worker.outgoing import OutgoingRecord
 from forebay.serving.worker.settings import WorkerSettings
 from tests.support.broker.broker import FakeBroker
 

@@ -18,8 +18,9 @@ from forebay.pipelines.contract.store.entity_key import EntityKeyEncoder, head_f
 from forebay.pipelines.contract.store.keys import progress_field, progress_key
 from forebay.pipelines.contract.store.progress import Progress, SourceProgress, encode_progress
 from forebay.pipelines.errors import StoreRefused, StoreUnavailable
+from forebay.serving.models.deployment import Deployment
 from forebay.serving.models.model import load_model
-from forebay.serving.observe.metrics import MODEL_INFO, show_model
+from forebay.serving.observe.metrics import MODEL_INFO, show_deployment
 from forebay.serving.scoring.scorer import Scorer
 from forebay.serving.worker.barrier import Awaited, Barrier
 from forebay.serving.worker.events import EventScorer
@@ -131,7 +132,7 @@ def test_a_function_that_fails_on_one_event_costs_that_event_alone(score):
 
 def test_a_batch_of_which_every_event_fails_is_hardly_run_more_often_than_it_has_events(score, scorer, monkeypatch):
     runs, whole = [], scorer.score
-    monkeypatch.setattr(scorer, "score", lambda *asked: runs.append(asked) or whole(*asked))
+    monkeypatch.setattr(scorer, "score", lambda asked, **how: runs.append(asked) or whole(asked, **how))
     predicted, letters = split(score([Message(at, asked("a", REFUSED_LIMIT)) for at in range(500)]))
     assert (len(predicted), len(letters)) == (0, 500)
     assert len(runs) <= 510
@@ -351,9 +352,10 @@ class TestMetrics:
 
     def test_the_model_in_use_is_the_only_one_shown(self, tmp_path):
         model = load_model(write_model(tmp_path))
-        show_model(model)
+        deployment = Deployment(tmp_path, "risk", "risk/1")
+        show_deployment(deployment, [model])
         model.version = "2"
-        show_model(model)
+        show_deployment(deployment, [model])
         name = MODEL_INFO.declared().name
         shown = [each.labels for family in REGISTRY.collect() if family.name == name for each in family.samples]
-        assert shown == [{"model": "risk", "version": "2", "hash": model.hash}]
+        assert shown == [{"model": "risk", "version": "2", "hash": model.hash, "role": "live"}]

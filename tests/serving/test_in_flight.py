@@ -8,8 +8,8 @@ from confluent_kafka import TopicPartition
 from forebay.pipelines.steps.dead_letter_limit import Tally
 from forebay.serving.worker.batch import Batch
 from forebay.serving.worker.commit import TransactionLost
-from forebay.serving.worker.events import OutgoingRecord
 from forebay.serving.worker.in_flight import Bounds, InFlight
+from forebay.serving.worker.outgoing import OutgoingRecord
 
 LONG_S = 10
 

@@ -85,12 +85,12 @@ def world(tmp_path: Path) -> World:
     return World(tmp_path)
 
 
-def asked(*cards: str, models: tuple[str, ...] = ("risk",)) -> Question:
+def asked(*cards: str, models: tuple[str, ...] = ("risk/1",)) -> Question:
     return Question([{"card": card} for card in cards], None, models, include_features=True)
 
 
 def scores(reply: Reply) -> list[Any]:
-    return [each.scores["risk"] if isinstance(each, Answer) else each for each in reply.outcomes]
+    return [each.scores["risk/1"] if isinstance(each, Answer) else each for each in reply.outcomes]
 
 
 def test_a_small_question_is_answered_without_another_thread(world: World) -> None:
@@ -174,7 +174,7 @@ def test_the_loop_and_the_thread_answer_the_same(world: World) -> None:
         Question(
             [{"card": str(card)} for card in rng.choice(["a", "b", "z"], 3)],
             [None, NOW_MS - 1_234_567, NOW_MS + 86_400_000][at % 3],
-            [("risk",), ()][at % 2],
+            [("risk/1",), ()][at % 2],
             include_features=bool(at % 5),
         )
         for at in range(30)

@@ -232,7 +232,7 @@ def write_model(folder, inputs, node):
     version.mkdir(parents=True)
     onnx.save(model, version / "model.onnx")
     scores = ", ".join(f"s{at}: {{output: out, column: {at}}}" for at in range(3))
-    (version / "model.yaml").write_text(f"service: habits\nscores: {{{scores}}}\n")
+    (version / "model.yaml").write_text(f"service: habits\nscores: {{{scores}}}\nnot_a_number: null\n")
     return version
 
 
@@ -260,7 +260,7 @@ class TestModels:
         scorer.warm_up()
         scored = scorer.score([ScoringRequest({"card": "a"}, at) for at in (NOW_MS, NOW_MS + 29 * MINUTE)])
         np.testing.assert_array_equal(
-            np.array([scored.models["habits"].scores[f"s{at}"] for at in range(3)]).T,
+            np.array([scored.models["habits/1"].scores[f"s{at}"] for at in range(3)]).T,
             [[3.5, 2.5, 1.5], [3.5, 2.5, np.nan]],
         )
 
@@ -269,7 +269,7 @@ class TestModels:
         tile = helper.make_node("Concat", ["habits__amounts", "habits__amounts"], ["out"], axis=1)
         scorer = Scorer.of(plan_of(view()), [load_model(write_model(tmp_path, [two], tile))], store)
         scored = scorer.score([ScoringRequest({"card": "a"}, NOW_MS)])
-        assert [scored.models["habits"].scores[f"s{at}"] for at in range(3)] == [[3.5], [2.5], [3.5]]
+        assert [scored.models["habits/1"].scores[f"s{at}"] for at in range(3)] == [[3.5], [2.5], [3.5]]
 
     def test_a_list_of_texts_is_padded_with_empty_ones(self, tmp_path, store):
         texts = takes("habits__merchants", TensorProto.STRING)
@@ -288,7 +288,7 @@ class TestModels:
         graph = helper.make_graph([encode], "graph", [texts], [out])
         onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=8), version / "model.onnx")
         scored = Scorer.of(plan_of(view()), [load_model(version)], store).score([ScoringRequest({"card": "a"}, NOW_MS)])
-        assert [scored.models["habits"].scores[f"s{at}"] for at in range(3)] == [[1.0], [2.0], [2.0]]
+        assert [scored.models["habits/1"].scores[f"s{at}"] for at in range(3)] == [[1.0], [2.0], [2.0]]
 
     @pytest.mark.parametrize(
         ("wanted", "message"),

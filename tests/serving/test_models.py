@@ -153,7 +153,7 @@ class TestInputs:
         found = self.integers(tmp_path).score(
             [ScoringRequest({"card": "a", "limit": limit}, NOW_MS) for limit in (60.0, 7.0, 30.0)]
         )
-        said = found.models["risk"]
+        said = found.models["risk/1"]
         assert (said.scores["risk"][0], said.scores["risk"][2], list(said.refusals)) == (1.0, 2.0, [1])
 
     def test_a_model_of_a_fixed_number_of_rows_is_refused(self, tmp_path):
@@ -236,7 +236,9 @@ class TestExamples:
     def test_a_score_that_is_not_a_number_may_be_expected(self, tmp_path):
         model = node_model("Identity", [tensor("features")], tensor("out"))
         example = {"inputs": INPUTS | {"limits__share": None}, "scores": {"risk": None}}
-        scorer(tmp_path, model, card(risk={"output": "out", "column": 3}) | {"examples": [example]})
+        scorer(
+            tmp_path, model, card(risk={"output": "out", "column": 3}) | {"examples": [example], "not_a_number": None}
+        )
 
 
 def test_an_on_demand_function_that_fails_on_one_request_costs_that_request_alone(tmp_path):
@@ -247,4 +249,4 @@ def test_an_on_demand_function_that_fails_on_one_request_costs_that_request_alon
     assert "unlucky" in str(found.vectors.refusals[1])
     assert list(found.vectors.refusals) == [1]
     expected = CLASSIFIER.predict_proba(np.array([[3, 60, 20, 1], [3, 60, 20, 2]], dtype=np.float32))[:, 1]
-    np.testing.assert_allclose(found.models["risk"].scores["risk"][::2], expected, atol=1e-6)
+    np.testing.assert_allclose(found.models["risk/1"].scores["risk"][::2], expected, atol=1e-6)

@@ -199,7 +199,10 @@ class Answers:
 
     def _scorer(self) -> Scorer:
         version = self._folder / "risk" / "1"
-        return Scorer.of(PLAN, [load_model(version if version.exists() else write_model(self._folder))], self._store)
+        if not version.exists():
+            with (write_model(self._folder) / "model.yaml").open("a") as card:
+                card.write("not_a_number: null\n")  # a feature may be null here, and the sum then is no number
+        return Scorer.of(PLAN, [load_model(version)], self._store)
 
 
 def _missing(value: Any) -> bool:

@@ -50,15 +50,16 @@ def asked(tmp_path: Path) -> Asked:
 
 
 def test_all_models_score_the_features_of_one_read(asked: Asked) -> None:
-    answer = asked.one(A, "risk", "challenger")
-    assert answer.scores == {"risk": {"risk": 83.5}, "challenger": {"risk": 83.5}}
+    answer = asked.one(A, "risk/1", "challenger/1")
+    assert answer.scores == {"risk/1": {"risk": 83.5}, "challenger/1": {"risk": 83.5}}
     assert asked.store.reads == 1
 
 
 def test_an_answer_holds_everything_a_door_may_tell(asked: Asked) -> None:
     """A card that paid 10, 20 and 30 in the last hour, the last time ten minutes ago."""
-    assert asked.one(A, "risk") == Answer(
-        scores={"risk": {"risk": 83.5}},
+    assert asked.one(A, "risk/1") == Answer(
+        model="risk/1",
+        scores={"risk/1": {"risk": 83.5}},
         values={
             "card_activity__amount_count": 3,
             "card_activity__amount_sum": 60.0,
@@ -85,22 +86,22 @@ def test_questions_of_one_batch_keep_their_times_and_models(asked: Asked) -> Non
     early = NOW_MS - 25 * MINUTE
     replies = asked.answer(
         [
-            Question([A, B], None, ("risk",), include_features=False),
+            Question([A, B], None, ("risk/1",), include_features=False),
             Question([A], early, (), include_features=True),
-            Question([B], None, ("challenger",), include_features=False),
+            Question([B], None, ("challenger/1",), include_features=False),
         ]
     )
     assert [reply.as_of_ms for reply in replies] == [NOW_MS, early, NOW_MS]
     scores = [[outcome.scores for outcome in reply.outcomes if isinstance(outcome, Answer)] for reply in replies]
     assert scores == [
-        [{"risk": {"risk": 83.5}}, {"risk": {"risk": 11.5}}],
+        [{"risk/1": {"risk": 83.5}}, {"risk/1": {"risk": 11.5}}],
         [{}],
-        [{"challenger": {"risk": 11.5}}],
+        [{"challenger/1": {"risk": 11.5}}],
     ]
 
 
 def test_what_a_policy_refuses_has_its_refusal_as_outcome(asked: Asked) -> None:
-    assert isinstance(asked.one({**A, "limit": None}, "risk"), FeatureRefused)
+    assert isinstance(asked.one({**A, "limit": None}, "risk/1"), FeatureRefused)
 
 
 def test_models_on_several_services_do_not_score_together(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import pytest
 import structlog
 from prometheus_client import REGISTRY
 
+from forebay.models.choice import follow_newest, promote
 from forebay.pipelines.adapters.memory_store import MemoryStore
 from forebay.pipelines.contract.plan.plan import PLAN_FORMAT, Plan
 from forebay.pipelines.contract.plan.plan_file import write_plan
@@ -16,7 +17,9 @@ from forebay.pipelines.contract.plan.services import FeatureService, ServiceView
 from forebay.pipelines.contract.store.publication import DEFINITION, Publication, encode_publication, publication_key
 from forebay.pipelines.errors import ModelError, SettingsError, StoreUnavailable
 from forebay.serving.http.renewed_app import RenewedApp
-from forebay.serving.models.catalog import LIVE, Catalog, Live
+from forebay.serving.models.catalog import Catalog
+from forebay.serving.models.deployment import Deployment
+from forebay.serving.models.table import FILE
 from forebay.serving.rollout import follower as module
 from forebay.serving.rollout import renewed as renewed_module
 from forebay.serving.rollout.candidate import Candidate
@@ -53,7 +56,7 @@ class Followed:
         write_sum_model(self.model / "1", 1, "fraud")
         write_plan(plan(CARDS), self.path)
         self.refused = RefusedModels("sum", self.clock)
-        present = Candidate(plan(CARDS), self.version(1))
+        present = Candidate(plan(CARDS), Deployment.of(self.version(1)))
         self.follower = Follower(self.path, present, Catalog(self.model), self.store, self.refused, self.clock)
 
     def clock(self):
@@ -76,13 +79,17 @@ class Followed:
 
     def better_version(self):
         candidate = self.follower.better()
-        return candidate and candidate.version.name
+        return candidate and candidate.deployment.live.rpartition("/")[2]
 
     def take(self, newer, version=1):
-        self.follower.taken(Candidate(newer, self.version(version)))
+        self.follower.taken(Candidate(newer, self.deployment(version)))
 
     def refuse(self, newer, error, version=1):
-        self.follower.refused(Candidate(newer, self.version(version)), error)
+        self.follower.refused(Candidate(newer, self.deployment(version)), error)
+
+    def deployment(self, version):
+        """The one that has this version live."""
+        return next(each for each in Catalog(self.model).deployments() if each.live == f"sum/{version}")
 
 
 @pytest.fixture
@@ -146,7 +153,7 @@ class TestRefused:
         else:
             followed.replace(plan(CARDS, OTHER, fingerprint="03" * 8))
         candidate = followed.follower.better()
-        assert (candidate.plan.fingerprint != "01" * 8, candidate.version) == (True, followed.version(version))
+        assert (candidate.plan.fingerprint != "01" * 8, candidate.deployment.live) == (True, f"sum/{version}")
         followed.follower.refused(candidate, ModelError("still not"))
         assert followed.newer() is None or change == "version"
 
@@ -239,28 +246,29 @@ class TestVersions:
         assert [followed.better_version() for _ in range(2)] == [None, "2"]
 
     @pytest.mark.parametrize("number", [1, 2])
-    def test_live_yaml_chooses(self, followed, number):
+    def test_a_table_chooses(self, followed, number):
         """Going back to a lower version, and forth again, is one file."""
         followed.add_version(2)
         assert [followed.better_version() for _ in range(2)] == [None, "2"]
         followed.take(plan(CARDS), 2)
-        Catalog(followed.model).set_live(Live(str(number)))
-        assert followed.better_version() == (None if number == 2 else "1")
+        promote(Catalog(followed.model), str(number), None)
+        assert followed.better_version() == str(number)
         followed.take(plan(CARDS), number)
         followed.add_version(3)
         assert [followed.better_version() for _ in range(2)] == [None, None]
-        Catalog(followed.model).set_live(None)
+        follow_newest(Catalog(followed.model))
         assert followed.better_version() == "3"
 
-    @pytest.mark.parametrize("content", ["version: '7'\n", "version: 1\n", "{", "versoin: '1'\n", ""])
-    def test_a_live_yaml_that_can_not_be_followed_is_said_and_changes_nothing(self, followed, content):
+    @pytest.mark.parametrize("content", ["generation: 1\nlive: sum/7\n", "{", "live: sum/1\n", ""])
+    def test_a_table_that_can_not_be_followed_is_said_and_changes_nothing(self, followed, content):
         followed.add_version(2)
-        (followed.model / LIVE).write_text(content)
+        (followed.model / FILE).write_text(content)
         assert [followed.better_version() for _ in range(3)] == [None] * 3
-        assert LIVE in followed.refused.reasons[LIVE]
-        (followed.model / LIVE).unlink()
+        assert FILE in followed.refused.reasons[FILE]
+        (followed.model / FILE).unlink()
         assert followed.better_version() == "2"
-        assert followed.refused.reasons == {}
+        followed.take(plan(CARDS), 2)
+        assert (followed.better_version(), followed.refused.reasons) == (None, {})
 
     def test_a_version_that_changes_while_it_scores_is_said(self, followed):
         write_sum_model(followed.model / "scratch", 1, "fraud")
@@ -285,19 +293,88 @@ class TestVersions:
         followed.better_version()
         newer = followed.replace(plan(CARDS, OTHER, fingerprint="02" * 8))
         tried = followed.follower.better()
-        assert (tried.plan, tried.version.name) == (newer, "2")
+        assert (tried.plan, tried.deployment.live) == (newer, "sum/2")
         followed.refuse(newer, ModelError("2 does not fit"), 2)
         tried = followed.follower.better()
-        assert (tried.plan, tried.version.name) == (newer, "1")
+        assert (tried.plan, tried.deployment.live) == (newer, "sum/1")
         followed.take(newer, 1)
         assert followed.better_version() == "2"
+
+
+class TestTables:
+    """Tables that follow one another."""
+
+    def table(self, followed, generation, content="live: sum/1"):
+        (followed.model / FILE).write_text(f"generation: {generation}\n{content}\n")
+
+    def take(self, followed):
+        candidate = followed.follower.better()
+        followed.follower.taken(candidate)
+        return candidate.deployment
+
+    def test_another_table_is_taken_whole(self, followed):
+        followed.add_version(2)
+        followed.better_version()
+        self.table(followed, 1, "live: sum/1\nshares: [{model: sum/2, from: 0, to: 5}]")
+        deployment = self.take(followed)
+        assert (deployment.generation, deployment.answering) == (1, ("sum/1", "sum/2"))
+        self.table(followed, 2, "live: sum/1\nshadows: [sum/2]")
+        deployment = self.take(followed)
+        assert (deployment.generation, deployment.answering, deployment.shadows) == (2, ("sum/1",), ("sum/2",))
+
+    @pytest.mark.parametrize("generation", [5, 4])
+    def test_a_table_that_is_not_newer_is_refused_and_the_one_in_use_scores_on(self, followed, generation):
+        """Two tables of one generation could not be told apart in predictions."""
+        followed.add_version(2)
+        followed.better_version()
+        self.table(followed, 5)
+        self.take(followed)
+        self.table(followed, generation, "live: sum/2")
+        assert followed.better_version() is None
+        assert f"$.generation is {generation}, and the table in use" in followed.refused.reasons[FILE]
+        self.table(followed, 6, "live: sum/2")
+        assert self.take(followed).live == "sum/2"
+        assert followed.refused.reasons == {}
+
+    def test_a_table_that_is_gone_changes_nothing(self, followed):
+        self.table(followed, 5)
+        self.take(followed)
+        followed.add_version(2)
+        (followed.model / FILE).unlink()
+        assert [followed.better_version() for _ in range(3)] == [None] * 3
+        assert "is gone" in followed.refused.reasons[FILE]
+        self.table(followed, 5)
+        assert (followed.better_version(), followed.refused.reasons) == (None, {})
+
+    def test_a_table_of_which_a_version_can_not_be_used_is_refused_whole_until_something_changes(self, followed):
+        folder = followed.add_version(2)
+        followed.better_version()
+        self.table(followed, 1, "live: sum/1\nshadows: [sum/2]")
+        candidate = followed.follower.better()
+        followed.follower.refused(candidate, ModelError("model sum version 2: no"))
+        for _ in range(3):
+            assert followed.better_version() is None
+            assert followed.refused.reasons == {FILE: "model sum version 2: no"}
+        (folder / "model.yaml").write_text("service: fraud\nscores: {a: {output: total}}\n")
+        assert [followed.better_version() for _ in range(2)] == [None, "1"]
+
+    def test_a_version_of_another_model_that_is_being_copied_is_waited_for(self, followed):
+        other = followed.model.parent / "other" / "1"
+        write_sum_model(other, 1, "fraud")
+        with (other / "model.onnx").open("ab") as file:
+            self.table(followed, 1, "live: sum/1\nshadows: [other/1]")
+            for _ in range(3):
+                assert followed.follower.better() is None
+                file.write(b"more")
+                file.flush()
+        assert [followed.better_version() for _ in range(2)] == [None, "1"]
 
 
 class Plans:
     """Says these newer plans, one at a time, each until it is taken."""
 
     def __init__(self, *plans):
-        self.candidates, self.errors = [Candidate(each, Path("models/sum/1")) for each in plans], []
+        self.candidates, self.errors = [Candidate(each, Deployment.of(Path("models/sum/1"))) for each in plans], []
 
     def better(self):
         return self.candidates[0] if self.candidates else None

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from forebay.serving.worker.clients import Clients
-from forebay.serving.worker.events import OutgoingRecord
 from forebay.serving.worker.loop import Worker
+from forebay.serving.worker.outgoing import OutgoingRecord
 from forebay.serving.worker.settings import WorkerSettings
 from tests.support.cluster import Cluster
 

@@ -57,6 +57,8 @@ class Prediction(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """Per view, event time minus the row's event time."""
     whole_from_ms: dict[str, int] | None = None
     """Per view that is not complete, the earliest time as of which its row still held all events."""
+    deployment: int | None = None
+    """Generation of the deployment table that chose the model; 0: there is none."""
 
 
 def prediction_id(position: Position | str, topic_id: str, model: str, version: str) -> str:

@@ -88,6 +88,21 @@ def dead_letter_topic(topic: str) -> str:
     return f"{topic}.dlq"
 
 
+def unscored_topic(output: str) -> str:
+    """Names the topic of events that a policy refuses to score, given the prediction topic."""
+    return f"{output}.unscored"
+
+
+def shadow_topic(output: str) -> str:
+    """Names the topic of what models in the shadow say, given the prediction topic."""
+    return f"{output}.shadow"
+
+
+def output_topics(output: str) -> list[str]:
+    """Names all topics that a worker writes beside dead letters, given the prediction topic."""
+    return [output, unscored_topic(output), shadow_topic(output), unscored_topic(shadow_topic(output))]
+
+
 def late_topic(topic: str) -> str:
     """Names the topic of events that come too late for a view."""
     return f"{topic}.late"
