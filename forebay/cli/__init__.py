@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from forebay.cli import definitions, dlq, keys, local, models
+from forebay.cli import definitions, deployment, dlq, keys, local, models
 from forebay.cli.command import from_environment, logged
 from forebay.cli.error_line import error_line
 from forebay.cli.explain import explain
@@ -52,6 +52,7 @@ for process_command in (process, score, serve, local.up):
 app.add_typer(dlq.app, name="dlq")
 app.add_typer(models.app, name="models")
 app.add_typer(keys.app, name="keys")
+app.add_typer(deployment.app, name="deployment")
 
 
 def main() -> None:
