@@ -14,7 +14,7 @@ from forebay.pipelines.contract.store.progress import Progress, decode_progress
 
 
 class HashReader(Protocol):
-    """What is needed of a store."""
+    """What readers of single hashes need of a store."""
 
     def read_hash(self, key: bytes) -> dict[bytes, bytes]:
         """Reads all fields of a hash. Raises `StoreUnavailable`."""
@@ -22,7 +22,7 @@ class HashReader(Protocol):
 
 
 class ProgressStore(HashReader, Protocol):
-    """What is needed of a store where much is asked at once."""
+    """What reading progress of many places at once needs of a store."""
 
     def read(self, requests: Sequence[tuple[bytes, Sequence[bytes]]]) -> list[list[bytes | None]]:
         """Reads, per (key, fields), the fields' values; None where absent. Raises `StoreUnavailable`."""

@@ -12,7 +12,7 @@ WELL_AFTER_S = 60.0
 
 
 class Backoff:
-    """Of one thing that is started again and again."""
+    """Counts the restarts of one process, and says when the next is due."""
 
     def __init__(self, monotonic_s: Callable[[], float] = time.monotonic) -> None:
         self._now_s = monotonic_s

@@ -31,7 +31,7 @@ class GivenUp(NamedTuple):
 
 
 class Attempt(NamedTuple):
-    """What a batch holds of one partition."""
+    """The dead letters and other records of one partition in a batch."""
 
     records: int
     """All of them."""
@@ -47,7 +47,7 @@ class Run(NamedTuple):
 
 
 class Tally(NamedTuple):
-    """What is known of the records so far. Never changed: a batch that is not committed leaves no trace."""
+    """Counts of all records so far. Immutable: a batch that is not committed leaves no trace."""
 
     records: int = 0
     window: tuple[tuple[int, GivenUp], ...] = ()

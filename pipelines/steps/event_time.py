@@ -44,7 +44,7 @@ def earliest_ms(source: Source) -> int:
 
 
 class Meant(NamedTuple):
-    """What a number is a time in."""
+    """The unit in which a number is a time, and the year that it is then in."""
 
     unit: TimeUnit
     year: int

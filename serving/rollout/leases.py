@@ -27,7 +27,7 @@ LINGER_S = 60.0
 
 
 class LeaseStore(Protocol):
-    """What is needed of a store. Its methods raise `StoreUnavailable`."""
+    """What leases need of a store. Its methods raise `StoreUnavailable`."""
 
     def now_ms(self) -> int:
         """Returns the store's own clock, ms since the epoch."""
@@ -43,7 +43,7 @@ class LeaseStore(Protocol):
 
 
 class DefinitionLeases:
-    """What one process reads. Thread-safe: it is renewed by a thread of its own while the context lasts."""
+    """The lease of one process. Thread-safe: while the context lasts, a thread of its own renews the lease."""
 
     def __init__(self, project: str, store: LeaseStore, monotonic_s: Callable[[], float] = time.monotonic) -> None:
         self._key = leases_key(project)

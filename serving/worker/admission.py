@@ -18,7 +18,7 @@ _ANSWER_S = 1.0
 
 
 class Admission:
-    """Of one consumer to its group."""
+    """Watches whether one consumer is admitted to its group."""
 
     def __init__(self, settings: WorkerSettings, monotonic_s: Callable[[], float] = time.monotonic) -> None:
         self._settings = settings

@@ -69,7 +69,7 @@ def refused(error: KafkaError) -> str | None:
 
 
 class Access:
-    """What one client is told at the brokers' door. Give `config` to the client that is made with it."""
+    """Knows whether the brokers let one client in; the client is made with its `config`."""
 
     def __init__(self, brokers: Brokers, monotonic_s: Callable[[], float] = time.monotonic) -> None:
         self._brokers = brokers

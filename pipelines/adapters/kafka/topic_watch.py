@@ -12,7 +12,7 @@ LOOK_S = 1.0
 
 
 class Glance(Protocol):
-    """What is asked of the brokers."""
+    """What the watch asks the brokers."""
 
     def glance(self, *topics: str) -> dict[str, Incarnation]:
         """Returns those of the topics that the brokers describe now."""

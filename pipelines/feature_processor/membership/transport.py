@@ -43,7 +43,7 @@ class BatchApp(Protocol):
 
 
 class Consumer(driver.Consumer):
-    """One Faust message per fetched batch, and offsets counted by batch."""
+    """A consumer that hands over one Faust message per fetched batch, and counts offsets by batch."""
 
     _thread: ConsumerThread
 

@@ -38,7 +38,7 @@ class LateEvent(NamedTuple):
 
 
 class RefusedRecords:
-    """Those of one partition. A store that takes no writes delays a batch: every attempt decodes it again."""
+    """The refused records of one partition. While the store takes no writes, every attempt decodes the batch again."""
 
     def __init__(self, feed: Feed, project: str, producer: Producer, partition: int) -> None:
         self._feed = feed
