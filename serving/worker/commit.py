@@ -62,6 +62,7 @@ class TransactionalCommitter:
         self._stopping = stopping
         self._named = bool(settings.instance)
         self._group = settings.group
+        self._name = f"{settings.group}.{settings.instance or '*'}"
         self._access = Access(settings.brokers)
         self._producer = producer(
             self._access.config(
@@ -81,8 +82,7 @@ class TransactionalCommitter:
         except KafkaException as error:
             if self._stopping():
                 raise TransactionLost(str(error)) from error
-            name = f"{settings.group}.{settings.instance or '*'}"
-            may = f"write as transactional id {name}"
+            may = f"write as transactional id {self._name}"
             raise WorkerFailed(f"transactions can't be used: {said(error.args[0], may)}") from error
 
     def commit(self, records: Sequence[OutgoingRecord], offsets: list[TopicPartition], membership: Any) -> bool:
@@ -101,10 +101,18 @@ class TransactionalCommitter:
         except KafkaException as error:
             self._abort(error)
             failures.check_lasting()
-            if allow := denied(error.args[0], f"read consumer group {self._group!r}"):
-                raise WorkerFailed(f"offsets can't be committed: {error.args[0].str()}; {allow}") from error
+            if allow := denied(error.args[0], self._may(error.args[0], records)):
+                raise WorkerFailed(f"a batch can't be committed: {error.args[0].str()}; {allow}") from error
             return False
         return True
+
+    def _may(self, refused: KafkaError, records: Sequence[OutgoingRecord]) -> str:
+        """What the worker wanted to do that its brokers refuse."""
+        if refused.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
+            return _write_to(records)
+        if refused.code() == KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED:
+            return f"write as transactional id {self._name}"
+        return f"read consumer group {self._group!r}"
 
     def _abort(self, error: KafkaException) -> None:
         try:
@@ -177,8 +185,7 @@ class AtLeastOnceCommitter:
         except KafkaException as error:
             why = self._why_ended(error)
             # A user who may write to no topic is given no producer id, whichever topic it is for.
-            topics = " and ".join(sorted({repr(each.topic) for each in records}))
-            if allow := denied(why, f"write to topic {topics}"):
+            if allow := denied(why, _write_to(records)):
                 raise WorkerFailed(f"predictions can't be produced: {why.str()}; {allow}") from error
             raise TransactionLost(f"the producer has ended: {why.str()}") from error
         failures.check_lasting()
@@ -206,6 +213,10 @@ class AtLeastOnceCommitter:
             error = first
         reason: KafkaError = error.args[0]
         return reason
+
+
+def _write_to(records: Sequence[OutgoingRecord]) -> str:
+    return f"write to topic {' and '.join(sorted({repr(each.topic) for each in records}))}"
 
 
 class _Failures:

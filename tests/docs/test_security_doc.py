@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.kafka.test_security import CLIENTS, DENIED, MECHANISMS, REFUSED
+from tests.kafka.test_security import CLIENTS, DENIED, LOSING, MECHANISMS, REFUSED
 from tests.support.payments import ROOT
 
 
@@ -21,6 +21,10 @@ def table() -> str:
     rows += [
         (words(client.__name__), "mTLS", "missing ACL", f"allow the user to {repair} ...")
         for client, _, repair in DENIED
+    ]
+    rows += [
+        (words(client.__name__).removeprefix("losing "), "mTLS", "ACL taken away", f"allow the user to {repair} ...")
+        for client, _, repair in LOSING
     ]
     return "".join(f"| {' | '.join(row)} |\n" for row in rows).replace("| --- | --- | --- | --- |", "|---|---|---|---|")
 

@@ -72,6 +72,21 @@ def test_a_producer_that_was_fenced_says_so_even_where_it_can_not_abort(broker):
         commit(broker, msgspec.structs.replace(SETTINGS, instance="a"))
 
 
+@pytest.mark.parametrize(
+    ("code", "repair"),
+    [
+        (KafkaError.TOPIC_AUTHORIZATION_FAILED, "write to topic 'scores'"),
+        (KafkaError.GROUP_AUTHORIZATION_FAILED, "read consumer group 'shop.score'"),
+        (KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED, r"write as transactional id shop\.score\.\*"),
+    ],
+)
+def test_a_right_that_is_taken_away_is_the_one_that_is_named(broker, code, repair):
+    """Brokers refuse to add the topic to a transaction, and its records with it."""
+    broker.fail("commit_transaction", KafkaError(code, "not authorised"))
+    with pytest.raises(WorkerFailed, match=f"not authorised; allow the user to {repair}"):
+        commit(broker)
+
+
 def test_a_user_who_may_write_to_no_topic_is_told_which_ones_are_needed(broker):
     broker.fail("flush", KafkaError(KafkaError.CLUSTER_AUTHORIZATION_FAILED, "no producer id"))
     consumer = broker.consumer({"group.id": SETTINGS.group})

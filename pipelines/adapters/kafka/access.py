@@ -38,6 +38,9 @@ _DENIED = {
     KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
 }
 
+_ENDS_PRODUCERS = {KafkaError._FATAL, KafkaError._GAPLESS_GUARANTEE}
+"""Codes of what ends an idempotent producer: it has the reason in its text only."""
+
 
 def denied(error: KafkaError, may: str) -> str | None:
     """Names the ACL that is missing, as a repair; None for every other error.
@@ -45,9 +48,8 @@ def denied(error: KafkaError, may: str) -> str | None:
     Args:
         may: what the client wanted to do, such as "write to topic 'payments'".
     """
-    # What ends an idempotent producer has the reason in its text only.
-    fatal = error.code() == KafkaError._FATAL and "authorization failed" in error.str()
-    return f"allow the user to {may}" if fatal or error.code() in _DENIED else None
+    ended = error.code() in _ENDS_PRODUCERS and "authorization failed" in error.str()
+    return f"allow the user to {may}" if ended or error.code() in _DENIED else None
 
 
 def said(error: KafkaError, may: str) -> str:
