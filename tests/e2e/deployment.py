@@ -17,6 +17,7 @@ from forebay.pipelines.adapters.progress_reader import ViewTopic
 from forebay.pipelines.adapters.redis.store import RedisStore
 from forebay.pipelines.contract.kafka.topics import output_topics
 from forebay.pipelines.contract.plan.plan import Plan
+from forebay.pipelines.contract.store.keys import held_key
 from forebay.pipelines.contract.store.publication import (
     decode_published_rows,
     is_published,
@@ -174,7 +175,9 @@ class Deployment:
 def _is_published(plan: Plan, each: ViewTopic, partition: int, store: RedisStore) -> bool:
     stored = store.read_hash(publication_key(plan.project, each.view.name))
     rows = stored.get(rows_field(each.topic, partition))
-    return is_published(stored, each.view) and rows is not None and decode_published_rows(rows).complete
+    if not is_published(stored, each.view) or rows is None or not decode_published_rows(rows).complete:
+        return False
+    return not store.read_hash(held_key(plan.project, each.view.name, each.topic, partition))
 
 
 def run_forebay(*args: str, **environment: str) -> subprocess.CompletedProcess[str]:

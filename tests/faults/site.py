@@ -14,6 +14,7 @@ from tests.e2e.payments import Payment
 from tests.e2e.payments_run import Published, publish
 from tests.e2e.place import renamed
 from tests.faults.broken import harness
+from tests.faults.changed import with_drawn_publishing
 from tests.faults.events import Events
 from tests.faults.processors import Processors
 from tests.faults.routed import RoutedAgain
@@ -38,7 +39,8 @@ class Site:
         self.store = SiteStore(folder)
         # Topics outlive a seed, which may be run again.
         project = f"faults{seed}x{time.time_ns() % 1_000_000_000}"
-        self.deployment = Deployment(renamed(place, project, folder)._replace(redis=self.store.address), SESSION_S)
+        drawn = with_drawn_publishing(renamed(place, project, folder)._replace(redis=self.store.address), seed)
+        self.deployment = Deployment(drawn, SESSION_S)
         self.place = self.deployment.place
         self.first_plan = self.place.plan
         self.processors = Processors(self.deployment)

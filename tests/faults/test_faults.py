@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from forebay.local.process import StackError
+from forebay.pipelines.contract.plan.plan import PLAN_FORMAT, Plan
+from forebay.pipelines.contract.plan.plan_file import read_plan
 from forebay.pipelines.contract.store.entity_key import (
     EntityKeyEncoder,
     closed_field,
@@ -16,6 +20,7 @@ from forebay.store.walk import entity_rows, opened
 from tests.e2e.deployment import Place
 from tests.faults.acts import ACTS
 from tests.faults.broken import HarnessError, harness
+from tests.faults.changed import PUBLISH_EVERY_MS, with_drawn_publishing
 from tests.faults.compare import Readable, compare
 from tests.faults.endings import ENDINGS
 from tests.faults.events import PRODUCER_BATCH, Events
@@ -25,7 +30,10 @@ from tests.faults.run import SeedRun, run_seed
 from tests.faults.schedule import Ending, Fault, Step, draw, transactions
 from tests.faults.site import Site
 from tests.kafka.apache_kafka import ApacheKafka
+from tests.oracle import Window
+from tests.support.build import HOUR, SOURCE, make_view
 
+WINDOWS = [Window("count", "", HOUR, HOUR)]
 SEEDS = [343, 761, 1477]
 """Together they have every fault."""
 ENDINGS_SEED = 5
@@ -42,6 +50,18 @@ def test_some_seeds_write_in_transactions_the_same_ones_each_time() -> None:
     drawn = [transactions(seed) for seed in SEEDS]
     assert {each is None for each in drawn} == {True, False}
     assert [each and each.random() for each in drawn] == [each and each.random() for each in map(transactions, SEEDS)]
+
+
+def test_some_views_of_a_seed_are_published_with_every_batch_and_others_more_seldom(tmp_path: Path) -> None:
+    views = tuple(make_view(WINDOWS, name=f"v{at}") for at in range(6))
+    plan = Plan(PLAN_FORMAT, "shop", "0" * 16, "", (SOURCE,), views, (), (), ())
+    place = Place(plan, tmp_path / "plan", tmp_path, "", "", tmp_path)
+    drawn = [[view.publish_every_ms for view in with_drawn_publishing(place, seed).plan.stream_views] for seed in SEEDS]
+    assert drawn == [
+        [view.publish_every_ms for view in with_drawn_publishing(place, seed).plan.stream_views] for seed in SEEDS
+    ]
+    assert {every_ms for each in drawn for every_ms in each} == set(PUBLISH_EVERY_MS)
+    assert read_plan(place.plan_file).stream_views == with_drawn_publishing(place, SEEDS[-1]).plan.stream_views
 
 
 def test_a_seed_always_draws_the_same_events_in_the_same_order() -> None:
