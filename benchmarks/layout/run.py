@@ -6,6 +6,7 @@ stand in which field differs. Nobody else uses the store. Layouts take turns wit
 
 from __future__ import annotations
 
+import enum
 import statistics
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -24,7 +25,7 @@ from benchmarks.shared.plans import EIGHT_FUNCTIONS, SLIDE_MS
 from benchmarks.shared.rate import MeasurementError
 from benchmarks.shared.store_cost import Cost, StoreMeter
 from forebay.local.valkey import Valkey
-from forebay.pipelines.adapters.online_store import Outcome
+from forebay.pipelines.adapters.online_store import ANYONE, Outcome
 from forebay.pipelines.adapters.redis.store import RedisStore
 
 TILES = (1, 12, 24, 288, 1_000)
@@ -62,6 +63,17 @@ class Measured(NamedTuple):
     read: Cost
 
 
+class Shown(enum.StrEnum):
+    """What is written where Feast reads."""
+
+    EACH = "each"
+    PUBLISHED = "every: published"
+    """A row may be named as held back, and is named no more."""
+    HELD_BACK = "every: held back"
+    """Nothing; the row is named as held back."""
+    NEVER = "never"
+
+
 class Case(NamedTuple):
     """What rows are written, and how."""
 
@@ -71,6 +83,7 @@ class Case(NamedTuple):
     expire_ms: int = EXPIRE_MS
     horizon_ms: int = SLIDE_MS
     """The scoring horizon of the view; one slide: as short as a row that is written once per slide notices."""
+    shown: Shown = Shown.EACH
 
 
 def measure(bench: Bench, case: Case, rounds: int) -> Measured:
@@ -80,7 +93,7 @@ def measure(bench: Bench, case: Case, rounds: int) -> Measured:
     entities = max(_FEWEST_ROWS, min(_MOST_ROWS, _TILES_AT_ONCE // (case.tiles + 1)))
     rows = RowSet(entities, case.tiles, case.windows, case.horizon_ms)
     before = bench.meter.used_bytes()
-    fill = _write(bench, case, rows, rows.fill())
+    fill = _write(bench, case._replace(shown=_shown_first(case)), rows, rows.fill())
     _write(bench, case, rows, rows.stay())  # a value that is set anew may be kept in another way
     row_bytes = bench.meter.row_bytes(rows.keys)
     used_bytes = (bench.meter.used_bytes() - before) / entities
@@ -89,6 +102,11 @@ def measure(bench: Bench, case: Case, rounds: int) -> Measured:
     requests = [(key, case.layout.read) for key in rows.keys]
     read = bench.meter.cost(partial(bench.store.read, requests)).per(entities)
     return Measured(row_bytes, used_bytes, fill, stay, close, read)
+
+
+def _shown_first(case: Case) -> Shown:
+    """Rows that are held back were published before."""
+    return Shown.NEVER if case.shown is Shown.NEVER else Shown.EACH
 
 
 def _rounds(bench: Bench, case: Case, rows: RowSet, update: Callable[[], Update], rounds: int) -> Cost:
@@ -104,10 +122,14 @@ def _write(bench: Bench, case: Case, rows: RowSet, update: Update) -> Cost:
         MeasurementError: the store refused some.
     """
     writes = writes_of(case.layout, rows, update)
+    if case.shown in (Shown.HELD_BACK, Shown.NEVER):
+        writes = [write._replace(values=()) for write in writes]
+    names = [] if case.shown is Shown.NEVER else rows.shared_fields
+    held = b"" if case.shown in (Shown.EACH, Shown.NEVER) else b"held:"
     outcomes: list[Outcome] = []
 
     def write() -> None:
-        bench.store.send(writes, rows.shared_fields, case.expire_ms)
+        bench.store.send(writes, names, case.expire_ms, ANYONE, held)
         outcomes.extend(bench.store.answers())
 
     cost = bench.meter.cost(write)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import msgspec
+
 from forebay.pipelines.contract.plan.plan import PLAN_FORMAT, Plan
 from forebay.pipelines.contract.plan.services import FeatureService, ServiceView
 from forebay.pipelines.contract.plan.sources import Source
@@ -60,9 +62,13 @@ SCORED_FEATURES = len(_SCORED)
 """Inputs of the scored model."""
 
 
-def stream_plan(project: str, topic: str, aggregations: Sequence[Aggregation]) -> Plan:
+def stream_plan(
+    project: str, topic: str, aggregations: Sequence[Aggregation], publish_every_ms: int | None = 0
+) -> Plan:
     """One view over the benchmark's topic, which is keyed by the view's entity."""
-    return _plan(project, topic, aggregations, _COLUMNS, ())
+    plan = _plan(project, topic, aggregations, _COLUMNS, ())
+    views = tuple(msgspec.structs.replace(view, publish_every_ms=publish_every_ms) for view in plan.stream_views)
+    return msgspec.structs.replace(plan, stream_views=views)
 
 
 def scored_plan(project: str, topic: str, aggregations: Sequence[Aggregation] = _SCORED) -> Plan:

@@ -57,13 +57,16 @@ class System(Protocol):
 class Forebay:
     """The feature processor with one view; progress is what it has written, fenced, to the store."""
 
-    name = "forebay"
-
-    def __init__(self, aggregations: Sequence[Aggregation], *more: str) -> None:
+    def __init__(
+        self, aggregations: Sequence[Aggregation], *more: str, name: str = "forebay", publish_every_ms: int | None = 0
+    ) -> None:
         """Args:
         more: arguments of the process.
+        publish_every_ms: of the view.
         """
+        self.name = name
         self._aggregations = aggregations
+        self._publish_every_ms = publish_every_ms
         self._more = more
 
     def prepare(self, run: Run) -> Started:
@@ -75,7 +78,7 @@ class Forebay:
     def deploy(self, run: Run) -> tuple[Path, Callable[[], int]]:
         """The plan's file, and the number of events that processors of this plan have processed so far."""
         empty_store(run.redis)
-        plan = stream_plan(run.name, run.topic, self._aggregations)
+        plan = stream_plan(run.name, run.topic, self._aggregations, self._publish_every_ms)
         plan_file = run.folder / "plan.msgpack"
         write_plan(plan, plan_file)
         return plan_file, progress_count(run.name, run.topic, self._aggregations, run.brokers, run.redis)

@@ -11,7 +11,7 @@ from benchmarks.shared.machine import this_machine
 from benchmarks.shared.publish import publish
 from benchmarks.shared.report import Report
 from benchmarks.stream.report import stream_table
-from benchmarks.stream.run import Limits, run_contests
+from benchmarks.stream.run import Limits, contests, run_contests
 from forebay.cli.error_line import error_line
 
 
@@ -24,7 +24,7 @@ def main(
     """Measure Forebay and its peers on one broker, and write the results."""
     with error_line():
         with progress_display() as display:
-            rows = run_contests(Limits(events, repeats, seconds), display)
+            rows = run_contests(contests(), Limits(events, repeats, seconds), display)
         publish("stream", Report(this_machine(), rows), {"stream": stream_table(rows)}, as_json)
 
 

@@ -56,12 +56,12 @@ def contests() -> list[Contest]:
     ]
 
 
-def run_contests(limits: Limits, display: Progress) -> list[StreamRow]:
+def run_contests(all_contests: Sequence[Contest], limits: Limits, display: Progress) -> list[StreamRow]:
     """Starts the servers, fills the topics, measures everything, and stops what it started."""
     with apache_kafka() as kafka, Valkey() as store:
         topics = _fill_topics(kafka.bootstrap, limits.events, display)
         results: dict[tuple[str, str], list[Rate]] = defaultdict(list)
-        turns = list(_turns(contests(), limits.repeats))
+        turns = list(_turns(all_contests, limits.repeats))
         task = display.add_task("measuring", total=len(turns))
         for at, (contest, system) in enumerate(turns):
             display.update(task, description=f"{system.name}: {contest.workload}")
@@ -69,7 +69,7 @@ def run_contests(limits: Limits, display: Progress) -> list[StreamRow]:
             results[system.name, contest.workload].append(rate)
             display.console.print(f"{system.name}: {contest.workload}: {rate.events_per_s:,.0f} events/s", style="dim")
             display.advance(task)
-    return _rows(results)
+    return _rows(results, [contest.workload for contest in all_contests])
 
 
 def _fill_topics(brokers: str, events: int, display: Progress) -> dict[Distribution, str]:
@@ -100,12 +100,11 @@ def _measure(system: System, name: str, brokers: str, store: str, topic: str, li
             process.kill()  # measured: nothing needs an orderly end
 
 
-def _rows(results: Mapping[tuple[str, str], Sequence[Rate]]) -> list[StreamRow]:
+def _rows(results: Mapping[tuple[str, str], Sequence[Rate]], workloads: Sequence[str]) -> list[StreamRow]:
     rows = []
     for (system, workload), rates in results.items():
         speeds = [rate.events_per_s for rate in rates]
         events = int(statistics.median(rate.events for rate in rates))
         median = statistics.median(speeds)
         rows.append(StreamRow(system, workload, median, min(speeds), max(speeds), len(rates), events))
-    workloads = [contest.workload for contest in contests()]
     return sorted(rows, key=lambda row: (workloads.index(row.workload), row.events_per_s))
