@@ -56,7 +56,7 @@ class MemoryStore:
     ) -> None:
         """See `Store.send`: they are written at once."""
         self._give_up_answers()
-        if self._is_of_another(shared):
+        if not names or self._is_of_another(shared):
             names, held = (), b""
         self._outcomes = []
         for write in writes:

@@ -106,7 +106,7 @@ class Store(Protocol):
             held: what the keys of hashes begin with that name rows whose values are held back, by the partition of
                 their heads (see `contract.store.keys.held_key`): in the same step a row is named there as it is
                 written without values, and no more as it is written with them. Empty: nothing is noted. Nor is it
-                where those fields are another definition's.
+                without `names`, or where those fields are another definition's.
         """
         ...
 

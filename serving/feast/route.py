@@ -60,6 +60,7 @@ class FeastRoute:
         self._decode = RequestDecoder(limits.max_entities)
         self._lookups = Lookups(plan, store)
         self._join_keys = _all_join_keys(plan)
+        self._never_published = frozenset(view.name for view in plan.stream_views if not view.publishes)
         self._kept_views = frozenset(view.view for view in stored_views(plan, service))
         self._batcher: Batcher[FeatureQuestion, bytes] = Batcher(
             on_thread(thread, watched(FeatureAnswerer(store, clock))),
@@ -98,7 +99,9 @@ class FeastRoute:
         lookup = self._lookups(request)
         check_names(lookup.service, request.full_feature_names)
         entities = typed_entities(request.entities, lookup.service)
-        if as_of_ms is not None:
+        if as_of_ms is None:
+            self._check_published(lookup)
+        else:
             self._check_kept(lookup)
         own = {key.name for key in lookup.service.join_keys}
         note(list(own), ({name: entities[name][at] for name in own} for at in range(request.count)))
@@ -115,6 +118,16 @@ class FeastRoute:
             request.include_feature_view_version_metadata,
             as_of_ms,
         )
+
+    def _check_published(self, lookup: Lookup) -> None:
+        """Of views that are published never there is nothing to read: every entity would seem to have no row."""
+        never = [view for view in lookup.views if view in self._never_published]
+        if never:
+            raise InvalidField(
+                (),
+                f"{', '.join(never)}: published never, as the view's tag 'publish' says; send the header "
+                f"{AS_OF.decode()}: now, or let the tag say 'each' or 'every' and a duration",
+            )
 
     def _check_kept(self, lookup: Lookup) -> None:
         """Windows of other views may be given up while a newer plan takes over: they would seem empty."""

@@ -243,6 +243,11 @@ class TestHeldBack:
         assert self.written(store, *stale) == [Outcome.BEHIND, Outcome.BEHIND, Outcome.ROLLED_BACK]
         assert self.named(store, 0) == {KEY}
 
+    def test_nothing_is_named_by_who_sets_no_shared_fields_at_all(self, store):
+        store.write_hash(b"held:0", {b"theirs": b""})
+        assert written(store, [write(-1, 5)], [], 0, self.SHARED, b"held:") == [Outcome.WRITTEN]
+        assert self.named(store, 0) == {b"theirs"}
+
     @pytest.mark.parametrize("held", [b"", b"held:"])
     def test_nothing_is_named_where_another_definition_is_read_or_it_is_not_asked_for(self, store, held):
         if held:

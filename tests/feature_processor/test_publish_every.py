@@ -215,7 +215,11 @@ def test_a_process_that_only_catches_up_names_nothing_and_publishes_nothing():
     behind = Processor(store, msgspec.structs.replace(CHANGED, publish_every_ms=10_000), publishes=False)
     behind.pay(0, "a", "a")
     behind.look(EVERY_S)
+    same = Processor(store, publishes=False)
+    same.pay(2, "b", "b")
+    same.look(EVERY_S)
     assert held(store) == {CARD_KEY(["a"])}
+    assert feast(store, EVERY, "b") is None
     assert summed(store, "a") == (1.0, 2.0)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import httpx
+import msgspec
 import pytest
 from feast import FeatureStore, RepoConfig
 from feast.errors import FeatureServiceNotFoundException, FeatureViewNotFoundException
@@ -162,6 +163,22 @@ def test_feasts_remote_store_fails_on_the_same_answers_of_either(servers: Server
             (ValueError, TypeError), match=r"is inconsistent|Couldn't infer value type from empty value"
         ):
             servers.sdk(server).get_online_features(request_body["features"], request_body["entities"])
+
+
+def test_values_that_are_published_never_are_refused_and_those_as_of_a_time_are_answered(
+    servers: Servers, valkey: str, tmp_path: Path
+) -> None:
+    """Feast's own server finds no row: a client could not tell that from an entity without events."""
+    plan = plan_of(servers.repo)
+    views = tuple(msgspec.structs.replace(view, publish_every_ms=None) for view in plan.stream_views)
+    body = {"features": SALES, "entities": {"shop_id": [1001]}}
+    with serving(door(tmp_path, msgspec.structs.replace(plan, stream_views=views), valkey)) as forebay:
+        refused = servers.ask(f"http://{forebay}", body)
+        answered = servers.ask(f"http://{forebay}", body, forebay_as_of="now")
+    assert refused.status_code == 422
+    assert "sales: published never" in refused.json()["detail"][0]["msg"]
+    assert "forebay-as-of: now" in refused.json()["detail"][0]["msg"]
+    assert answered.status_code == 200
 
 
 def test_columns_come_in_the_order_of_the_request(servers: Servers) -> None:
