@@ -27,7 +27,7 @@ STEPS = {
     ),
     "read missing rows": ("ViewRows.load",),
     "write rows: send, wait for the store": ("RedisStore.send", "RedisStore.answers"),
-    "cache rows": ("RowCache.put", "_size_bytes"),
+    "cache rows": ("RowCache.put", "RowCache.get", "RowCache.drop", "_pack_row", "_unpack_row", "_size_bytes"),
     "progress": ("ProgressLedger.advanced", "RedisStore.write_hashes"),
     "batch, the rest": ("TopicBatches.process",),
 }

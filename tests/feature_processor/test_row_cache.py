@@ -1,5 +1,7 @@
 """The bound on rows kept in the process."""
 
+import pytest
+
 from forebay.pipelines.feature_processor.rows.cache import RowCache
 from forebay.pipelines.steps.tile_state.row_codec import StoredRow
 
@@ -8,11 +10,21 @@ def row(size):
     return StoredRow(b"h" * size, None)
 
 
+@pytest.mark.parametrize("head", [b"", b"head"])
+@pytest.mark.parametrize("closed", [None, b"", b"closed"])
+@pytest.mark.parametrize("ids", [None, b"", b"ids"])
+def test_a_row_comes_back_as_it_was_put(head, closed, ids):
+    cache = RowCache(10_000)
+    cache.put(b"a", StoredRow(head, closed, ids))
+    assert cache.get(b"a") == StoredRow(head, closed, ids)
+    assert cache.get(b"b") is None
+
+
 def test_the_oldest_rows_go_first_and_the_rest_fits():
     cache = RowCache(10_000)
     for at in range(100):
         cache.put(b"%d" % at, row(200))
-    assert cache.currsize <= 10_000
+    assert cache.size_bytes <= 10_000
     assert list(cache) == [b"%d" % at for at in range(100 - len(cache), 100)]
     assert len(cache) > 10
 
@@ -38,7 +50,7 @@ def test_a_row_that_is_written_again_is_as_good_as_new():
 def test_one_large_row_counts_as_many_small_ones():
     cache = RowCache(10_000)
     cache.put(b"small", row(10))
-    cache.put(b"large", row(9_500))
+    cache.put(b"large", row(9_700))
     assert list(cache) == [b"large"]
 
 
@@ -53,21 +65,21 @@ def test_a_row_larger_than_the_cache_is_not_kept_and_takes_its_former_version_wi
 def test_remembered_ids_count_as_well():
     cache = RowCache(10_000)
     cache.put(b"a", row(10))
-    size = cache.currsize
+    size = cache.size_bytes
     cache.put(b"a", row(10)._replace(ids=b"i" * 1_000))
-    assert cache.currsize == size + 1_000
+    assert cache.size_bytes == size + 1_000
 
 
 def test_the_count_of_bytes_is_right_after_any_change():
     cache = RowCache(10_000)
     cache.put(b"a", row(10))
-    size = cache.currsize
+    size = cache.size_bytes
     cache.put(b"a", row(500))
     cache.put(b"a", row(10))
-    assert cache.currsize == size
+    assert cache.size_bytes == size
     cache.drop(b"a")
     cache.drop(b"a")
-    assert cache.currsize == 0
+    assert cache.size_bytes == 0
     cache.put(b"a", row(10))
     cache.clear()
-    assert (cache.currsize, len(cache)) == (0, 0)
+    assert (cache.size_bytes, len(cache)) == (0, 0)

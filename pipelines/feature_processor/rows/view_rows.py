@@ -81,14 +81,15 @@ class ViewRows:
         Raises:
             StoreUnavailable: they can't be read; it can be tried again.
         """
-        missing = [key for key in keys if key not in self._cache]
+        rows = [self._cache.get(key) for key in keys]
+        missing = [key for key, row in zip(keys, rows, strict=True) if row is None]
         read: dict[bytes, StoredRow] = {}
         if missing:
             with metrics.READ_SECONDS.labels(self.view.name).time():
                 found = self._store.read([(key, self.encoder.state_fields) for key in missing])
             read = {key: StoredRow(*fields) for key, fields in zip(missing, found, strict=True)}
             self.slices.learn(list(read.values()))
-        return [self._cache.get(key) or read[key] for key in keys]
+        return [read[key] if row is None else row for key, row in zip(keys, rows, strict=True)]
 
     def send(
         self, keys: Sequence[bytes], stored: Sequence[StoredRow], result: Aggregated, shown: ShownValues | None
