@@ -31,7 +31,6 @@
 local function identity(head) return string.sub(head, 1, 9) end
 local function incarnation_and_partition(head) return string.sub(head, 10, 21) end
 local function offset_of(head) return struct.unpack('>I8', head, 22) end
-local function partition_of(head) return string.format('%d', struct.unpack('>I4', head, 18)) end
 
 local function outcome_of_absent(expected, first, last)
   if expected >= 0 then return -1 end
@@ -55,12 +54,12 @@ local function outcome(stored, head, expected)
   return 1
 end
 
--- Adds arguments of a command that is called once for all rows of a partition.
-local function add(by_partition, head, ...)
-  local partition = partition_of(head)
-  local arguments = by_partition[partition] or {}
-  by_partition[partition] = arguments
-  for _, each in ipairs({...}) do arguments[#arguments + 1] = each end
+-- The rows of a head's partition in `by_partition`, whose keys are partitions as heads have them.
+local function rows_beside(by_partition, head)
+  local partition = string.sub(head, 18, 21)
+  local rows = by_partition[partition] or {}
+  by_partition[partition] = rows
+  return rows
 end
 
 local live = tonumber(ARGV[1])
@@ -111,11 +110,14 @@ for row = 1, #KEYS - 1 do
       set_all(key, fields, 1, shared + own)
     end
     if notes_held then
-      if given == 0 then add(held_back, head, key, '') else add(published, head, key) end
+      local rows = rows_beside(given == 0 and held_back or published, head)
+      rows[#rows + 1] = key
+      if given == 0 then rows[#rows + 1] = '' end
     end
   end
   at = values + given
 end
-for partition, rows in pairs(held_back) do redis.call('HSET', ARGV[5] .. partition, unpack(rows)) end
-for partition, rows in pairs(published) do redis.call('HDEL', ARGV[5] .. partition, unpack(rows)) end
+local function held_key(partition) return ARGV[5] .. string.format('%d', struct.unpack('>I4', partition)) end
+for partition, rows in pairs(held_back) do redis.call('HSET', held_key(partition), unpack(rows)) end
+for partition, rows in pairs(published) do redis.call('HDEL', held_key(partition), unpack(rows)) end
 return outcomes
