@@ -21,7 +21,7 @@ from forebay.serving.features.read import RowReader
 from forebay.serving.features.request import RequestChecker, ScoringRequest, check_as_of
 from forebay.serving.models.catalog import Catalog
 from forebay.serving.models.model import load_model
-from forebay.serving.scoring import scorer as one_path
+from forebay.serving.scoring.scorer import RequestScorer
 
 REFUSAL = "refusal"
 """Column beside the scores: why a row has none."""
@@ -179,13 +179,13 @@ class _NoStore:
         )
 
 
-def _first_that_scores(plan: Plan, folder: Path, store: RowReader) -> one_path.Scorer:
+def _first_that_scores(plan: Plan, folder: Path, store: RowReader) -> RequestScorer:
     """The scorer of the version that a worker would take: the best one that fits the plan."""
     catalog = Catalog(folder)
     refused = []
     for version in catalog.candidates():
         try:
-            scorer = one_path.Scorer.of(plan, [load_model(version)], store)
+            scorer = RequestScorer.of(plan, [load_model(version)], store)
         except (ModelError, PlanError) as error:
             refused.append(str(error))
             continue

@@ -23,7 +23,7 @@ from forebay.serving.oip.inference import Inference, ServedModel
 from forebay.serving.oip.rest import ROOT as OIP
 from forebay.serving.oip.rest import RestRoutes
 from forebay.serving.oip.served import ByEntity, ByTensors
-from forebay.serving.scoring.scorer import Scorer
+from forebay.serving.scoring.scorer import RequestScorer
 from forebay.serving.web.door import Door
 
 log = structlog.get_logger("forebay.serve")
@@ -38,7 +38,7 @@ class Endpoint:
     def __init__(
         self,
         plan: Plan,
-        scorer: Scorer,
+        scorer: RequestScorer,
         store: RowReader,
         clock: Clock,
         settings: HttpSettings,
@@ -71,7 +71,7 @@ class Endpoint:
         await self._app(scope, receive, send)
 
 
-def _inference(scorer: Scorer, shared: Shared, alone: Sequence[ModelAlone], settings: HttpSettings) -> Inference:
+def _inference(scorer: RequestScorer, shared: Shared, alone: Sequence[ModelAlone], settings: HttpSettings) -> Inference:
     async def ready() -> bool:
         try:
             await asyncio.get_running_loop().run_in_executor(shared.thread, scorer.warm_up)

@@ -95,7 +95,7 @@ def score(
     from forebay.serving.models.catalog import Catalog
     from forebay.serving.rollout.following import Files, following
     from forebay.serving.rollout.renewed import LOOK_S
-    from forebay.serving.scoring.scorer import Scorer
+    from forebay.serving.scoring.scorer import RequestScorer
     from forebay.serving.worker.build import build_event_scorer
     from forebay.serving.worker.events import EventScorer
     from forebay.serving.worker.loop import Worker
@@ -113,7 +113,7 @@ def score(
         include_features=include_features,
     )
 
-    def event_scorer(plan: Plan, scorer: Scorer) -> EventScorer:
+    def event_scorer(plan: Plan, scorer: RequestScorer) -> EventScorer:
         return build_event_scorer(plan, scorer, scoring)
 
     if metrics_port:

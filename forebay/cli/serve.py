@@ -99,7 +99,7 @@ def serve(
     from forebay.serving.http.server import run_server
     from forebay.serving.models.alone import load_alone
     from forebay.serving.rollout.following import Files, following
-    from forebay.serving.scoring.scorer import Scorer
+    from forebay.serving.scoring.scorer import RequestScorer
     from forebay.serving.worker.build import watermark_clock
 
     compiled = read(plan_file)
@@ -128,7 +128,7 @@ def serve(
     # One for all applications that follow one another. The watermark clock waits for the store: on the thread.
     rows = AsyncRedisReader(store) if wall else None
 
-    def app(plan: Plan, scorer: Scorer) -> Endpoint:
+    def app(plan: Plan, scorer: RequestScorer) -> Endpoint:
         now: Clock = WallClock() if wall else watermark_clock(plan, kafka_of(plan, brokers, kafka_properties), store)
         return Endpoint(
             plan,

@@ -19,7 +19,7 @@ from forebay.serving.models.catalog import Catalog
 from forebay.serving.models.invariance import is_batch_invariant
 from forebay.serving.models.model import Model, load_model
 from forebay.serving.models.table import NEWEST, Choice, Table, check_choice
-from forebay.serving.scoring.scorer import Scorer
+from forebay.serving.scoring.scorer import RequestScorer
 
 MAX_ROWS = 20_000
 """Rows that are scored together, and one by one as well."""
@@ -46,7 +46,7 @@ def check(plan: Plan, version: Path) -> Checked:
     started = time.perf_counter()
     try:
         model = load_model(version)
-        scorer = Scorer.of(plan, [model], MemoryStore())
+        scorer = RequestScorer.of(plan, [model], MemoryStore())
         scorer.warm_up()
     except (ModelError, PlanError) as error:
         return Checked(version.name, "", "", (), 0, None, _ms_since(started), str(error))
@@ -79,7 +79,7 @@ def check_deployment(plan: Plan, catalog: Catalog, choice: Choice, place: str = 
     table = Table(generation=1, live=choice.live, shares=choice.shares, shadows=choice.shadows)
     deployment = catalog.deployment(table, place)
     models = [load_model(version) for version in deployment.versions]
-    Scorer.of(plan, models, MemoryStore(), deployment).warm_up()
+    RequestScorer.of(plan, models, MemoryStore(), deployment).warm_up()
     return len(models)
 
 
@@ -133,7 +133,7 @@ def shifts(plan: Plan, version: Path, rows: pd.DataFrame, bound: float) -> list[
         ModelError, PlanError: the version can't score, or the rows have no column of a score.
         RequestError: a feature has no column, or values of another type.
     """
-    scorer = Scorer.of(plan, [load_model(version)], MemoryStore())
+    scorer = RequestScorer.of(plan, [load_model(version)], MemoryStore())
     features = scorer.assembler.features
     columns = from_frame(rows, features)
     compared = [name for name in scorer.model.card.scores if name in rows]

@@ -36,7 +36,7 @@ SCORED_EVENT = (
     "forebay.serving.worker.member:Member.read",
     "forebay.serving.worker.events:EventScorer.__call__",
     "forebay.serving.worker.barrier:Barrier.wait",
-    "forebay.serving.scoring.scorer:Scorer.score",
+    "forebay.serving.scoring.scorer:RequestScorer.score",
     "forebay.serving.features.assemble:FeatureAssembler.assemble",
     "forebay.serving.features.read:FeatureReader.read",
     "forebay.serving.features.rows:StreamRows.evaluate",

@@ -1,4 +1,4 @@
-"""The HTTP door: the same Scorer as the worker, asked over HTTP.
+"""The HTTP door: the same scoring path as the worker's, asked over HTTP.
 
     request --front: route, token--> hot route    | anything else -> the FastAPI surface
       --read, decode, check-->       Question     | error table -> 4xx

@@ -36,7 +36,7 @@ from forebay.serving.models.model import Model
 from forebay.serving.scoring.batching import Batcher, Run, on_thread
 from forebay.serving.scoring.lanes import Lanes, inline_entities
 from forebay.serving.scoring.questions import BatchAnswerer, LoopAnswerer, Question, Reply
-from forebay.serving.scoring.scorer import Scorer
+from forebay.serving.scoring.scorer import RequestScorer
 from forebay.serving.scoring.watched import watched
 from forebay.serving.web.door import Door
 
@@ -100,7 +100,7 @@ Doors = Callable[[Shared], Mapping[str, Door]]
 
 
 def build_app(
-    scorer: Scorer,
+    scorer: RequestScorer,
     clock: Clock,
     settings: HttpSettings,
     refused: Refusals = dict,
@@ -149,7 +149,9 @@ def build_app(
     return Front(hot, Surface(surface), paths, gate or build_gate(settings.token, settings.access))
 
 
-def _surface(scorer: Scorer, thread: ThreadPoolExecutor, refused: Refusals, rows: AsyncRowReader | None) -> FastAPI:
+def _surface(
+    scorer: RequestScorer, thread: ThreadPoolExecutor, refused: Refusals, rows: AsyncRowReader | None
+) -> FastAPI:
     """Everything but the hot routes, which it documents too."""
 
     @asynccontextmanager
@@ -202,7 +204,7 @@ def _surface(scorer: Scorer, thread: ThreadPoolExecutor, refused: Refusals, rows
 class Readiness:
     """Runs the whole scoring path on an entity that nobody has. Callers at the same time share one run."""
 
-    def __init__(self, scorer: Scorer, thread: Executor) -> None:
+    def __init__(self, scorer: RequestScorer, thread: Executor) -> None:
         self._try = watched(lambda _: self._warm_up(scorer))
         self._thread = thread
         self._running: asyncio.Future[None] | None = None
@@ -214,7 +216,7 @@ class Readiness:
         await asyncio.shield(self._running)
 
     @staticmethod
-    def _warm_up(scorer: Scorer) -> None:
+    def _warm_up(scorer: RequestScorer) -> None:
         try:
             scorer.warm_up()
         except StoreUnavailable as error:
@@ -228,7 +230,7 @@ class Readiness:
             raise NotReady("the model fails") from error
 
 
-def _describe(scorer: Scorer, model: Model) -> ModelDescription:
+def _describe(scorer: RequestScorer, model: Model) -> ModelDescription:
     shares = {each.model: each.end - each.start for each in scorer.deployment.shares}
     return ModelDescription(
         name=model.name,

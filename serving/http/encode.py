@@ -19,7 +19,7 @@ from forebay.serving.http.codec import (
 from forebay.serving.http.error_table import UNEXPECTED, is_unexpected
 from forebay.serving.scoring.answers import Answer, Outcome
 from forebay.serving.scoring.questions import Question, Reply
-from forebay.serving.scoring.scorer import Scorer
+from forebay.serving.scoring.scorer import RequestScorer
 
 log = structlog.get_logger("forebay.serve")
 
@@ -27,7 +27,7 @@ log = structlog.get_logger("forebay.serve")
 class ReplyEncoder:
     """Bodies of one deployment, whose questions they answer."""
 
-    def __init__(self, scorer: Scorer) -> None:
+    def __init__(self, scorer: RequestScorer) -> None:
         self._service = scorer.service.name
         self._models = {
             name: ModelReference(model.name, model.version, model.hash) for name, model in scorer.models.items()

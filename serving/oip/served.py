@@ -20,7 +20,7 @@ from forebay.serving.oip.inference import Inferred
 from forebay.serving.scoring.answers import Answer, Outcome
 from forebay.serving.scoring.batching import Batcher, on_thread
 from forebay.serving.scoring.questions import Question, Reply
-from forebay.serving.scoring.scorer import Scorer
+from forebay.serving.scoring.scorer import RequestScorer
 from forebay.serving.scoring.watched import watched
 
 log = structlog.get_logger("forebay.serve")
@@ -80,7 +80,7 @@ class ByTensors:
 class ByEntity:
     """The scores of entities, whose features are looked up as of now. Implements `ServedModel`."""
 
-    def __init__(self, scorer: Scorer, submit: Submit, max_entities: int, pinned: Model | None = None) -> None:
+    def __init__(self, scorer: RequestScorer, submit: Submit, max_entities: int, pinned: Model | None = None) -> None:
         """Args:
         submit: answers a question, given its number of entities.
         pinned: the model that scores all entities; None: the deployment says which.

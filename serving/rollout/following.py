@@ -22,7 +22,7 @@ from forebay.serving.rollout.follower import Follower
 from forebay.serving.rollout.leases import DefinitionLeases
 from forebay.serving.rollout.refused_models import RefusedModels
 from forebay.serving.rollout.renewed import Renewed
-from forebay.serving.scoring.scorer import Scorer
+from forebay.serving.scoring.scorer import RequestScorer
 from forebay.serving.scoring.warm import RETRY_SECONDS, build_scorer, wait_for_store
 
 log = structlog.get_logger("forebay.renewal")
@@ -52,7 +52,7 @@ class Files(NamedTuple):
 
 @contextmanager
 def following(
-    plan: Plan, files: Files, redis: str, make: Callable[[Plan, Scorer], T], *, reads_all: bool = False
+    plan: Plan, files: Files, redis: str, make: Callable[[Plan, RequestScorer], T], *, reads_all: bool = False
 ) -> Iterator[Renewed[T]]:
     """Something made from the present plan and deployment, and from newer ones as they come.
 

@@ -10,7 +10,7 @@ from forebay.pipelines.errors import StoreRefused, StoreUnavailable
 from forebay.serving.features.read import Rows
 from forebay.serving.scoring.batching import Batcher, Overloaded
 from forebay.serving.scoring.questions import Question, Reply
-from forebay.serving.scoring.scorer import Scorer
+from forebay.serving.scoring.scorer import RequestScorer
 
 log = structlog.get_logger("forebay.scoring")
 
@@ -59,12 +59,12 @@ class Lanes:
         return await self._thread.submit(question, size)
 
 
-def inline_entities(scorer: Scorer) -> int:
+def inline_entities(scorer: RequestScorer) -> int:
     """How many entities, of those that are tried, are computed within `INLINE_MS` on this machine; 0: not even one."""
     return next((count for count in _INLINE_SIZES if _shortest_ms(scorer, count) <= INLINE_MS), 0)
 
 
-def _shortest_ms(scorer: Scorer, count: int) -> float:
+def _shortest_ms(scorer: RequestScorer, count: int) -> float:
     """What so many entities take that have no row, in the best of some attempts: others use the machine too."""
     requests = [scorer.placeholder] * count
     lookup = scorer.lookup(requests)

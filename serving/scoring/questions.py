@@ -18,7 +18,7 @@ from forebay.serving.features.read import AsyncRowReader, Lookup, Rows
 from forebay.serving.features.request import ScoringRequest
 from forebay.serving.observe.metrics import count_predictions, observe_stages
 from forebay.serving.scoring.answers import Outcome, answers
-from forebay.serving.scoring.scorer import Scored, Scorer
+from forebay.serving.scoring.scorer import RequestScorer, Scored
 
 log = structlog.get_logger("forebay.scoring")
 
@@ -99,7 +99,7 @@ class BatchAnswerer:
     One thread at a time.
     """
 
-    def __init__(self, scorer: Scorer, clock: Clock) -> None:
+    def __init__(self, scorer: RequestScorer, clock: Clock) -> None:
         self._scorer = scorer
         self._clock = clock
 
@@ -132,7 +132,7 @@ class LoopAnswerer:
     """
 
     def __init__(
-        self, scorer: Scorer, clock: Clock, rows: AsyncRowReader, thread: Executor, inline_entities: int
+        self, scorer: RequestScorer, clock: Clock, rows: AsyncRowReader, thread: Executor, inline_entities: int
     ) -> None:
         """Args:
         clock: one that does not wait for anything.
@@ -180,7 +180,7 @@ class LoopAnswerer:
         return _outcomes(self._scorer, scored, group.asked)
 
 
-def _outcomes(scorer: Scorer, scored: Scored, asked: Sequence[_Asked]) -> Sequence[Outcome]:
+def _outcomes(scorer: RequestScorer, scored: Scored, asked: Sequence[_Asked]) -> Sequence[Outcome]:
     """One per entity; counted."""
     observe_stages(scored.vectors, scored.model_ms if scored.models else None)
     for name, found in scored.models.items():

@@ -1,4 +1,4 @@
-"""The Scorer: the one scoring path, whichever door a request came through."""
+"""Scores requests: the one scoring path, whichever door they came through."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Scored(NamedTuple):
         return sum(each.model_ms for each in self.models.values())
 
 
-class Scorer:
+class RequestScorer:
     """One assembler of features, and the models that take them. One thread at a time (but see `score_rows`)."""
 
     def __init__(
@@ -101,7 +101,9 @@ class Scorer:
             )
 
     @classmethod
-    def of(cls, plan: Plan, models: Sequence[Model], store: RowReader, deployment: Deployment | None = None) -> Scorer:
+    def of(
+        cls, plan: Plan, models: Sequence[Model], store: RowReader, deployment: Deployment | None = None
+    ) -> RequestScorer:
         """The scorer of these models, whose features are read from a store.
 
         Args:

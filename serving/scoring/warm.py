@@ -14,7 +14,7 @@ from forebay.pipelines.errors import StoreUnavailable
 from forebay.pipelines.process.watchdog import LONG, step
 from forebay.serving.models.deployment import Deployment
 from forebay.serving.models.model import load_model
-from forebay.serving.scoring.scorer import Scorer
+from forebay.serving.scoring.scorer import RequestScorer
 
 T = TypeVar("T")
 
@@ -23,7 +23,7 @@ log = structlog.get_logger("forebay.build")
 RETRY_SECONDS = 1.0
 
 
-def build_scorer(plan: Plan, deployment: Deployment, redis: str) -> Scorer:
+def build_scorer(plan: Plan, deployment: Deployment, redis: str) -> RequestScorer:
     """A warm scorer with its own connection. Waits for a store that is not there yet.
 
     Raises:
@@ -31,7 +31,7 @@ def build_scorer(plan: Plan, deployment: Deployment, redis: str) -> Scorer:
     """
     step("loading the models", LONG)
     models = [load_model(version) for version in deployment.versions]
-    scorer = Scorer.of(plan, models, RedisStore(redis), deployment)
+    scorer = RequestScorer.of(plan, models, RedisStore(redis), deployment)
     wait_for_store(scorer.warm_up)
     return scorer
 

@@ -14,7 +14,7 @@ from forebay.pipelines.contract.plan.plan import Plan
 from forebay.pipelines.contract.plan.sources import Source
 from forebay.pipelines.contract.plan.views import StreamView
 from forebay.pipelines.errors import PlanError, SettingsError
-from forebay.serving.scoring.scorer import Scorer
+from forebay.serving.scoring.scorer import RequestScorer
 from forebay.serving.worker.barrier import Barrier
 from forebay.serving.worker.events import EventScorer
 from forebay.serving.worker.settings import ScoringSettings
@@ -68,7 +68,7 @@ def _check_shadow_topics(topics: Topics, output: str) -> None:
             ) from error
 
 
-def build_event_scorer(plan: Plan, scorer: Scorer, settings: ScoringSettings) -> EventScorer:
+def build_event_scorer(plan: Plan, scorer: RequestScorer, settings: ScoringSettings) -> EventScorer:
     """An event scorer whose barrier watches the views that the model's service reads from the scored topic.
 
     Raises:

@@ -28,7 +28,7 @@ from forebay.serving.features.isolate import isolate
 from forebay.serving.features.request import ScoringRequest, check_asks
 from forebay.serving.observe.metrics import BARRIER_NOT_MET, count_predictions, observe_stages
 from forebay.serving.scoring.answers import full_answers
-from forebay.serving.scoring.scorer import Scored, Scorer
+from forebay.serving.scoring.scorer import RequestScorer, Scored
 from forebay.serving.worker.addressed import counted_at, for_model
 from forebay.serving.worker.barrier import Awaited, Barrier
 from forebay.serving.worker.outcome import Incoming, OutcomeRecords, Seen
@@ -48,7 +48,7 @@ class EventScorer:
 
     def __init__(
         self,
-        scorer: Scorer,
+        scorer: RequestScorer,
         source: Source,
         barrier: Barrier,
         output: str,

@@ -19,7 +19,7 @@ from forebay.serving.features.request import ScoringRequest
 from forebay.serving.models.model import Model
 from forebay.serving.observe.metrics import UNSCORED
 from forebay.serving.scoring.answers import Answer
-from forebay.serving.scoring.scorer import Scorer
+from forebay.serving.scoring.scorer import RequestScorer
 from forebay.serving.worker.outgoing import OutgoingRecord
 
 _encode = msgspec.json.Encoder().encode
@@ -47,7 +47,7 @@ class Seen(NamedTuple):
 class OutcomeRecords:
     """Makes the records of one prediction topic, and of the topic of unscored events beside it."""
 
-    def __init__(self, scorer: Scorer, topic_id: str, output: str, include_features: bool) -> None:
+    def __init__(self, scorer: RequestScorer, topic_id: str, output: str, include_features: bool) -> None:
         """Args:
         topic_id: Kafka's id of the scored topic.
         output: the prediction topic.

@@ -24,7 +24,7 @@ from forebay.pipelines.feature_processor.walk.parts import topic_parts
 from forebay.pipelines.feature_processor.walk.topic_batch import TopicBatches
 from forebay.serving.models.catalog import Catalog
 from forebay.serving.models.model import load_model
-from forebay.serving.scoring.scorer import Scorer
+from forebay.serving.scoring.scorer import RequestScorer
 from forebay.serving.worker.barrier import Barrier
 from forebay.serving.worker.events import EventScorer
 from tests.oracle import Window
@@ -92,7 +92,7 @@ class Topics:
         pipeline.begin()
         pipeline.process({0: self.records})
         barrier = Barrier(SCORED, [], ProgressReader(PLAN.project, [], MemoryStore()), 0)
-        scorer = Scorer.of(self.plan, [load_model(self.model)], store)
+        scorer = RequestScorer.of(self.plan, [load_model(self.model)], store)
         score = EventScorer(scorer, SCORED, barrier, "out", include_features=True, topic_id="id")
         event = {"card": card, "limit": limit, "event_ms": AT_MS}
         self.payloads += [each.value for each in score([Message(offset, event)]) if each.topic == "out"]

@@ -15,7 +15,7 @@ from forebay.serving.features.read import RowReader
 from forebay.serving.models.catalog import Catalog
 from forebay.serving.models.model import load_model
 from forebay.serving.models.table import Choice, Share
-from forebay.serving.scoring.scorer import Scorer
+from forebay.serving.scoring.scorer import RequestScorer
 from tests.serving.endpoint import PLAN, write_model
 
 CARDS = [f"card-{number}" for number in range(40)]
@@ -45,7 +45,7 @@ def deploy(models: Path, live: str, *shares: tuple[str, float, float], shadows: 
     return catalog
 
 
-def scorer_of(catalog: Catalog, store: RowReader) -> Scorer:
+def scorer_of(catalog: Catalog, store: RowReader) -> RequestScorer:
     """As a process makes it."""
     (deployment,) = catalog.deployments()
-    return Scorer.of(PLAN, [load_model(each) for each in deployment.versions], store, deployment)
+    return RequestScorer.of(PLAN, [load_model(each) for each in deployment.versions], store, deployment)

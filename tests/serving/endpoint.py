@@ -40,7 +40,7 @@ from forebay.serving.features.read import RowReader
 from forebay.serving.http.app import build_app
 from forebay.serving.http.settings import HttpSettings
 from forebay.serving.models.model import load_model
-from forebay.serving.scoring.scorer import Scorer
+from forebay.serving.scoring.scorer import RequestScorer
 from tests.support.build import HOUR, MINUTE, SOURCE, START_MS, record
 
 NOW_MS = START_MS + HOUR
@@ -181,7 +181,7 @@ class World:
         self.memory = MemoryStore()
         fill(self.memory)
         self.store = FaultyStore(self.memory)
-        self.scorer = Scorer.of(PLAN, [load_model(write_model(folder))], self.store)
+        self.scorer = RequestScorer.of(PLAN, [load_model(write_model(folder))], self.store)
         self.app = build_app(self.scorer, FixedClock(), settings or HttpSettings())
 
     def post(self, path: str, body: Any, **more: Any) -> httpx.Response:

@@ -18,7 +18,7 @@ from forebay.serving.http.app import build_app
 from forebay.serving.http.server import run_server
 from forebay.serving.http.settings import HttpSettings
 from forebay.serving.models.model import load_model
-from forebay.serving.scoring.scorer import Scorer
+from forebay.serving.scoring.scorer import RequestScorer
 from tests.serving.endpoint import PLAN, FixedClock, fill, write_model
 
 
@@ -65,7 +65,7 @@ def main(folder: str, settings: str, read_s: str) -> None:
     """Serves until a signal: `python -m tests.serving.process <folder> <settings as JSON> <seconds of a read>`."""
     store = SlowStore(float(read_s))
     fill(store)
-    scorer = Scorer.of(PLAN, [load_model(write_model(Path(folder)))], store)
+    scorer = RequestScorer.of(PLAN, [load_model(write_model(Path(folder)))], store)
     chosen = msgspec.json.decode(settings, type=HttpSettings)
     run_server(build_app(scorer, FixedClock(), chosen), chosen)
 

@@ -21,7 +21,7 @@ from forebay.pipelines.errors import StoreRefused, StoreUnavailable
 from forebay.serving.models.deployment import Deployment
 from forebay.serving.models.model import load_model
 from forebay.serving.observe.metrics import MODEL_INFO, show_deployment
-from forebay.serving.scoring.scorer import Scorer
+from forebay.serving.scoring.scorer import RequestScorer
 from forebay.serving.worker.barrier import Awaited, Barrier
 from forebay.serving.worker.events import EventScorer
 from tests.serving.endpoint import NOW_MS, PLAN, REFUSED_LIMIT, SERVICE, VIEW, FaultyStore, fill, write_model
@@ -74,7 +74,7 @@ def store(memory):
 
 @pytest.fixture
 def scorer(store, tmp_path):
-    return Scorer.of(PLAN, [load_model(write_model(tmp_path))], store)
+    return RequestScorer.of(PLAN, [load_model(write_model(tmp_path))], store)
 
 
 @pytest.fixture
@@ -263,7 +263,7 @@ class TestTimes:
         source = msgspec.structs.replace(SCORED, columns=(*SOURCE.columns, times))
         service = msgspec.structs.replace(SERVICE, request=(times,))
         plan = msgspec.structs.replace(PLAN, services=(service,))
-        scorer = Scorer.of(plan, [load_model(write_model(tmp_path))], store)
+        scorer = RequestScorer.of(plan, [load_model(write_model(tmp_path))], store)
         barrier = Barrier(source, [], ProgressReader(PLAN.project, [], MemoryStore()), 0)
         score = EventScorer(scorer, source, barrier, "predictions", include_features=False, topic_id="id-1")
         (record,) = score([Message(0, {"card": "a", "limit": "2013-10-01T12:00:00Z"})])

@@ -22,7 +22,7 @@ from forebay.serving.http.app import build_app
 from forebay.serving.http.server import run_server
 from forebay.serving.http.settings import HttpSettings
 from forebay.serving.models.model import load_model
-from forebay.serving.scoring.scorer import Scorer
+from forebay.serving.scoring.scorer import RequestScorer
 from tests.e2e.broker import until
 from tests.serving.endpoint import PLAN, WINDOWS_PLAN, AsyncRows, FixedClock, fill, write_model
 from tests.serving.process import SlowStore
@@ -35,9 +35,9 @@ def main(folder: str, settings: str, hanging: str) -> None:
         store = SlowStore(0.0)
         fill(store)
         store.read_s = 3_600.0
-        app = build_app(Scorer.of(PLAN, [load_model(write_model(Path(folder)))], store), FixedClock(), chosen)
+        app = build_app(RequestScorer.of(PLAN, [load_model(write_model(Path(folder)))], store), FixedClock(), chosen)
     else:
-        scorer = Scorer.of(WINDOWS_PLAN, [load_model(write_model(Path(folder), 3))], MemoryStore())
+        scorer = RequestScorer.of(WINDOWS_PLAN, [load_model(write_model(Path(folder), 3))], MemoryStore())
         app = build_app(scorer, FixedClock(), chosen, rows=AsyncRows(MemoryStore()))
         scorer.score_rows = lambda *_: time.sleep(3_600.0)  # type: ignore[assignment,method-assign,return-value]
     WATCHDOG.start(2.0)

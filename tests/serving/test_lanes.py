@@ -21,7 +21,7 @@ from forebay.serving.scoring.answers import Answer
 from forebay.serving.scoring.batching import Batcher, on_thread
 from forebay.serving.scoring.lanes import SMALL_ENTITIES, Lanes, inline_entities
 from forebay.serving.scoring.questions import BatchAnswerer, LoopAnswerer, Question, Reply
-from forebay.serving.scoring.scorer import Scorer
+from forebay.serving.scoring.scorer import RequestScorer
 from tests.serving.endpoint import (
     NOW_MS,
     PLAN,
@@ -45,7 +45,7 @@ class World:
         self.memory = MemoryStore()
         fill(self.memory)
         self.store = FaultyStore(self.memory)
-        self.scorer = Scorer.of(WINDOWS_PLAN, [load_model(write_model(folder, 3))], self.store)
+        self.scorer = RequestScorer.of(WINDOWS_PLAN, [load_model(write_model(folder, 3))], self.store)
         self.rows = AsyncRows(self.memory)
         self.threads: list[str] = []
         whole = self.scorer.model.run

@@ -38,7 +38,7 @@ from forebay.serving.features.request import ScoringRequest
 from forebay.serving.http.app import build_app
 from forebay.serving.http.settings import HttpSettings
 from forebay.serving.models.model import load_model
-from forebay.serving.scoring.scorer import Scorer
+from forebay.serving.scoring.scorer import RequestScorer
 from forebay.time_travel import TimeTravel
 from tests.serving.endpoint import NOW_MS, FixedClock, client
 from tests.support.build import HOUR, MINUTE, SOURCE, START_MS, record
@@ -256,7 +256,7 @@ def store():
 
 class TestModels:
     def test_an_input_of_a_lists_own_name_takes_it_padded_with_nan(self, tmp_path, store):
-        scorer = Scorer.of(plan_of(view()), [load_model(write_model(tmp_path, [AMOUNTS], AS_IS))], store)
+        scorer = RequestScorer.of(plan_of(view()), [load_model(write_model(tmp_path, [AMOUNTS], AS_IS))], store)
         scorer.warm_up()
         scored = scorer.score([ScoringRequest({"card": "a"}, at) for at in (NOW_MS, NOW_MS + 29 * MINUTE)])
         np.testing.assert_array_equal(
@@ -267,7 +267,7 @@ class TestModels:
     def test_a_list_that_is_longer_than_the_input_is_cut(self, tmp_path, store):
         two = takes("habits__amounts", shape=(None, 2))
         tile = helper.make_node("Concat", ["habits__amounts", "habits__amounts"], ["out"], axis=1)
-        scorer = Scorer.of(plan_of(view()), [load_model(write_model(tmp_path, [two], tile))], store)
+        scorer = RequestScorer.of(plan_of(view()), [load_model(write_model(tmp_path, [two], tile))], store)
         scored = scorer.score([ScoringRequest({"card": "a"}, NOW_MS)])
         assert [scored.models["habits/1"].scores[f"s{at}"] for at in range(3)] == [[3.5], [2.5], [3.5]]
 
@@ -287,7 +287,9 @@ class TestModels:
         opsets = [helper.make_opsetid("", 13), helper.make_opsetid("ai.onnx.ml", 2)]
         graph = helper.make_graph([encode], "graph", [texts], [out])
         onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=8), version / "model.onnx")
-        scored = Scorer.of(plan_of(view()), [load_model(version)], store).score([ScoringRequest({"card": "a"}, NOW_MS)])
+        scored = RequestScorer.of(plan_of(view()), [load_model(version)], store).score(
+            [ScoringRequest({"card": "a"}, NOW_MS)]
+        )
         assert [scored.models["habits/1"].scores[f"s{at}"] for at in range(3)] == [[1.0], [2.0], [2.0]]
 
     @pytest.mark.parametrize(
@@ -307,11 +309,11 @@ class TestModels:
         node = helper.make_node("Cast", [wanted.name], ["out"], to=TensorProto.FLOAT)
         model = load_model(write_model(tmp_path, [wanted], node))
         with pytest.raises(ModelError, match=message):
-            Scorer.of(plan_of(view()), [model], store)
+            RequestScorer.of(plan_of(view()), [model], store)
 
 
 def test_over_http_lists_are_arrays(tmp_path, store):
-    scorer = Scorer.of(plan_of(view()), [load_model(write_model(tmp_path, [AMOUNTS], AS_IS))], store)
+    scorer = RequestScorer.of(plan_of(view()), [load_model(write_model(tmp_path, [AMOUNTS], AS_IS))], store)
     app = build_app(scorer, FixedClock(), HttpSettings())
 
     async def ask(path):

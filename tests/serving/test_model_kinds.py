@@ -22,7 +22,7 @@ from forebay.pipelines.adapters.memory_store import MemoryStore
 from forebay.pipelines.errors import ModelError
 from forebay.serving.models.invariance import is_batch_invariant
 from forebay.serving.models.model import load_model
-from forebay.serving.scoring.scorer import Scorer
+from forebay.serving.scoring.scorer import RequestScorer
 from tests.serving.endpoint import PLAN, SERVICE
 
 FEATURES = [f"{view.alias}__{name}" for view in SERVICE.views for name in view.features]
@@ -45,7 +45,7 @@ def forebay(folder, model, scores, rows):
     elif model is not None:
         (version / "model.onnx").write_bytes(model.SerializeToString())
     (version / "model.yaml").write_text(yaml.safe_dump({"service": "card_risk", "scores": scores}))
-    scorer = Scorer.of(PLAN, [load_model(version)], MemoryStore())
+    scorer = RequestScorer.of(PLAN, [load_model(version)], MemoryStore())
     columns = dict(zip(FEATURES, rows.astype(np.float64).T, strict=True))
     return {name: np.array(values) for name, values in scorer.model.run(columns).scores.items()}
 
@@ -221,7 +221,7 @@ class TestBatchInvariance:
     def found(self, folder, model, scores):
         forebay(folder, model, scores, FULL)
         loaded = load_model(folder / "risk")
-        scorer = Scorer.of(PLAN, [loaded], MemoryStore())
+        scorer = RequestScorer.of(PLAN, [loaded], MemoryStore())
         return is_batch_invariant(loaded, scorer.assembler.features)
 
     def test_trees_are(self, tmp_path):

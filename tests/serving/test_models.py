@@ -15,7 +15,7 @@ from forebay.pipelines.errors import ModelError
 from forebay.serving.features.request import ScoringRequest
 from forebay.serving.models.card import load_card
 from forebay.serving.models.model import load_model
-from forebay.serving.scoring.scorer import Scorer
+from forebay.serving.scoring.scorer import RequestScorer
 from tests.serving.endpoint import NOW_MS, PLAN, SERVICE, fill, write_model
 
 FEATURES = [f"{view.alias}__{name}" for view in SERVICE.views for name in view.features]
@@ -34,7 +34,7 @@ def scorer(folder, model, card=CARD):
     (version / "model.yaml").write_text(card if isinstance(card, str) else yaml.safe_dump(card))
     store = MemoryStore()
     fill(store)
-    return Scorer.of(PLAN, [load_model(version)], store)
+    return RequestScorer.of(PLAN, [load_model(version)], store)
 
 
 def classifier(zipmap=False, labels=LABELS):

@@ -36,7 +36,7 @@ from forebay.pipelines.history.load import History
 from forebay.serving.http.app import build_app
 from forebay.serving.http.settings import HttpSettings
 from forebay.serving.models.model import load_model
-from forebay.serving.scoring.scorer import Scorer
+from forebay.serving.scoring.scorer import RequestScorer
 from forebay.serving.worker.barrier import Barrier
 from forebay.serving.worker.events import EventScorer
 from forebay.time_travel import TimeTravel
@@ -197,12 +197,12 @@ class Answers:
         found = json.loads(prediction.value)["features"]
         return [found[name] for name in NAMES]
 
-    def _scorer(self) -> Scorer:
+    def _scorer(self) -> RequestScorer:
         version = self._folder / "risk" / "1"
         if not version.exists():
             with (write_model(self._folder) / "model.yaml").open("a") as card:
                 card.write("not_a_number: null\n")  # a feature may be null here, and the sum then is no number
-        return Scorer.of(PLAN, [load_model(version)], self._store)
+        return RequestScorer.of(PLAN, [load_model(version)], self._store)
 
 
 def _missing(value: Any) -> bool:

@@ -12,7 +12,7 @@ from forebay.pipelines.errors import FeatureRefused, ModelError, PlanError
 from forebay.serving.models.model import Model, load_model
 from forebay.serving.scoring.answers import Answer
 from forebay.serving.scoring.questions import BatchAnswerer, Question
-from forebay.serving.scoring.scorer import Scorer
+from forebay.serving.scoring.scorer import RequestScorer
 from tests.serving.endpoint import NOW_MS, PLAN, FaultyStore, FixedClock, fill, write_model
 from tests.support.build import HOUR, MINUTE
 
@@ -35,7 +35,7 @@ class Asked:
         memory = MemoryStore()
         fill(memory)
         self.store = FaultyStore(memory)
-        self.scorer = Scorer.of(PLAN, [model(folder, "risk"), model(folder, "challenger")], self.store)
+        self.scorer = RequestScorer.of(PLAN, [model(folder, "risk"), model(folder, "challenger")], self.store)
         self.answer = BatchAnswerer(self.scorer, FixedClock())
 
     def one(self, entity: dict[str, Any], *models: str, as_of_ms: int | None = None) -> Any:
@@ -107,6 +107,6 @@ def test_what_a_policy_refuses_has_its_refusal_as_outcome(asked: Asked) -> None:
 def test_models_on_several_services_do_not_score_together(tmp_path: Path) -> None:
     other = model(tmp_path, "other", "service: churn\nscores: {risk: {output: total}}\n")
     with pytest.raises(ModelError, match="share one service"):
-        Scorer.of(PLAN, [model(tmp_path, "risk"), other], MemoryStore())
+        RequestScorer.of(PLAN, [model(tmp_path, "risk"), other], MemoryStore())
     with pytest.raises(PlanError, match="churn"):
-        Scorer.of(PLAN, [other], MemoryStore())
+        RequestScorer.of(PLAN, [other], MemoryStore())

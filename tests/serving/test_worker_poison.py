@@ -12,7 +12,7 @@ from forebay.pipelines.adapters.progress_reader import ProgressReader
 from forebay.pipelines.errors import TooManyDeadLetters
 from forebay.pipelines.steps.dead_letter_limit import Allowance
 from forebay.serving.models.model import load_model
-from forebay.serving.scoring.scorer import Scorer
+from forebay.serving.scoring.scorer import RequestScorer
 from forebay.serving.worker.barrier import Barrier
 from forebay.serving.worker.events import EventScorer
 from forebay.serving.worker.settings import WorkerSettings
@@ -35,7 +35,7 @@ class World:
         store = MemoryStore()
         fill(store)
         source = msgspec.structs.replace(SCORED, topic=self.topic)
-        scorer = Scorer.of(PLAN, [load_model(write_model(folder))], store)
+        scorer = RequestScorer.of(PLAN, [load_model(write_model(folder))], store)
         barrier = Barrier(source, [], ProgressReader(PLAN.project, [], MemoryStore()), 0)
         score = EventScorer(scorer, source, barrier, self.output, include_features=True, topic_id="id-1")
         group = uuid.uuid4().hex

@@ -30,7 +30,7 @@ from forebay.pipelines.steps.validate import Validator
 from forebay.serving.endpoint import Endpoint
 from forebay.serving.http.settings import HttpSettings
 from forebay.serving.models.model import load_model
-from forebay.serving.scoring.scorer import Scorer
+from forebay.serving.scoring.scorer import RequestScorer
 from tests.support.build import record
 from tests.support.models import write_sum_model
 from tests.support.payments import run_compiler
@@ -105,7 +105,7 @@ def _facts() -> list[dict[str, Any]]:
 def door(folder: Path, plan: Plan, redis: str) -> ASGIApp:
     """The endpoint, whose model takes the service `numbers`."""
     write_sum_model(folder / "models" / "numbers" / "1", 2, "numbers")
-    scorer = Scorer.of(plan, [load_model(folder / "models" / "numbers")], RedisStore(redis))
+    scorer = RequestScorer.of(plan, [load_model(folder / "models" / "numbers")], RedisStore(redis))
     return Endpoint(plan, scorer, RedisStore(redis), AnHourLater(), HttpSettings(max_entities=10))
 
 

@@ -14,7 +14,7 @@ from forebay.serving.http.settings import HttpSettings
 from forebay.serving.models.alone import load_alone
 from forebay.serving.models.model import load_model
 from forebay.serving.oip.grpc_server import GrpcServer
-from forebay.serving.scoring.scorer import Scorer
+from forebay.serving.scoring.scorer import RequestScorer
 from tests.serving.endpoint import PLAN, FaultyStore, FixedClock, fill, write_model
 from tests.serving.oip.models import write_models
 from tests.serving.served import serving
@@ -27,7 +27,7 @@ class World:
         memory = MemoryStore()
         fill(memory)
         self.store = FaultyStore(memory)
-        scorer = Scorer.of(PLAN, [load_model(write_model(folder / "scored"))], self.store)
+        scorer = RequestScorer.of(PLAN, [load_model(write_model(folder / "scored"))], self.store)
         alone = [load_alone(each) for each in write_models(folder / "alone")]
         self.app = Endpoint(PLAN, scorer, self.store, FixedClock(), settings or HttpSettings(), alone=alone, gate=gate)
 
