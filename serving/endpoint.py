@@ -24,7 +24,7 @@ from forebay.serving.oip.rest import ROOT as OIP
 from forebay.serving.oip.rest import RestRoutes
 from forebay.serving.oip.served import ByEntity, ByTensors
 from forebay.serving.scoring.scorer import RequestScorer
-from forebay.serving.web.door import Door
+from forebay.serving.web.door import MountedDoor
 
 log = structlog.get_logger("forebay.serve")
 
@@ -57,7 +57,7 @@ class Endpoint:
         rows, gate: see `build_app`.
         """
 
-        def doors(shared: Shared) -> Mapping[str, Door]:
+        def doors(shared: Shared) -> Mapping[str, MountedDoor]:
             self.inference = _inference(scorer, shared, alone, settings)
             return {
                 FEAST: FeastRoute(plan, scorer.service, store, clock, shared.thread, settings),

@@ -20,6 +20,7 @@ from forebay.serving.feast.encode import present
 from forebay.serving.feast.entities import typed_entities
 from forebay.serving.feast.errors import InvalidField, MethodNotAllowed, is_unexpected, render
 from forebay.serving.feast.lookup import Lookup, Lookups
+from forebay.serving.feast.openapi import describe
 from forebay.serving.feast.request import OnlineFeaturesRequest, RequestDecoder
 from forebay.serving.feast.select import check_names
 from forebay.serving.features.read import RowReader, stored_views
@@ -28,6 +29,7 @@ from forebay.serving.scoring.watched import watched
 from forebay.serving.web.body import read_body
 from forebay.serving.web.compression import compressed
 from forebay.serving.web.limits import Limits
+from forebay.serving.web.openapi import Described
 from forebay.serving.web.response import Rendered, respond
 
 log = structlog.get_logger("forebay.serve")
@@ -39,7 +41,7 @@ AS_OF = b"forebay-as-of"
 
 
 class FeastRoute:
-    """Answers as Feast's feature server. Implements `Door`."""
+    """Answers as Feast's feature server. Implements `MountedDoor`."""
 
     name = "feast"
 
@@ -58,6 +60,7 @@ class FeastRoute:
         thread: where answers are made, beside those of other doors.
         """
         self._decode = RequestDecoder(limits.max_entities)
+        self._described = describe(plan, PATH, AS_OF.decode(), limits.max_entities)
         self._lookups = Lookups(plan, store)
         self._join_keys = _all_join_keys(plan)
         self._never_published = frozenset(view.name for view in plan.stream_views if not view.publishes)
@@ -76,6 +79,10 @@ class FeastRoute:
     def render(self, error: Exception) -> Rendered:
         """See `Door`."""
         return render(error)
+
+    def describe(self) -> Described:
+        """See `MountedDoor`."""
+        return self._described
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one request."""

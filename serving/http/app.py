@@ -28,7 +28,7 @@ from forebay.serving.http.encode import ReplyEncoder
 from forebay.serving.http.error_table import NotReady, render
 from forebay.serving.http.front import Front
 from forebay.serving.http.hot_routes import HotRoute
-from forebay.serving.http.openapi import add_hot_routes
+from forebay.serving.http.openapi import complete, describe_hot_routes
 from forebay.serving.http.settings import HttpSettings
 from forebay.serving.http.surface import Surface
 from forebay.serving.models.deployment import Role
@@ -38,7 +38,8 @@ from forebay.serving.scoring.lanes import Lanes, inline_entities
 from forebay.serving.scoring.questions import BatchAnswerer, LoopAnswerer, Question, Reply
 from forebay.serving.scoring.scorer import RequestScorer
 from forebay.serving.scoring.watched import watched
-from forebay.serving.web.door import Door
+from forebay.serving.web.door import Door, MountedDoor
+from forebay.serving.web.openapi import Schema, json_answer, ref
 
 log = structlog.get_logger("forebay.serve")
 
@@ -95,7 +96,7 @@ class Shared(NamedTuple):
     """Answers a question, given its number of entities."""
 
 
-Doors = Callable[[Shared], Mapping[str, Door]]
+Doors = Callable[[Shared], Mapping[str, MountedDoor]]
 """What other doors answer, by path, or by the first part of paths."""
 
 
@@ -143,16 +144,30 @@ def build_app(
             ("/v1/features", (), Need(Action.FEATURES)),
         )
     }
-    hot |= doors(Shared(thread, answer.submit))
-    surface = _surface(scorer, thread, refused, rows)
+    mounted = doors(Shared(thread, answer.submit))
+    gate = gate or build_gate(settings.token, settings.access)
+
+    def document(own: Schema) -> None:
+        hot_routes = describe_hot_routes(scorer.service, settings.max_entities, scorer.earliest_ms)
+        complete(own, [hot_routes, *(door.describe() for door in mounted.values())], gate is not None)
+
+    surface = _surface(scorer, thread, refused, rows, document)
     paths = frozenset(getattr(route, "path", "other") for route in surface.routes)
-    return Front(hot, Surface(surface), paths, gate or build_gate(settings.token, settings.access))
+    return Front({**hot, **mounted}, Surface(surface), paths, gate)
 
 
 def _surface(
-    scorer: RequestScorer, thread: ThreadPoolExecutor, refused: Refusals, rows: AsyncRowReader | None
+    scorer: RequestScorer,
+    thread: ThreadPoolExecutor,
+    refused: Refusals,
+    rows: AsyncRowReader | None,
+    document: Callable[[Schema], None],
 ) -> FastAPI:
-    """Everything but the hot routes, which it documents too."""
+    """Builds everything but the hot routes and other doors.
+
+    Args:
+        document: completes the OpenAPI document of all.
+    """
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -168,17 +183,33 @@ def _surface(
     async def healthz() -> dict[str, str]:
         return {"status": "alive"}
 
-    @app.get("/livez", summary="What the process does; 503: a step does not return", response_class=Response)
+    state = json_answer("What each loop does.", {"type": "object"})
+
+    @app.get(
+        "/livez",
+        summary="What the process does; 503: a step does not return",
+        response_class=Response,
+        responses={200: state, 503: state},
+    )
     async def livez() -> Response:
         status, body = liveness()
         return Response(body, status, media_type="application/json")
 
-    @app.get("/readyz", summary="The model is loaded and the store answers")
+    @app.get(
+        "/readyz",
+        summary="The model is loaded and the store answers",
+        responses={503: json_answer("not_ready", ref("ErrorBody"))},
+    )
     async def readyz() -> dict[str, str]:
         await readiness.check()
         return {"status": "ready"}
 
-    @app.get("/metrics", summary="Prometheus metrics", response_class=Response)
+    @app.get(
+        "/metrics",
+        summary="Prometheus metrics",
+        response_class=Response,
+        responses={200: {"description": "Text.", "content": {CONTENT_TYPE_LATEST: {"schema": {"type": "string"}}}}},
+    )
     async def metrics() -> Response:
         return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
@@ -192,7 +223,7 @@ def _surface(
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
             app.openapi_schema = get_openapi(title=app.title, version="v1", routes=app.routes)
-            add_hot_routes(app.openapi_schema, scorer.service)
+            document(app.openapi_schema)
         return app.openapi_schema
 
     app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way to extend the document

@@ -14,6 +14,8 @@ from forebay.serving.scoring.questions import Question
 LAST_MS = 253_402_300_799_999
 """The end of the year 9999."""
 
+_TIME = msgspec.Meta(ge=0, le=LAST_MS)
+
 
 class MalformedBody(ForebayError):
     """The body is not JSON."""
@@ -24,8 +26,8 @@ class Body(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     entities: list[dict[str, Any]]
     """Each with all join keys and request fields of the feature service; null is not known."""
-    as_of_ms: Annotated[int, msgspec.Meta(ge=0, le=LAST_MS)] | None = None
-    """Features are as of this time, ms since the epoch; default: now."""
+    as_of_ms: Annotated[int, _TIME] | Annotated[float, _TIME] | None = None
+    """Features are as of this time, ms since the epoch; default: now. JSON knows no integers: 1.0 is 1."""
     include_features: bool = False
     """Answer with the model's input too (`/v1/features` always does)."""
 
@@ -115,9 +117,12 @@ class QuestionDecoder:
             raise RequestError("$.entities", f"1 to {self._max_entities} entities expected, got {len(body.entities)}")
         for at, fields in enumerate(body.entities):
             self._check(fields, f"$.entities[{at}]")
-        if body.as_of_ms is not None:
-            check_as_of(body.as_of_ms, self._earliest_ms, "$.as_of_ms")
-        return Question(body.entities, body.as_of_ms, self._models, body.include_features or self._models == ())
+        as_of_ms = None if body.as_of_ms is None else int(body.as_of_ms)
+        if as_of_ms is not None:
+            if as_of_ms != body.as_of_ms:
+                raise RequestError("$.as_of_ms", f"{body.as_of_ms} is no whole number of ms: round it")
+            check_as_of(as_of_ms, self._earliest_ms, "$.as_of_ms")
+        return Question(body.entities, as_of_ms, self._models, body.include_features or self._models == ())
 
     def _body(self, data: bytes) -> Body:
         try:

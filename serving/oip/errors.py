@@ -22,6 +22,13 @@ class UnknownModel(ForebayError):
 class MethodNotAllowed(ForebayError):
     """The route takes another method."""
 
+    def __init__(self, path: str, taken: str, method: str) -> None:
+        """Args:
+        taken: the method that it takes.
+        """
+        super().__init__(f"{path} takes {taken}, not {method}")
+        self.taken = taken
+
 
 class Unsupported(ForebayError):
     """The protocol has it, this server does not."""
@@ -68,7 +75,8 @@ def is_unexpected(error: Exception) -> bool:
 def render(error: Exception) -> Rendered:
     """Renders the answer over HTTP: `error` is a text, and the body is never compressed, since clients read neither."""
     row = _row(error)
-    return Rendered(row.http, row.headers, msgspec.json.encode({"error": row.message or str(error)}))
+    headers = [(b"allow", error.taken.encode())] if isinstance(error, MethodNotAllowed) else row.headers
+    return Rendered(row.http, headers, msgspec.json.encode({"error": row.message or str(error)}))
 
 
 def grpc_status(error: Exception) -> tuple[str, str]:

@@ -22,9 +22,11 @@ from forebay.serving.oip.errors import (
 )
 from forebay.serving.oip.inference import EXTENSIONS, SERVER, Inference
 from forebay.serving.oip.needs import need_to_call
+from forebay.serving.oip.openapi import describe as describe_routes
 from forebay.serving.web.body import read_body
 from forebay.serving.web.compression import compressed
 from forebay.serving.web.headers import header
+from forebay.serving.web.openapi import Described
 from forebay.serving.web.response import Rendered, respond
 
 log = structlog.get_logger("forebay.serve")
@@ -42,7 +44,7 @@ _REPOSITORY = r"/v2/repository(/[^/]+)?"
 
 
 class RestRoutes:
-    """All routes. Implements `Door`."""
+    """All routes. Implements `MountedDoor`."""
 
     name = "oip"
 
@@ -74,6 +76,10 @@ class RestRoutes:
         """See `Door`."""
         return render(error)
 
+    def describe(self) -> Described:
+        """See `MountedDoor`."""
+        return describe_routes(self._inference)
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one request."""
         try:
@@ -93,7 +99,7 @@ class RestRoutes:
         for method, pattern, route, _ in self._routes:
             if found := pattern.fullmatch(path):
                 if scope["method"] != method:
-                    raise MethodNotAllowed(f"{path} takes {method}, not {scope['method']}")
+                    raise MethodNotAllowed(path, method, scope["method"])
                 return route, found.groupdict(default="")
         raise UnknownModel(f"there is no {path} in the protocol, or it is not supported")
 

@@ -7,6 +7,7 @@ from typing import Protocol
 from starlette.types import Receive, Scope, Send
 
 from forebay.serving.access.principal import Need
+from forebay.serving.web.openapi import Described
 from forebay.serving.web.response import Rendered
 
 
@@ -26,4 +27,12 @@ class Door(Protocol):
 
     def render(self, error: Exception) -> Rendered:
         """Renders an error in the words of the protocol."""
+        ...
+
+
+class MountedDoor(Door, Protocol):
+    """A door beside the application's own routes."""
+
+    def describe(self) -> Described:
+        """Describes its routes in OpenAPI."""
         ...

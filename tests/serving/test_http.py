@@ -129,7 +129,8 @@ def test_a_body_that_is_not_json_is_400(world: World, body: bytes) -> None:
         ({"entities": []}, "$.entities", "1 to 1000 entities expected, got 0"),
         ({"entities": [A] * 1001}, "$.entities", "1 to 1000 entities expected, got 1001"),
         ({"entities": [A, 1]}, "$.entities[1]", "Expected `object`, got `int`"),
-        ({"entities": [A], "as_of_ms": "now"}, "$.as_of_ms", "Expected `int | null`, got `str`"),
+        ({"entities": [A], "as_of_ms": "now"}, "$.as_of_ms", "Expected `int | float | null`, got `str`"),
+        ({"entities": [A], "as_of_ms": START_MS + 0.5}, "$.as_of_ms", "is no whole number of ms: round it"),
         ({"entities": [A], "as_of_ms": -1}, "$.as_of_ms", "Expected `int` >= 0"),
         ({"entities": [A], "as_of_ms": START_MS // 1_000}, "$.as_of_ms", "in 2013, if it is s: give milliseconds"),
         ({"entities": [A], "as_of_ms": 0}, "$.as_of_ms", "before 1971"),
@@ -149,6 +150,12 @@ def test_a_wrong_body_is_422_with_the_path_of_what_is_wrong(world: World, body: 
     error = response.json()["error"]
     assert (error["code"], error["path"]) == ("invalid_request", path)
     assert message in error["message"]
+
+
+def test_a_time_may_be_written_with_a_point_as_json_knows_no_integers(world: World) -> None:
+    whole, point = (world.predict(A, as_of_ms=time) for time in (NOW_MS, float(NOW_MS)))
+    assert whole == point
+    assert isinstance(point["as_of_ms"], int)
 
 
 def test_any_content_type_is_read_as_json(world: World) -> None:
