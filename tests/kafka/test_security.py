@@ -41,6 +41,7 @@ from forebay.store.rebuild import check_stopped
 from tests.e2e.broker import Outgoing, members_missing, produce, read_topic, until
 from tests.kafka.apache_kafka import jars_missing
 from tests.kafka.secured import PASSWORD, USER, SecuredKafka, TokenEndpoint
+from tests.local.test_up import Up
 from tests.oracle import Window
 from tests.support.build import HOUR, SOURCE, make_view
 
@@ -271,7 +272,33 @@ def test_who_is_not_let_in_ends_with_the_repair(fault: Callable[[Site], KafkaCon
         assert (REFUSED[fault][1] in str(error), error.status) == (True, 2), (client.__name__, error.status, str(error))
 
 
-TOPICS, GROUPS = ResourceType.TOPIC, ResourceType.GROUP
+def up_with(site: Site, folder: Path, properties: dict[str, str]) -> Up:
+    """`forebay up` on these brokers: topics, processor, worker, and an endpoint whose clock is the watermark."""
+    file = folder / "kafka.properties"
+    file.write_text("".join(f"{name}={value}\n" for name, value in properties.items()))
+    return Up(folder, f"--brokers={site.kafka.brokers('sasl')}", f"--kafka-properties={file}", "--partitions=1")
+
+
+def test_all_of_it_runs_on_one_machine(site: Site, tmp_path: Path) -> None:
+    for right in ((GROUPS, "payments", AclOperation.READ), (TRANSACTIONS, "payments", AclOperation.WRITE)):
+        site.kafka.allow(USER, *right)
+    up = up_with(site, tmp_path, site.kafka.sasl("SCRAM-SHA-512"))
+    try:
+        assert "/docs" in up.wait_ready()
+    finally:
+        up.kill()
+
+
+def test_none_of_it_is_started_with_a_wrong_password(site: Site, tmp_path: Path) -> None:
+    up = up_with(site, tmp_path, wrong_password(site).properties)
+    try:
+        said, _ = up.process.communicate(timeout=120)
+    finally:
+        up.kill()
+    assert (up.process.returncode, "give the user and password that they know" in said) == (2, True), said
+
+
+TOPICS, GROUPS, TRANSACTIONS = ResourceType.TOPIC, ResourceType.GROUP, ResourceType.TRANSACTIONAL_ID
 DESCRIBE = (TOPICS, TOPIC, AclOperation.DESCRIBE)
 READ = (TOPICS, TOPIC, AclOperation.READ)
 WRITE = (TOPICS, TOPIC, AclOperation.WRITE)
@@ -280,8 +307,8 @@ WRITE_OUTPUT = (TOPICS, OUTPUT, AclOperation.WRITE)
 READ_GROUP = (GROUPS, "s", AclOperation.READ)
 DESCRIBE_GROUP = (GROUPS, "s", AclOperation.DESCRIBE)
 CONFIGS = (TOPICS, TOPIC, AclOperation.DESCRIBE_CONFIGS)
-SEND = (ResourceType.TRANSACTIONAL_ID, "forebay.history.replay.", AclOperation.WRITE)
-TRANSACT = (ResourceType.TRANSACTIONAL_ID, "score.", AclOperation.WRITE)
+SEND = (TRANSACTIONS, "forebay.history.replay.", AclOperation.WRITE)
+TRANSACT = (TRANSACTIONS, "score.", AclOperation.WRITE)
 
 DENIED: list[tuple[Client, tuple[tuple[ResourceType, str, AclOperation], ...], str]] = [
     (process, (), "describe topic 'payments'"),
