@@ -1,6 +1,7 @@
 """Forget: what is removed, what is not, and that a running processor does not bring it back."""
 
 import msgspec
+import numpy as np
 import pytest
 import redis
 
@@ -17,10 +18,13 @@ from forebay.pipelines.contract.store.erasure import erasure_key, erasure_keys
 from forebay.pipelines.contract.store.keys import held_key
 from forebay.pipelines.contract.store.values import decode_value
 from forebay.pipelines.errors import SettingsError, StoreRolledBack, StoreUnavailable
+from forebay.pipelines.steps.events import EventBatch
+from forebay.store.erased import forgotten_entities
 from forebay.store.forget import forget, parse_entity
 from tests.feature_processor.partition import OnePartition, topic_batches
 from tests.oracle import Event, Window
 from tests.support.build import HOUR, SOURCE, START_MS, make_view, record
+from tests.support.payments import ROOT
 
 WINDOWS = [Window("count", "", HOUR, HOUR)]
 CARDS = make_view(WINDOWS)
@@ -239,6 +243,41 @@ def test_what_remembers_an_erasure_names_no_entity_and_goes_when_it_shall(valkey
 def test_who_knows_the_entity_and_not_the_secret_cannot_name_its_erasure():
     row = CARD_KEY(["a"])
     assert erasure_key("shop", b"1" * 32, row) != erasure_key("shop", b"2" * 32, row)
+
+
+@pytest.fixture
+def user(valkey):
+    """Makes users of the store who may do what docs/operations.md says of a command."""
+    made = []
+
+    def with_rights_of(command):
+        (rights,) = [
+            line.split("|")[3].strip(" `").split()
+            for line in (ROOT / "docs" / "operations.md").read_text().splitlines()
+            if line.startswith("| `") and f"`{command}`" in line.split("|")[1] and "+@" in line
+        ]
+        with client_of(valkey) as client:
+            client.execute_command("ACL", "SETUSER", "user", "reset", "on", ">secret", "~*", *rights)
+            made.append("user")
+        return f"{valkey},username=user,password=secret"
+
+    yield with_rights_of
+    with client_of(valkey) as client:
+        client.acl_deluser(*made)
+
+
+@pytest.mark.parametrize("remembered_ms", [0, 60_000])
+def test_a_user_with_the_rights_of_the_docs_may_forget(valkey, user, remembered_ms):
+    store = RedisStore(valkey)
+    pipeline(store).process([payment(0, "a")])
+    assert len(forget(PLAN, user("forebay forget"), {"card": "a"}, remembered_ms).rows) == 2
+    store.close()
+
+
+def test_a_user_with_the_rights_of_the_docs_may_ask_who_was_forgotten(valkey, user):
+    forget(PLAN, valkey, {"card": "a"})
+    batch = EventBatch(SOURCE, [], np.empty(0, np.int64), np.empty(0, np.int64))
+    assert not len(forgotten_entities(PLAN, user("forebay backfill")).among(batch, {"card"}))
 
 
 class TestEntity:

@@ -115,6 +115,23 @@ def test_a_function_may_multiply_a_decimal_by_a_float(tmp_path):
     assert History(tmp_path).view_events(plan, view).floats("more").tolist() == [2.25, 2.25]
 
 
+class TestUnits:
+    """Whole numbers of a time are read by the source's unit, as on the topic."""
+
+    def events(self, folder, **unit):
+        seconds = [START_MS // 1_000 + at for at in range(3)]
+        pq.write_table(pa.table({"event_ms": seconds, "value": [1, 2, 3]}), folder / "payments.parquet")
+        return History(folder).events(msgspec.structs.replace(source_with("value", DataType.INT64), **unit))
+
+    def test_seconds_are_seconds_where_the_tag_says_so(self, tmp_path):
+        found = self.events(tmp_path, time_unit="s")
+        assert found.event_ms.tolist() == [START_MS + at * 1_000 for at in range(3)]
+
+    def test_seconds_in_a_column_of_milliseconds_are_refused_with_the_unit(self, tmp_path):
+        with pytest.raises(HistoryError, match=r"3 of 3 events left out .*'time_unit': 's'"):
+            self.events(tmp_path)
+
+
 class TestBatchSources:
     PROFILE = BatchView(
         "profile",
