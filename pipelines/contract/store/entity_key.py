@@ -7,6 +7,7 @@ encoding with Feast's own functions.
 
 from __future__ import annotations
 
+import functools
 import itertools
 import struct
 from collections.abc import Callable, Sequence
@@ -85,10 +86,18 @@ def keys_of_parts(key: bytes) -> list[bytes]:
         end = at + 8 + _U32.unpack_from(key, at + 4)[0]
         parts.append(key[at:end])
         at = end
-    chosen = (some for size in range(1, count + 1) for some in itertools.combinations(range(count), size))
+    project = key[at:]
+    return [b"".join([size, *[parts[each] for each in chosen], project]) for size, chosen in _choices(count)]
+
+
+@functools.cache
+def _choices(count: int) -> list[tuple[bytes, tuple[int, ...]]]:
+    """By choice of so many join keys, how many it has, encoded, and the places of their names and then values."""
+    sizes = range(1, count + 1)
     return [
-        b"".join([_U32.pack(len(some)), *(parts[i] for i in some), *(parts[count + i] for i in some), key[at:]])
-        for some in chosen
+        (_U32.pack(size), (*some, *(count + each for each in some)))
+        for size in sizes
+        for some in itertools.combinations(range(count), size)
     ]
 
 

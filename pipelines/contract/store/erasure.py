@@ -1,6 +1,6 @@
 """Defines erasures: which entities were forgotten, and up to when. Their keys tell no entity.
 
-`forebay:erased:<project>:<HMAC-SHA256 of the entity's key>` is a hash:
+`forebay:erased:<project>:<BLAKE2b of the entity's key, keyed by the project's secret>` is a hash:
 
     at          when the entity was forgotten, ms since the epoch, in decimal digits
     <place>     12 bytes: incarnation of a topic (8) and partition (4) -> the last offset that is forgotten, u64 BE
@@ -11,7 +11,7 @@ event time does.
 
 from __future__ import annotations
 
-import hmac
+import hashlib
 import secrets
 import struct
 from collections.abc import Iterable, Sequence
@@ -26,6 +26,8 @@ SECRET = b"secret"
 """The field that holds a project's secret."""
 
 NEVER = -1
+
+_NAME_BYTES = 16
 
 _PLACE = slice(9, 21)
 _FENCE = slice(21, 29)
@@ -49,7 +51,8 @@ def erasure_key(project: str, secret: bytes, entity_key: bytes) -> bytes:
     Args:
         entity_key: of the join keys that were forgotten, as `EntityKeyEncoder` makes it.
     """
-    return f"forebay:erased:{project}:{hmac.digest(secret, entity_key, 'sha256').hex()}".encode()
+    name = hashlib.blake2b(entity_key, key=secret, digest_size=_NAME_BYTES).hexdigest()
+    return f"forebay:erased:{project}:{name}".encode()
 
 
 def erasure_keys(project: str) -> bytes:
