@@ -1,4 +1,4 @@
-"""The entities of a batch: distinct combinations of join key values, numbered."""
+"""Number the entities of a batch: distinct combinations of join key values."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Nulls among Python values, whichever library made them."""
+"""Recognise null among Python values, whichever library made it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Functions of users, as the plan carries them."""
+"""Load functions of users, as the plan carries them."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from forebay.serving.models.card import ModelCard, load_card
 from forebay.serving.models.catalog import Catalog
 from forebay.serving.models.outputs import check_outputs, read_scores
 from forebay.serving.models.session import load_session
-from forebay.serving.models.tensors import LIST_FILLS, TYPES, as_padded_tensor, as_tensor, unheld
+from forebay.serving.models.tensors import LIST_FILLS, TYPES, as_matrix, as_padded_tensor, as_tensor, unheld
 
 
 class Answer(NamedTuple):
@@ -134,9 +134,11 @@ class Model:
         """
         count = len(next(iter(columns.values())))
         try:
-            outputs = dict(zip(self._outputs, self._session.run(self._outputs, self._feeds(columns)), strict=True))
+            matrix = as_matrix(list(columns.values())) if self._is_matrix(columns) else None
+            feeds = self._feeds(columns, matrix)
+            outputs = dict(zip(self._outputs, self._session.run(self._outputs, feeds), strict=True))
             scores = read_scores(self.card.scores, outputs, count)
-            return Answer(scores, {**self._no_numbers(scores), **self._refusals(columns)})
+            return Answer(scores, {**self._no_numbers(scores), **self._refusals(columns, matrix)})
         except Exception as error:
             raise ModelError(f"{self}: {error}") from error
 
@@ -153,16 +155,14 @@ class Model:
                 found.setdefault(at, FeatureRefused(f"$.scores.{name}", f"{what}: {repair}", "not_a_number"))
         return found
 
-    def _refusals(self, columns: Mapping[str, Column]) -> dict[int, FeatureRefused]:
+    def _refusals(self, columns: Mapping[str, Column], matrix: Column | None) -> dict[int, FeatureRefused]:
         """Requests with a value that would reach the model as another one."""
         found: dict[int, FeatureRefused] = {}
-        if self._is_matrix(columns):
-            matrix = np.column_stack(list(columns.values()))
-            # The usual case: one look at all features. Whole numbers beyond a float64 are looked at one by one.
-            if matrix.dtype != object and not unheld(matrix, self._inputs[0].type).any():
-                return found
+        # The usual case: one look at all features. Whole numbers beyond a float64 are looked at one by one.
+        if matrix is not None and matrix.dtype != object and not unheld(matrix, self._inputs[0].type).any():
+            return found
         for name, column in columns.items():
-            wanted = self._inputs[0] if self._is_matrix(columns) else self._by_name.get(name)
+            wanted = self._by_name.get(name) if matrix is None else self._inputs[0]
             if wanted is None or name in self._lists:
                 continue
             for at in np.flatnonzero(unheld(column, wanted.type)).tolist():
@@ -170,10 +170,10 @@ class Model:
                 found.setdefault(at, refusal)
         return found
 
-    def _feeds(self, columns: Mapping[str, Column]) -> dict[str, Any]:
-        if self._is_matrix(columns):
+    def _feeds(self, columns: Mapping[str, Column], matrix: Column | None) -> dict[str, Any]:
+        if matrix is not None:
             (only,) = self._inputs
-            return {only.name: as_tensor(np.column_stack(list(columns.values())), only.type)}
+            return {only.name: as_tensor(matrix, only.type)}
         return {each.name: self._feed(each, columns[each.name]) for each in self._inputs}
 
     def _feed(self, wanted: Any, column: Column) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -49,6 +50,11 @@ def unheld(column: Column, tensor_type: str) -> npt.NDArray[np.bool_]:
         low, beyond = _INTEGERS[target]
         held = (column >= low) & (column < beyond) & (column == np.floor(column))
     return ~held
+
+
+def as_matrix(columns: Sequence[Column]) -> Column:
+    """Puts the columns of scalar features side by side, shape (n, features)."""
+    return np.concatenate(columns).reshape(len(columns), -1).T
 
 
 def as_tensor(column: Column, tensor_type: str) -> Column:
