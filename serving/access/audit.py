@@ -6,6 +6,7 @@ import hashlib
 import os
 import queue
 import threading
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,6 +28,9 @@ KEY_BYTES = 16
 """Least length of the key: entities are few enough to be guessed one by one without it."""
 
 _HASH_BYTES = 8
+
+_GATHER_S = 0.05
+"""Lines of this time are written together: a thread that wakes for each would hold up the event loop."""
 
 
 class AuditSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -71,6 +75,7 @@ class AuditLog:
 
     def _run(self) -> None:
         while (first := self._lines.get()) is not None:
+            time.sleep(_GATHER_S)
             batch, ended = [first], False
             while not ended and len(batch) < MAX_WAITING:
                 try:
