@@ -23,9 +23,12 @@ from forebay.pipelines.contract.kafka.record import dead_letter_headers, kept_he
 from forebay.pipelines.contract.plan.definition import definition
 from forebay.pipelines.contract.plan.plan_file import write_plan
 from forebay.pipelines.errors import DecodeError, InvalidEvent
+from forebay.pipelines.process.status import START_AGAIN
 from tests.e2e.broker import read_topic, until
 from tests.e2e.deployment import FOREBAY, run_forebay
-from tests.kafka.apache_kafka import ApacheKafka
+from tests.faults.acts.broker import LONGEST_STALL_S, STILL_BUSY_S
+from tests.faults.load import busy
+from tests.kafka.apache_kafka import ApacheKafka, apache_kafka
 from tests.serving.endpoint import PLAN
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(240)]
@@ -103,6 +106,31 @@ def test_a_replay_that_is_killed_again_and_again_sends_every_chosen_record_once(
     assert letters.numbers() == dict.fromkeys(range(1, LETTERS + 50, 2), 1)
     found = letters.replay("--reason", "decode")
     assert (found["sent"], found["sent_before"]) == (0, LETTERS // 2 + 25 + 10)
+
+
+def test_brokers_that_stand_still_on_a_busy_machine_delay_a_replay_and_double_nothing(tmp_path: Path) -> None:
+    """It may end with the status that means "start me again"; then it is."""
+    with apache_kafka() as broker:
+        letters = Bench(broker.bootstrap, "dlq.stalled", tmp_path)
+        letters.write(LETTERS)
+        args = letters.command("replay", letters.topic, "--rate", "200")
+        child = subprocess.Popen(args, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL, env=os.environ.copy())
+        try:
+            until(lambda: len(letters.sent()) >= 100, 60, "the first records")
+            with busy(os.cpu_count() or 1):
+                broker.pause()
+                time.sleep(LONGEST_STALL_S)
+                broker.resume()
+                time.sleep(STILL_BUSY_S)
+            status = child.wait(120)
+        finally:
+            child.kill()
+            child.wait()
+        assert status in (0, START_AGAIN)
+        if status:
+            letters.replay()
+        assert letters.numbers() == dict.fromkeys(range(LETTERS), 1)
+        assert letters.replay()["sent"] == 0
 
 
 def test_what_is_sent_is_the_record_that_was_refused_for_those_that_refused_it(bench) -> None:
