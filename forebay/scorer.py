@@ -130,7 +130,7 @@ class Scorer:
     def _requests(
         self, rows: pd.DataFrame, as_of: str | datetime | int
     ) -> tuple[list[ScoringRequest], dict[int, RequestError]]:
-        """A request per row, and by its number why a row can't be one."""
+        """Makes a request per row, and by its number the error of a row that can't be one."""
         check_columns(rows, self._fields)
         times = self._times(rows, as_of)
         columns = [plain_values(rows[name], dtype) for name, dtype in self._fields.items()]
@@ -180,7 +180,7 @@ class _NoStore:
 
 
 def _first_that_scores(plan: Plan, folder: Path, store: RowReader) -> RequestScorer:
-    """The scorer of the version that a worker would take: the best one that fits the plan."""
+    """Makes the scorer of the version that a worker would take: the best one that fits the plan."""
     catalog = Catalog(folder)
     refused = []
     for version in catalog.candidates():

@@ -1,4 +1,4 @@
-"""Explain a prediction from the records of its topics and the version of the model that made it."""
+"""Explains a prediction from the records of its topics and the version of the model that made it."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Explainer:
         self._max_events = max_events
 
     def __call__(self, prediction: Prediction) -> Explanation:
-        """The explanation of a prediction.
+        """Explains a prediction.
 
         Raises:
             ModelError: the version that scored is gone, or is another one now.
@@ -175,7 +175,7 @@ def _as_json(value: Any) -> Any:
 
 
 def _bits(value: Any) -> Any:
-    """Equal for values with the same bits, as they are after a journey through JSON: there NaN is null."""
+    """Returns what is equal for values with the same bits; NaN is null, as in JSON."""
     value = _as_json(value)
     if isinstance(value, int | float) and not isinstance(value, bool):
         return struct.pack("<d", value) if isinstance(value, float) or abs(value) < 2**53 else value

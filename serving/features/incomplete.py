@@ -33,7 +33,7 @@ class Wholeness:
         """Number of requests with a window that is not whole."""
 
     def complete(self, at: int) -> bool:
-        """Whether every window of one request is whole."""
+        """Tells whether every window of one request is whole."""
         return self.from_ms is None or bool(self._as_of_ms[at] >= self.from_ms[at])
 
     def apply(

@@ -23,7 +23,7 @@ def apply_policies(
     refusals: dict[int, RequestError],
     unknown: Bools | None = None,
 ) -> Column:
-    """The column with defaults filled in; refused requests are noted by index in `refusals`.
+    """Returns the column with defaults filled in; refused requests are noted by index in `refusals`.
 
     Args:
         name: full name of the feature, for the message.

@@ -36,7 +36,7 @@ class ReplyEncoder:
         self._encode = msgspec.json.Encoder().encode
 
     def __call__(self, question: Question, reply: Reply) -> bytes:
-        """The body. An entity without an answer says why; a bug is logged.
+        """Returns the body. An entity without an answer says why; a bug is logged.
 
         Raises:
             ModelError: the model failed.

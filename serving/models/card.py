@@ -52,7 +52,7 @@ class ModelCard(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def load_card(folder: Path) -> ModelCard:
-    """The card of `models/<name>/<version>`, or of the version of `models/<name>` that is to score.
+    """Returns the card of `models/<name>/<version>`, or of the version of `models/<name>` that is to score.
 
     Raises:
         ModelError: it is missing or can't be used.

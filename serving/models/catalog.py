@@ -35,15 +35,15 @@ class Catalog:
         return self.folder.name
 
     def versions(self) -> list[Path]:
-        """The folders of all versions, the highest first: those whose names are numbers."""
+        """Returns the folders of all versions, the highest first: those whose names are numbers."""
         return _versions(self.folder)
 
     def candidates(self) -> Sequence[Path]:
-        """The folders of versions that may be live, best first. Raises `ModelError` as `deployments`."""
+        """Returns the folders of versions that may be live, best first. Raises `ModelError` as `deployments`."""
         return [each.versions[0] for each in self.deployments()]
 
     def deployments(self) -> Sequence[Deployment]:
-        """What may be scored with, best first.
+        """Lists the deployments that may score, best first.
 
         Raises:
             ModelError: there is no version, or `deployment.yaml` can't be used, or names a version that does not exist.
@@ -60,7 +60,7 @@ class Catalog:
         return [self.deployment(table, str(self.table_file))]
 
     def deployment(self, table: Table, file: str) -> Deployment:
-        """What a table that names its live version comes to.
+        """Makes the deployment of a table that names its live version.
 
         Args:
             file: where the table stands, for messages.
@@ -76,7 +76,7 @@ class Catalog:
         return Deployment(self.folder.parent, self.name, table.live, table)
 
     def version(self, name: str, named_by: str) -> Path:
-        """The folder of one version.
+        """Returns the folder of one version.
 
         Args:
             name: a version of this model, or `name/version` of any model beside it.
@@ -98,7 +98,7 @@ class Catalog:
         return name if "/" in name else f"{self.name}/{name}"
 
     def table(self) -> Table | None:
-        """What `deployment.yaml` says; None if there is none. Raises `ModelError`: it can't be used."""
+        """Reads `deployment.yaml`; None if there is none. Raises `ModelError`: it can't be used."""
         return read_table(self.table_file)
 
 

@@ -23,7 +23,7 @@ class Deployment(NamedTuple):
 
     @classmethod
     def of(cls, version: Path) -> Deployment:
-        """One version alone, given its folder."""
+        """Returns one version alone, given its folder."""
         return cls(version.parent.parent, version.parent.name, f"{version.parent.name}/{version.name}")
 
     @property
@@ -52,7 +52,7 @@ class Deployment(NamedTuple):
         return [self.models / each for each in (*self.answering, *self.shadows)]
 
     def role(self, reference: str) -> Role:
-        """What one of the versions is for, `name/version`."""
+        """Says what one of the versions, `name/version`, is for."""
         if reference in self.shadows:
             return "shadow"
         return "live" if reference == self.live else "share"

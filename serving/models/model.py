@@ -75,7 +75,7 @@ class Model:
             self._check_inputs(features)
 
     def _is_matrix(self, features: Mapping[str, Any]) -> bool:
-        """Whether one input takes all features by name, rather than the one it is named like."""
+        """Tells whether one input takes all features by name, rather than the one it is named like."""
         return len(self._inputs) == 1 and self._inputs[0].name not in features
 
     def _check_matrix(self, features: Mapping[str, DataType]) -> None:
@@ -186,7 +186,7 @@ class Model:
 
 
 def _not_held(value: float, wanted: Any) -> str:
-    """What a request is told whose value an input can't hold."""
+    """Makes the error of a request whose value an input can't hold."""
     what, default = ("null", "give the feature a default, or ") if value != value else (str(value), "")
     wider = "double" if wanted.type == "tensor(float)" else "float"
     return (

@@ -67,7 +67,7 @@ class Table(Choice, frozen=True, forbid_unknown_fields=True, omit_defaults=True,
 
 
 def read_table(path: Path) -> Table | None:
-    """The table in a file; None if there is no file.
+    """Returns the table in a file; None if there is no file.
 
     Raises:
         ModelError: it can't be used; names the file, the field and the repair.
@@ -145,7 +145,7 @@ def _check_ranges(shares: tuple[Share, ...], place: str) -> None:
 
 
 def _with_nearest(message: str) -> str:
-    """The message, with the known field that is most like an unknown one."""
+    """Returns the message, with the known field that is most like an unknown one."""
     found = re.search(r"unknown field `([^`]*)`", message)
     if found is None:
         return message

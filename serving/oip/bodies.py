@@ -52,7 +52,7 @@ _decode = msgspec.json.Decoder(_Body).decode
 
 
 def read_request(model: str, version: str, data: bytes, json_bytes: int | None) -> Asked:
-    """The request in a body.
+    """Returns the request in a body.
 
     Args:
         json_bytes: length of its JSON, after which raw bytes stand; None: it is all JSON.
@@ -101,7 +101,7 @@ def _body(data: bytes) -> _Body:
 
 
 def write_response(response: InferResponse, asked: Asked) -> tuple[bytes, int | None]:
-    """The body, and the length of its JSON where raw bytes follow it."""
+    """Returns the body, and the length of its JSON where raw bytes follow it."""
     outputs: list[dict[str, Any]] = []
     raw: list[bytes] = []
     for tensor in response.outputs:
@@ -126,7 +126,7 @@ def write_response(response: InferResponse, asked: Asked) -> tuple[bytes, int | 
 
 
 def describe(model: ServedModel) -> dict[str, Any]:
-    """The metadata of a model."""
+    """Returns the metadata of a model."""
     return {
         "name": model.name,
         "versions": [model.version],

@@ -60,7 +60,7 @@ class ServedModel(Protocol):
         ...
 
     async def infer(self, inputs: Mapping[str, Array], outputs: Sequence[str]) -> Inferred:
-        """The outputs; inputs have been checked against `inputs`."""
+        """Returns the outputs; inputs have been checked against `inputs`."""
         ...
 
 
@@ -85,7 +85,7 @@ class Inference:
         self.ready = ready
 
     def model(self, name: str, version: str = "") -> ServedModel:
-        """The model of that name.
+        """Returns the model of that name.
 
         Raises:
             UnknownModel: there is none, or another version of it is served.

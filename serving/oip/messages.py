@@ -102,5 +102,5 @@ POOL.Add(_file())
 
 
 def message(name: str) -> Any:
-    """The class of a message."""
+    """Returns the class of a message."""
     return message_factory.GetMessageClass(POOL.FindMessageTypeByName(f"{PACKAGE}.{name}"))

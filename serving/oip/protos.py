@@ -33,7 +33,7 @@ _ModelMetadata = message("ModelMetadataResponse")
 
 
 def read_request(request: Any) -> InferRequest:
-    """The request in a `ModelInferRequest`.
+    """Returns the request in a `ModelInferRequest`.
 
     Raises:
         InvalidRequest: naming the tensor.
@@ -79,7 +79,7 @@ def _from_contents(tensor: Any, contents: Any) -> Tensor:
 
 
 def write_response(response: InferResponse, request_id: str) -> Any:
-    """A `ModelInferResponse`; all outputs in raw bytes, the one form that all clients read."""
+    """Returns a `ModelInferResponse`; all outputs in raw bytes, the one form that all clients read."""
     answer = _InferResponse(model_name=response.model, model_version=response.version, id=request_id)
     for name, value in response.parameters.items():
         answer.parameters.add(key=name, value={"int64_param" if isinstance(value, int) else "string_param": value})
@@ -90,7 +90,7 @@ def write_response(response: InferResponse, request_id: str) -> Any:
 
 
 def describe(model: ServedModel) -> Any:
-    """A `ModelMetadataResponse`."""
+    """Returns a `ModelMetadataResponse`."""
     answer = _ModelMetadata(name=model.name, versions=[model.version], platform="onnx_onnxv1")
     _add(answer.inputs, model.inputs)
     _add(answer.outputs, model.outputs)

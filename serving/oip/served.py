@@ -116,7 +116,7 @@ class ByEntity:
         return Inferred(found, self._parameters(reply.outcomes))
 
     def _parameters(self, outcomes: Sequence[Outcome]) -> dict[str, int | str]:
-        """The generation of the table, and, where it has shares, which model answered each entity."""
+        """Returns the generation of the table, and, where it has shares, which model answered each entity."""
         parameters: dict[str, int | str] = {"deployment": self._deployment.generation}
         if self._deployment.shares:
             parameters["models"] = ",".join(each.model for each in outcomes if isinstance(each, Answer))
@@ -145,13 +145,13 @@ class ByEntity:
 
 
 def _values(name: str, array: Array) -> list[Any]:
-    """The elements; NaN is null."""
+    """Returns the elements; NaN is null."""
     values: list[Any] = (_texts(name, array) if array.dtype.kind == "O" else array).tolist()
     return [None if value != value else value for value in values]
 
 
 def _texts(name: str, array: Array) -> Array:
-    """The elements as texts: ONNX Runtime and features know no bytes."""
+    """Returns the elements as texts: ONNX Runtime and features know no bytes."""
     texts = np.empty(array.shape, dtype=object)
     for index, value in np.ndenumerate(array):
         try:

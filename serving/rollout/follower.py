@@ -80,7 +80,7 @@ class Follower:
         """The files of each version at the look before: while they change, they are still being copied."""
 
     def better(self) -> Candidate | None:
-        """A candidate to try now, better than what is worked with: all views that it reads are published.
+        """Returns a candidate to try now, better than what is worked with: all views that it reads are published.
 
         Raises:
             StoreUnavailable: that can't be known now.
@@ -133,7 +133,7 @@ class Follower:
         self._refused_plan.look_at_file(self._watch.unusable)
 
     def _look_at_deployments(self) -> Sequence[Deployment]:
-        """Those that may be tried, best first; none of a version whose files are still changing."""
+        """Lists deployments that may be tried, best first; none with a version whose files are still changing."""
         try:
             found = self._catalog.deployments()
             self._check_generation(found[0])
@@ -162,7 +162,7 @@ class Follower:
         return before
 
     def _short(self, version: Path) -> str:
-        """What a version is called where the model is known: its number, or `name/version` of another model."""
+        """Names a version where the model is known: by its number, or `name/version` of another model."""
         return version.name if version.parent == self._catalog.folder else f"{version.parent.name}/{version.name}"
 
     def _check_generation(self, found: Deployment) -> None:

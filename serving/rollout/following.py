@@ -103,7 +103,7 @@ Refused = list[tuple[Candidate, ForebayError]]
 
 
 def _first_usable(candidates: Sequence[Candidate], make: Callable[[Candidate], T]) -> tuple[T, Candidate, Refused]:
-    """What is made of the first candidate that can be used, and why those before it can't.
+    """Makes what scores from the first usable candidate, and says why those before it can't be used.
 
     Raises:
         ModelError, PlanError: none can; this is the first one's error.

@@ -22,7 +22,7 @@ class Follows(Protocol):
     """What says which candidate is to be tried: a `Follower`."""
 
     def better(self) -> Candidate | None:
-        """A candidate to try now."""
+        """Returns a candidate to try now."""
         ...
 
     def taken(self, candidate: Candidate) -> None:
@@ -47,7 +47,7 @@ class Renewed(Generic[T]):
         self._looked_at = time.monotonic()
 
     def look(self) -> T:
-        """What to work with now; looks for a better candidate, but not more often than every `LOOK_S`."""
+        """Returns what to work with now; looks for a better candidate at most every `LOOK_S`."""
         if time.monotonic() - self._looked_at < LOOK_S:
             return self.present
         self._looked_at = time.monotonic()

@@ -47,7 +47,7 @@ Outcome = Answer | Exception
 def answers(
     scored: Scored, requests: Sequence[ScoringRequest], values: Mapping[str, Sequence[Any]] | None
 ) -> list[Answer | RequestError]:
-    """One answer per request; the refusal of one that a feature's policy refuses.
+    """Returns one answer per request; the refusal of one that a feature's policy refuses.
 
     Args:
         values: as in `full_answers`.
@@ -59,7 +59,7 @@ def answers(
 def full_answers(
     scored: Scored, requests: Sequence[ScoringRequest], values: Mapping[str, Sequence[Any]] | None
 ) -> list[Answer]:
-    """One answer per request, also of one that is refused: what was seen of it.
+    """Returns one answer per request, also of one that is refused: what was seen of it.
 
     Args:
         values: the features as Python values, by full name (`FeatureAssembler.values`); None: not asked for.
@@ -96,5 +96,5 @@ def _age_ms(view: ViewColumns, at: int, as_of_ms: int) -> int | None:
 
 
 def _is_absent(view: ViewColumns, at: int) -> bool:
-    """Whether there is no row: then its time is NaN."""
+    """Tells whether there is no row: then its time is NaN."""
     return bool(view.event_ms[at] != view.event_ms[at])

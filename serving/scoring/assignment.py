@@ -20,7 +20,7 @@ _FLOATS = (DataType.FLOAT32, DataType.FLOAT64)
 
 
 def bucket(deployment: str, values: Sequence[Any]) -> int:
-    """The bucket of an entity, from 0 on, below `BUCKETS`.
+    """Returns the bucket of an entity, from 0 on, below `BUCKETS`.
 
     Args:
         deployment: its name: two deployments divide the same entities independently.
@@ -38,7 +38,7 @@ class Assignment:
         self._keys = [(key.name, key.dtype in _FLOATS) for key in join_keys]
 
     def __call__(self, requests: Sequence[Mapping[str, Any]]) -> list[str]:
-        """The version that answers, `name/version`, for each entity.
+        """Returns the version that answers, `name/version`, for each entity.
 
         Args:
             requests: their join keys by name, among other fields.
@@ -50,6 +50,6 @@ class Assignment:
         return [next((each.model for each in shares if at in each.buckets), live) for at in buckets]
 
     def _values(self, fields: Mapping[str, Any]) -> list[Any]:
-        """The keys; over HTTP, the float 1.0 may be written as 1."""
+        """Returns the keys; over HTTP, the float 1.0 may be written as 1."""
         found = ((fields.get(name), is_float) for name, is_float in self._keys)
         return [float(value) if is_float and value is not None else value for value, is_float in found]

@@ -42,7 +42,7 @@ class Lanes:
         self._thread = thread
 
     async def submit(self, question: Question, size: int) -> Reply:
-        """The answer.
+        """Returns the answer.
 
         Raises:
             Overloaded: too much is waiting.
@@ -60,12 +60,14 @@ class Lanes:
 
 
 def inline_entities(scorer: RequestScorer) -> int:
-    """How many entities, of those that are tried, are computed within `INLINE_MS` on this machine; 0: not even one."""
+    """Measures how many entities this machine computes within `INLINE_MS`; 0: not even one."""
     return next((count for count in _INLINE_SIZES if _shortest_ms(scorer, count) <= INLINE_MS), 0)
 
 
 def _shortest_ms(scorer: RequestScorer, count: int) -> float:
-    """What so many entities take that have no row, in the best of some attempts: others use the machine too."""
+    """Measures the ms that so many entities without a row take, in the best of some attempts: others use the machine
+    too.
+    """
     requests = [scorer.placeholder] * count
     lookup = scorer.lookup(requests)
     cells: Rows = [[None] * len(fields) for _, fields in lookup.asked]

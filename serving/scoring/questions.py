@@ -80,7 +80,7 @@ class _Batch:
         return _Group(names, members, asked)
 
     def replies(self, outcomes: Sequence[Sequence[Outcome]]) -> list[Reply]:
-        """One per question, in order.
+        """Returns one per question, in order.
 
         Args:
             outcomes: per group, one per entity.
@@ -104,7 +104,7 @@ class BatchAnswerer:
         self._clock = clock
 
     def __call__(self, questions: Sequence[Question]) -> list[Reply]:
-        """One reply per question, in order.
+        """Returns one reply per question, in order.
 
         Raises:
             StoreUnavailable, StoreRefused: nobody can be answered now.
@@ -117,7 +117,7 @@ class BatchAnswerer:
             raise
 
     def _isolate(self, group: _Group) -> list[Outcome]:
-        """One outcome per entity: where the batch fails, those at fault fail alone."""
+        """Returns one outcome per entity: where the batch fails, those at fault fail alone."""
 
         def run(part: Sequence[_Asked]) -> Sequence[Outcome]:
             return _outcomes(self._scorer, self._scorer.score([each.request for each in part], group.names), part)
@@ -147,7 +147,7 @@ class LoopAnswerer:
         self._watched = WATCHDOG.watch("computing thread")
 
     async def __call__(self, questions: Sequence[Question]) -> list[Reply]:
-        """One reply per question, in order.
+        """Returns one reply per question, in order.
 
         Raises:
             StoreUnavailable, StoreRefused: nobody can be answered now.
@@ -181,7 +181,7 @@ class LoopAnswerer:
 
 
 def _outcomes(scorer: RequestScorer, scored: Scored, asked: Sequence[_Asked]) -> Sequence[Outcome]:
-    """One per entity; counted."""
+    """Returns one per entity; counted."""
     observe_stages(scored.vectors, scored.model_ms if scored.models else None)
     for name, found in scored.models.items():
         count_predictions(scorer.models[name], found.scored)

@@ -104,7 +104,7 @@ class RequestScorer:
     def of(
         cls, plan: Plan, models: Sequence[Model], store: RowReader, deployment: Deployment | None = None
     ) -> RequestScorer:
-        """The scorer of these models, whose features are read from a store.
+        """Returns the scorer of these models, whose features are read from a store.
 
         Args:
             deployment: names some of them, or all; None: the first one answers.
@@ -136,7 +136,7 @@ class RequestScorer:
     def score(
         self, requests: Sequence[ScoringRequest], names: Collection[str] | None = None, *, shadows: bool = False
     ) -> Scored:
-        """Features and scores of n requests: one round trip, one run of each model.
+        """Scores n requests: one round trip, one run of each model.
 
         Args:
             names: of the models that score all requests, the first one's being the answer; none: the features alone;
@@ -150,7 +150,7 @@ class RequestScorer:
         return self._scored(requests, self.assembler.assemble(requests), names, shadows)
 
     def lookup(self, requests: Sequence[ScoringRequest]) -> Lookup:
-        """What has to be read for requests, for those who read it themselves (see `score_rows`)."""
+        """Lists what has to be read for requests; for callers that read it themselves (see `score_rows`)."""
         return self._reader.lookup(requests)
 
     def score_rows(
@@ -194,7 +194,7 @@ class RequestScorer:
         return Scored(vectors, scores, answering)
 
     def _run(self, name: str, vectors: FeatureVectors, rows: Collection[int], count: int) -> ModelScores:
-        """What a model says of these rows of n; the others are not run."""
+        """Runs a model on some of n rows."""
         started = time.perf_counter()
         whole = len(rows) == count
         places = list(rows)
@@ -207,7 +207,7 @@ class RequestScorer:
         return ModelScores(rows, scores, refusals, (time.perf_counter() - started) * 1e3)
 
     def _run_shadow(self, name: str, vectors: FeatureVectors, count: int) -> ModelScores:
-        """What a shadow says of all n requests: where it fails, it fails alone."""
+        """Runs a shadow on all n requests; where it fails, it fails alone."""
         try:
             return self._run(name, vectors, range(count), count)
         except ModelError as error:
@@ -232,7 +232,7 @@ class RequestScorer:
 
 
 def _places(name: str, answering: Sequence[str]) -> Collection[int]:
-    """The requests that a model answers."""
+    """Returns the requests that a model answers."""
     found = [at for at, each in enumerate(answering) if each == name]
     # The usual case, a single model, needs no set.
     return range(len(answering)) if len(found) == len(answering) else dict.fromkeys(found)

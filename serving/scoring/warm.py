@@ -24,7 +24,7 @@ RETRY_SECONDS = 1.0
 
 
 def build_scorer(plan: Plan, deployment: Deployment, redis: str) -> RequestScorer:
-    """A warm scorer with its own connection. Waits for a store that is not there yet.
+    """Returns a warm scorer with its own connection. Waits for a store that is not there yet.
 
     Raises:
         ModelError, PlanError: a version can't be used with this plan, or with the others.
@@ -37,7 +37,7 @@ def build_scorer(plan: Plan, deployment: Deployment, redis: str) -> RequestScore
 
 
 def wait_for_store(ask: Callable[[], T]) -> T:
-    """What `ask` returns, once the store can be reached."""
+    """Calls `ask` until the store can be reached; returns what it returns."""
     while True:
         step("trying the model", LONG)
         try:

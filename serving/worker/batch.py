@@ -34,7 +34,7 @@ class Batch(NamedTuple):
 
 
 def first_offsets(messages: Iterable[Message]) -> Offsets:
-    """Per partition, the lowest offset."""
+    """Finds, per partition, the lowest offset."""
     found: Offsets = {}
     for message in messages:
         partition, offset = int(message.partition() or 0), int(message.offset() or 0)
@@ -43,13 +43,13 @@ def first_offsets(messages: Iterable[Message]) -> Offsets:
 
 
 def next_offsets(messages: Sequence[Message]) -> list[TopicPartition]:
-    """What is committed once these are done."""
+    """Makes the offsets to commit once these records are done."""
     last = {(each.topic(), each.partition()): each.offset() for each in messages}
     return [TopicPartition(topic, partition, offset + 1) for (topic, partition), offset in last.items()]
 
 
 def earliest(parts: Iterable[Offsets]) -> Offsets:
-    """Per partition, the lowest of these offsets."""
+    """Finds, per partition, the lowest of these offsets."""
     found: Offsets = {}
     for part in parts:
         for partition, offset in part.items():

@@ -21,7 +21,7 @@ from forebay.serving.worker.settings import ScoringSettings
 
 
 def scored_source(plan: Plan, topic: str) -> Source:
-    """The source of the topic to score.
+    """Returns the source of the topic to score.
 
     Raises:
         PlanError: no source has this topic.
@@ -34,7 +34,7 @@ def scored_source(plan: Plan, topic: str) -> Source:
 
 
 def online_views(plan: Plan, topics: Topics) -> list[ViewTopic]:
-    """Every online stream view with its topic."""
+    """Returns every online stream view with its topic."""
     found = [(view, view_topic(plan, view)) for view in plan.stream_views if view.online]
     asked = {topic for _, topic in found} | {plan.source(view.source).topic for view, _ in found}
     present = {topic: topics.incarnation(topic) for topic in asked}
@@ -47,7 +47,7 @@ def online_views(plan: Plan, topics: Topics) -> list[ViewTopic]:
 
 
 def watermark_clock(plan: Plan, brokers: Brokers, redis: str) -> WatermarkClock:
-    """A clock that shows the highest event time which the plan's online views contain.
+    """Returns a clock that shows the highest event time which the plan's online views contain.
 
     Raises:
         SettingsError: a topic does not exist.
@@ -69,7 +69,7 @@ def _check_shadow_topics(topics: Topics, output: str) -> None:
 
 
 def build_event_scorer(plan: Plan, scorer: RequestScorer, settings: ScoringSettings) -> EventScorer:
-    """An event scorer whose barrier watches the views that the model's service reads from the scored topic.
+    """Returns an event scorer whose barrier watches the views that the model's service reads from the scored topic.
 
     Raises:
         PlanError: the topic can't be scored with this service.

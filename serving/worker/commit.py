@@ -46,7 +46,7 @@ class Committer(Protocol):
     """Makes the records and the offsets of one batch durable."""
 
     def commit(self, records: Sequence[OutgoingRecord], offsets: list[TopicPartition], membership: Any) -> bool:
-        """Whether it was done; if not, nothing of it will ever be read, and the batch is read again.
+        """Tells whether it was done; if not, nothing of it will ever be read, and the batch is read again.
 
         Args:
             membership: the consumer's group metadata when the batch was read: if its partitions have moved since,
@@ -107,7 +107,7 @@ class TransactionalCommitter:
         return True
 
     def _may(self, refused: KafkaError, records: Sequence[OutgoingRecord]) -> str:
-        """What the worker wanted to do that its brokers refuse."""
+        """Words what the worker wanted to do that its brokers refuse."""
         if refused.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
             return _write_to(records)
         if refused.code() == KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED:
@@ -206,7 +206,7 @@ class AtLeastOnceCommitter:
         return True
 
     def _why_ended(self, error: KafkaException) -> KafkaError:
-        """A producer that has ended says why once, to whoever polls it; to all other calls it says that it has."""
+        """Finds why the producer ended: it says so to one poll only, and to all other calls that it has ended."""
         try:
             self._producer.poll(0)
         except KafkaException as first:
@@ -244,7 +244,7 @@ class _Failures:
 
 
 def _name(call: Any) -> str:
-    """Of a method of the producer, as it is or with its arguments."""
+    """Names a method of the producer, given as it is or with its arguments."""
     return getattr(getattr(call, "func", call), "__name__", "the producer")
 
 

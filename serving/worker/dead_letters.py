@@ -13,7 +13,7 @@ from forebay.serving.worker.outgoing import OutgoingRecord
 
 
 def attempts(topic: str, messages: Sequence[Message], records: Iterable[OutgoingRecord]) -> dict[int, Attempt]:
-    """By partition of the scored topic, what a batch holds of it."""
+    """Counts, by partition of the scored topic, what a batch holds of it."""
     without_scores = {each.given_up.position: each.given_up for each in records if each.given_up}
     seen: Counter[int] = Counter()
     given_up: defaultdict[int, dict[int, GivenUp]] = defaultdict(dict)

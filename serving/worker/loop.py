@@ -100,7 +100,7 @@ class Worker:
         return AtLeastOnceCommitter(self._settings, member.consumer, self._gives_up, self._clients.producer)
 
     def _gives_up(self) -> bool:
-        """Whether brokers that do not answer are waited for no longer."""
+        """Tells whether brokers that do not answer are waited for no longer."""
         return self._stopping or self._leaving
 
     def _work(self) -> None:
@@ -120,7 +120,7 @@ class Worker:
         self._take_note()
 
     def _step(self, read: Read) -> None:
-        """One batch: scored and put in flight, or read again."""
+        """Returns one batch: scored and put in flight, or read again."""
         self._take_note()
         if failed := self._in_flight.failed():
             # What came after them too: nothing is scored before what stands before it.
@@ -131,7 +131,7 @@ class Worker:
         self._member.report_lag()
 
     def _put(self, read: Read) -> bool:
-        """Whether the batch is in flight."""
+        """Tells whether the batch is in flight."""
         if not self._incarnation.check(self._member.consumer):
             return False
         records = self._score_until_done(read.messages)
@@ -172,7 +172,7 @@ class Worker:
         self._incarnation.revoked(partitions)
 
     def _score_until_done(self, messages: Sequence[Message]) -> list[OutgoingRecord] | None:
-        """None if told to stop while the store can't be reached."""
+        """Scores records, however long the store can't be reached; None if the worker is stopped meanwhile."""
         while not self._stopping:
             step(f"scoring {len(messages)} records from {self._settings.topic}{first_offsets(messages)}")
             try:

@@ -48,13 +48,13 @@ def route_for(project: str, source: Source, view: StreamView) -> Route:
 
 
 def view_topic(plan: Plan, view: StreamView) -> str:
-    """The topic a view is computed from: its source's own, or the routed one."""
+    """Returns the topic a view is computed from: its source's own, or the routed one."""
     source = plan.source(view.source)
     return source.topic if is_direct(source, view) else route_for(plan.project, source, view).topic
 
 
 def feeds(plan: Plan, routed_elsewhere: Collection[str] = ()) -> list[Feed]:
-    """Every topic the feature processor reads, source topics first.
+    """Returns every topic the feature processor reads, source topics first.
 
     Args:
         routed_elsewhere: routed topics that another process fills.

@@ -86,12 +86,6 @@ class Events(NamedTuple):
         return Events(self.entity[chosen], self.event_ms[chosen], columns, texts, whole, identities, ids)
 
 
-def no_tiles(group: TileGroup) -> Tiles:
-    """Makes an empty set of tiles."""
-    none = np.empty(0, np.int64)
-    return Tiles(none, none, np.empty((0, len(group.accumulators))), no_payloads(group, 0))
-
-
 def no_payloads(group: TileGroup, rows: int) -> Payloads:
     """Makes the payloads of tiles without an event, shape (rows, sketches)."""
     return np.full((rows, len(group.sketches)), b"", dtype=object)
