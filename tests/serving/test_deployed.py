@@ -17,10 +17,13 @@ from forebay.pipelines.adapters.progress_reader import ProgressReader
 from forebay.pipelines.errors import ModelError
 from forebay.serving.endpoint import Endpoint
 from forebay.serving.http.settings import HttpSettings
+from forebay.serving.models import model
 from forebay.serving.models.catalog import Catalog
 from forebay.serving.models.model import Answer
+from forebay.serving.models.session import load_session
 from forebay.serving.models.table import BUCKETS
 from forebay.serving.scoring.assignment import bucket
+from forebay.serving.scoring.scorer import RequestScorer
 from forebay.serving.worker.barrier import Barrier
 from forebay.serving.worker.events import EventScorer
 from forebay.serving.worker.outgoing import OutgoingRecord
@@ -46,8 +49,12 @@ def store() -> FaultyStore:
 
 
 def worker(catalog: Catalog, store: FaultyStore, include_features: bool = False) -> EventScorer:
+    return worker_of(scorer_of(catalog, store), include_features)
+
+
+def worker_of(scorer: RequestScorer, include_features: bool = False) -> EventScorer:
     barrier = Barrier(SCORED, [], ProgressReader(PLAN.project, [], MemoryStore()), 0)
-    return EventScorer(scorer_of(catalog, store), SCORED, barrier, "out", include_features, topic_id="id-1")
+    return EventScorer(scorer, SCORED, barrier, "out", include_features, topic_id="id-1")
 
 
 def events(cards: Sequence[str | None], limit: float | None = 60.0) -> list[Any]:
@@ -92,9 +99,9 @@ class TestShares:
         assert [f"{each['model']}/{each['version']}" for each in records] == expected
         answered = [each["model"] for each in answer["predictions"]]
         assert [f"{each['name']}/{each['version']}" for each in answered] == expected
-        for record, prediction, model in zip(records, answer["predictions"], expected, strict=True):
+        for record, prediction, reference in zip(records, answer["predictions"], expected, strict=True):
             assert record["scores"] == prediction["scores"]
-            assert record["scores"]["risk"] == -1.0 + PLUS[model]
+            assert record["scores"]["risk"] == -1.0 + PLUS[reference]
         assert {each["deployment"] for each in records} == {answer["deployment"]} == {1}
 
     def test_all_models_of_a_batch_share_one_read(self, models: Path, store: FaultyStore) -> None:
@@ -147,12 +154,13 @@ class TestShadows:
     def test_a_shadow_that_fails_costs_no_prediction(
         self, models: Path, store: FaultyStore, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        score = worker(deploy(models, "risk/1", shadows=("risk/2",)), store)
+        scorer = scorer_of(deploy(models, "risk/1", shadows=("risk/2",)), store)
+        score = worker_of(scorer)
 
         def fail(_columns: Any) -> Answer:
             raise ModelError("model risk version 2: it has 1 rows for 2 requests")
 
-        monkeypatch.setattr(score._scorer.models["risk/2"], "run", fail)
+        monkeypatch.setattr(scorer.models["risk/2"], "run", fail)
         records = score(events(["a", "b"]))
         assert len(on("out", records)) == 2
         (first, second) = on("out.shadow.unscored", records)
@@ -210,24 +218,37 @@ class TestUnscored:
     def test_an_output_of_the_wrong_length_costs_its_events_and_the_next_batch_is_scored(
         self, models: Path, store: FaultyStore, monkeypatch: pytest.MonkeyPatch
     ) -> None:
+        sessions = []
+
+        def load(folder: Path) -> tuple[Any, str]:
+            session, content = load_session(folder)
+            sessions.append(TooLong(session))
+            return sessions[-1], content
+
+        monkeypatch.setattr(model, "load_session", load)
         score = worker(deploy(models, "risk/1"), store)
-        session = score._scorer.model._session
-        monkeypatch.setattr(score._scorer.model, "_session", TooLong(session))
+        (session,) = sessions
+        session.broken = True
         records = score(events(["a", "b"]))
         assert [each.topic for each in records] == ["payments.dlq"] * 2
         assert b"output 'total' has 2 rows for 1 requests" in (dict(records[0].headers)["forebay-error"] or b"")
-        monkeypatch.undo()
+        session.broken = False
         assert [each.topic for each in score(events(["a"]))] == ["out"]
 
 
 class TooLong:
-    """Answers one row too many."""
+    """A session that answers one row too many while it is broken."""
 
     def __init__(self, session: Any) -> None:
         self._session = session
+        self.broken = False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._session, name)
 
     def run(self, names: Any, feeds: Any) -> Any:
-        return [np.concatenate([each, each[:1]]) for each in self._session.run(names, feeds)]
+        outputs = self._session.run(names, feeds)
+        return [np.concatenate([each, each[:1]]) for each in outputs] if self.broken else outputs
 
 
 class TestInferenceProtocol:

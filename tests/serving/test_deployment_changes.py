@@ -61,13 +61,16 @@ class World:
         first = Candidate(PLAN, self.tables[1])
         self.refused = RefusedModels("risk")
         follower = Follower(plan_file, first, self.catalog, MemoryStore(), self.refused)
+        self._generations: dict[EventScorer, int] = {}
         self.renewed = Renewed(self._event_scorer(), follower, lambda _candidate: self._event_scorer())
         self._published = 0
 
     def _event_scorer(self) -> EventScorer:
         barrier = Barrier(self._source, [], ProgressReader(PLAN.project, [], MemoryStore()), 0)
         scorer = scorer_of(self.catalog, self._store)
-        return EventScorer(scorer, self._source, barrier, self.output, include_features=False, topic_id="id-1")
+        made = EventScorer(scorer, self._source, barrier, self.output, include_features=False, topic_id="id-1")
+        self._generations[made] = scorer.deployment.generation
+        return made
 
     @contextmanager
     def worker(self) -> Iterator[None]:
@@ -85,7 +88,7 @@ class World:
         until(lambda: self.look() == deployment.generation, 30, f"generation {deployment.generation}")
 
     def look(self) -> int:
-        return self.renewed.look()._scorer.deployment.generation
+        return self._generations[self.renewed.look()]
 
     def publish(self, count: int) -> None:
         producer = self.cluster.producer({})

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
+import os
 import stat
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+from prometheus_client import REGISTRY
 
 from forebay.pipelines.errors import SettingsError
 from forebay.serving.access import audit
@@ -74,9 +77,9 @@ def test_lines_beyond_what_may_wait_are_lost_and_counted_and_nobody_waits(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(audit, "MAX_WAITING", 10)
-    disk = threading.Event()
-    monkeypatch.setattr(AuditLog, "_append", lambda _self, _batch: disk.wait())
-    log = AuditLog(tmp_path / "audit.jsonl", KEY)
+    path, disk = tmp_path / "audit.jsonl", threading.Event()
+    log = AuditLog(path, KEY)
+    when_opened(monkeypatch, path, disk.wait)
     before = lost()
     for _ in range(100):
         log.write(NOW, visit({"card": "a"}), "200")
@@ -87,26 +90,38 @@ def test_lines_beyond_what_may_wait_are_lost_and_counted_and_nobody_waits(
 
 
 def lost() -> float:
-    return float(audit.UNWRITTEN._metric._value.get())
+    return REGISTRY.get_sample_value("forebay_audit_unwritten_total") or 0.0
+
+
+def when_opened(monkeypatch: pytest.MonkeyPatch, path: Path, do: Callable[[], object]) -> None:
+    """Does something when a file is opened from now on."""
+    really = os.open
+
+    def opened(file: Any, *how: Any, **more: Any) -> int:
+        if file == path:
+            do()
+        return really(file, *how, **more)
+
+    monkeypatch.setattr(audit.os, "open", opened)
 
 
 def test_lines_that_a_full_disk_refuses_are_counted_and_the_next_ones_are_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    log = AuditLog(tmp_path / "audit.jsonl", KEY)
-    before, opened = lost(), log._open
+    path = tmp_path / "audit.jsonl"
+    log, before = AuditLog(path, KEY), lost()
 
-    def full() -> Any:
-        raise SettingsError("no space left")
+    def full() -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(log, "_open", full)
+    when_opened(monkeypatch, path, full)
     log.write(NOW, visit(), "200")
     while lost() == before:
         time.sleep(0.01)
-    monkeypatch.setattr(log, "_open", opened)
+    monkeypatch.undo()
     log.write(NOW, visit(), "503")
     log.close()
-    assert [each["outcome"] for each in lines(tmp_path / "audit.jsonl")] == ["503"]
+    assert [each["outcome"] for each in lines(path)] == ["503"]
 
 
 @pytest.mark.parametrize(("key", "message"), [(b"short\n", "has 5 bytes, fewer than 16"), (None, "can't be read")])
