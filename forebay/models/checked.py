@@ -18,7 +18,7 @@ from forebay.serving.features.frames import from_frame
 from forebay.serving.models.catalog import Catalog
 from forebay.serving.models.invariance import is_batch_invariant
 from forebay.serving.models.model import Model, load_model
-from forebay.serving.models.table import NEWEST, Choice, Table, check_choice
+from forebay.serving.models.table import NEWEST, Choice, Table, check_choice, table_of
 from forebay.serving.scoring.scorer import RequestScorer
 
 MAX_ROWS = 20_000
@@ -76,8 +76,7 @@ def check_deployment(plan: Plan, catalog: Catalog, choice: Choice, place: str = 
         )
     if choice.live == NEWEST:
         return len(catalog.versions())
-    table = Table(generation=1, live=choice.live, shares=choice.shares, shadows=choice.shadows)
-    deployment = catalog.deployment(table, place)
+    deployment = catalog.deployment(table_of(choice, generation=1), place)
     models = [load_model(version) for version in deployment.versions]
     RequestScorer.of(plan, models, MemoryStore(), deployment).warm_up()
     return len(models)

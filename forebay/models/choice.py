@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from forebay.pipelines.errors import ModelError
 from forebay.serving.models.catalog import Catalog
-from forebay.serving.models.table import NEWEST, Choice, Table, check_choice, write_table
+from forebay.serving.models.table import NEWEST, Choice, Table, check_choice, table_of, write_table
 
 
 def promote(catalog: Catalog, version: str, before: str | None) -> Table:
@@ -62,13 +62,7 @@ def set_choice(catalog: Catalog, choice: Choice, before: str | None) -> Table:
 
 def _write(catalog: Catalog, choice: Choice, before: Choice | None) -> Table:
     present = catalog.table()
-    table = Table(
-        generation=present.generation + 1 if present else 1,
-        live=choice.live,
-        shares=choice.shares,
-        shadows=choice.shadows,
-        before=before,
-    )
+    table = table_of(choice, present.generation + 1 if present else 1, before)
     check_choice(table, "$")
     if table.live != NEWEST:
         catalog.deployment(table, "the table")

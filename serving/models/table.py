@@ -66,6 +66,11 @@ class Table(Choice, frozen=True, forbid_unknown_fields=True, omit_defaults=True,
     """What the table before chose, to which `rollback` returns."""
 
 
+def table_of(choice: Choice, generation: int, before: Choice | None = None) -> Table:
+    """The table that chooses so."""
+    return Table(generation=generation, live=choice.live, shares=choice.shares, shadows=choice.shadows, before=before)
+
+
 def read_table(path: Path) -> Table | None:
     """Returns the table in a file; None if there is no file.
 

@@ -17,7 +17,7 @@ from forebay.pipelines.contract.kafka.position import Position
 from forebay.pipelines.contract.kafka.prediction import Timings
 from forebay.pipelines.contract.kafka.recipients import Recipients
 from forebay.pipelines.contract.kafka.record import dead_letter_headers, kept_headers, recorded_ms
-from forebay.pipelines.contract.kafka.topics import dead_letter_topic, shadow_topic
+from forebay.pipelines.contract.kafka.topics import dead_letter_topic
 from forebay.pipelines.contract.plan.sources import Source
 from forebay.pipelines.errors import FeatureRefused, ForebayError, RecordError, RequestError
 from forebay.pipelines.process.watchdog import step
@@ -73,7 +73,6 @@ class EventScorer:
         self._barrier = barrier
         self._include_features = include_features
         self._outcomes = OutcomeRecords(scorer, topic_id, output, include_features)
-        self._shadows = OutcomeRecords(scorer, topic_id, shadow_topic(output), include_features)
         self._decode = decoder_for(source, schemas)
         self._validate = Validator(source, (key.name for key in scorer.service.join_keys))
         service = scorer.service
@@ -161,11 +160,7 @@ class EventScorer:
     def _of_event(self, seen: Seen, refusal: RequestError | None) -> list[OutgoingRecord]:
         if refusal is not None and not isinstance(refusal, FeatureRefused):
             return [self._dead_letter(seen.event.message, Refused(str(refusal)))]
-        answering = seen.answer.model
-        return [
-            (self._outcomes if name == answering else self._shadows)(seen, self._scorer.models[name])
-            for name in seen.answer.scores
-        ]
+        return self._outcomes(seen)
 
     def _dead_letter(self, message: Message, error: RecordError) -> OutgoingRecord:
         metrics.DEAD_LETTERS.labels(self._source.topic, error.reason).inc()

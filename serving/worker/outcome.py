@@ -1,4 +1,4 @@
-"""The record of what one model says of one event: a prediction, or an unscored record."""
+"""The records of what models say of one event: predictions, or unscored records."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from confluent_kafka import Message
 from forebay.pipelines.contract.kafka.position import Position
 from forebay.pipelines.contract.kafka.prediction import Prediction, Timings, prediction_id
 from forebay.pipelines.contract.kafka.record import prediction_headers
-from forebay.pipelines.contract.kafka.topics import unscored_topic
+from forebay.pipelines.contract.kafka.topics import shadow_topic, unscored_topic
 from forebay.pipelines.contract.kafka.unscored import Reason, Unscored
 from forebay.pipelines.errors import FeatureRefused, RequestError
 from forebay.pipelines.steps.dead_letter_limit import GivenUp
@@ -45,7 +45,7 @@ class Seen(NamedTuple):
 
 
 class OutcomeRecords:
-    """Makes the records of one prediction topic, and of the topic of unscored events beside it."""
+    """Makes the records of a prediction topic, and of the topics beside it."""
 
     def __init__(self, scorer: RequestScorer, topic_id: str, output: str, include_features: bool) -> None:
         """Args:
@@ -53,6 +53,7 @@ class OutcomeRecords:
         output: the prediction topic.
         include_features: whether predictions carry the model's input; unscored records always do.
         """
+        self._models = scorer.models
         self._topic_id = topic_id
         self._output = output
         self._include_features = include_features
@@ -60,46 +61,36 @@ class OutcomeRecords:
         self._keys = [key.name for key in scorer.service.join_keys]
         self._request = [column.name for column in scorer.service.request]
 
-    def __call__(self, seen: Seen, model: Model) -> OutgoingRecord:
-        """The record of what the model says."""
+    def __call__(self, seen: Seen) -> list[OutgoingRecord]:
+        """The records of what each model says: of the one that answers, and of those in the shadow."""
+        of_event = self._of_event(seen)
+        return [self._record(seen, self._models[name], of_event) for name in seen.answer.scores]
+
+    def _record(self, seen: Seen, model: Model, of_event: Mapping[str, Any]) -> OutgoingRecord:
+        answers = model.reference == seen.answer.model
+        topic = self._output if answers else shadow_topic(self._output)
         scores = seen.answer.scores[model.reference]
-        if isinstance(scores, RequestError):
-            record = self._unscored(seen, model, scores)
-            given_up = GivenUp(seen.event.position, record.reason, record.error)
-            outgoing = self._outgoing(unscored_topic(self._output), seen, model, record)
-            return outgoing._replace(given_up=given_up if model.reference == seen.answer.model else None)
-        return self._outgoing(self._output, seen, model, self._prediction(seen, model, scores))
-
-    def _prediction(self, seen: Seen, model: Model, scores: dict[str, float | None]) -> Prediction:
-        answer = seen.answer
-        return Prediction(
-            **self._shared(seen, model),
-            scores=scores,
-            timings_ms=seen.timings,
-            features=answer.values if self._include_features else None,
-        )
-
-    def _unscored(self, seen: Seen, model: Model, error: RequestError) -> Unscored:
-        reason = cast(Reason, error.reason) if isinstance(error, FeatureRefused) else "failed"
-        UNSCORED.labels(model.name, model.version, reason).inc()
-        return Unscored(
-            **self._shared(seen, model),
-            reason=reason,
-            where=error.path.removeprefix("$").removeprefix("."),
-            error=str(error),
-            features=seen.answer.values or {},
-        )
-
-    def _shared(self, seen: Seen, model: Model) -> dict[str, Any]:
-        """The fields that both records have."""
-        event, answer = seen.event, seen.answer
-        return {
-            "id": prediction_id(event.position, self._topic_id, model.name, model.version),
-            "source": str(event.position),
-            "source_timestamp_ms": event.message.timestamp()[1],
+        fields = {
+            **of_event,
+            "id": prediction_id(seen.event.position, self._topic_id, model.name, model.version),
             "model": model.name,
             "version": model.version,
             "model_hash": model.hash,
+        }
+        if not isinstance(scores, RequestError):
+            features = seen.answer.values if self._include_features else None
+            prediction = Prediction(**fields, scores=scores, timings_ms=seen.timings, features=features)
+            return _outgoing(topic, seen, model, prediction)
+        record = _unscored(seen, model, scores, fields)
+        given_up = GivenUp(seen.event.position, record.reason, record.error) if answers else None
+        return _outgoing(unscored_topic(topic), seen, model, record)._replace(given_up=given_up)
+
+    def _of_event(self, seen: Seen) -> dict[str, Any]:
+        """The fields that the records of one event share."""
+        event, answer = seen.event, seen.answer
+        return {
+            "source": str(event.position),
+            "source_timestamp_ms": event.message.timestamp()[1],
             "entities": _pick(self._keys, event.request.fields),
             "event_ms": event.request.as_of_ms,
             "fences": answer.fences,
@@ -112,11 +103,19 @@ class OutcomeRecords:
             "deployment": self._generation,
         }
 
-    @staticmethod
-    def _outgoing(topic: str, seen: Seen, model: Model, record: Prediction | Unscored) -> OutgoingRecord:
-        message, position = seen.event.message, seen.event.position
-        headers = prediction_headers(message.headers() or (), position, model.name, model.version)
-        return OutgoingRecord(topic, message.key(), _encode(record), headers)
+
+def _unscored(seen: Seen, model: Model, error: RequestError, fields: Mapping[str, Any]) -> Unscored:
+    """The record of an event without scores; counted."""
+    reason = cast(Reason, error.reason) if isinstance(error, FeatureRefused) else "failed"
+    UNSCORED.labels(model.name, model.version, reason).inc()
+    where = error.path.removeprefix("$").removeprefix(".")
+    return Unscored(**fields, reason=reason, where=where, error=str(error), features=seen.answer.values or {})
+
+
+def _outgoing(topic: str, seen: Seen, model: Model, record: Prediction | Unscored) -> OutgoingRecord:
+    message = seen.event.message
+    headers = prediction_headers(message.headers() or (), seen.event.position, model.name, model.version)
+    return OutgoingRecord(topic, message.key(), _encode(record), headers)
 
 
 def _pick(names: Sequence[str], fields: Mapping[str, Any]) -> dict[str, Any]:

@@ -173,7 +173,8 @@ class TestRegistryDown:
         schemas = Schemas(id7=AVRO)
         schemas.down = True
         service = FeatureService("s", ())
-        scorer = SimpleNamespace(service=service, project="p", model=SimpleNamespace(name="m"))
+        deployment = SimpleNamespace(name="m", generation=0)
+        scorer = SimpleNamespace(service=service, project="p", models={}, deployment=deployment)
         score = EventScorer(scorer, source, None, "predictions", False, schemas, topic_id="id-1")
         with pytest.raises(StoreUnavailable):
             score([SimpleNamespace(value=lambda: encode(EVENT), headers=lambda: None)])

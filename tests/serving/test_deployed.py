@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import msgspec
 import numpy as np
 import pytest
 
 from forebay.pipelines.adapters.memory_store import MemoryStore
 from forebay.pipelines.adapters.progress_reader import ProgressReader
-from forebay.pipelines.errors import ModelError
+from forebay.pipelines.contract.kafka.incarnation import Incarnation
+from forebay.pipelines.errors import ModelError, SettingsError
 from forebay.serving.endpoint import Endpoint
 from forebay.serving.http.settings import HttpSettings
 from forebay.serving.models import model
@@ -24,9 +26,11 @@ from forebay.serving.models.session import load_session
 from forebay.serving.models.table import BUCKETS
 from forebay.serving.scoring.assignment import bucket
 from forebay.serving.scoring.scorer import RequestScorer
+from forebay.serving.worker import build
 from forebay.serving.worker.barrier import Barrier
 from forebay.serving.worker.events import EventScorer
 from forebay.serving.worker.outgoing import OutgoingRecord
+from forebay.serving.worker.settings import ScoringSettings
 from tests.serving.deployed import CARDS, deploy, scorer_of, write_version
 from tests.serving.endpoint import NOW_MS, PLAN, REFUSED_LIMIT, FaultyStore, FixedClock, client, fill
 from tests.serving.test_event_scorer import SCORED, Message
@@ -167,6 +171,37 @@ class TestShadows:
         assert (first["source"], second["source"], first["reason"]) == ("payments[0]@0", "payments[0]@1", "failed")
         assert "1 rows for 2 requests" in first["error"]
         assert not any(each.given_up for each in records)
+
+    @pytest.mark.parametrize("lacking", ["out.shadow", "out.shadow.unscored"])
+    def test_a_topic_that_is_not_there_refuses_the_table(
+        self, models: Path, store: FaultyStore, monkeypatch: pytest.MonkeyPatch, lacking: str
+    ) -> None:
+        """Found at the first event, it would abort every transaction."""
+
+        class Topics:
+            def __init__(self, _brokers: str) -> None:
+                pass
+
+            def incarnation(self, topic: str) -> Incarnation:
+                if topic == lacking:
+                    raise SettingsError(f"topic {topic!r} can't be described; create it first")
+                return Incarnation(topic, "id", 1)
+
+        monkeypatch.setattr(build, "Topics", Topics)
+        settings = ScoringSettings(
+            topic=SCORED.topic,
+            output="out",
+            brokers="x:1",
+            redis="x:1",
+            feature_wait_ms=0,
+            include_features=False,
+        )
+        plan = msgspec.structs.replace(PLAN, sources=(SCORED,))
+        with pytest.raises(
+            SettingsError, match=f"shadow write to '{lacking}'.*`forebay topics --output out` creates it"
+        ):
+            build.build_event_scorer(plan, scorer_of(deploy(models, "risk/1", shadows=("risk/2",)), store), settings)
+        build.build_event_scorer(plan, scorer_of(deploy(models, "risk/1"), store), settings)
 
 
 class TestUnscored:
