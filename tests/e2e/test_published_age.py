@@ -28,7 +28,7 @@ from tests.support.payments import REPO
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(240)]
 
-EVERY_S = 12.0
+EVERY_S = 20.0
 CARDS = range(1, 9)
 COUNT = "payments_count_1h"
 
