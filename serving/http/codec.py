@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import msgspec
@@ -18,7 +19,7 @@ _TIME = msgspec.Meta(ge=0, le=LAST_MS)
 
 
 class MalformedBody(ForebayError):
-    """The body is not JSON."""
+    """The body is not in its format."""
 
 
 class Body(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -100,19 +101,16 @@ class QuestionDecoder:
         earliest_ms: the earliest time that events of the plan may have.
         """
         self._earliest_ms = earliest_ms
-        self._decode = msgspec.json.Decoder(Body).decode
         self._check = RequestChecker(service)
         self._max_entities = max_entities
         self._models = models
 
-    def __call__(self, data: bytes) -> Question:
+    def __call__(self, body: Body) -> Question:
         """The question in a body.
 
         Raises:
-            MalformedBody: not JSON.
-            RequestError: JSON, but not a question; with the path of what is wrong.
+            RequestError: it is not a question; with the path of what is wrong.
         """
-        body = self._body(data)
         if not 0 < len(body.entities) <= self._max_entities:
             raise RequestError("$.entities", f"1 to {self._max_entities} entities expected, got {len(body.entities)}")
         for at, fields in enumerate(body.entities):
@@ -124,11 +122,21 @@ class QuestionDecoder:
             check_as_of(as_of_ms, self._earliest_ms, "$.as_of_ms")
         return Question(body.entities, as_of_ms, self._models, body.include_features or self._models == ())
 
-    def _body(self, data: bytes) -> Body:
-        try:
-            return self._decode(data)
-        except msgspec.ValidationError as error:
-            message, _, path = str(error).partition(" - at `")
-            raise RequestError(path.rstrip("`") or "$", message) from error
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise MalformedBody(f"the body is not JSON: {error}") from error
+
+def decode_body(decode: Callable[[bytes], Body], data: bytes, name: str) -> Body:
+    """The body in some bytes.
+
+    Args:
+        name: of the format that `decode` reads.
+
+    Raises:
+        MalformedBody: they are not in this format.
+        RequestError: they are, and what they hold is no body; with the path of what is wrong.
+    """
+    try:
+        return decode(data)
+    except msgspec.ValidationError as error:
+        message, _, path = str(error).partition(" - at `")
+        raise RequestError(path.rstrip("`") or "$", message) from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise MalformedBody(f"the body is not {name}: {error}") from error

@@ -9,7 +9,9 @@ from starlette.types import Receive, Scope, Send
 
 from forebay.serving.access.principal import Action, Need
 from forebay.serving.access.visit import demand, note
+from forebay.serving.http.codec import Body, decode_body
 from forebay.serving.http.error_table import OK, MethodNotAllowed, is_unexpected, render
+from forebay.serving.http.formats import format_of_answer, format_of_body
 from forebay.serving.scoring.questions import Question, Reply
 from forebay.serving.web.body import read_body
 from forebay.serving.web.compression import compressed
@@ -25,7 +27,7 @@ class HotRoute:
 
     def __init__(
         self,
-        decode: Callable[[bytes], Question],
+        question: Callable[[Body], Question],
         answer: Callable[[Question, int], Awaitable[Reply]],
         encode: Callable[[Question, Reply], bytes],
         max_body_bytes: int,
@@ -35,7 +37,7 @@ class HotRoute:
         """Args:
         answer: takes a question and its number of entities.
         """
-        self._decode = decode
+        self._question = question
         self._answer = answer
         self._encode = encode
         self._max_body_bytes = max_body_bytes
@@ -58,12 +60,15 @@ class HotRoute:
             data = await read_body(scope, receive, self._max_body_bytes)
             if data is None:
                 return
-            question = self._decode(data)
+            given = format_of_body(scope)
+            question = self._question(decode_body(given.decode, data, given.name))
             note(self._join_keys, question.entities)
             if question.include_features:
                 demand(Need(Action.FEATURES))
             reply = await self._answer(question, len(question.entities))
-            answer = compressed(Rendered(OK, [], self._encode(question, reply)), scope)
+            wanted = format_of_answer(scope)
+            body = wanted.from_json(self._encode(question, reply))
+            answer = compressed(Rendered(OK, [(b"vary", b"accept")], body, wanted.content_type), scope)
         except Exception as error:
             if is_unexpected(error):
                 log.error("request failed", path=scope["path"], exc_info=True)

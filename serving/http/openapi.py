@@ -13,6 +13,7 @@ from forebay.pipelines.steps.event_time import LATEST_MS
 from forebay.serving.features.request import RANGES
 from forebay.serving.http.codec import Body, FeaturesResponse, PredictResponse
 from forebay.serving.http.error_table import OK, ErrorBody, documented_statuses
+from forebay.serving.http.formats import MSGPACK
 from forebay.serving.http.front import OPEN_PATHS
 from forebay.serving.web.openapi import REF, Described, Schema, json_answer, operation, ref
 
@@ -93,7 +94,10 @@ def _entity(service: FeatureService) -> Schema:
 
 def _hot(name: str, summary: str, response: str) -> Schema:
     answers = {str(OK): json_answer("One answer per entity, in order.", ref(response))} | _failures()
-    return operation(name, summary, answers, ref("Body"))
+    described = operation(name, summary, answers, ref("Body"))
+    for part in (described["requestBody"], described["responses"][str(OK)]):
+        part["content"][MSGPACK.content_type.decode()] = part["content"]["application/json"]
+    return described
 
 
 def _failures() -> dict[str, Schema]:
