@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.e2e.deployment import Place
+from tests.faults.schedule import transactions
 from tests.faults.scoring.result import ScoringResult, report_of
 from tests.faults.scoring.run import ScoringRun
 from tests.faults.scoring.schedule import LASTS_S, WEIGHTS, Fault, Step, draw
@@ -38,5 +39,7 @@ def test_what_could_not_be_judged_is_neither_passed_nor_failed() -> None:
 @pytest.mark.kafka
 @pytest.mark.timeout(180)
 def test_every_event_is_scored_exactly_once_soon_after_the_last_fault(place: Place, kafka: ApacheKafka) -> None:
-    result = ScoringRun(1, SHORT, events=6_000).on(place, kafka, load=2)
+    assert transactions(2)
+    result = ScoringRun(2, SHORT, events=6_000).on(place, kafka, load=2)
     assert (result.failure, result.unjudged) == ("", "")
+    assert result.aborted > 0

@@ -52,7 +52,8 @@ def main(
     console.print(
         f"{report.passed} of {len(report.seeds)} passed, {report.failed} failed, {report.unjudged} not judged; "
         f"slowest {report.slowest_s:g} s after its last fault, {report.restarts} processes started again; "
-        f"{report.compared} predictions compared, {report.newer} of them of a later definition",
+        f"{report.compared} predictions compared, {report.newer} of them of a later definition; "
+        f"{report.aborted} records of aborted transactions among the events",
         highlight=False,
     )
     sys.exit(1 if report.failed or report.unjudged else 0)

@@ -6,7 +6,7 @@ import time
 from collections import Counter
 
 import msgspec
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import Consumer, TopicPartition
 
 SILENT_S = 5.0
 """A client that reads nothing for so long is replaced: the harness must not take its own for the product's fault."""
@@ -59,19 +59,3 @@ class PredictionReader:
     def close(self) -> None:
         """Gives up the client."""
         self._consumer.close()
-
-
-def end_offsets(brokers: str, topic: str, partitions: int) -> list[int]:
-    """Of each partition, the offset after its last record.
-
-    Raises:
-        KafkaException: no answer.
-    """
-    consumer = Consumer({"bootstrap.servers": brokers, "group.id": "faults-scoring", "log_level": 0})
-    try:
-        ends = [consumer.get_watermark_offsets(TopicPartition(topic, at), timeout=10) for at in range(partitions)]
-    finally:
-        consumer.close()
-    if None in ends:
-        raise KafkaException(f"{topic}: no end offsets within 10 s")
-    return [int(end) for _, end in ends]

@@ -25,6 +25,8 @@ class ScoringResult(msgspec.Struct, frozen=True, kw_only=True):
     """Predictions whose features were compared with the oracle's."""
     newer: int = 0
     """Of these, how many were made with a definition that came later."""
+    aborted: int = 0
+    """Records of aborted transactions that were on the topic, among the events."""
     failure: str = ""
     """Empty: every event was scored exactly once in time, with the oracle's features."""
     unjudged: str = ""
@@ -43,6 +45,7 @@ class ScoringReport(msgspec.Struct, frozen=True, kw_only=True):
     restarts: int
     compared: int
     newer: int
+    aborted: int = 0
     seeds: list[ScoringResult]
 
 
@@ -59,5 +62,6 @@ def report_of(results: Sequence[ScoringResult]) -> ScoringReport:
         restarts=sum(each.restarts for each in results),
         compared=sum(each.compared for each in results),
         newer=sum(each.newer for each in results),
+        aborted=sum(each.aborted for each in results),
         seeds=sorted(results, key=lambda each: each.seed),
     )

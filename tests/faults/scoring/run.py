@@ -19,7 +19,9 @@ from tests.e2e.deployment import Place
 from tests.e2e.payments import Disorder, random_payments
 from tests.faults.broken import HarnessError, patiently
 from tests.faults.load import busy
-from tests.faults.scoring.readers import PredictionReader, end_offsets
+from tests.faults.schedule import transactions
+from tests.faults.scoring.aborted import aborted_among
+from tests.faults.scoring.readers import PredictionReader
 from tests.faults.scoring.result import ScoringResult
 from tests.faults.scoring.schedule import Fault, Step, draw
 from tests.faults.scoring.site import ScoringSite
@@ -67,7 +69,7 @@ class ScoringRun:
         self.steps = draw(seed) if steps is None else steps
         self.events = events
         self.recovered_s = BOUND_S
-        self.restarts = self.compared = self.newer = 0
+        self.restarts = self.compared = self.newer = self.aborted = 0
         self.failure = self.unjudged = ""
         self._begun = time.monotonic()
         self._diary: list[str] = []
@@ -94,6 +96,7 @@ class ScoringRun:
             restarts=self.restarts,
             compared=self.compared,
             newer=self.newer,
+            aborted=self.aborted,
             seconds=round(time.monotonic() - self._begun, 1),
             failure=self.failure,
             unjudged=self.unjudged,
@@ -107,15 +110,21 @@ class ScoringRun:
         try:
             with busy(load):
                 replay.start()
-                for step in self.steps:
-                    site.wait(step.after_s, reader.read)
-                    self._note(
-                        f"{step.fault} of {step.target % 3} for {step.lasts_s:.1f} s; {len(reader.counted)} scored"
-                    )
-                    act(site, step)
+                if rng := transactions(self.seed):
+                    with aborted_among(site.place, replay.payments, rng) as aborted:
+                        self._do(site, reader)
+                    self.aborted = aborted.records
+                else:
+                    self._do(site, reader)
                 self._heal(site, reader, replay)
         finally:
             reader.close()
+
+    def _do(self, site: ScoringSite, reader: PredictionReader) -> None:
+        for step in self.steps:
+            site.wait(step.after_s, reader.read)
+            self._note(f"{step.fault} of {step.target % 3} for {step.lasts_s:.1f} s; {len(reader.counted)} scored")
+            act(site, step)
 
     def _heal(self, site: ScoringSite, reader: PredictionReader, replay: Replay) -> None:
         healed = time.monotonic()
@@ -140,10 +149,10 @@ class ScoringRun:
 
     def _compared(self, site: ScoringSite, reader: PredictionReader) -> str:
         topic = site.place.topic
-        ends = patiently(lambda: end_offsets(site.place.brokers, topic, PARTITIONS), "asking for end offsets")
-        if sum(ends) != self.events:
-            return f"replay: {sum(ends)} records are on the topic, {self.events} events were published"
-        wanted = {f"{topic}[{at}]@{offset}" for at, end in enumerate(ends) for offset in range(end)}
+        events = patiently(lambda: read_topic(site.place.brokers, topic), "all events")
+        if len(events) != self.events:
+            return f"replay: {len(events)} records are on the topic, {self.events} events were published"
+        wanted = {f"{topic}[{each.partition()}]@{each.offset()}" for each in events}
         missing = wanted - reader.counted.keys()
         strange = reader.counted.keys() - wanted
         doubled = [each for each, times in reader.counted.items() if times > 1]
