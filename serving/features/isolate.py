@@ -19,8 +19,7 @@ def isolate(
     run: Callable[[Sequence[Item]], Sequence[Outcome]],
     alone: Callable[[Item, Exception], Outcome],
 ) -> list[Outcome]:
-    """Runs items together, and finds one outcome for each, in order. An item has no outcome of its own only if it fails
-    when it is run alone.
+    """Runs items together, and finds one outcome for each, in order; an item is at fault only if it fails alone.
 
     A run that fails is tried again at half its length, and later runs begin at that length: where everything fails,
     the items are soon run one by one, each exactly once. The length doubles again after two successes in a row. Runs

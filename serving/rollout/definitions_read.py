@@ -40,11 +40,11 @@ def published_definitions(plan: Plan, views: Sequence[StreamView], store: HashRe
 def unreadable(plan: Plan, views: Sequence[StreamView], store: HashReader) -> list[str]:
     """Names the views of which another definition is published, while this one is not computed or is far behind.
 
-    A definition that has been given up, or is still to be computed, has no rows, or old ones: scores would be wrong,
-    and nothing would tell.
+    A definition that has been given up, or is still to be computed, has no rows, or old ones: scores would be wrong
+    without any sign.
 
     Raises:
-        StoreUnavailable: that can't be known now.
+        StoreUnavailable: progress can't be read.
     """
     return [view.name for view in views if not _is_readable(plan, view, store)]
 

@@ -54,19 +54,18 @@ class Files(NamedTuple):
 def following(
     plan: Plan, files: Files, redis: str, make: Callable[[Plan, RequestScorer], T], *, reads_all: bool = False
 ) -> Iterator[Renewed[T]]:
-    """Something made from the present plan and deployment, and from newer ones as they come.
+    """Makes something of the present plan and deployment, and makes it again of newer ones as they come.
 
-    The definitions that are read are leased before the first read, and until the last one; the lease is released when
-    the context ends.
+    The definitions that it reads are leased from before the first read until the context ends.
 
     Args:
-        plan: the one in the plan file.
+        plan: what the plan file holds.
         redis: connection string.
-        make: makes it; the scorer is warm.
+        make: makes the something, given a warm scorer.
         reads_all: whether it reads the progress of all online views, and not only those of the model's service.
 
     Raises:
-        ModelError, PlanError: no deployment can be used with the present plan; says why not the best one.
+        ModelError, PlanError: no deployment can be used with the present plan; it says why the best one can't.
     """
     leases, store = DefinitionLeases(plan.project, RedisStore(redis)), RedisStore(redis)
 

@@ -80,10 +80,10 @@ class _Batch:
         return _Group(names, members, asked)
 
     def replies(self, outcomes: Sequence[Sequence[Outcome]]) -> list[Reply]:
-        """Returns one per question, in order.
+        """Puts outcomes back to their questions: one reply per question, in order.
 
         Args:
-            outcomes: per group, one per entity.
+            outcomes: for each of `groups`, one per entity that it asks about.
         """
         found: dict[int, Reply] = {}
         for group, of_group in zip(self.groups, outcomes, strict=True):

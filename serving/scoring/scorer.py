@@ -139,13 +139,13 @@ class RequestScorer:
         """Scores n requests: one round trip, one run of each model.
 
         Args:
-            names: of the models that score all requests, the first one's being the answer; none: the features alone;
-                None: for each request the one that the deployment says.
+            names: of the models that score all requests, the first of which answers; empty: only features are computed;
+                None: the deployment says which model answers each request.
             shadows: whether the deployment's shadows score them too.
 
         Raises:
             StoreUnavailable: as `FeatureAssembler.assemble`.
-            ModelError: a model failed that is no shadow.
+            ModelError: a model that is not a shadow failed.
         """
         return self._scored(requests, self.assembler.assemble(requests), names, shadows)
 

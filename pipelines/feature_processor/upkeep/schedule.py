@@ -204,7 +204,7 @@ class Upkeep:
 
 
 async def _repeat(work: Callable[[], Awaitable[None]], every_s: float, name: str) -> None:
-    """Repeats work, under a name for watchdog and log. A store that can't be reached only delays it."""
+    """Repeats work every so often, under a name for watchdog and log; an unreachable store only delays it."""
     watched = WATCHDOG.watch(name)
     try:
         while True:
