@@ -91,7 +91,7 @@ class SeedRun:
     def _heal(self, site: Site, readable: Readable) -> None:
         """Waits until all is processed, and compares."""
         self._note("healing")
-        site.settle(HEAL_S)
+        site.wait_until_complete(HEAL_S)
         self._note("comparing")
         rows, self.failure = compare(site.place, readable)
         self.rows += rows

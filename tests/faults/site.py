@@ -91,8 +91,8 @@ class Site:
         group, members = self.deployment.process_group, len(self.processors.running)
         return members_missing(self.place.brokers, group, members) is None
 
-    def settle(self, seconds: float) -> None:
-        """Until every row contains every record; fails if that does not come, or a processor ends by itself."""
+    def wait_until_complete(self, seconds: float) -> None:
+        """Waits until every row contains every record; fails if that does not come, or a processor ends by itself."""
         self.deployment.wait_until_processed(seconds, self.processors.check_running)
         self.deployment.wait_until_published(seconds, self.processors.check_running)
 

@@ -112,10 +112,10 @@ def test_a_topic_that_is_not_what_it_was_is_refused_and_the_repair_makes_every_r
 ) -> None:
     with Site(place, ENDINGS_SEED, kafka) as site:
         site.events.burst(200)
-        site.settle(60.0)
+        site.wait_until_complete(60.0)
         site.processors.remove_all()
         readable = ENDINGS[ending](site)
-        site.settle(60.0)
+        site.wait_until_complete(60.0)
         rows, failure = compare(site.place, readable)
         assert (rows > 100, failure) == (True, "")
 
@@ -128,7 +128,7 @@ def test_a_process_is_caught_after_it_routed_and_before_it_could_note_so(place: 
         assert any(
             ACTS[Fault.KILL_AMID_ROUTING](site, Step(40, 0.0, Fault.KILL_AMID_ROUTING, at, 0.1)) for at in range(3)
         )
-        site.settle(60.0)
+        site.wait_until_complete(60.0)
         counted = routed_sources(site.place)
         assert [counted[each] for each in site.routed_again] == [2]
 
@@ -140,7 +140,7 @@ def test_the_comparison_notices_a_row_too_many_a_row_too_few_and_a_bit_that_is_w
 ) -> None:
     with Site(place, 5, kafka) as site:
         site.events.burst(200)
-        site.settle(60.0)
+        site.wait_until_complete(60.0)
         readable = Readable.all_of(site.published)
         rows, failure = compare(site.place, readable)
         assert (rows > 100, failure) == (True, "")

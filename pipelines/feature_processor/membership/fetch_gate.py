@@ -27,25 +27,25 @@ class InFlight:
         """Counts one more batch of this epoch; returns its number."""
         number = next(self._numbers)
         self._batches.add(number)
-        self._settle()
+        self._open_or_close()
         return number
 
     def release(self, number: int) -> None:
         """Stops waiting for a batch. Releasing it again, or one of an earlier epoch, does nothing."""
         self._batches.discard(number)
-        self._settle()
+        self._open_or_close()
 
     def begin_seek(self) -> None:
         """Opens a new epoch, in which nothing is fetched until `end_seek`."""
         self.epoch += 1
         self._batches.clear()
         self.seeking = True
-        self._settle()
+        self._open_or_close()
 
     def end_seek(self) -> None:
         """Lets fetching begin: every partition is at its start."""
         self.seeking = False
-        self._settle()
+        self._open_or_close()
 
     async def none_left(self, timeout_s: float) -> bool:
         """Waits until nothing is in flight; whether that came in time."""
@@ -55,7 +55,7 @@ class InFlight:
             return False
         return True
 
-    def _settle(self) -> None:
+    def _open_or_close(self) -> None:
         if self._batches or self.seeking:
             self._none.clear()
         else:
