@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     )
     from forebay.pipelines.history.load import History
     from forebay.scorer import Scorer
+    from forebay.store.erased import forgotten_entities
     from forebay.time_travel import DeadLettersFound, Refused, TimeTravel
 
 __all__ = [
@@ -47,6 +48,7 @@ __all__ = [
     "TimeTravel",
     "compile_plan",
     "feature_columns",
+    "forgotten_entities",
     "read_plan",
     "training_rows",
 ]
@@ -67,6 +69,7 @@ _MODULES = {
     "StoreUnavailable": "forebay.pipelines.errors",
     "History": "forebay.pipelines.history.load",
     "Scorer": "forebay.scorer",
+    "forgotten_entities": "forebay.store.erased",
     "DeadLettersFound": "forebay.time_travel",
     "Refused": "forebay.time_travel",
     "TimeTravel": "forebay.time_travel",
