@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
-from forebay.pipelines.adapters.kafka.access import STARTING_S, Access, denied, said
+from forebay.pipelines.adapters.kafka.access import STARTING_S, Access, denied, said, write_to
 from forebay.pipelines.adapters.kafka.connection import Brokers
 from forebay.pipelines.adapters.kafka.producer import MAX_RECORD_BYTES, queue
 from forebay.pipelines.contract.kafka.record import Headers
@@ -79,7 +79,7 @@ class Outbox:
                 queue(self._producer, self._delivered, each.topic, each.value, each.key, **placed, **more)
             self._until_answered(self._producer.commit_transaction)
         except KafkaException as error:
-            raise ReplayEnded(self._explained(error.args[0])) from error
+            raise ReplayEnded(self._explained(error.args[0], records)) from error
 
     def _delivered(self, error: KafkaError | None, message: Message) -> None:
         if error is not None:
@@ -95,10 +95,12 @@ class Outbox:
                 if not error.args[0].retriable() or time.monotonic() > give_up_s:
                     raise
 
-    def _explained(self, error: KafkaError) -> str:
+    def _explained(self, error: KafkaError, records: Sequence[Outgoing]) -> str:
         what = error.str()
         if error.code() in (KafkaError._FENCED, KafkaError.INVALID_PRODUCER_EPOCH):
             return "another replay of these letters has begun: let one of them end first"
+        if allow := denied(error, write_to(each.topic for each in records)):
+            return f"{what}; {allow}, then replay again: what was sent is not sent again"
         for refused, topic in self._refused[:1]:
             what = f"{topic}: {refused.str()}"
             if refused.code() == KafkaError.MSG_SIZE_TOO_LARGE:

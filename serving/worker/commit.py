@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 
-from forebay.pipelines.adapters.kafka.access import RUNNING_S, Access, denied, said
+from forebay.pipelines.adapters.kafka.access import RUNNING_S, Access, denied, said, write_to
 from forebay.pipelines.adapters.kafka.producer import MAX_RECORD_BYTES, queue
 from forebay.pipelines.errors import ForebayError
 from forebay.pipelines.process.watchdog import step
@@ -109,7 +109,7 @@ class TransactionalCommitter:
     def _may(self, refused: KafkaError, records: Sequence[OutgoingRecord]) -> str:
         """Words what the worker wanted to do that its brokers refuse."""
         if refused.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
-            return _write_to(records)
+            return write_to(each.topic for each in records)
         if refused.code() == KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED:
             return f"write as transactional id {self._name}"
         return f"read consumer group {self._group!r}"
@@ -185,7 +185,7 @@ class AtLeastOnceCommitter:
         except KafkaException as error:
             why = self._why_ended(error)
             # A user who may write to no topic is given no producer id, whichever topic it is for.
-            if allow := denied(why, _write_to(records)):
+            if allow := denied(why, write_to(each.topic for each in records)):
                 raise WorkerFailed(f"predictions can't be produced: {why.str()}; {allow}") from error
             raise TransactionLost(f"the producer has ended: {why.str()}") from error
         failures.check_lasting()
@@ -213,10 +213,6 @@ class AtLeastOnceCommitter:
             error = first
         reason: KafkaError = error.args[0]
         return reason
-
-
-def _write_to(records: Sequence[OutgoingRecord]) -> str:
-    return f"write to topic {' and '.join(sorted({repr(each.topic) for each in records}))}"
 
 
 class _Failures:

@@ -183,7 +183,9 @@ def dlq(site: Site, kafka: KafkaConnection) -> None:
 def dlq_replay(site: Site, kafka: KafkaConnection) -> None:
     """Until it has sent a letter that is new."""
     at = _letter(site)
-    sent = send_again(Place(PLAN, SOURCE, LETTERS, kafka), Selection.made((), [str(at)]), 0.0, lambda _: None)
+    sent = send_again(
+        Place(PLAN, SOURCE, LETTERS, kafka), Selection.made((), [str(at)], None, None), 0.0, lambda _: None
+    )
     assert sent.sent == 1
 
 

@@ -6,7 +6,7 @@ librdkafka tries again for ever, and says only to `error_cb` what the brokers or
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from confluent_kafka import KafkaError
@@ -50,6 +50,11 @@ def denied(error: KafkaError, may: str) -> str | None:
     """
     ended = error.code() in _ENDS_PRODUCERS and "authorization failed" in error.str()
     return f"allow the user to {may}" if ended or error.code() in _DENIED else None
+
+
+def write_to(topics: Iterable[str]) -> str:
+    """Words the right to write to these topics, for `denied`."""
+    return f"write to topic {' and '.join(sorted({repr(each) for each in topics}))}"
 
 
 def said(error: KafkaError, may: str) -> str:

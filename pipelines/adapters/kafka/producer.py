@@ -7,7 +7,7 @@ from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
-from forebay.pipelines.adapters.kafka.access import RUNNING_S, Access, denied
+from forebay.pipelines.adapters.kafka.access import RUNNING_S, Access, denied, write_to
 from forebay.pipelines.adapters.kafka.connection import Brokers
 from forebay.pipelines.errors import ForebayError, RestartNeeded
 from forebay.pipelines.process.watchdog import step
@@ -72,8 +72,12 @@ class RecordTooLarge(DeliveryFailed):
     status = ForebayError.status
 
 
-def delivery_failed(error: KafkaError, topic: str) -> DeliveryFailed:
-    """Makes the error for a record that a topic did not take: by its cause, it asks for a repair or for a restart."""
+def delivery_failed(error: KafkaError, *topics: str) -> DeliveryFailed:
+    """Makes the error for a record that was not delivered: by its cause, it asks for a repair or for a restart.
+
+    Args:
+        topics: the record's, or those that it can have been for.
+    """
     what = f"a record was not delivered: {error.str()}"
     again = "its batch is not committed, and is sent again after a restart"
     # The error that ends a gapless producer has the reason in its text only.
@@ -81,7 +85,7 @@ def delivery_failed(error: KafkaError, topic: str) -> DeliveryFailed:
         return RecordTooLarge(
             f"{what}; raise max.message.bytes of that topic above its source's, then start again: {again}"
         )
-    if allow := denied(error, f"write to topic {topic!r}"):
+    if allow := denied(error, write_to(topics)):
         return WriteDenied(f"{what}; {allow}, then start again: {again}")
     return DeliveryFailed(f"{what}; {again}")
 
@@ -109,6 +113,8 @@ class IdempotentProducer:
         )
         self._failure: KafkaError | None = None
         self._failed_topic = ""
+        self._queued: set[str] = set()
+        """Topics of records that were not acknowledged yet."""
 
     def produce(
         self,
@@ -131,10 +137,11 @@ class IdempotentProducer:
         more: dict[str, Any] = {"partition": partition, "headers": list(headers)}
         if timestamp_ms >= 0:
             more["timestamp"] = timestamp_ms
+        self._queued.add(topic)
         try:
             queue(self._producer, self._delivered, topic, value, key, **more)
         except KafkaException as error:
-            raise delivery_failed(self._failure or error.args[0], self._failed_topic) from error
+            raise self._ended(error.args[0]) from error
 
     def flush(self) -> None:
         """Waits for every queued record, as long as the brokers may still come back.
@@ -149,10 +156,16 @@ class IdempotentProducer:
                 self._access.check(RUNNING_S)
                 step("waiting for records to be acknowledged")
         except KafkaException as error:
-            raise delivery_failed(self._failure or error.args[0], self._failed_topic) from error
+            raise self._ended(error.args[0]) from error
         if self._failure is not None:
             raise delivery_failed(self._failure, self._failed_topic)
         self._access.granted()
+        self._queued.clear()
+
+    def _ended(self, error: KafkaError) -> DeliveryFailed:
+        """Makes the error for what ended the producer: which record it was for may not have been told yet."""
+        topics = [self._failed_topic] if self._failure else self._queued
+        return delivery_failed(self._failure or error, *topics)
 
     def _delivered(self, error: KafkaError | None, message: Message) -> None:
         # The first failure is the reason: what was queued after it fails as a consequence.
