@@ -151,7 +151,7 @@ class IdMemory:
         sizes = np.bincount(local, minlength=len(entities))
         ends = np.cumsum(sizes)
         alive = np.flatnonzero(words[:, 1] >= (newest_ms - self._window_ms)[local])
-        # The bound first: what it cuts off must not keep alive what comes after it.
+        # The bound comes first: an id that it cuts off must not keep later ones alive.
         first_alive = np.searchsorted(alive, ends - np.minimum(sizes, self._most))
         first = np.minimum(np.append(alive, len(words))[first_alive], ends)
         data = words.tobytes()
@@ -202,7 +202,7 @@ def _repeated(entity: Ints, ids: Ints, has_id: Bools) -> Bools:
     twice = ordered[1:][ordered[1:] == ordered[:-1]]
     repeated = np.zeros(len(keys), dtype=bool)
     if len(twice):
-        # Few are there twice: a look at the first bits spares most others the search.
+        # Few ids repeat: comparing their first bits spares most of the others the search.
         marked = np.zeros(1 << 16, dtype=bool)
         marked[twice >> _FIRST_BITS] = True
         at = np.flatnonzero(marked[keys >> _FIRST_BITS] & has_id)

@@ -67,7 +67,7 @@ class Batcher(Generic[Q, A]):
         self._count(size)
         if not self._busy:
             self._busy = True
-            # Not at once: what this turn of the loop still reads from other connections comes along.
+            # Not at once, so that requests which this turn of the loop still reads join the batch.
             loop.call_soon(self._next)
         return await waiting.answer
 
@@ -76,7 +76,7 @@ class Batcher(Generic[Q, A]):
         self._busy = bool(batch)
         if batch:
             batches.BATCH_ENTITIES.observe(sum(each.size for each in batch))
-            # Kept here too: a loop keeps no task that waits alive.
+            # Kept here too, since an event loop does not keep a waiting task alive.
             self._running = running = asyncio.ensure_future(self._run([each.question for each in batch]))
             running.add_done_callback(partial(self._deliver, batch))
 

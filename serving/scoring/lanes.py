@@ -54,7 +54,7 @@ class Lanes:
             except (StoreUnavailable, StoreRefused, Overloaded):
                 raise
             except Exception as error:
-                # Of any entity of the batch. The thread finds out of which one, and what to say of it.
+                # Some entity of the batch has failed. The thread finds out which one, and what to answer for it.
                 log.debug("asked again on the thread", error=repr(error))
         return await self._thread.submit(question, size)
 

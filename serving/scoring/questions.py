@@ -181,7 +181,7 @@ class LoopAnswerer:
 
 
 def _outcomes(scorer: RequestScorer, scored: Scored, asked: Sequence[_Asked]) -> Sequence[Outcome]:
-    """Returns one per entity; counted."""
+    """Returns one answer per entity, and counts them."""
     observe_stages(scored.vectors, scored.model_ms if scored.models else None)
     for name, found in scored.models.items():
         count_predictions(scorer.models[name], found.scored)

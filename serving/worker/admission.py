@@ -40,7 +40,7 @@ class Admission:
         try:
             consumer.list_topics(self._settings.topic, _ANSWER_S)
         except KafkaException:
-            self._began_s = self._now_s()  # they are away, and get the whole time once they are back
+            self._began_s = self._now_s()  # the brokers are away: their time begins once they are back
             return
         raise SettingsError(
             f"group {self._settings.group!r} has not taken this worker for {ADMITTED_S:g} s with --group-protocol "

@@ -132,7 +132,7 @@ class TransactionalCommitter:
                 return
             except KafkaException as error:
                 reason: KafkaError = error.args[0]
-                # A conflict is with a call of before that the library has lost track of: it says so for ever.
+                # `_CONFLICT`: librdkafka believes that an earlier call still runs, and returns this for ever.
                 if self._stopping() or not reason.retriable() or reason.code() == KafkaError._CONFLICT:
                     raise
                 log.warning("waiting for the broker", error=reason.str())

@@ -76,7 +76,7 @@ class InFlight:
         """
         with self._changed:
             done, self._done = self._done, []
-            # First what was done: the error is raised at the next call.
+            # Completed batches are returned first; the error is raised at the next call.
             if not done and self._error is not None:
                 raise self._error
             return done

@@ -120,10 +120,10 @@ class Worker:
         self._take_note()
 
     def _step(self, read: Read) -> None:
-        """Returns one batch: scored and put in flight, or read again."""
+        """Scores what was read and puts it in flight, or reads it again."""
         self._take_note()
         if failed := self._in_flight.failed():
-            # What came after them too: nothing is scored before what stands before it.
+            # Records after the failed batches are read again too, so that all are scored in order.
             self._tally = failed[0].tally
             self._read_again([*(each.first for each in failed), first_offsets(read.messages)])
         elif read.messages and not self._put(read):

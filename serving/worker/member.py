@@ -52,7 +52,7 @@ def consumer_config(settings: WorkerSettings) -> dict[str, Any]:
         "enable.auto.offset.store": False,
         "auto.offset.reset": "earliest",
         "isolation.level": "read_committed",
-        # The end of what may be read is told, past markers and aborted records: what lag is counted to.
+        # So the consumer learns the end of what may be read, past markers and aborted records: lag counts up to it.
         "enable.partition.eof": True,
         "fetch.wait.max.ms": FETCH_WAIT_MS,
         "fetch.error.backoff.ms": 50,
@@ -184,7 +184,7 @@ class Member:
             try:
                 self.consumer.seek(TopicPartition(self._settings.topic, partition, offset))
             except KafkaException as error:
-                # Lost in a rebalance: its next owner starts from the last commit.
+                # Lost in a rebalance: the partition's next owner starts from the last commit.
                 log.info("not seeking", partition=partition, error=str(error))
 
     def report_lag(self) -> None:

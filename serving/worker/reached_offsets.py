@@ -43,7 +43,7 @@ class ReachedOffsets:
         self._topic = topic
         self._views = views
         self._reader = reader
-        # Its thread begins with the first question, and ends when nobody holds this object any more.
+        # Its thread begins with the first question, and ends when this object is collected.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="progress")
         self._ahead: Future[None] | None = None
         self._known: dict[Place, _Known] = {}

@@ -94,7 +94,7 @@ class Access:
         broker, _, text = error.str().partition(": ")
         if refused(error) is not None:
             self._refusals.setdefault(broker, (error, self._now_s()))
-        elif text.startswith("Connect to "):  # it is away: what it said before may come of its end
+        elif text.startswith("Connect to "):  # the broker is away: it may have refused because it was stopping
             self._refusals.pop(broker, None)
 
     def granted(self) -> None:

@@ -27,7 +27,7 @@ class TopicReader:
         self._consumer = Consumer(
             self._access.config(
                 {
-                    "group.id": "forebay.reader",  # of no meaning: nothing is subscribed, and nothing committed
+                    "group.id": "forebay.reader",  # unused: nothing is subscribed or committed
                     "enable.auto.commit": False,
                     "enable.auto.offset.store": False,
                     "enable.partition.eof": True,

@@ -100,7 +100,7 @@ class AvroDecoder:
         try:
             record: Any = schemaless_reader(stream, how.schema, how.reader)
         except Exception as error:
-            # Bytes of strangers in a parser: whatever it raises, it is this payload's error.
+            # The parser is given bytes from outside: whatever it raises is this payload's error.
             raise DecodeError(
                 f"{self._topic}: no Avro record of the source's schema: {_short(error)}; "
                 f"produce with that schema, or one that resolves to it"

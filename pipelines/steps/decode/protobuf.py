@@ -63,7 +63,7 @@ class ProtobufDecoder:
         try:
             return Decoded(self._together(payloads), {})
         except Exception:
-            # Bytes of strangers in a parser: whatever it was, the payload that did it is found one by one.
+            # The parser is given bytes from outside: decoding one by one finds the payload that it can't take.
             return one_by_one(self.decode_one, payloads)
 
     def decode_one(self, payload: Payload) -> Any:

@@ -168,7 +168,7 @@ class RowCodec:
         """
         sizes = np.array([len(field) for field in closed], dtype=np.int64)
         ends = np.where(sizes > 0, self._counts_bytes + counts @ (self._shape.words * WORD), 0)
-        # A count above the size in bytes could overflow what is said.
+        # A count above the size in bytes is damage, and may have overflowed `ends`.
         wrong = ((counts < 0) | (counts > sizes[:, np.newaxis])).any(axis=1)
         wrong |= ends > sizes if self._has_sketches else ends != sizes
         if wrong.any():
