@@ -55,7 +55,7 @@ def close(topics: Sequence[TopicBatches]) -> None:
 def _build(
     share: Share, feed: Feed, topics: Topics, settings: ProcessorSettings, generation: Callable[[], int]
 ) -> TopicBatches:
-    source = topics.incarnation(feed.source.topic)  # first: it says it where the brokers refuse
+    source = topics.incarnation(feed.source.topic)  # first, since it raises where the brokers refuse
     producer = IdempotentProducer(settings.brokers)
     incarnations = {route.topic: topics.incarnation(route.topic).routed_from(source) for route in feed.routes}
     parts = topic_parts(

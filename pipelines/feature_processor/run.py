@@ -107,14 +107,14 @@ def _run_until_told(
     while True:
         try:
             with ExitStack() as ended:
-                # Faust decides that a service belongs to the loop it is made in.
+                # A service of Faust belongs to the loop that it is made in: so a new loop for each member.
                 switch = asyncio.run(_run_member(ProcessorSetup(topics, group, settings, wanted), switch_due, ended))
             close(topics)
             return switch
         except CanRejoin as error:
             log.warning("starting again", error=str(error))
             time.sleep(START_AGAIN_S)
-            # aiokafka does not tell a broker that refuses its password from one that is away.
+            # aiokafka reports a broker that refuses its password like one that is away: this call tells them apart.
             Topics(settings.brokers).incarnation(topics[0].parts.feed.topic)
 
 

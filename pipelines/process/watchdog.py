@@ -178,7 +178,7 @@ class Watchdog:
         return {each.name: _told(each.doing, each.last) for each in watched}
 
     def _dump(self, hangs: list[Hang]) -> None:
-        # With nothing but the log's lock: whatever hangs may hold any other one.
+        # Takes no lock but the log's: what hangs may hold any other.
         for hang in hangs:
             log.error("hangs", name=hang.name, doing=hang.doing, seconds=round(hang.seconds), bound_s=self._bound_s)
         log.error(f"stacks of all threads\n{all_stacks()}{all_tasks()}")

@@ -138,7 +138,7 @@ class Follower:
             found = self._catalog.deployments()
             self._check_generation(found[0])
         except ModelError as error:
-            # Of no version, but of what chooses them: the present deployment goes on.
+            # No version is to blame, but what chooses them: the present deployment goes on.
             found = [self._present.deployment]
             self._look_at_files(found)
             self._refused_models.refuse(FILE, error)

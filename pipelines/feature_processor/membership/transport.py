@@ -105,8 +105,8 @@ class Consumer(driver.Consumer):
 
     async def _commit(self, offsets: Any) -> bool:
         """Commits offsets of batches that are done; whether it did."""
-        # A crash ends the thread that would commit: who waits for its answer waits for ever, and the process does not
-        # come to say why it crashed. What is not committed is read again.
+        # A crash has ended the thread that would commit. Waiting for its answer would last for ever, and the process
+        # would never say why it crashed. What is not committed is read again.
         if self._thread.crashed:
             return False
         return await super()._commit(offsets)

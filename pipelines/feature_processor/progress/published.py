@@ -164,13 +164,13 @@ class Publications:
             self._store.add_to_hash(self._key(view), field, begun)
         else:
             self._store.replace_in_hash(self._key(view), field, before, begun)
-        # Where another process was quicker, the rows can't be declared complete before it has been looked again.
+        # Where another process wrote first, `complete` fails once, and looks again.
         return begun
 
     def _no_longer_withdrawn(self, view: StreamView, field: bytes, before: bytes) -> bytes:
         after = encode_publication(msgspec.structs.replace(decode_published_rows(before), withdrawn=False))
         self._store.replace_in_hash(self._key(view), field, before, after)
-        return after  # where another process was quicker, it can't be declared complete before it is looked again
+        return after  # where another process wrote first, `complete` fails once, and looks again
 
     def _is_ready(self, view: StreamView, present: Publication | None) -> bool:
         """Tells whether this definition contains, on every partition, what the published one contains there.

@@ -186,7 +186,7 @@ class ViewRows:
         Raises:
             StoreUnavailable: as `send`.
         """
-        # Rows may be named as held back although now none are: by a process of before, whose plan held some back.
+        # An earlier process, whose plan held rows back, may have named some, although now none are.
         self._send(keys, rows, unchanged, shown, self.encoder.held_prefix)
         outcomes = self._store.answers()
         self.held.written((key for key, outcome in zip(keys, outcomes, strict=True) if outcome is Outcome.WRITTEN), ())
