@@ -37,7 +37,9 @@ def unheld(column: Column, tensor_type: str) -> npt.NDArray[np.bool_]:
     held: npt.NDArray[np.bool_]
     if column.dtype == object and target in _INTEGERS:
         low, beyond = _INTEGERS[target]
-        return np.array([value is None or not low <= value < beyond for value in column], dtype=bool)
+        # Beside whole numbers that a float64 can't hold, a matrix has floats of other features.
+        lost = [value is None or not (low <= value < beyond and value % 1 == 0) for value in column.ravel().tolist()]
+        return np.array(lost, dtype=bool).reshape(column.shape)
     if column.dtype == object and target is not object:
         column = column.astype(np.float64)
     if target in (object, np.float64):

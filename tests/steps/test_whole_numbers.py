@@ -21,7 +21,7 @@ from forebay.pipelines.steps.decode.decoder import JsonDecoder
 from forebay.pipelines.steps.validate import Validator
 from forebay.serving.features.columns import to_column, to_values
 from forebay.serving.features.on_demand import OnDemandTransform
-from forebay.serving.models.tensors import as_tensor, unheld
+from forebay.serving.models.tensors import as_matrix, as_tensor, unheld
 from tests.oracle import Event, Window
 from tests.support.build import HOUR, MINUTE, SOURCE, START_MS, Folded, make_view
 
@@ -139,6 +139,13 @@ def test_tensors_hold_them_or_say_that_they_do_not():
     assert as_tensor(column, "tensor(int64)").tolist() == [LARGEST, 0, SMALLEST]
     assert unheld(column, "tensor(int32)").tolist() == [True, True, True]
     assert as_tensor(column, "tensor(double)")[[0, 2]].tolist() == [2.0**63, -(2.0**63)]
+
+
+@pytest.mark.parametrize("beside", [7.0, 2.5, np.nan])
+def test_a_matrix_holds_them_beside_features_that_are_floats(beside):
+    matrix = as_matrix([to_column([LARGEST, None], DataType.INT64), np.array([beside, 1.0])])
+    assert unheld(matrix, "tensor(int64)").tolist() == [[False, beside != 7.0], [True, False]]
+    assert as_tensor(matrix, "tensor(int64)").tolist() == [[LARGEST, 7 if beside == 7.0 else 0], [0, 1]]
 
 
 @pytest.mark.parametrize("mode", ["pandas", "python"])
