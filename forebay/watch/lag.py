@@ -55,7 +55,8 @@ class ProcessorLag:
                     retained[where] = self._retained(*where)
                 first, end = retained[where]
                 progress = self._progress.progress(each, partition)
-                missing += end - max(first, progress.offset + 1 if progress else 0)
+                # An end that was told before the progress was made takes nothing from other partitions' lag.
+                missing += max(0, end - max(first, progress.offset + 1 if progress else 0))
             behind[each.topic] = max(behind.get(each.topic, 0), missing)
         return behind
 
