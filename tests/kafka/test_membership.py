@@ -124,9 +124,13 @@ def test_two_workers_of_one_name_are_told_so(
     first = start(asked)
     until(lambda: len(first.owned) == PARTITIONS, 40, "all partitions")
     second = start(asked)
-    # Where the group does not tell, the transaction does.
-    produce(kafka.bootstrap, topic, [Outgoing(at, b"k", b"v") for at in range(PARTITIONS)])
-    until(lambda: first.error is not None or second.error is not None, 40, "the end of one of them")
+
+    def one_ended() -> bool:
+        # Where the group does not tell, the first transaction after the other's beginning does.
+        produce(kafka.bootstrap, topic, [Outgoing(at, b"k", b"v") for at in range(PARTITIONS)])
+        return first.error is not None or second.error is not None
+
+    until(one_ended, 40, "the end of one of them")
     error = first.error or second.error
     assert isinstance(error, WorkerFailed)
     assert "another worker has this instance's name" in str(error)
