@@ -10,7 +10,7 @@ from forebay.pipelines.contract.plan.plan import PLAN_FORMAT, Plan
 from forebay.pipelines.contract.plan.services import FeatureService, ServiceView
 from forebay.pipelines.contract.plan.sources import Source
 from forebay.pipelines.contract.plan.types import Column, DataType, Function
-from forebay.pipelines.contract.plan.views import Aggregation, Feature, JoinKey, StreamView
+from forebay.pipelines.contract.plan.views import Aggregation, Feature, JoinKey, Policy, StreamView
 from forebay.pipelines.contract.store.entity_key import closed_field, head_field
 
 MINUTE_MS, HOUR_MS = 60_000, 3_600_000
@@ -113,7 +113,9 @@ def sliding(tiles: int, windows: int) -> list[Aggregation]:
 
 def view_of(source: str, aggregations: Sequence[Aggregation]) -> StreamView:
     """The view of all plans, with these aggregations."""
-    features = tuple(Feature(each.name, DataType.FLOAT64) for each in aggregations)
+    # A score that is no number is no prediction: what is missing counts as 0 in the sum.
+    missing = Policy("default", 0.0)
+    features = tuple(Feature(each.name, DataType.FLOAT64, missing) for each in aggregations)
     return StreamView(VIEW, CARD, source, "event_ms", tuple(aggregations), features, fingerprint="11" * 8)
 
 
