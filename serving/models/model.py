@@ -12,7 +12,7 @@ import onnxruntime as ort
 
 from forebay.pipelines.contract.plan.types import DataType
 from forebay.pipelines.errors import FeatureRefused, ModelError
-from forebay.pipelines.steps.arrays import Column
+from forebay.pipelines.steps.arrays import Column, Mask
 from forebay.serving.models.alone import ModelAlone
 from forebay.serving.models.card import ModelCard, load_card
 from forebay.serving.models.catalog import Catalog
@@ -134,11 +134,10 @@ class Model:
         """
         count = len(next(iter(columns.values())))
         try:
-            matrix = as_matrix(list(columns.values())) if self._is_matrix(columns) else None
-            feeds = self._feeds(columns, matrix)
+            feeds, lost = self._feed_matrix(columns) if self._is_matrix(columns) else self._feed_inputs(columns)
             outputs = dict(zip(self._outputs, self._session.run(self._outputs, feeds), strict=True))
             scores = read_scores(self.card.scores, outputs, count)
-            return Answer(scores, {**self._no_numbers(scores), **self._refusals(columns, matrix)})
+            return Answer(scores, {**self._no_numbers(scores), **self._refusals(columns, lost)})
         except Exception as error:
             raise ModelError(f"{self}: {error}") from error
 
@@ -155,31 +154,37 @@ class Model:
                 found.setdefault(at, FeatureRefused(f"$.scores.{name}", f"{what}: {repair}", "not_a_number"))
         return found
 
-    def _refusals(self, columns: Mapping[str, Column], matrix: Column | None) -> dict[int, FeatureRefused]:
+    def _refusals(self, columns: Mapping[str, Column], lost: Mapping[str, Mask]) -> dict[int, FeatureRefused]:
         """Requests with a value that would reach the model as another one."""
         found: dict[int, FeatureRefused] = {}
-        # The usual case: one look at all features. Whole numbers beyond a float64 are looked at one by one.
-        if matrix is not None and matrix.dtype != object and not unheld(matrix, self._inputs[0].type).any():
-            return found
-        for name, column in columns.items():
-            wanted = self._by_name.get(name) if matrix is None else self._inputs[0]
-            if wanted is None or name in self._lists:
-                continue
-            for at in np.flatnonzero(unheld(column, wanted.type)).tolist():
-                refusal = FeatureRefused(f"$.{name}", f"{self}: {_not_held(column[at], wanted)}", "not_held")
+        for name, marked in lost.items():
+            wanted = self._by_name.get(name, self._inputs[0])
+            for at in np.flatnonzero(marked).tolist():
+                refusal = FeatureRefused(f"$.{name}", f"{self}: {_not_held(columns[name][at], wanted)}", "not_held")
                 found.setdefault(at, refusal)
         return found
 
-    def _feeds(self, columns: Mapping[str, Column], matrix: Column | None) -> dict[str, Any]:
-        if matrix is not None:
-            (only,) = self._inputs
-            return {only.name: as_tensor(matrix, only.type)}
-        return {each.name: self._feed(each, columns[each.name]) for each in self._inputs}
+    def _feed_matrix(self, columns: Mapping[str, Column]) -> tuple[dict[str, Any], Mapping[str, Mask]]:
+        """Fills the one input; tells, by feature, which values it can't hold, each of shape (n,)."""
+        (only,) = self._inputs
+        matrix = as_matrix(list(columns.values()))
+        lost = unheld(matrix, only.type)
+        # The usual case: one look at all features.
+        by_feature = dict(zip(columns, lost.T, strict=True)) if lost.any() else {}
+        return {only.name: as_tensor(matrix, only.type, lost)}, by_feature
 
-    def _feed(self, wanted: Any, column: Column) -> Any:
+    def _feed_inputs(self, columns: Mapping[str, Column]) -> tuple[dict[str, Any], Mapping[str, Mask]]:
+        """Fills an input per feature; tells as `_feed_matrix`."""
+        scalars = [name for name in columns if name in self._by_name and name not in self._lists]
+        lost = {name: unheld(columns[name], self._by_name[name].type) for name in scalars}
+        feeds = {each.name: self._feed(each, columns[each.name], lost) for each in self._inputs}
+        return feeds, lost
+
+    def _feed(self, wanted: Any, column: Column, lost: Mapping[str, Mask]) -> Any:
         if wanted.name in self._lists:
             return as_padded_tensor(column, wanted.type, wanted.shape[1])
-        return as_tensor(column, wanted.type).reshape(-1, *([1] if len(wanted.shape) == 2 else []))
+        tensor = as_tensor(column, wanted.type, lost[wanted.name])
+        return tensor.reshape(-1, *([1] if len(wanted.shape) == 2 else []))
 
     def __str__(self) -> str:
         return f"model {self.name} version {self.version}"

@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from forebay.pipelines.steps.arrays import Column
+from forebay.pipelines.steps.arrays import Column, Mask
 from forebay.serving.features.columns import is_null
 
 TYPES: dict[str, Any] = {
@@ -28,13 +27,13 @@ _INTEGERS: dict[Any, tuple[float, float]] = {np.int64: (-(2.0**63), 2.0**63), np
 """The smallest value, and the one after the largest."""
 
 
-def unheld(column: Column, tensor_type: str) -> npt.NDArray[np.bool_]:
+def unheld(column: Column, tensor_type: str) -> Mask:
     """Marks the values that a tensor would hold as other values, in the column's shape.
 
     Null is held as NaN, or as the empty text. Floats may be rounded, but a number never becomes infinite.
     """
     target = TYPES[tensor_type]
-    held: npt.NDArray[np.bool_]
+    held: Mask
     if column.dtype == object and target in _INTEGERS:
         low, beyond = _INTEGERS[target]
         # Beside whole numbers that a float64 can't hold, a matrix has floats of other features.
@@ -59,11 +58,14 @@ def as_matrix(columns: Sequence[Column]) -> Column:
     return np.concatenate(columns).reshape(len(columns), -1).T
 
 
-def as_tensor(column: Column, tensor_type: str) -> Column:
-    """Scalars, of the column's shape. Null is NaN, or the empty text; what can't be held (see `unheld`) is 0."""
+def as_tensor(column: Column, tensor_type: str, lost: Mask) -> Column:
+    """Scalars, of the column's shape. Null is NaN, or the empty text.
+
+    Args:
+        lost: what `unheld` marks: it is 0 in the tensor.
+    """
     if tensor_type == "tensor(string)":
         return np.where(is_null(column), "", column)
-    lost = unheld(column, tensor_type)
     return (np.where(lost, 0, column) if lost.any() else column).astype(TYPES[tensor_type])
 
 

@@ -136,16 +136,22 @@ def test_columns_of_different_chunks_are_joined_exactly():
 def test_tensors_hold_them_or_say_that_they_do_not():
     column = to_column([LARGEST, None, SMALLEST], DataType.INT64)
     assert unheld(column, "tensor(int64)").tolist() == [False, True, False]
-    assert as_tensor(column, "tensor(int64)").tolist() == [LARGEST, 0, SMALLEST]
+    assert as_tensor(column, "tensor(int64)", unheld(column, "tensor(int64)")).tolist() == [LARGEST, 0, SMALLEST]
     assert unheld(column, "tensor(int32)").tolist() == [True, True, True]
-    assert as_tensor(column, "tensor(double)")[[0, 2]].tolist() == [2.0**63, -(2.0**63)]
+    assert as_tensor(column, "tensor(double)", unheld(column, "tensor(double)"))[[0, 2]].tolist() == [
+        2.0**63,
+        -(2.0**63),
+    ]
 
 
 @pytest.mark.parametrize("beside", [7.0, 2.5, np.nan])
 def test_a_matrix_holds_them_beside_features_that_are_floats(beside):
     matrix = as_matrix([to_column([LARGEST, None], DataType.INT64), np.array([beside, 1.0])])
     assert unheld(matrix, "tensor(int64)").tolist() == [[False, beside != 7.0], [True, False]]
-    assert as_tensor(matrix, "tensor(int64)").tolist() == [[LARGEST, 7 if beside == 7.0 else 0], [0, 1]]
+    assert as_tensor(matrix, "tensor(int64)", unheld(matrix, "tensor(int64)")).tolist() == [
+        [LARGEST, 7 if beside == 7.0 else 0],
+        [0, 1],
+    ]
 
 
 @pytest.mark.parametrize("mode", ["pandas", "python"])
