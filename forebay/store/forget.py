@@ -93,7 +93,7 @@ def forget(
     removed, gone = [], list[bytes]()
     with opened(store) as client:
         erasure = erasure_key(plan.project, secret_of(client, plan.project), key)
-        # Before any row goes: whoever meets its absence must find out why.
+        # Before any row goes: a process that meets its absence must find out why.
         offsets = _processed(client, plan.project)
         offsets |= {at: max(offset, offsets.get(at, NOTHING_YET)) for at, offset in written.items()}
         remember_erasure(client, erasure, {at: encode_offset(offset) for at, offset in offsets.items()}, remembered_ms)

@@ -177,7 +177,8 @@ class ViewRows:
     ) -> None:
         """Writes what Feast reads of rows that were written without it.
 
-        A row that has changed since is published by whoever changed it, or is due again here if it was held back.
+        A row that has changed since is published by the process that changed it, or is due again here if it was held
+        back.
 
         Args:
             unchanged: the rows as they are.
